@@ -1,0 +1,180 @@
+import { isIP } from "node:net";
+import { type LogLevel, logLevels } from "./log.ts";
+
+/** Where the service listens. */
+export interface ListenAddress {
+  /** A host name or an IP address; IPv6 without brackets. */
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+}
+
+/** Everything that can be set from outside. */
+export interface Config {
+  readonly listen: ListenAddress;
+  /** Unset means the embedded database. */
+  readonly databaseUrl: string | undefined;
+  readonly dataDir: string;
+  readonly insecure: boolean;
+  readonly logLevel: LogLevel;
+  readonly databaseConnections: number;
+  readonly importTtlSeconds: number;
+  readonly heartbeatSeconds: number;
+}
+
+/** The configuration is wrong. The message names the variable and says what would be right. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+}
+
+interface Variable<T> {
+  /** What it means, for docs/operations.md and `--help`. */
+  readonly description: string;
+  readonly default: string;
+  /** Throws a message, without the name of the variable, if the text is no good. */
+  readonly parse: (text: string) => T;
+}
+
+const variable = <T>(name: string, description: string, byDefault: string, parse: (text: string) => T) =>
+  [name, { description, default: byDefault, parse }] as const satisfies readonly [string, Variable<T>];
+
+const listen = variable(
+  "ASSAY_LISTEN",
+  "Host and port to listen on. Port 0 takes a free one.",
+  "127.0.0.1:50051",
+  parseListenAddress,
+);
+const databaseUrl = variable(
+  "ASSAY_DATABASE_URL",
+  "A PostgreSQL, 15 or newer. Unset: an embedded one, kept in ASSAY_DATA_DIR.",
+  "",
+  (text) => (text === "" ? undefined : parsePostgresUrl(text)),
+);
+const dataDir = variable(
+  "ASSAY_DATA_DIR",
+  "Where the embedded database keeps its files.",
+  ".assay",
+  (text) => text,
+);
+const insecure = variable(
+  "ASSAY_INSECURE",
+  "1 allows listening beyond loopback although calls are not authenticated.",
+  "0",
+  parseSwitch,
+);
+const logLevel = variable(
+  "ASSAY_LOG_LEVEL",
+  `How much the log on standard error tells: ${logLevels.join(", ")}.`,
+  "info",
+  parseLogLevel,
+);
+const databaseConnections = variable(
+  "ASSAY_DATABASE_CONNECTIONS",
+  "The most connections to the database, 2 to 1000.",
+  "20",
+  (text) => parseInteger(text, 2, 1000),
+);
+const importTtl = variable(
+  "ASSAY_IMPORT_TTL",
+  "Seconds that an open or planned write is kept, 1 to 2592000.",
+  "86400",
+  (text) => parseInteger(text, 1, 30 * 86_400),
+);
+const heartbeat = variable(
+  "ASSAY_HEARTBEAT_INTERVAL",
+  "Seconds that a stream which follows something may be silent, 1 to 3600.",
+  "15",
+  (text) => parseInteger(text, 1, 3600),
+);
+
+/** All variables, by name. The table in docs/operations.md is checked against this one. */
+export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string, Variable<unknown>>([
+  listen,
+  databaseUrl,
+  dataDir,
+  insecure,
+  logLevel,
+  databaseConnections,
+  importTtl,
+  heartbeat,
+]);
+
+/**
+ * Reads the configuration from environment variables. A variable that is empty counts as unset.
+ *
+ * @throws ConfigError for an unknown `ASSAY_…` variable, a bad value, and an address beyond loopback without
+ * `ASSAY_INSECURE=1`.
+ */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  for (const name of Object.keys(environment)) {
+    if (name.startsWith("ASSAY_") && !variables.has(name)) {
+      throw new ConfigError(`${name} is not a setting. There are: ${[...variables.keys()].join(", ")}.`);
+    }
+  }
+  const read = <T>([name, { default: byDefault, parse }]: readonly [string, Variable<T>]): T => {
+    const text = environment[name] || byDefault;
+    try {
+      return parse(text);
+    } catch (error) {
+      throw new ConfigError(`${name}=${text}: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  };
+  const config: Config = {
+    listen: read(listen),
+    databaseUrl: read(databaseUrl),
+    dataDir: read(dataDir),
+    insecure: read(insecure),
+    logLevel: read(logLevel),
+    databaseConnections: read(databaseConnections),
+    importTtlSeconds: read(importTtl),
+    heartbeatSeconds: read(heartbeat),
+  };
+  if (!config.insecure && !isLoopback(config.listen.host)) {
+    throw new ConfigError(
+      `ASSAY_LISTEN=${environment.ASSAY_LISTEN}: calls are not authenticated, so only loopback is allowed. Set ASSAY_INSECURE=1 if the network is trusted.`,
+    );
+  }
+  return config;
+}
+
+function parseListenAddress(text: string): ListenAddress {
+  const match = /^(?:\[(?<v6>[^\]]+)\]|(?<host>[^:[\]]+)):(?<port>\d{1,5})$/.exec(text);
+  const host = match?.groups?.v6 ?? match?.groups?.host;
+  const port = Number(match?.groups?.port);
+  if (host === undefined || port > 65_535 || (match?.groups?.v6 && isIP(host) !== 6)) {
+    throw new Error("expected host:port, such as 127.0.0.1:50051 or [::1]:50051");
+  }
+  return { host, port };
+}
+
+function parsePostgresUrl(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url?.protocol !== "postgres:" && url?.protocol !== "postgresql:") {
+    throw new Error("expected a URL such as postgres://user:password@host:5432/database");
+  }
+  return text;
+}
+
+function parseSwitch(text: string): boolean {
+  if (text !== "0" && text !== "1") throw new Error("expected 0 or 1");
+  return text === "1";
+}
+
+function parseLogLevel(text: string): LogLevel {
+  const level = logLevels.find((one) => one === text);
+  if (level === undefined) throw new Error(`expected one of ${logLevels.join(", ")}`);
+  return level;
+}
+
+function parseInteger(text: string, minimum: number, maximum: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (!(value >= minimum && value <= maximum)) {
+    throw new Error(`expected a whole number from ${minimum} to ${maximum}`);
+  }
+  return value;
+}
+
+/** Whether only this machine can reach the host. `localhost` is taken at its word. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}

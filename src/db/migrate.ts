@@ -1,0 +1,91 @@
+import { readdir, readFile } from "node:fs/promises";
+import type { Client, Pool } from "./pool.ts";
+
+const directory = new URL("../../migrations/", import.meta.url);
+
+/** Any constant will do, as long as nothing else in the database takes it. */
+const advisoryLock = 7_274_839_120_001n;
+
+/** The database was migrated by a newer release than this one. */
+export class NewerDatabaseError extends Error {
+  override readonly name = "NewerDatabaseError";
+}
+
+interface Migration {
+  readonly number: number;
+  readonly name: string;
+  readonly sql: string;
+}
+
+/**
+ * Brings the database up to this release and returns the names of the migrations that it ran. Any number of processes
+ * may call it at once: one works, the others wait and find nothing to do. Each migration commits on its own, so an
+ * interrupted upgrade goes on where it stopped.
+ *
+ * @throws NewerDatabaseError if the database has a migration that this release does not know.
+ */
+export async function migrate(pool: Pool): Promise<string[]> {
+  const migrations = await readMigrations();
+  const client = await pool.connect();
+  try {
+    await client.query("select pg_advisory_lock($1)", [advisoryLock]);
+    try {
+      return await runMissing(client, migrations);
+    } finally {
+      await client.query("select pg_advisory_unlock($1)", [advisoryLock]);
+    }
+  } finally {
+    client.release();
+  }
+}
+
+async function runMissing(client: Client, migrations: readonly Migration[]): Promise<string[]> {
+  await client.query(
+    `create table if not exists migrations (
+       number integer primary key,
+       name text not null,
+       run_time timestamptz not null default now()
+     )`,
+  );
+  const { rows } = await client.query<{ number: number; name: string }>(
+    "select number, name from migrations order by number",
+  );
+  const known = new Set(migrations.map((one) => one.number));
+  const unknown = rows.filter((row) => !known.has(row.number));
+  if (unknown.length > 0) {
+    throw new NewerDatabaseError(
+      `the database was migrated by a newer release (it has ${unknown.map((one) => one.name).join(", ")}); run that release`,
+    );
+  }
+  const done = new Set(rows.map((row) => row.number));
+  const ran: string[] = [];
+  for (const migration of migrations) {
+    if (done.has(migration.number)) continue;
+    await client.query("begin");
+    try {
+      await client.query(migration.sql);
+      await client.query("insert into migrations (number, name) values ($1, $2)", [
+        migration.number,
+        migration.name,
+      ]);
+      await client.query("commit");
+    } catch (error) {
+      await client.query("rollback");
+      throw error;
+    }
+    ran.push(migration.name);
+  }
+  return ran;
+}
+
+/** The migrations of this release, in order: files named like `0001_datasets.sql`. */
+async function readMigrations(): Promise<Migration[]> {
+  const names = (await readdir(directory)).filter((name) => /^\d{4}_\w+\.sql$/.test(name)).sort();
+  return Promise.all(
+    names.map(async (name) => ({
+      number: Number(name.slice(0, 4)),
+      name: name.slice(0, -".sql".length),
+      sql: await readFile(new URL(name, directory), "utf8"),
+    })),
+  );
+}

@@ -1,0 +1,52 @@
+import pg from "pg";
+import { instantFromSql } from "../instant.ts";
+import type { Logger } from "../log.ts";
+
+/** A connection that is checked out of the pool. */
+export type Client = pg.PoolClient;
+
+/** Something that runs statements: the pool, for a single one, or a connection, for those of a transaction. */
+export type Queryable = Pick<pg.Pool, "query">;
+
+export type Pool = pg.Pool;
+
+/** Parsers by the oid of a type: int8 as bigint, since a double cannot hold all of it, and times as `Instant`. */
+const parsers: Readonly<Record<number, (text: string) => unknown>> = {
+  20: BigInt,
+  1016: parseInt8Array,
+  1184: instantFromSql,
+};
+
+const types: pg.CustomTypesConfig = {
+  getTypeParser(oid: number, format?: "text" | "binary") {
+    return (format !== "binary" && parsers[oid]) || pg.types.getTypeParser(oid, format);
+  },
+};
+
+function parseInt8Array(text: string): bigint[] {
+  return text === "{}" ? [] : text.slice(1, -1).split(",").map(BigInt);
+}
+
+/** Settings of the pool. */
+export interface PoolOptions {
+  readonly url: string;
+  readonly connections: number;
+  readonly log: Logger;
+}
+
+/** A pool of connections. They are opened as needed and closed by `end()`. */
+export function newPool({ url, connections, log }: PoolOptions): Pool {
+  const pool = new pg.Pool({
+    connectionString: url,
+    max: connections,
+    types,
+    application_name: "assay",
+    // A caller that waits longer than this for a connection is better served by UNAVAILABLE than by silence.
+    connectionTimeoutMillis: 10_000,
+    // Times travel as microseconds since the epoch or as ISO text; neither may depend on the server's settings.
+    options: "-c timezone=UTC -c datestyle=ISO -c jit=off",
+  });
+  // An idle connection that breaks is replaced on the next use; without a listener it would end the process.
+  pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection broke"));
+  return pool;
+}

@@ -1,0 +1,57 @@
+import pg from "pg";
+
+/** What an error of the database means to Assay. */
+export type DatabaseFault =
+  | { readonly kind: "contention" }
+  | { readonly kind: "unique"; readonly constraint: string }
+  | { readonly kind: "cancelled" }
+  | { readonly kind: "unavailable" }
+  | { readonly kind: "other" };
+
+const connectionErrors = new Set([
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EPIPE",
+  "ETIMEDOUT",
+  "ENOTFOUND",
+  "ENOENT",
+  "EHOSTUNREACH",
+]);
+
+/**
+ * Tells what an error thrown by pg means, or undefined if it is none of the database's. SQLSTATE classes are those of
+ * PostgreSQL's appendix A: 40001 and 40P01 are contention, 23505 a unique violation, 57014 a cancelled statement, class
+ * 08, 57P0x and 53300 say that there is no database to talk to.
+ */
+export function databaseFault(error: unknown): DatabaseFault | undefined {
+  if (error instanceof pg.DatabaseError) {
+    const state = error.code ?? "";
+    if (state === "40001" || state === "40P01") return { kind: "contention" };
+    if (state === "23505") return { kind: "unique", constraint: error.constraint ?? "" };
+    if (state === "57014") return { kind: "cancelled" };
+    if (state.startsWith("08") || state.startsWith("57P0") || state === "53300")
+      return { kind: "unavailable" };
+    return { kind: "other" };
+  }
+  if (error instanceof AggregateError) {
+    return error.errors.some((one) => databaseFault(one)?.kind === "unavailable")
+      ? { kind: "unavailable" }
+      : undefined;
+  }
+  if (error instanceof Error) {
+    const code = "code" in error ? String(error.code) : "";
+    if (connectionErrors.has(code) && "syscall" in error) return { kind: "unavailable" };
+    if (connectionLost.has(error.message)) return { kind: "unavailable" };
+  }
+  return undefined;
+}
+
+/** pg reports a lost connection by message alone: no class, no code. */
+const connectionLost = new Set([
+  "Connection terminated unexpectedly",
+  "Connection terminated",
+  "Connection terminated due to connection timeout",
+  "Client has encountered a connection error and is not queryable",
+  "timeout exceeded when trying to connect",
+  "Client was closed and is not queryable",
+]);

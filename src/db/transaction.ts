@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { failure } from "../failure.ts";
+import type { Client, Pool } from "./pool.ts";
+import { databaseFault } from "./sqlstate.ts";
+
+/** How often a transaction is tried before its caller hears of contention. Five ride out bursts; more would hide livelock. */
+const maxAttempts = 5;
+
+/**
+ * Runs `work` in one transaction (read committed) and commits it. If `work` throws, everything is undone and the same
+ * error is thrown, also when undoing fails. Serialization failures and deadlocks are tried again, so `work` must have no
+ * effect outside the database.
+ *
+ * @throws Failure WRITE_CONTENTION after five attempts.
+ */
+export async function transaction<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await once(pool, work);
+    } catch (error) {
+      if (databaseFault(error)?.kind !== "contention") throw error;
+      if (attempt === maxAttempts) throw failure("WRITE_CONTENTION", { attempts: attempt });
+      await sleep(Math.random() * 10 * 2 ** attempt);
+    }
+  }
+}
+
+async function once<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let broken: Error | undefined;
+  try {
+    await client.query("begin");
+    const result = await work(client);
+    await client.query("commit");
+    return result;
+  } catch (error) {
+    try {
+      await client.query("rollback");
+    } catch (rollbackError) {
+      // The first error is the one to report; a connection that cannot roll back is closed, which rolls back for it.
+      broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
+    }
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+}
+
+/**
+ * Runs `read` in a transaction that sees one state of the database throughout (repeatable read, read only).
+ */
+export async function snapshot<T>(pool: Pool, read: (client: Client) => Promise<T>): Promise<T> {
+  return transaction(pool, async (client) => {
+    await client.query("set transaction isolation level repeatable read, read only");
+    return read(client);
+  });
+}

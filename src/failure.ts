@@ -1,0 +1,163 @@
+/**
+ * What can go wrong, in the words of the contract's `ErrorReason`. A failure is a reason and its facts; the message for
+ * people is made from the same facts, so the two never disagree. `rpc/errors.ts` turns failures into gRPC status codes
+ * and details; nothing below it knows about either.
+ */
+
+/** One fault in a request: where (a path of field names from the request message down) and what. */
+export interface Violation {
+  readonly field: string;
+  readonly description: string;
+}
+
+/** Facts by name, as they appear in `ErrorInfo.metadata`. */
+type Facts = Readonly<Record<string, string | number | bigint | undefined>>;
+
+const at = (index: number | bigint | undefined, itemId: string | undefined) =>
+  `${index === undefined ? "" : ` in row ${index}`}${itemId ? ` (item ${JSON.stringify(itemId)})` : ""}`;
+
+const datasetName = (f: { dataset_id?: string; name?: string }) =>
+  f.name === undefined ? (f.dataset_id ?? "") : JSON.stringify(f.name);
+
+/** The message of each reason, from its facts. A key is the name of an `ErrorReason` value without its prefix. */
+const messages = {
+  INVALID_FIELD: (f: { field: string; problem: string }) => `${f.field}: ${f.problem}`,
+  INVALID_JSON: (f: { index?: number | bigint; item_id?: string; path: string; problem: string }) =>
+    `${f.path}${at(f.index, f.item_id)}: ${f.problem}`,
+  SCHEMA_VIOLATION: (f: {
+    index?: number | bigint;
+    item_id?: string;
+    path: string;
+    keyword: string;
+    problem: string;
+  }) => `${f.path}${at(f.index, f.item_id)} violates the schema of the dataset: ${f.problem}`,
+  DUPLICATE_ITEM_ID: (f: { item_id: string; first_index: number | bigint; second_index: number | bigint }) =>
+    `rows ${f.first_index} and ${f.second_index} both have the item_id ${JSON.stringify(f.item_id)}`,
+  CONTENT_HASH_MISMATCH: (f: {
+    index?: number | bigint;
+    item_id?: string;
+    given: string;
+    computed: string;
+  }) => `content_hash${at(f.index, f.item_id)} is ${f.given}, but the content hashes to ${f.computed}`,
+  LIMIT_EXCEEDED: (f: { limit: string; maximum: number | bigint; received: number | bigint }) =>
+    `${f.received} is beyond ${f.limit}, which is ${f.maximum}`,
+  INVALID_PAGE_TOKEN: (f: { field: string }) =>
+    `${f.field} is not from this call with these arguments; start again without it`,
+  REQUEST_ID_REUSED: (f: { request_id: string }) =>
+    `request_id ${f.request_id} was used for another request; choose a new one`,
+  UNEXPECTED_FRAME: (f: { expected: string; received: string }) =>
+    `expected a frame ${f.expected}, received ${f.received}`,
+  ITEM_NOT_IN_RUN: (f: { run_id: string; index?: number; item_id: string; repetition: number }) =>
+    `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} is not part of run ${f.run_id}`,
+
+  DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
+  VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>
+    `there is no version ${f.version}; the latest is ${f.latest_version}`,
+  TAG_NOT_FOUND: (f: { dataset_id: string; tag: string }) => `no version carries the tag ${f.tag}`,
+  ITEM_NOT_FOUND: (f: { dataset_id: string; item_id: string; version: bigint }) =>
+    `version ${f.version} has no item ${JSON.stringify(f.item_id)}`,
+  UPSERT_NOT_FOUND: (f: { dataset_id: string; request_id: string }) =>
+    `no write of the dataset has the request_id ${f.request_id}`,
+  RUN_NOT_FOUND: (f: { run_id: string }) => `there is no run ${f.run_id}`,
+  RESULT_NOT_FOUND: (f: { result_id: string }) => `there is no result ${f.result_id}`,
+
+  DATASET_NAME_TAKEN: (f: { name: string; dataset_id: string }) =>
+    `the name ${JSON.stringify(f.name)} belongs to dataset ${f.dataset_id}`,
+  TABLE_NAME_TAKEN: (f: { table_name: string; dataset_id: string }) =>
+    `the table name ${f.table_name} belongs to dataset ${f.dataset_id}`,
+  ITEM_EXISTS: (f: { index?: number; item_id: string; conflict: "exists" | "content" | "deleted" }) =>
+    ({
+      exists: `item ${JSON.stringify(f.item_id)} exists`,
+      content: `item ${JSON.stringify(f.item_id)} was created with other content`,
+      deleted: `item ${JSON.stringify(f.item_id)} was deleted`,
+    })[f.conflict],
+  RESULT_FINAL: (f: {
+    run_id: string;
+    index?: number;
+    item_id: string;
+    repetition: number;
+    result_id: string;
+  }) =>
+    `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} has another success already, ${f.result_id}; set overwrite to replace it`,
+
+  VERSION_CONFLICT: (f: { expected_version: bigint; latest_version: bigint; item_id?: string }) =>
+    f.item_id === undefined
+      ? `expected version ${f.expected_version}, but the latest is ${f.latest_version}`
+      : `expected version ${f.expected_version} of item ${JSON.stringify(f.item_id)}, but it is at ${f.latest_version}`,
+  ETAG_MISMATCH: (f: { etag: string; current_etag: string }) =>
+    `somebody else changed it: the etag is ${f.current_etag}, not ${f.etag}`,
+  WRITE_CONTENTION: (f: { attempts: number }) => `other writers won ${f.attempts} attempts; repeat the call`,
+  STREAM_SUPERSEDED: (f: { request_id?: string; worker_id?: string }) =>
+    `a newer stream of ${f.request_id ?? f.worker_id} has taken over`,
+
+  INCOMPLETE_STREAM: (f: {
+    expected_item_count: bigint;
+    received_item_count: bigint;
+    missing_body_count: bigint;
+    next_offset: bigint;
+  }) =>
+    `commit announced ${f.expected_item_count} rows; ${f.received_item_count} arrived and ${f.missing_body_count} wanted bodies are missing; go on at ${f.next_offset}`,
+  DELETE_LIMIT_EXCEEDED: (f: {
+    request_id: string;
+    would_delete: bigint;
+    item_count: bigint;
+    bound: "max_delete_count" | "max_delete_ratio" | "allow_empty";
+  }) =>
+    `the mirror would delete ${f.would_delete} of ${f.item_count} items, which ${f.bound} forbids; apply the plan with other bounds if that is meant`,
+  UPSERT_NOT_READY: (f: { request_id: string; state: string }) => `write ${f.request_id} is in ${f.state}`,
+  DATASET_IN_USE: (f: { dataset_id: string; run_count: bigint; locked_tags: string }) =>
+    `the dataset has ${f.run_count} runs${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them with it`,
+  ITEM_PURGED: (f: { index?: number; item_id: string }) =>
+    `item ${JSON.stringify(f.item_id)} was purged and takes no content any more`,
+  EMPTY_RUN: (f: { dataset_id: string; version: bigint }) =>
+    `version ${f.version} has no item that the run would cover`,
+  RUN_ENDED: (f: { run_id: string; state: string }) => `run ${f.run_id} is in ${f.state}`,
+  RESULT_SUPERSEDED: (f: { result_id: string; current_result_id: string }) =>
+    `result ${f.result_id} was replaced by ${f.current_result_id}`,
+  OFFSET_GAP: (f: { next_offset: bigint; received_offset: bigint }) =>
+    `the frame starts at ${f.received_offset}, but ${f.next_offset} is next`,
+
+  SHUTTING_DOWN: (_: Record<never, never>) => "the server is about to stop; repeat the call elsewhere",
+  DATABASE_UNAVAILABLE: (_: Record<never, never>) => "the database does not answer; repeat the call",
+  INTERNAL: (f: { error_id: string }) => `a fault of the server; its log tells more under ${f.error_id}`,
+} satisfies Record<string, (facts: never) => string>;
+
+/** The name of an `ErrorReason` value without its prefix. */
+export type Reason = keyof typeof messages;
+
+/** What each reason has to say about itself. */
+export type FactsOf<R extends Reason> = Parameters<(typeof messages)[R]>[0];
+
+/** An error of Assay itself, as opposed to a fault: the caller can understand it and act. */
+export class Failure extends Error {
+  override readonly name = "Failure";
+  readonly reason: Reason;
+  readonly facts: Facts;
+  readonly violations: readonly Violation[];
+
+  constructor(reason: Reason, facts: Facts, violations: readonly Violation[], message: string) {
+    super(message);
+    this.reason = reason;
+    this.facts = facts;
+    this.violations = violations;
+  }
+}
+
+/**
+ * Makes the failure of a reason. `violations` name the faults of the request, the first of which the facts describe;
+ * with more than one, the facts get `violation_count`.
+ */
+export function failure<R extends Reason>(
+  reason: R,
+  facts: FactsOf<R>,
+  violations: readonly Violation[] = [],
+): Failure {
+  const message = (messages[reason] as (facts: FactsOf<R>) => string)(facts);
+  const counted = violations.length > 1 ? { ...facts, violation_count: violations.length } : facts;
+  return new Failure(reason, counted as Facts, violations, message);
+}
+
+/** The failure of one malformed field. */
+export function invalidField(field: string, problem: string): Failure {
+  return failure("INVALID_FIELD", { field, problem }, [{ field, description: problem }]);
+}

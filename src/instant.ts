@@ -1,0 +1,27 @@
+/**
+ * A point in time: microseconds since 1970-01-01T00:00:00Z, the precision of PostgreSQL. A `Date` would lose three digits,
+ * and two versions can be that close.
+ */
+export type Instant = bigint;
+
+const microsPerSecond = 1_000_000n;
+
+/** Now, by the clock of this process. */
+export function now(): Instant {
+  return BigInt(Date.now()) * 1000n;
+}
+
+/** Reads what PostgreSQL writes for a timestamptz in time zone UTC: `2026-01-31 23:59:59.123456+00`. */
+export function instantFromSql(text: string): Instant {
+  const [moment = "", fraction = ""] = text.replace(/\+00(:00)?$/, "").split(".");
+  const milliseconds = Date.parse(`${moment.replace(" ", "T")}Z`);
+  return BigInt(milliseconds) * 1000n + BigInt(fraction.padEnd(6, "0"));
+}
+
+/** Writes an instant as PostgreSQL reads it, keeping microseconds. */
+export function instantToSql(instant: Instant): string {
+  const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
+  const seconds = (instant - micros) / microsPerSecond;
+  const iso = new Date(Number(seconds) * 1000).toISOString();
+  return iso.replace(/\.\d{3}Z$/, `.${micros.toString().padStart(6, "0")}Z`);
+}

@@ -1,0 +1,16 @@
+import type { Pool } from "./db/pool.ts";
+import type { Logger } from "./log.ts";
+import type { PageTokens } from "./rpc/page-token.ts";
+
+/** What handlers work with, for the life of the service. */
+export interface Resources {
+  readonly pool: Pool;
+  readonly log: Logger;
+  readonly pageTokens: PageTokens;
+  /** How long an open or planned write is kept. */
+  readonly importTtlSeconds: number;
+  /** How long a stream that follows something may be silent. */
+  readonly heartbeatSeconds: number;
+  /** Fires when the service begins to stop: streams end with SHUTTING_DOWN. */
+  readonly stopping: AbortSignal;
+}

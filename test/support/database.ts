@@ -1,0 +1,45 @@
+import { randomBytes } from "node:crypto";
+import { inject } from "vitest";
+import { newPool, type Pool } from "../../src/db/pool.ts";
+import { newLog } from "../../src/log.ts";
+import { databaseUrl, onServer } from "./template.ts";
+
+/** A database of a suite's own, migrated and empty. */
+export interface TestDatabase {
+  readonly url: string;
+  readonly pool: Pool;
+  /** Checks that the suite left nothing open, and drops the database. */
+  drop(): Promise<void>;
+}
+
+/** Copies the template. Call it in `beforeAll`, and `drop` in `afterAll`. */
+export async function newTestDatabase({ connections = 20 } = {}): Promise<TestDatabase> {
+  const { serverUrl, name: template } = inject("template");
+  const name = `assay_test_${randomBytes(6).toString("hex")}`;
+  await onServer(serverUrl, `create database ${name} template ${template}`);
+  const url = databaseUrl(serverUrl, name);
+  const pool = newPool({ url, connections, log: newLog("warn") });
+  return {
+    url,
+    pool,
+    async drop() {
+      const leaks = await findLeaks(pool);
+      await pool.end();
+      await onServer(serverUrl, `drop database ${name} with (force)`);
+      if (leaks.length > 0) throw new Error(`the suite leaked: ${leaks.join("; ")}`);
+    },
+  };
+}
+
+/** What nobody may leave behind: connections that were not given back, and transactions that were not ended. */
+async function findLeaks(pool: Pool): Promise<string[]> {
+  const leaks: string[] = [];
+  const checkedOut = pool.totalCount - pool.idleCount;
+  if (checkedOut > 0) leaks.push(`${checkedOut} connections are checked out`);
+  const { rows } = await pool.query<{ query: string }>(
+    `select query from pg_stat_activity
+     where datname = current_database() and state like 'idle in transaction%'`,
+  );
+  for (const row of rows) leaks.push(`a transaction was left open after: ${row.query}`);
+  return leaks;
+}
