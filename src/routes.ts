@@ -1,0 +1,35 @@
+import type { DescService } from "@bufbuild/protobuf";
+import type { ConnectRouter } from "@connectrpc/connect";
+import { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
+import { ItemService } from "../gen/assay/v1/item_service_pb.js";
+import { QueryService } from "../gen/assay/v1/query_service_pb.js";
+import { RunService } from "../gen/assay/v1/run_service_pb.js";
+import { SystemService } from "../gen/assay/v1/system_service_pb.js";
+import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
+import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { Resources } from "./resources.ts";
+import { systemHandler } from "./system/system-handler.ts";
+
+/** The services of the contract. */
+export const services: readonly DescService[] = [
+  DatasetService,
+  ItemService,
+  UpsertService,
+  RunService,
+  UploadService,
+  QueryService,
+  SystemService,
+];
+
+/** Registers the handlers of all services. A method without one answers UNIMPLEMENTED. */
+export function routes(resources: Resources): (router: ConnectRouter) => void {
+  return (router) => {
+    router.service(DatasetService, {});
+    router.service(ItemService, {});
+    router.service(UpsertService, {});
+    router.service(RunService, {});
+    router.service(UploadService, {});
+    router.service(QueryService, {});
+    router.service(SystemService, systemHandler(resources));
+  };
+}

@@ -1,0 +1,166 @@
+import { randomUUID } from "node:crypto";
+import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { databaseFault } from "../db/sqlstate.ts";
+import { Failure, failure, type Reason, type Violation } from "../failure.ts";
+import type { Logger } from "../log.ts";
+
+/** The status code of each reason, as the comments of the contract's `ErrorReason` promise it. */
+export const codes: Readonly<Record<Reason, Code>> = {
+  INVALID_FIELD: Code.InvalidArgument,
+  INVALID_JSON: Code.InvalidArgument,
+  SCHEMA_VIOLATION: Code.InvalidArgument,
+  DUPLICATE_ITEM_ID: Code.InvalidArgument,
+  CONTENT_HASH_MISMATCH: Code.InvalidArgument,
+  LIMIT_EXCEEDED: Code.InvalidArgument,
+  INVALID_PAGE_TOKEN: Code.InvalidArgument,
+  REQUEST_ID_REUSED: Code.InvalidArgument,
+  UNEXPECTED_FRAME: Code.InvalidArgument,
+  ITEM_NOT_IN_RUN: Code.InvalidArgument,
+
+  DATASET_NOT_FOUND: Code.NotFound,
+  VERSION_NOT_FOUND: Code.NotFound,
+  TAG_NOT_FOUND: Code.NotFound,
+  ITEM_NOT_FOUND: Code.NotFound,
+  UPSERT_NOT_FOUND: Code.NotFound,
+  RUN_NOT_FOUND: Code.NotFound,
+  RESULT_NOT_FOUND: Code.NotFound,
+
+  DATASET_NAME_TAKEN: Code.AlreadyExists,
+  TABLE_NAME_TAKEN: Code.AlreadyExists,
+  ITEM_EXISTS: Code.AlreadyExists,
+  RESULT_FINAL: Code.AlreadyExists,
+
+  VERSION_CONFLICT: Code.Aborted,
+  ETAG_MISMATCH: Code.Aborted,
+  WRITE_CONTENTION: Code.Aborted,
+  STREAM_SUPERSEDED: Code.Aborted,
+
+  INCOMPLETE_STREAM: Code.FailedPrecondition,
+  DELETE_LIMIT_EXCEEDED: Code.FailedPrecondition,
+  UPSERT_NOT_READY: Code.FailedPrecondition,
+  DATASET_IN_USE: Code.FailedPrecondition,
+  ITEM_PURGED: Code.FailedPrecondition,
+  EMPTY_RUN: Code.FailedPrecondition,
+  RUN_ENDED: Code.FailedPrecondition,
+  RESULT_SUPERSEDED: Code.FailedPrecondition,
+
+  OFFSET_GAP: Code.OutOfRange,
+
+  SHUTTING_DOWN: Code.Unavailable,
+  DATABASE_UNAVAILABLE: Code.Unavailable,
+  INTERNAL: Code.Internal,
+};
+
+/**
+ * Milliseconds to wait before repeating a call, where repeating helps. Contention is over as soon as the other writer
+ * commits; a server or database that is away takes longer to come back, and hurrying only adds to its load.
+ */
+const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
+  WRITE_CONTENTION: 100,
+  SHUTTING_DOWN: 1_000,
+  DATABASE_UNAVAILABLE: 1_000,
+};
+
+/** Bytes of BadRequest, as encoded. Many clients refuse trailers beyond 8 KiB, and base64 adds a third. */
+const maxBadRequestBytes = 4 * 1024;
+
+/**
+ * UTF-16 units of one text in an error: enough for any id and for a path a person can read. A path into deep JSON may be
+ * as long as the item itself and would not fit into a trailer.
+ */
+const maxTextLength = 500;
+
+/** The call in which an error came up. */
+export interface FailedCall {
+  /** `assay.v1.ItemService/GetItem`, for the log. */
+  readonly method: string;
+  /** Fires when the call is over before it is answered; its reason says why. */
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Turns whatever was thrown into what goes on the wire. A failure keeps its reason and facts; a fault of the database
+ * becomes the reason that tells a client what to do; errors of the transport (ConnectError) stay as they are; what came
+ * up because the call had been cancelled reports that. Anything else is INTERNAL: its cause goes to the log under a
+ * random id, and only the id to the client.
+ */
+export function toConnectError(error: unknown, log: Logger, call?: FailedCall): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof Failure) return failureToConnectError(error);
+  const fault = databaseFault(error);
+  if (call?.signal.aborted && (fault?.kind === "cancelled" || isAbortError(error))) {
+    return cancellation(call.signal.reason);
+  }
+  switch (fault?.kind) {
+    case "unavailable":
+      log.warn({ method: call?.method, err: error }, "the database does not answer");
+      return failureToConnectError(failure("DATABASE_UNAVAILABLE", {}));
+    case "contention":
+      return failureToConnectError(failure("WRITE_CONTENTION", { attempts: 1 }));
+    case "cancelled":
+      return cancellation(error);
+    default: {
+      const errorId = randomUUID();
+      log.error({ method: call?.method, error_id: errorId, err: error }, "internal error");
+      return failureToConnectError(failure("INTERNAL", { error_id: errorId }));
+    }
+  }
+}
+
+/** What a call reports that ended early, from the reason of its signal. */
+function cancellation(reason: unknown): ConnectError {
+  if (reason instanceof ConnectError) return reason;
+  if (reason instanceof Failure) return failureToConnectError(reason);
+  return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, reason);
+}
+
+function isAbortError(error: unknown): boolean {
+  return error instanceof Error && error.name === "AbortError";
+}
+
+function failureToConnectError({ reason: name, facts, violations, message }: Failure): ConnectError {
+  // `failure` takes no other names than those of the table.
+  const reason = name as Reason;
+  const metadata: Record<string, string> = {};
+  for (const [fact, value] of Object.entries(facts)) {
+    if (value !== undefined) metadata[fact] = shortened(String(value));
+  }
+  const details: OutgoingDetail[] = [
+    detail(ErrorInfoSchema, { reason: `ERROR_REASON_${reason}`, domain: "assay", metadata }),
+  ];
+  const fieldViolations = fitting(violations);
+  if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));
+  const delay = retryDelays[reason];
+  if (delay !== undefined) {
+    const retryDelay = { seconds: BigInt(Math.floor(delay / 1000)), nanos: (delay % 1000) * 1_000_000 };
+    details.push(detail(RetryInfoSchema, { retryDelay }));
+  }
+  return new ConnectError(shortened(message), codes[reason], undefined, details);
+}
+
+type OutgoingDetail = { readonly desc: DescMessage; readonly value: MessageInitShape<DescMessage> };
+
+function detail<D extends DescMessage>(desc: D, value: MessageInitShape<D>): OutgoingDetail {
+  return { desc, value };
+}
+
+/** The first violations that fit into the bound, in order. The first always fits. */
+function fitting(violations: readonly Violation[]): Violation[] {
+  const kept: Violation[] = [];
+  let bytes = 0;
+  for (const violation of violations) {
+    const short = { field: shortened(violation.field), description: shortened(violation.description) };
+    // Each of the two texts takes at most three bytes for its tag and length, and so does the message around them.
+    bytes += Buffer.byteLength(short.field) + Buffer.byteLength(short.description) + 9;
+    if (bytes > maxBadRequestBytes) break;
+    kept.push(short);
+  }
+  return kept;
+}
+
+/** Cuts a long text, and replaces what is not Unicode: lone surrogates cannot be encoded. */
+function shortened(text: string): string {
+  return (text.length > maxTextLength ? `${text.slice(0, maxTextLength - 1)}…` : text).toWellFormed();
+}

@@ -1,0 +1,108 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { Pool } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+
+/** A value that a token is bound to. `1`, `1n`, `"1"` and `true` are all different. */
+export type Bound = string | number | bigint | boolean;
+
+/**
+ * Makes and checks the tokens of listings and the cursors of streams. A token holds the position behind the last row
+ * that was returned, signed together with the call and with everything that its rows depend on.
+ */
+export interface PageTokens {
+  /**
+   * Makes the token for the rows behind `position`.
+   *
+   * @param call Which listing it is for: `ListItems`.
+   * @param binding The arguments of the call, without the page size, and the version it reads, in a fixed order.
+   * @param position The key of the last row.
+   */
+  seal(call: string, binding: readonly Bound[], position: readonly string[]): string;
+  /**
+   * Returns the position in a token.
+   *
+   * @throws Failure INVALID_PAGE_TOKEN unless `seal` made it for this call with this binding, on any server of the
+   * installation.
+   */
+  open(
+    field: "page_token" | "cursor",
+    token: string,
+    call: string,
+    binding: readonly Bound[],
+  ): readonly string[];
+}
+
+/** The first byte of a token. Another layout gets another number, so that old tokens are refused and not misread. */
+const layout = 1;
+
+/** Bytes of the signature. 128 bits cannot be guessed; more would only make tokens longer. */
+const signatureBytes = 16;
+
+const headerBytes = 1 + signatureBytes;
+
+/** Page tokens signed with `key`. */
+export function newPageTokens(key: Uint8Array): PageTokens {
+  const sign = (call: string, binding: readonly Bound[], position: Uint8Array): Buffer =>
+    createHmac("sha256", key)
+      .update(encoded([call, ...binding.map(typed)]))
+      .update(position)
+      .digest()
+      .subarray(0, signatureBytes);
+
+  return {
+    seal(call, binding, position) {
+      const body = encoded(position);
+      return Buffer.concat([Buffer.of(layout), sign(call, binding, body), body]).toString("base64url");
+    },
+    open(field, token, call, binding) {
+      const bytes = Buffer.from(token, "base64url");
+      const body = bytes.subarray(headerBytes);
+      if (
+        // Decoding overlooks characters that do not belong; a token has one spelling.
+        bytes.toString("base64url") !== token ||
+        bytes.length < headerBytes ||
+        bytes[0] !== layout ||
+        !timingSafeEqual(bytes.subarray(1, headerBytes), sign(call, binding, body))
+      ) {
+        throw failure("INVALID_PAGE_TOKEN", { field });
+      }
+      return decoded(body);
+    },
+  };
+}
+
+/** Page tokens signed with the key that all servers on this database share. */
+export async function loadPageTokens(pool: Pool): Promise<PageTokens> {
+  const { rows } = await pool.query<{ value: Buffer }>("select value from secrets where name = 'page_token'");
+  const row = rows[0];
+  if (row === undefined) throw new Error("the table secrets has no row page_token");
+  return newPageTokens(row.value);
+}
+
+function typed(value: Bound): string {
+  return `${typeof value}:${value}`;
+}
+
+/** The texts one after the other, each behind its length: no two lists have the same bytes. */
+function encoded(texts: readonly string[]): Buffer {
+  const count = Buffer.alloc(4);
+  count.writeUInt32BE(texts.length);
+  const parts = texts.flatMap((text) => {
+    const bytes = Buffer.from(text);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(bytes.length);
+    return [length, bytes];
+  });
+  return Buffer.concat([count, ...parts]);
+}
+
+/** Undoes `encoded`. Only for bytes whose signature was checked. */
+function decoded(bytes: Buffer): string[] {
+  const texts: string[] = [];
+  for (let at = 4, left = bytes.readUInt32BE(0); left > 0; left--) {
+    const begin = at + 4;
+    at = begin + bytes.readUInt32BE(at);
+    texts.push(bytes.toString("utf8", begin, at));
+  }
+  return texts;
+}

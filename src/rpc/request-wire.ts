@@ -1,0 +1,122 @@
+import type { FieldMask } from "@bufbuild/protobuf/wkt";
+import { Failure, failure, invalidField, type Violation } from "../failure.ts";
+import { defaultPageSize, limits } from "../limits.ts";
+
+/** Characters of a note on a version. */
+const maxNoteLength = 1_024;
+
+/**
+ * Gathers what is wrong with a request, so that its sender hears of all malformed fields at once.
+ *
+ *     const violations = newViolations();
+ *     const name = violations.check(() => datasetName("dataset.name", dataset.name));
+ *     violations.throwIfAny();
+ */
+export interface Violations {
+  /** Notes a malformed field. */
+  add(field: string, problem: string): void;
+  /** Runs a check and notes its INVALID_FIELD, returning undefined then. Other failures are thrown on. */
+  check<T>(read: () => T): T | undefined;
+  /** @throws Failure INVALID_FIELD about the first malformed field, with all of them as violations. */
+  throwIfAny(): void;
+}
+
+export function newViolations(): Violations {
+  const all: Violation[] = [];
+  return {
+    add(field, problem) {
+      all.push({ field, description: problem });
+    },
+    check(read) {
+      try {
+        return read();
+      } catch (error) {
+        if (!(error instanceof Failure && error.reason === "INVALID_FIELD")) throw error;
+        all.push(...error.violations);
+        return undefined;
+      }
+    },
+    throwIfAny() {
+      const first = all[0];
+      if (first !== undefined) {
+        throw failure("INVALID_FIELD", { field: first.field, problem: first.description }, all);
+      }
+    },
+  };
+}
+
+/**
+ * A request_id in lower case, or undefined if it was left out.
+ *
+ * @throws Failure INVALID_FIELD if it is not a UUID in groups of 8, 4, 4, 4 and 12 hexadecimal digits.
+ */
+export function requestId(field: string, text: string): string | undefined {
+  if (text === "") return undefined;
+  if (!/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)) {
+    throw invalidField(field, "not a UUID such as 123e4567-e89b-42d3-a456-426614174000");
+  }
+  return text.toLowerCase();
+}
+
+/**
+ * How many things to put on a page: 50 for 0, and at most 1,000.
+ *
+ * @throws Failure INVALID_FIELD if it is negative.
+ */
+export function pageSize(field: string, size: number): number {
+  if (size < 0) throw invalidField(field, "must not be negative");
+  return size === 0 ? defaultPageSize : Math.min(size, limits.maxPageSize);
+}
+
+/** The note on a version, at most 1,024 characters. @throws Failure INVALID_FIELD */
+export function note(field: string, text: string): string {
+  return boundedText(field, text, 0, maxNoteLength);
+}
+
+/** Characters of a text, as people and other languages count them: Unicode code points. */
+export function textLength(text: string): number {
+  let length = 0;
+  for (const _ of text) length++;
+  return length;
+}
+
+/**
+ * A text that PostgreSQL can keep, of a length within bounds.
+ *
+ * @throws Failure INVALID_FIELD if it has fewer or more characters, or U+0000 among them.
+ */
+export function boundedText(field: string, text: string, minimum: number, maximum: number): string {
+  // No text has more characters than UTF-16 units, so most need no counting.
+  const length = text.length > maximum || text.length < 2 * minimum ? textLength(text) : text.length;
+  if (length < minimum) {
+    throw invalidField(field, length === 0 ? "is required" : `has less than ${minimum} characters`);
+  }
+  if (length > maximum) {
+    throw invalidField(field, `has ${length} characters; at most ${maximum} are allowed`);
+  }
+  if (text.includes("\0")) throw invalidField(field, "contains U+0000");
+  return text;
+}
+
+/**
+ * The names in a field mask, or undefined if the mask was left out or is empty. `*` stands for all of `known`.
+ *
+ * @param known The fields that may be named, in snake_case.
+ * @throws Failure INVALID_FIELD for any other name.
+ */
+export function fieldMaskNames<N extends string>(
+  field: string,
+  mask: FieldMask | undefined,
+  known: readonly N[],
+): ReadonlySet<N> | undefined {
+  if (mask === undefined || mask.paths.length === 0) return undefined;
+  const names = new Set<N>();
+  for (const path of mask.paths) {
+    const found = path === "*" ? known : known.filter((name) => name === path);
+    if (found.length === 0) {
+      throw invalidField(field, `${JSON.stringify(path)} is none of ${known.join(", ")}, *`);
+    }
+    for (const name of found) names.add(name);
+  }
+  return names;
+}

@@ -1,0 +1,83 @@
+import { failure } from "../failure.ts";
+
+/**
+ * Reads `input` until the service stops or the call is over, whatever comes first: then a read that is waiting throws
+ * SHUTTING_DOWN, or the reason of `signal`, and so does every later read. Without this a handler that waits for a frame
+ * never learns of either, and a cancelled stream looks like one that ended.
+ *
+ * The interceptors put it around the input of every call and around the output of server streams, so handlers only need
+ * it for streams of their own making.
+ */
+export function untilStopped<T>(
+  input: AsyncIterable<T>,
+  stopping: AbortSignal,
+  signal: AbortSignal,
+): AsyncIterable<T> {
+  return { [Symbol.asyncIterator]: () => interruptible(input[Symbol.asyncIterator](), stopping, signal) };
+}
+
+function interruptible<T>(
+  input: AsyncIterator<T>,
+  stopping: AbortSignal,
+  signal: AbortSignal,
+): AsyncIterator<T> {
+  // One listener per stream and one promise per read: racing every read against a promise that lives as long as the
+  // service would keep all of them in memory.
+  let interrupt: ((reason: unknown) => void) | undefined;
+  let reason: unknown;
+  const onAbort = () => {
+    reason ??= stopping.aborted ? failure("SHUTTING_DOWN", {}) : signal.reason;
+    interrupt?.(reason);
+  };
+  const close = () => {
+    stopping.removeEventListener("abort", onAbort);
+    signal.removeEventListener("abort", onAbort);
+  };
+  stopping.addEventListener("abort", onAbort);
+  signal.addEventListener("abort", onAbort);
+  if (stopping.aborted || signal.aborted) onAbort();
+
+  const abandon = () => {
+    close();
+    // Whoever makes the input may be stuck and answer late or with an error of its own; nobody waits for either.
+    input.return?.().catch(() => undefined);
+  };
+  return {
+    next() {
+      if (reason !== undefined) {
+        abandon();
+        return Promise.reject(reason);
+      }
+      return new Promise((resolve, reject) => {
+        interrupt = (why) => {
+          abandon();
+          reject(why);
+        };
+        input.next().then(
+          (result) => {
+            interrupt = undefined;
+            if (result.done && signal.aborted) reject(signal.reason);
+            if (result.done) close();
+            resolve(result);
+          },
+          (error) => {
+            interrupt = undefined;
+            close();
+            reject(error);
+          },
+        );
+      });
+    },
+    async return(value) {
+      close();
+      await input.return?.(value);
+      return { done: true, value };
+    },
+    async throw(error) {
+      close();
+      if (input.throw !== undefined) return input.throw(error);
+      await input.return?.();
+      throw error;
+    },
+  };
+}

@@ -1,0 +1,53 @@
+import { create } from "@bufbuild/protobuf";
+import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { invalidField } from "../failure.ts";
+import type { Instant } from "../instant.ts";
+
+const microsPerSecond = 1_000_000n;
+
+/** Bounds of google.protobuf.Timestamp, in seconds: the years 1 to 9999. */
+const minTimestampSeconds = -62_135_596_800n;
+const maxTimestampSeconds = 253_402_300_799n;
+
+/** Bound of google.protobuf.Duration, in seconds: about 10,000 years. */
+const maxDurationSeconds = 315_576_000_000n;
+
+/** An instant as it goes on the wire. */
+export function timestampToWire(instant: Instant): Timestamp {
+  const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
+  return create(TimestampSchema, {
+    seconds: (instant - micros) / microsPerSecond,
+    nanos: Number(micros) * 1000,
+  });
+}
+
+/**
+ * An instant from the wire, cut to microseconds.
+ *
+ * @throws Failure INVALID_FIELD if it is not within the years 1 to 9999.
+ */
+export function instantFromWire(field: string, { seconds, nanos }: Timestamp): Instant {
+  if (seconds < minTimestampSeconds || seconds > maxTimestampSeconds || nanos < 0 || nanos > 999_999_999) {
+    throw invalidField(field, "not a time between the years 1 and 9999");
+  }
+  return seconds * microsPerSecond + BigInt(Math.floor(nanos / 1000));
+}
+
+/** Microseconds as they go on the wire. */
+export function durationToWire(micros: bigint): Duration {
+  return create(DurationSchema, {
+    seconds: micros / microsPerSecond,
+    nanos: Number(micros % microsPerSecond) * 1000,
+  });
+}
+
+/**
+ * Microseconds from the wire; what is finer is cut off.
+ *
+ * @throws Failure INVALID_FIELD if it is negative or not a duration.
+ */
+export function durationFromWire(field: string, { seconds, nanos }: Duration): bigint {
+  if (seconds < 0n || nanos < 0) throw invalidField(field, "must not be negative");
+  if (seconds > maxDurationSeconds || nanos > 999_999_999) throw invalidField(field, "not a duration");
+  return seconds * microsPerSecond + BigInt(Math.floor(nanos / 1000));
+}
