@@ -1,4 +1,4 @@
-import { Code, type ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
+import { Code, ConnectError, type Interceptor, type StreamResponse } from "@connectrpc/connect";
 import { failure } from "../failure.ts";
 import type { Logger } from "../log.ts";
 import { toConnectError } from "./errors.ts";

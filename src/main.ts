@@ -1,0 +1,59 @@
+import { ConfigError, type ListenAddress, readConfig } from "./config.ts";
+import { newLog } from "./log.ts";
+import { type Server, startServer } from "./server.ts";
+import { serverVersion } from "./system/version.ts";
+
+/** Runs the service until SIGINT or SIGTERM. A second one ends it at once. */
+async function main(): Promise<void> {
+  const config = readConfig(process.env);
+  const log = newLog(config.logLevel);
+  const starting = startServer({ config, log });
+
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(signal === "SIGINT" ? 130 : 143);
+    stopping = true;
+    // If it does not start, the error is reported below.
+    starting.then(
+      async (server) => {
+        await server.stop();
+        process.exit(0);
+      },
+      () => undefined,
+    );
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+
+  const server = await starting;
+  if (!stopping) process.stdout.write(`${greeting(server)}\n`);
+}
+
+function greeting({ address, databaseDescription }: Server): string {
+  const where = hostAndPort(address);
+  return (
+    `Assay ${serverVersion} listens on ${where}, database: ${databaseDescription}. Try: npx buf curl ` +
+    `--http2-prior-knowledge --protocol grpc http://${where}/assay.v1.SystemService/GetServerInfo`
+  );
+}
+
+function hostAndPort({ host, port }: ListenAddress): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}
+
+/** What went wrong, in one line, for whoever started the service. */
+function explain(error: unknown): string {
+  if (error instanceof ConfigError) return error.message;
+  // A host name with several addresses gives one error for each, and an empty message.
+  if (error instanceof AggregateError) return error.errors.map(explain).join("; ");
+  if (!(error instanceof Error)) return String(error);
+  if ("code" in error && error.code === "EADDRINUSE" && "port" in error) {
+    return `port ${error.port} is in use. Stop what uses it, or set ASSAY_LISTEN to another one.`;
+  }
+  return error.message;
+}
+
+main().catch((error: unknown) => {
+  process.stderr.write(`assay: ${explain(error)}\n`);
+  process.exit(1);
+});

@@ -1,0 +1,164 @@
+import { createServer as createHttp1Server, type IncomingMessage, type ServerResponse } from "node:http";
+import {
+  createServer as createHttp2Server,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+} from "node:http2";
+import { createServer, type Socket } from "node:net";
+import type { ListenAddress } from "../config.ts";
+
+/** What answers a request, of HTTP/1.1 or HTTP/2. */
+export type RequestHandler = (
+  request: IncomingMessage | Http2ServerRequest,
+  response: ServerResponse | Http2ServerResponse,
+) => void;
+
+/** A port that is open. */
+export interface Listener {
+  /** Where it listens: with the port that the system chose, if it was left to it. */
+  readonly address: ListenAddress;
+  /** Resolves when no request is being answered, or after `milliseconds`. */
+  idle(milliseconds: number): Promise<void>;
+  /** Takes no more connections and ends those there are, the idle ones first. Takes at most `milliseconds`. */
+  close(milliseconds: number): Promise<void>;
+}
+
+/** What an HTTP/2 client sends first (RFC 9113, section 3.4). No HTTP/1.1 request begins like it. */
+const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+
+/**
+ * Bytes of a stream and of a connection that may be under way unacknowledged. The default of 64 KiB stalls uploads on
+ * every round trip; more than this only buys memory use.
+ */
+const windowBytes = 16 * 1024 * 1024;
+
+/** Calls at once on one connection. Clients that want more open another; without a bound one client could take all memory. */
+const maxConcurrentStreams = 1_000;
+
+/** Megabytes that one connection may have queued, windows included. Node's default of 10 is less than one window. */
+const maxSessionMemory = 256;
+
+/** How long a connection may be silent before it sends its first request. Honest clients send at once. */
+const firstBytesTimeout = 10_000;
+
+/** Silence after which the system asks whether the peer of a connection is still there. */
+const keepAliveDelay = 60_000;
+
+/**
+ * Opens one port for HTTP/2 without TLS (prior knowledge) and HTTP/1.1: the first bytes of a connection tell which.
+ *
+ * @throws Error EADDRINUSE, EADDRNOTAVAIL, EACCES and their like if the address cannot be had.
+ */
+export async function listen({ host, port }: ListenAddress, handle: RequestHandler): Promise<Listener> {
+  const sockets = new Set<Socket>();
+  const sessions = new Set<ServerHttp2Session>();
+  const busy = new Map<Socket, number>();
+  let requests = 0;
+  let closing = false;
+  let becameIdle: (() => void) | undefined;
+
+  const onRequest: RequestHandler = (request, response) => {
+    const { socket } = request;
+    requests++;
+    busy.set(socket, (busy.get(socket) ?? 0) + 1);
+    response.once("close", () => {
+      requests--;
+      const left = (busy.get(socket) ?? 1) - 1;
+      if (left > 0) busy.set(socket, left);
+      else busy.delete(socket);
+      if (requests === 0) becameIdle?.();
+      if (closing && left === 0 && request.httpVersionMajor === 1) socket.end();
+    });
+    handle(request, response);
+  };
+
+  // Neither server listens: they get connections from the one below.
+  const http1 = createHttp1Server(onRequest);
+  const http2 = createHttp2Server(
+    { settings: { initialWindowSize: windowBytes, maxConcurrentStreams }, maxSessionMemory },
+    onRequest,
+  );
+  http2.on("session", (session) => {
+    session.setLocalWindowSize(windowBytes);
+    sessions.add(session);
+    session.once("close", () => sessions.delete(session));
+  });
+  // A broken session closes its own streams; without a listener the error would end the process.
+  http2.on("sessionError", () => undefined);
+
+  const server = createServer(
+    { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelay },
+    (socket) => {
+      sockets.add(socket);
+      socket.once("close", () => sockets.delete(socket));
+      sniff(socket, (isHttp2) => {
+        (isHttp2 ? http2 : http1).emit("connection", socket);
+      });
+    },
+  );
+
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port }, resolve);
+  });
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") throw new Error("the system gave no port");
+
+  return {
+    address: { host, port: bound.port },
+    idle(milliseconds) {
+      if (requests === 0) return Promise.resolve();
+      return new Promise((resolve) => {
+        const timer = setTimeout(resolve, milliseconds);
+        becameIdle = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+    },
+    close(milliseconds) {
+      closing = true;
+      return new Promise((resolve) => {
+        const timer = setTimeout(() => {
+          for (const socket of sockets) socket.destroy();
+        }, milliseconds);
+        server.close(() => {
+          clearTimeout(timer);
+          resolve();
+        });
+        for (const session of sessions) session.close();
+        const ofHttp2 = new Set([...sessions].map((session) => session.socket));
+        for (const socket of sockets) {
+          if (!ofHttp2.has(socket) && !busy.has(socket)) socket.destroy();
+        }
+      });
+    },
+  };
+}
+
+/**
+ * Reads as much of a new connection as it takes to tell HTTP/2 from HTTP/1.1, puts it back and reports. A connection
+ * that sends nothing for too long, or ends before, is closed.
+ */
+function sniff(socket: Socket, report: (isHttp2: boolean) => void): void {
+  let seen = Buffer.alloc(0);
+  const timer = setTimeout(() => socket.destroy(), firstBytesTimeout);
+  const giveUp = () => socket.destroy();
+  const stop = () => {
+    clearTimeout(timer);
+    socket.off("data", onData).off("error", giveUp).off("end", giveUp).off("close", stop);
+  };
+  const onData = (chunk: Buffer) => {
+    seen = Buffer.concat([seen, chunk]);
+    const compared = Math.min(seen.length, http2Preface.length);
+    const matches = seen.subarray(0, compared).equals(http2Preface.subarray(0, compared));
+    if (matches && compared < http2Preface.length) return;
+    stop();
+    socket.pause();
+    socket.unshift(seen);
+    report(matches);
+    socket.resume();
+  };
+  socket.on("data", onData).on("error", giveUp).on("end", giveUp).on("close", stop);
+}

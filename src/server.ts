@@ -1,0 +1,156 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Health } from "../gen/health/v1/health_pb.js";
+import type { Config, ListenAddress } from "./config.ts";
+import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
+import { migrate } from "./db/migrate.ts";
+import { newPool, type Pool } from "./db/pool.ts";
+import { failure } from "./failure.ts";
+import { limits } from "./limits.ts";
+import type { Logger } from "./log.ts";
+import type { Resources } from "./resources.ts";
+import { routes, services } from "./routes.ts";
+import { newHealth } from "./rpc/health.ts";
+import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
+import { listen, type RequestHandler } from "./rpc/listener.ts";
+import { loadPageTokens } from "./rpc/page-token.ts";
+import { reflectionRoutes } from "./rpc/reflection.ts";
+
+/** The service, ready for calls. */
+export interface Server {
+  readonly address: ListenAddress;
+  /** Which database it uses, without credentials: `embedded PostgreSQL 18 in .assay`. */
+  readonly databaseDescription: string;
+  readonly resources: Resources;
+  /**
+   * Stops the service and gives back all it holds, within about five seconds: health turns NOT_SERVING, new calls and
+   * open streams end with SHUTTING_DOWN, unary calls may finish. A second call waits for the first.
+   */
+  stop(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Called once the port is open, before the database is ready. Health answers NOT_SERVING then, all else UNAVAILABLE. */
+  readonly onListening?: (address: ListenAddress) => void;
+}
+
+/**
+ * How long calls may take to finish when the service stops. Most need milliseconds; whoever stops a service waits ten
+ * seconds at least before killing it, and the database has to stop within them, too.
+ */
+const graceMilliseconds = 2_500;
+
+/** How long connections get to say goodbye. The calls on them are over. */
+const closeMilliseconds = 500;
+
+/** How long to wait for statements that still run; stopping the embedded database ends them. */
+const poolMilliseconds = 1_000;
+
+/**
+ * Starts the service: opens the port, then the database, which is brought up to date, and then takes calls.
+ *
+ * @throws Error if any of that fails. Nothing is left open then.
+ */
+export async function startServer({ config, log, onListening }: ServerOptions): Promise<Server> {
+  const stopping = new AbortController();
+  const health = newHealth([...services, Health].map((service) => service.typeName));
+  const handlerOptions = {
+    readMaxBytes: limits.maxMessageBytes,
+    writeMaxBytes: limits.maxMessageBytes,
+    shutdownSignal: stopping.signal,
+  };
+  const calls = callInterceptor(log, stopping.signal);
+  let handle: RequestHandler = connectNodeAdapter({
+    ...handlerOptions,
+    interceptors: [calls, notReadyInterceptor],
+    routes: (router) => {
+      health.routes(router);
+      for (const service of services) router.service(service, {});
+    },
+  });
+
+  const listener = await listen(config.listen, (request, response) => handle(request, response));
+  onListening?.(listener.address);
+  let database: Database | undefined;
+  try {
+    database = await openDatabase(config, log);
+    const { pool } = database;
+    const resources: Resources = {
+      pool,
+      log,
+      pageTokens: await loadPageTokens(pool),
+      importTtlSeconds: config.importTtlSeconds,
+      heartbeatSeconds: config.heartbeatSeconds,
+      stopping: stopping.signal,
+    };
+    handle = connectNodeAdapter({
+      ...handlerOptions,
+      interceptors: [calls],
+      routes: (router) => {
+        health.routes(router);
+        reflectionRoutes([...services, Health])(router);
+        routes(resources)(router);
+      },
+    });
+    health.setServing(true);
+
+    const { close, description } = database;
+    let stopped: Promise<void> | undefined;
+    const stop = async () => {
+      health.setServing(false);
+      stopping.abort(failure("SHUTTING_DOWN", {}));
+      await listener.idle(graceMilliseconds);
+      await listener.close(closeMilliseconds);
+      await close();
+    };
+    return {
+      address: listener.address,
+      databaseDescription: description,
+      resources,
+      stop: () => {
+        stopped ??= stop();
+        return stopped;
+      },
+    };
+  } catch (error) {
+    stopping.abort(failure("SHUTTING_DOWN", {}));
+    await Promise.all([listener.close(closeMilliseconds), database?.close()]);
+    throw error;
+  }
+}
+
+interface Database {
+  readonly pool: Pool;
+  readonly description: string;
+  close(): Promise<void>;
+}
+
+/** Opens the database that the configuration names, or the embedded one, and migrates it. */
+async function openDatabase(config: Config, log: Logger): Promise<Database> {
+  const embedded: EmbeddedDatabase | undefined =
+    config.databaseUrl === undefined ? await startEmbeddedDatabase(config.dataDir, log) : undefined;
+  const url = config.databaseUrl ?? embedded?.url ?? "";
+  const pool = newPool({ url, connections: config.databaseConnections, log });
+  const close = async () => {
+    // Waits for connections in use; a statement that never ends must not keep the service from stopping.
+    await Promise.race([pool.end(), sleep(poolMilliseconds, undefined, { ref: false })]);
+    await embedded?.stop();
+  };
+  try {
+    for (const name of await migrate(pool)) log.info({ migration: name }, "migrated the database");
+    return { pool, description: await describe(pool, config), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function describe(pool: Pool, { databaseUrl, dataDir }: Config): Promise<string> {
+  const { rows } = await pool.query<{ server_version: string }>("show server_version");
+  const release = /^\d+/.exec(rows[0]?.server_version ?? "")?.[0] ?? "";
+  if (databaseUrl === undefined) return `embedded PostgreSQL ${release} in ${dataDir}`;
+  const { host, pathname } = new URL(databaseUrl);
+  return `PostgreSQL ${release} at ${host}${decodeURIComponent(pathname)}`;
+}

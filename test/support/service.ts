@@ -1,0 +1,56 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { type Config, readConfig } from "../../src/config.ts";
+import { newLog } from "../../src/log.ts";
+import { type Server, startServer } from "../../src/server.ts";
+import { newTestDatabase, type TestDatabase } from "./database.ts";
+
+/** A service in this process, on a real port and a real database. */
+export interface TestService extends Pick<Server, "resources"> {
+  /** `http://127.0.0.1:…` */
+  readonly url: string;
+  /** `127.0.0.1:…`, as grpc-js takes it. */
+  readonly address: string;
+  readonly database: TestDatabase;
+  /** gRPC over HTTP/2. */
+  readonly transport: Transport;
+  client<S extends DescService>(service: S): Client<S>;
+  /** Stops the service, and drops the database unless it was given. */
+  stop(): Promise<void>;
+}
+
+export interface TestServiceOptions {
+  /** One that the suite has and drops itself. */
+  readonly database?: TestDatabase;
+  readonly config?: Partial<Config>;
+}
+
+/** Starts a service. Call it in `beforeAll`, and `stop` in `afterAll`. */
+export async function startTestService({ database, config }: TestServiceOptions = {}): Promise<TestService> {
+  const ownDatabase = database ?? (await newTestDatabase());
+  const server = await startServer({
+    config: { ...readConfig({}), ...testConfig(ownDatabase), ...config },
+    log: newLog("silent"),
+  });
+  const address = `${server.address.host}:${server.address.port}`;
+  const url = `http://${address}`;
+  const transport = createGrpcTransport({ baseUrl: url });
+  return {
+    url,
+    address,
+    database: ownDatabase,
+    resources: server.resources,
+    transport,
+    client: (service) => createClient(service, transport),
+    async stop() {
+      await server.stop();
+      if (database === undefined) await ownDatabase.drop();
+    },
+  };
+}
+
+/** What a service of a test needs set: any free port, and the database of the test. */
+export function testConfig({ url }: TestDatabase): Pick<Config, "listen" | "databaseUrl"> {
+  return { listen: { host: "127.0.0.1", port: 0 }, databaseUrl: url };
+}
