@@ -49,6 +49,10 @@ const messages = {
     `expected a frame ${f.expected}, received ${f.received}`,
   ITEM_NOT_IN_RUN: (f: { run_id: string; index?: number; item_id: string; repetition: number }) =>
     `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} is not part of run ${f.run_id}`,
+  RUNS_NOT_COMPARABLE: (f: { base_run_id: string; candidate_run_id: string }) =>
+    f.base_run_id === f.candidate_run_id
+      ? `${f.base_run_id} cannot be compared with itself`
+      : `runs ${f.base_run_id} and ${f.candidate_run_id} are on different datasets`,
 
   DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
   VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>

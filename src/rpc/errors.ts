@@ -18,6 +18,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   REQUEST_ID_REUSED: Code.InvalidArgument,
   UNEXPECTED_FRAME: Code.InvalidArgument,
   ITEM_NOT_IN_RUN: Code.InvalidArgument,
+  RUNS_NOT_COMPARABLE: Code.InvalidArgument,
 
   DATASET_NOT_FOUND: Code.NotFound,
   VERSION_NOT_FOUND: Code.NotFound,
