@@ -1,9 +1,10 @@
+import { constants } from "node:os";
 import { ConfigError, type ListenAddress, readConfig } from "./config.ts";
 import { newLog } from "./log.ts";
 import { type Server, startServer } from "./server.ts";
 import { serverVersion } from "./system/version.ts";
 
-/** Runs the service until SIGINT or SIGTERM. A second one ends it at once. */
+/** Runs the service until SIGINT, SIGTERM or SIGHUP. A second one ends it at once. */
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = newLog(config.logLevel);
@@ -11,7 +12,7 @@ async function main(): Promise<void> {
 
   let stopping = false;
   const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(signal === "SIGINT" ? 130 : 143);
+    if (stopping) process.exit(128 + constants.signals[signal]);
     stopping = true;
     // If it does not start, the error is reported below.
     starting.then(
@@ -22,8 +23,11 @@ async function main(): Promise<void> {
       () => undefined,
     );
   };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+    // The package of the embedded database sets handlers when it is loaded, which end the process in mid-call.
+    process.removeAllListeners(signal);
+    process.on(signal, stop);
+  }
 
   const server = await starting;
   if (!stopping) process.stdout.write(`${greeting(server)}\n`);

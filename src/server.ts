@@ -48,6 +48,9 @@ const closeMilliseconds = 500;
 /** How long to wait for statements that still run; stopping the embedded database ends them. */
 const poolMilliseconds = 1_000;
 
+/** How long the embedded database gets. It needs a tenth of a second; what is not written then, its log has. */
+const databaseMilliseconds = 2_000;
+
 /**
  * Starts the service: opens the port, then the database, which is brought up to date, and then takes calls.
  *
@@ -135,8 +138,8 @@ async function openDatabase(config: Config, log: Logger): Promise<Database> {
   const pool = newPool({ url, connections: config.databaseConnections, log });
   const close = async () => {
     // Waits for connections in use; a statement that never ends must not keep the service from stopping.
-    await Promise.race([pool.end(), sleep(poolMilliseconds, undefined, { ref: false })]);
-    await embedded?.stop();
+    await atMost(poolMilliseconds, pool.end());
+    if (embedded !== undefined) await atMost(databaseMilliseconds, embedded.stop());
   };
   try {
     for (const name of await migrate(pool)) log.info({ migration: name }, "migrated the database");
@@ -145,6 +148,16 @@ async function openDatabase(config: Config, log: Logger): Promise<Database> {
     await close();
     throw error;
   }
+}
+
+/** Waits for `work`, but no longer than that. */
+async function atMost(milliseconds: number, work: Promise<void>): Promise<void> {
+  const over = new AbortController();
+  await Promise.race([
+    work.finally(() => over.abort()),
+    // Rejects when the work is done first, which the race has then decided.
+    sleep(milliseconds, undefined, over).catch(() => undefined),
+  ]);
 }
 
 async function describe(pool: Pool, { databaseUrl, dataDir }: Config): Promise<string> {

@@ -52,29 +52,33 @@ const keepAliveDelay = 60_000;
  */
 export async function listen({ host, port }: ListenAddress, handle: RequestHandler): Promise<Listener> {
   const sockets = new Set<Socket>();
+  // Those that neither a session nor a request of HTTP/1.1 uses.
+  const idleSockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  const busy = new Map<Socket, number>();
   let requests = 0;
   let closing = false;
   let becameIdle: (() => void) | undefined;
 
   const onRequest: RequestHandler = (request, response) => {
-    const { socket } = request;
     requests++;
-    busy.set(socket, (busy.get(socket) ?? 0) + 1);
     response.once("close", () => {
       requests--;
-      const left = (busy.get(socket) ?? 1) - 1;
-      if (left > 0) busy.set(socket, left);
-      else busy.delete(socket);
       if (requests === 0) becameIdle?.();
-      if (closing && left === 0 && request.httpVersionMajor === 1) socket.end();
     });
     handle(request, response);
   };
+  const onHttp1Request = (request: IncomingMessage, response: ServerResponse) => {
+    const { socket } = request;
+    idleSockets.delete(socket);
+    response.once("close", () => {
+      if (closing) socket.end();
+      else if (!socket.destroyed) idleSockets.add(socket);
+    });
+    onRequest(request, response);
+  };
 
   // Neither server listens: they get connections from the one below.
-  const http1 = createHttp1Server(onRequest);
+  const http1 = createHttp1Server(onHttp1Request);
   const http2 = createHttp2Server(
     { settings: { initialWindowSize: windowBytes, maxConcurrentStreams }, maxSessionMemory },
     onRequest,
@@ -91,9 +95,20 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
     { noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveDelay },
     (socket) => {
       sockets.add(socket);
-      socket.once("close", () => sockets.delete(socket));
+      idleSockets.add(socket);
+      socket.once("close", () => {
+        sockets.delete(socket);
+        idleSockets.delete(socket);
+      });
       sniff(socket, (isHttp2) => {
-        (isHttp2 ? http2 : http1).emit("connection", socket);
+        if (isHttp2) {
+          // An HTTP/2 session reads what was put back and then the handle beneath the socket, which must not flow.
+          idleSockets.delete(socket);
+          http2.emit("connection", socket);
+        } else {
+          http1.emit("connection", socket);
+          socket.resume();
+        }
       });
     },
   );
@@ -128,10 +143,7 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
           resolve();
         });
         for (const session of sessions) session.close();
-        const ofHttp2 = new Set([...sessions].map((session) => session.socket));
-        for (const socket of sockets) {
-          if (!ofHttp2.has(socket) && !busy.has(socket)) socket.destroy();
-        }
+        for (const socket of idleSockets) socket.destroy();
       });
     },
   };
@@ -158,7 +170,6 @@ function sniff(socket: Socket, report: (isHttp2: boolean) => void): void {
     socket.pause();
     socket.unshift(seen);
     report(matches);
-    socket.resume();
   };
   socket.on("data", onData).on("error", giveUp).on("end", giveUp).on("close", stop);
 }
