@@ -3,7 +3,8 @@ import { failure } from "../failure.ts";
 /**
  * Reads `input` until the service stops or the call is over, whatever comes first: then a read that is waiting throws
  * SHUTTING_DOWN, or the reason of `signal`, and so does every later read. Without this a handler that waits for a frame
- * never learns of either, and a cancelled stream looks like one that ended.
+ * never learns of either. The end of the input may still come before the news that the client cancelled, so no handler
+ * may take it for consent.
  *
  * The interceptors put it around the input of every call and around the output of server streams, so handlers only need
  * it for streams of their own making.
@@ -56,9 +57,9 @@ function interruptible<T>(
         input.next().then(
           (result) => {
             interrupt = undefined;
-            if (result.done && signal.aborted) reject(signal.reason);
             if (result.done) close();
-            resolve(result);
+            if (result.done && signal.aborted) reject(signal.reason);
+            else resolve(result);
           },
           (error) => {
             interrupt = undefined;

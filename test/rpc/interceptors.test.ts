@@ -1,0 +1,231 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { Code, ConnectError, type ConnectRouter, createClient, type ServiceImpl } from "@connectrpc/connect";
+import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import pino from "pino";
+import { afterEach, describe, expect, test } from "vitest";
+import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import { SystemService } from "../../gen/assay/v1/system_service_pb.js";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { failure } from "../../src/failure.ts";
+import { callInterceptor } from "../../src/rpc/interceptors.ts";
+import { type Listener, listen } from "../../src/rpc/listener.ts";
+
+let listener: Listener | undefined;
+afterEach(() => listener?.close(0));
+
+interface Handlers {
+  readonly system?: Partial<ServiceImpl<typeof SystemService>>;
+  readonly items?: Partial<ServiceImpl<typeof ItemService>>;
+  readonly upserts?: Partial<ServiceImpl<typeof UpsertService>>;
+}
+
+/** Serves a few handlers behind the interceptor, on a real port. */
+async function serve({ system = {}, items = {}, upserts = {} }: Handlers) {
+  const stopping = new AbortController();
+  const lines: { method: string; code: string; level: number }[] = [];
+  const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+  const handle = connectNodeAdapter({
+    interceptors: [callInterceptor(log, stopping.signal)],
+    shutdownSignal: stopping.signal,
+    routes: (router: ConnectRouter) => {
+      router.service(SystemService, system).service(ItemService, items).service(UpsertService, upserts);
+    },
+  });
+  listener = await listen({ host: "127.0.0.1", port: 0 }, handle);
+  const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${listener.address.port}` });
+  return {
+    lines,
+    stop: () => stopping.abort(failure("SHUTTING_DOWN", {})),
+    system: createClient(SystemService, transport),
+    items: createClient(ItemService, transport),
+    upserts: createClient(UpsertService, transport),
+  };
+}
+
+/** The error that a call ends with. */
+async function errorOf(call: Promise<unknown>): Promise<ConnectError> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof ConnectError)) throw new Error(`expected a ConnectError, got ${error}`);
+  return error;
+}
+
+async function read<T>(stream: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const one of stream) all.push(one);
+  return all;
+}
+
+const reasonOf = (error: ConnectError) => error.findDetails(ErrorInfoSchema)[0]?.reason;
+
+/** A client stream that sends nothing and stays open until `signal` fires. */
+async function* silent(signal: AbortSignal): AsyncGenerator<never> {
+  await sleep(60_000, undefined, { signal }).catch(() => undefined);
+}
+
+describe("an error in a handler", () => {
+  test("reaches the client of a unary call with its reason", async () => {
+    const { items } = await serve({
+      items: {
+        getItem() {
+          throw failure("ITEM_NOT_FOUND", { dataset_id: "d", item_id: "q", version: 1n });
+        },
+      },
+    });
+    const error = await errorOf(items.getItem({}));
+    expect(error.code).toBe(Code.NotFound);
+    expect(reasonOf(error)).toBe("ERROR_REASON_ITEM_NOT_FOUND");
+  });
+
+  test("reaches the client of a stream, also behind frames that were sent", async () => {
+    const { items, lines } = await serve({
+      items: {
+        async *streamItems() {
+          yield {};
+          throw new TypeError("undefined is not a function");
+        },
+      },
+    });
+    const error = await errorOf(read(items.streamItems({})));
+    expect(error.code).toBe(Code.Internal);
+    expect(reasonOf(error)).toBe("ERROR_REASON_INTERNAL");
+    expect(error.rawMessage).not.toContain("undefined");
+    expect(lines.filter((line) => line.level === 50).length).toBeGreaterThan(0);
+  });
+});
+
+describe("the log", () => {
+  test("has one line per call, with its outcome", async () => {
+    const { system, items, lines } = await serve({
+      system: { getServerInfo: () => ({}) },
+      items: {
+        async *streamItems() {
+          yield {};
+        },
+      },
+    });
+    await system.getServerInfo({});
+    await read(items.streamItems({}));
+    await errorOf(items.getItem({}));
+    expect(lines.map(({ method, code, level }) => [method, code, level])).toEqual([
+      ["assay.v1.SystemService/GetServerInfo", "ok", 20],
+      ["assay.v1.ItemService/StreamItems", "ok", 20],
+      ["assay.v1.ItemService/GetItem", "unimplemented", 30],
+    ]);
+  });
+});
+
+describe("while the service stops", () => {
+  test("new calls are refused", async () => {
+    const { system, items, stop } = await serve({ system: { getServerInfo: () => ({}) } });
+    stop();
+    expect(reasonOf(await errorOf(system.getServerInfo({})))).toBe("ERROR_REASON_SHUTTING_DOWN");
+    expect(reasonOf(await errorOf(read(items.streamItems({}))))).toBe("ERROR_REASON_SHUTTING_DOWN");
+  });
+
+  test("unary calls finish", async () => {
+    const { system, stop } = await serve({
+      system: {
+        async getServerInfo() {
+          await sleep(100);
+          return { serverVersion: "1" };
+        },
+      },
+    });
+    const call = system.getServerInfo({});
+    await sleep(50);
+    stop();
+    expect(await call).toMatchObject({ serverVersion: "1" });
+  });
+
+  test("server streams end, though their handlers wait for something else", async () => {
+    const { items, stop } = await serve({
+      items: {
+        async *streamItems() {
+          yield {};
+          await new Promise(() => undefined);
+        },
+      },
+    });
+    const reading = errorOf(read(items.streamItems({})));
+    await sleep(50);
+    stop();
+    const error = await reading;
+    expect(error.code).toBe(Code.Unavailable);
+    expect(reasonOf(error)).toBe("ERROR_REASON_SHUTTING_DOWN");
+  });
+
+  test("handlers that wait for a frame are told, and may still answer", async () => {
+    const { upserts, stop } = await serve({
+      upserts: {
+        async *streamUpsertItems(requests) {
+          try {
+            for await (const _ of requests);
+          } finally {
+            yield { frame: { case: "progress", value: { nextOffset: 7n } } };
+          }
+        },
+      },
+    });
+    const hangUp = new AbortController();
+    const frames: unknown[] = [];
+    const reading = (async () => {
+      for await (const { frame } of upserts.streamUpsertItems(silent(hangUp.signal)))
+        frames.push(frame.value);
+    })();
+    await sleep(50);
+    stop();
+    expect(reasonOf(await errorOf(reading))).toBe("ERROR_REASON_SHUTTING_DOWN");
+    expect(frames).toMatchObject([{ nextOffset: 7n }]);
+    hangUp.abort();
+  });
+});
+
+describe("a handler that waits for a frame", () => {
+  /** Serves a handler that reads to the end, and gives what it ended with. */
+  async function served() {
+    let report: (outcome: unknown) => void = () => undefined;
+    const outcome = new Promise<unknown>((resolve) => {
+      report = resolve;
+    });
+    const { upserts } = await serve({
+      upserts: {
+        // biome-ignore lint/correctness/useYield: it answers nothing.
+        async *streamUpsertItems(requests) {
+          try {
+            for await (const _ of requests);
+            report("the end of the input");
+          } catch (error) {
+            report(error);
+            throw error;
+          }
+        },
+      },
+    });
+    return { upserts, outcome };
+  }
+
+  test("hears of the deadline", async () => {
+    const { upserts, outcome } = await served();
+    const hangUp = new AbortController();
+    // A client that tells the server its deadline and does not watch it itself.
+    const call = upserts.streamUpsertItems(silent(hangUp.signal), { headers: { "grpc-timeout": "100m" } });
+    const error = await errorOf(read(call));
+    expect(error.code).toBe(Code.DeadlineExceeded);
+    expect(await outcome).toMatchObject({ code: Code.DeadlineExceeded });
+    hangUp.abort();
+  });
+
+  test("is released when the client cancels, whether or not that looks like an end", async () => {
+    const { upserts, outcome } = await served();
+    const cancel = new AbortController();
+    const call = errorOf(read(upserts.streamUpsertItems(silent(cancel.signal), { signal: cancel.signal })));
+    await sleep(50);
+    cancel.abort();
+    await call;
+    expect(await outcome).toBeDefined();
+  });
+});
