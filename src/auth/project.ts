@@ -1,0 +1,11 @@
+import type { HandlerContext } from "@connectrpc/connect";
+
+/** The project that a call works in. There is one, until calls carry credentials. */
+export function projectOf(_context: HandlerContext): string {
+  return "default";
+}
+
+/** Whose credentials a call carries: empty, until it carries any. */
+export function authorOf(_context: HandlerContext): string {
+  return "";
+}

@@ -1,0 +1,270 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import { type Failure, failure } from "../failure.ts";
+import { newId } from "../ids.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import { type Dataset, type DatasetDefinition, type DatasetRef, newEtag } from "./dataset.ts";
+import { claimName, claimTableName } from "./dataset-name-store.ts";
+
+interface DatasetRow {
+  dataset_id: string;
+  project_id: string;
+  name: string;
+  table_name: string;
+  description: string;
+  metadata: string | null;
+  input_schema: string | null;
+  expected_output_schema: string | null;
+  head_version: bigint;
+  item_count: bigint;
+  digest: Buffer;
+  etag: string;
+  create_time: Instant;
+  update_time: Instant;
+}
+
+/** Datasets that exist: reserved ones have no table name and no create_time. */
+const existing = `
+  select d.dataset_id, d.project_id, n.name, t.table_name, d.description, d.metadata, d.input_schema,
+         d.expected_output_schema, d.head_version, d.item_count, d.digest, d.etag, d.create_time, d.update_time
+  from datasets d
+  join dataset_names n on n.dataset_id = d.dataset_id
+  join dataset_table_names t on t.dataset_id = d.dataset_id
+  where d.create_time is not null`;
+
+/** Which row of `datasets d` a reference means. $1 is the project, $2 the value of the reference. */
+function meant(ref: DatasetRef): string {
+  return "name" in ref
+    ? "d.dataset_id = (select dataset_id from dataset_names where project_id = $1 and name = $2)"
+    : "d.project_id = $1 and d.dataset_id = $2";
+}
+
+const refValue = (ref: DatasetRef) => ("name" in ref ? ref.name : ref.datasetId);
+
+/** The failure of a call about a dataset that is not there. */
+export function datasetNotFound(ref: DatasetRef): Failure {
+  return failure("DATASET_NOT_FOUND", "name" in ref ? { name: ref.name } : { dataset_id: ref.datasetId });
+}
+
+export async function findDataset(
+  db: Queryable,
+  projectId: string,
+  ref: DatasetRef,
+): Promise<Dataset | undefined> {
+  const { rows } = await db.query<DatasetRow>(`${existing} and ${meant(ref)}`, [projectId, refValue(ref)]);
+  return rows[0] && fromRow(rows[0]);
+}
+
+/** @throws Failure DATASET_NOT_FOUND */
+export async function getDataset(db: Queryable, projectId: string, ref: DatasetRef): Promise<Dataset> {
+  const dataset = await findDataset(db, projectId, ref);
+  if (dataset === undefined) throw datasetNotFound(ref);
+  return dataset;
+}
+
+/**
+ * The dataset under its row lock, which keeps it from being changed, published to and deleted until the transaction ends.
+ *
+ * @throws Failure DATASET_NOT_FOUND
+ */
+export async function lockDataset(client: Client, projectId: string, ref: DatasetRef): Promise<Dataset> {
+  for (;;) {
+    const locked = await lockRow(client, projectId, ref);
+    const dataset = await getDataset(client, projectId, ref);
+    // While the lock was waited for, the name may have moved to another dataset.
+    if (dataset.datasetId === locked) return dataset;
+  }
+}
+
+/** Locks the row that a reference means, reserved or not, and returns its id. The row may mean something else by then. */
+async function lockRow(client: Client, projectId: string, ref: DatasetRef): Promise<string | undefined> {
+  const { rows } = await client.query<{ dataset_id: string }>(
+    `select d.dataset_id from datasets d where ${meant(ref)} for update of d`,
+    [projectId, refValue(ref)],
+  );
+  return rows[0]?.dataset_id;
+}
+
+/** A dataset that an import writes to: it may be there, or only be reserved by imports that will create it. */
+export interface ReservedDataset {
+  readonly datasetId: string;
+  /** False while no reader sees the dataset. */
+  readonly exists: boolean;
+}
+
+/** The dataset that has or will have a name, or that has or will have an id. */
+export async function findReservedDataset(
+  db: Queryable,
+  projectId: string,
+  ref: DatasetRef,
+): Promise<ReservedDataset | undefined> {
+  const { rows } = await db.query<{ dataset_id: string; exists: boolean }>(
+    `select d.dataset_id, d.create_time is not null as exists from datasets d where ${meant(ref)}`,
+    [projectId, refValue(ref)],
+  );
+  return rows[0] && { datasetId: rows[0].dataset_id, exists: rows[0].exists };
+}
+
+/**
+ * The id of the dataset whose writes a call is about, which may be one that no reader sees yet.
+ *
+ * @throws Failure DATASET_NOT_FOUND
+ */
+export async function findWriteDataset(db: Queryable, projectId: string, ref: DatasetRef): Promise<string> {
+  const dataset = await findReservedDataset(db, projectId, ref);
+  if (dataset === undefined) throw datasetNotFound(ref);
+  return dataset.datasetId;
+}
+
+/**
+ * The dataset that has or will have this name, under its row lock. If the name is free, a dataset is reserved, which no
+ * reader sees until `createReserved`. Of concurrent calls with one name, one reserves and the others get the same dataset,
+ * once its transaction has ended.
+ */
+export async function reserveDataset(
+  client: Client,
+  projectId: string,
+  name: string,
+): Promise<ReservedDataset> {
+  for (;;) {
+    const reserved = await insertReservation(client, projectId, name);
+    if (reserved !== undefined) return { datasetId: reserved, exists: false };
+    const locked = await lockRow(client, projectId, { name });
+    const dataset = await findReservedDataset(client, projectId, { name });
+    // While the lock was waited for, the dataset may have been renamed or deleted.
+    if (dataset !== undefined && dataset.datasetId === locked) return dataset;
+  }
+}
+
+/** Reserves a dataset with a name that is free, and returns its id. */
+async function insertReservation(
+  client: Client,
+  projectId: string,
+  name: string,
+): Promise<string | undefined> {
+  const { rows } = await client.query<{ dataset_id: string }>(
+    `with named as (
+       insert into dataset_names (project_id, name, dataset_id) values ($1, $2, $3)
+       on conflict (project_id, name) do nothing
+       returning dataset_id
+     )
+     insert into datasets (dataset_id, project_id, etag)
+     select dataset_id, $1, $4 from named
+     returning dataset_id`,
+    [projectId, name, newId("data"), newEtag()],
+  );
+  return rows[0]?.dataset_id;
+}
+
+/**
+ * Makes a reserved dataset, whose row is locked, one that readers see.
+ *
+ * @param time When it is created, from `clockOf` or later.
+ * @throws Failure DATASET_NAME_TAKEN if another dataset has been given the name meanwhile; TABLE_NAME_TAKEN
+ */
+export async function createReserved(
+  client: Client,
+  datasetId: string,
+  definition: DatasetDefinition,
+  time: Instant,
+): Promise<void> {
+  const { rows } = await client.query<{ project_id: string }>(
+    `update datasets
+     set create_time = $2, update_time = $2, description = $3, metadata = $4, input_schema = $5,
+         expected_output_schema = $6
+     where dataset_id = $1 and create_time is null
+     returning project_id`,
+    [
+      datasetId,
+      instantToSql(time),
+      definition.description,
+      definition.metadata,
+      definition.inputSchema,
+      definition.expectedOutputSchema,
+    ],
+  );
+  const row = rows[0];
+  if (row === undefined) throw new Error(`${datasetId} is not reserved`);
+  const owner = { projectId: row.project_id, datasetId };
+  await claimName(client, owner, definition.name);
+  await claimTableName(client, owner, definition);
+}
+
+/** What the clock says, and at least a microsecond after the last change of a dataset: the time to give the next one. */
+export async function clockOf(client: Client, datasetId: string): Promise<Instant> {
+  const { rows } = await client.query<{ time: Instant }>(
+    `select greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
+     from datasets where dataset_id = $1`,
+    [datasetId],
+  );
+  const row = rows[0];
+  if (row === undefined) throw new Error(`${datasetId} is not there, though its row should be locked`);
+  return row.time;
+}
+
+/** Where a page of datasets begins: behind this one. */
+export interface DatasetPosition {
+  readonly createTime: Instant;
+  readonly datasetId: string;
+}
+
+/** The datasets whose names begin with a prefix (byte by byte), newest first. */
+export async function listDatasets(
+  db: Queryable,
+  projectId: string,
+  {
+    namePrefix,
+    after,
+    limit,
+  }: { readonly namePrefix: string; readonly after: DatasetPosition | undefined; readonly limit: number },
+): Promise<Dataset[]> {
+  const { rows } = await db.query<DatasetRow>(
+    `${existing} and d.project_id = $1 and starts_with(n.name, $2)
+       and ($3::timestamptz is null or (d.create_time, d.dataset_id) < ($3::timestamptz, $4::text))
+     order by d.create_time desc, d.dataset_id desc
+     limit $5`,
+    [projectId, namePrefix, after && instantToSql(after.createTime), after?.datasetId, limit],
+  );
+  return rows.map(fromRow);
+}
+
+/** Writes the definition of a dataset whose row is locked, but for its names, with a new etag. */
+export async function updateDefinition(
+  client: Client,
+  datasetId: string,
+  definition: DatasetDefinition,
+  time: Instant,
+): Promise<void> {
+  await client.query(
+    `update datasets
+     set description = $2, metadata = $3, input_schema = $4, expected_output_schema = $5, etag = $6, update_time = $7
+     where dataset_id = $1`,
+    [
+      datasetId,
+      definition.description,
+      definition.metadata,
+      definition.inputSchema,
+      definition.expectedOutputSchema,
+      newEtag(),
+      instantToSql(time),
+    ],
+  );
+}
+
+function fromRow(row: DatasetRow): Dataset {
+  return {
+    datasetId: row.dataset_id,
+    projectId: row.project_id,
+    name: row.name,
+    tableName: row.table_name,
+    description: row.description,
+    metadata: row.metadata ?? undefined,
+    inputSchema: row.input_schema ?? undefined,
+    expectedOutputSchema: row.expected_output_schema ?? undefined,
+    headVersion: row.head_version,
+    itemCount: row.item_count,
+    digest: row.digest,
+    etag: row.etag,
+    createTime: row.create_time,
+    updateTime: row.update_time,
+  };
+}

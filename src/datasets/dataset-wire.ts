@@ -1,0 +1,183 @@
+import type { JsonObject, JsonValue, MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import type {
+  DatasetSchema,
+  Dataset as WireDataset,
+  DatasetRef as WireRef,
+} from "../../gen/assay/v1/dataset_pb.js";
+import type { UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
+import { invalidField } from "../failure.ts";
+import { boundedText, fieldMaskNames, newViolations } from "../rpc/request-wire.ts";
+import { timestampToWire } from "../rpc/time-wire.ts";
+import {
+  type Dataset,
+  type DatasetDefinition,
+  type DatasetPatch,
+  type DatasetRef,
+  maxDescriptionLength,
+  maxMetadataBytes,
+  maxNameLength,
+  nameProblem,
+  tableNameProblem,
+} from "./dataset.ts";
+
+/** Which dataset a request is about. @throws Failure INVALID_FIELD */
+export function datasetRefFromWire(field: string, ref: WireRef | undefined): DatasetRef {
+  switch (ref?.by.case) {
+    case "datasetId":
+      return { datasetId: boundedText(`${field}.dataset_id`, ref.by.value, 1, maxNameLength) };
+    case "name":
+      return { name: boundedText(`${field}.name`, ref.by.value, 1, maxNameLength) };
+    default:
+      throw invalidField(field, "needs a dataset_id or a name");
+  }
+}
+
+/**
+ * What a new dataset is to be like.
+ *
+ * @param field leads to `dataset`, without a dot at the end.
+ * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
+ * @throws Failure INVALID_FIELD; ConnectError UNIMPLEMENTED if it has a schema.
+ */
+export function definitionFromWire(
+  field: string,
+  name: string,
+  dataset: WireDataset | undefined,
+  nameField = `${field}.name`,
+): DatasetDefinition {
+  const violations = newViolations();
+  const checkedName = violations.check(() => nameFromWire(nameField, name));
+  const tableName = violations.check(() =>
+    tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""),
+  );
+  const description = violations.check(() =>
+    descriptionFromWire(`${field}.description`, dataset?.description ?? ""),
+  );
+  const metadata = violations.check(() => metadataFromWire(`${field}.metadata`, dataset?.metadata));
+  violations.throwIfAny();
+  schemaFromWire(`${field}.input_schema_json`, dataset?.inputSchemaJson ?? "");
+  schemaFromWire(`${field}.expected_output_schema_json`, dataset?.expectedOutputSchemaJson ?? "");
+  return { name: checkedName ?? "", tableName, description: description ?? "", metadata };
+}
+
+/** The fields of a dataset that an update may name. */
+const updatable = [
+  "name",
+  "table_name",
+  "description",
+  "metadata",
+  "input_schema_json",
+  "expected_output_schema_json",
+] as const;
+
+type UpdatableField = (typeof updatable)[number];
+
+/**
+ * What an update changes.
+ *
+ * @throws Failure INVALID_FIELD, also if it names nothing; ConnectError UNIMPLEMENTED if it sets a schema.
+ */
+export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): DatasetPatch {
+  if (patch === undefined) throw invalidField("patch", "is required");
+  const violations = newViolations();
+  const masked = violations.check(() => fieldMaskNames("update_mask", updateMask, updatable));
+  violations.throwIfAny();
+  const names = masked ?? namesSetIn(patch);
+  if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
+  const changes: { -readonly [K in keyof DatasetPatch]: DatasetPatch[K] } = {};
+  const take = (name: UpdatableField, set: (field: string) => void) => {
+    if (names.has(name)) violations.check(() => set(`patch.${name}`));
+  };
+  take("name", (field) => {
+    changes.name = nameFromWire(field, patch.name);
+  });
+  take("table_name", (field) => {
+    changes.tableName = tableNameFromWire(field, patch.tableName);
+  });
+  take("description", (field) => {
+    changes.description = descriptionFromWire(field, patch.description);
+  });
+  take("metadata", (field) => {
+    changes.metadata = metadataFromWire(field, patch.metadata);
+  });
+  take("input_schema_json", (field) => {
+    changes.inputSchema = schemaFromWire(field, patch.inputSchemaJson);
+  });
+  take("expected_output_schema_json", (field) => {
+    changes.expectedOutputSchema = schemaFromWire(field, patch.expectedOutputSchemaJson);
+  });
+  violations.throwIfAny();
+  return changes;
+}
+
+function namesSetIn(patch: WireDataset): ReadonlySet<UpdatableField> {
+  const isSet: Readonly<Record<UpdatableField, boolean>> = {
+    name: patch.name !== "",
+    table_name: patch.tableName !== "",
+    description: patch.description !== "",
+    metadata: patch.metadata !== undefined,
+    input_schema_json: patch.inputSchemaJson !== "",
+    expected_output_schema_json: patch.expectedOutputSchemaJson !== "",
+  };
+  return new Set(updatable.filter((name) => isSet[name]));
+}
+
+function nameFromWire(field: string, name: string): string {
+  const problem = nameProblem(boundedText(field, name, 1, maxNameLength));
+  if (problem !== undefined) throw invalidField(field, problem);
+  return name;
+}
+
+function tableNameFromWire(field: string, tableName: string): string | undefined {
+  if (tableName === "") return undefined;
+  const problem = tableNameProblem(tableName);
+  if (problem !== undefined) throw invalidField(field, problem);
+  return tableName;
+}
+
+function descriptionFromWire(field: string, description: string): string {
+  return boundedText(field, description, 0, maxDescriptionLength);
+}
+
+function metadataFromWire(field: string, metadata: JsonObject | undefined): string | undefined {
+  if (metadata === undefined) return undefined;
+  if (!isPlainJson(metadata)) throw invalidField(field, "contains a number that JSON does not have");
+  const text = JSON.stringify(metadata);
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxMetadataBytes) {
+    throw invalidField(field, `has ${bytes} bytes as JSON; at most ${maxMetadataBytes} are allowed`);
+  }
+  return text;
+}
+
+/** Whether all numbers are finite: the binary form of a Struct can hold others, which JSON would turn into null. */
+function isPlainJson(value: JsonValue): boolean {
+  if (typeof value === "number") return Number.isFinite(value);
+  return value === null || typeof value !== "object" || Object.values(value).every(isPlainJson);
+}
+
+/** A schema that was kept but not enforced would be a promise broken in silence, so it is refused. */
+function schemaFromWire(field: string, schema: string): undefined {
+  if (schema === "") return undefined;
+  throw new ConnectError(`${field}: schemas are not enforced by this release yet`, Code.Unimplemented);
+}
+
+/** A dataset as it goes on the wire. */
+export function datasetToWire(dataset: Dataset): MessageInitShape<typeof DatasetSchema> {
+  const { metadata } = dataset;
+  return {
+    datasetId: dataset.datasetId,
+    name: dataset.name,
+    tableName: dataset.tableName,
+    description: dataset.description,
+    ...(metadata !== undefined && { metadata: JSON.parse(metadata) as JsonObject }),
+    inputSchemaJson: dataset.inputSchema ?? "",
+    expectedOutputSchemaJson: dataset.expectedOutputSchema ?? "",
+    latestVersion: dataset.headVersion,
+    itemCount: dataset.itemCount,
+    createTime: timestampToWire(dataset.createTime),
+    updateTime: timestampToWire(dataset.updateTime),
+    etag: dataset.etag,
+  };
+}

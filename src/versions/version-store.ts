@@ -1,0 +1,142 @@
+import type { Dataset } from "../datasets/dataset.ts";
+import type { Queryable } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import { listTags } from "./tag-store.ts";
+import { type DatasetVersion, emptyVersion, type VersionSelector } from "./version.ts";
+
+/**
+ * The number of the version that a selector chooses, 0 to `headVersion`.
+ *
+ * @throws Failure VERSION_NOT_FOUND, TAG_NOT_FOUND
+ */
+export async function resolveVersion(
+  db: Queryable,
+  dataset: Pick<Dataset, "datasetId" | "headVersion">,
+  selector: VersionSelector,
+): Promise<bigint> {
+  if (selector === undefined) return dataset.headVersion;
+  if ("asOf" in selector) return versionAsOf(db, dataset, selector.asOf);
+  if ("tag" in selector) return versionOfTag(db, dataset.datasetId, selector.tag);
+  if (selector.version < 0n || selector.version > dataset.headVersion) {
+    throw versionNotFound(dataset, selector.version);
+  }
+  return selector.version;
+}
+
+const versionNotFound = (dataset: Pick<Dataset, "datasetId" | "headVersion">, version: bigint) =>
+  failure("VERSION_NOT_FOUND", {
+    dataset_id: dataset.datasetId,
+    version,
+    latest_version: dataset.headVersion,
+  });
+
+/** Versions made since the dataset was read do not count, so that the answer agrees with its head. */
+async function versionAsOf(
+  db: Queryable,
+  { datasetId, headVersion }: Pick<Dataset, "datasetId" | "headVersion">,
+  time: Instant,
+): Promise<bigint> {
+  const { rows } = await db.query<{ version: bigint }>(
+    `select version from changesets
+     where dataset_id = $1 and version is not null and version <= $3 and publish_time <= $2
+     order by publish_time desc
+     limit 1`,
+    [datasetId, instantToSql(time), headVersion],
+  );
+  return rows[0]?.version ?? 0n;
+}
+
+async function versionOfTag(db: Queryable, datasetId: string, tag: string): Promise<bigint> {
+  const { rows } = await db.query<{ version: bigint }>(
+    "select version from version_tags where dataset_id = $1 and tag = $2",
+    [datasetId, tag],
+  );
+  const row = rows[0];
+  if (row === undefined) throw failure("TAG_NOT_FOUND", { dataset_id: datasetId, tag });
+  return row.version;
+}
+
+interface VersionRow {
+  version: bigint;
+  item_count: bigint;
+  received: bigint;
+  created: bigint;
+  updated: bigint;
+  unchanged: bigint;
+  deleted: bigint;
+  digest: Buffer;
+  note: string;
+  author: string;
+  publish_time: Instant;
+  request_id: string;
+}
+
+const published = `
+  select c.version, c.item_count, c.received, c.created, c.updated, c.unchanged, c.deleted, c.digest, c.note, c.author,
+         c.publish_time, c.request_id
+  from changesets c
+  where c.dataset_id = $1 and c.version is not null`;
+
+/** One version, 0 included. @throws Failure VERSION_NOT_FOUND */
+export async function getVersion(db: Queryable, dataset: Dataset, version: bigint): Promise<DatasetVersion> {
+  if (version === 0n) return emptyVersion(dataset);
+  const { rows } = await db.query<VersionRow>(`${published} and c.version = $2`, [
+    dataset.datasetId,
+    version,
+  ]);
+  const row = rows[0];
+  if (row === undefined) throw versionNotFound(dataset, version);
+  const tags = await listTags(db, dataset.datasetId, [version]);
+  return fromRow(dataset.datasetId, row, tags.get(version));
+}
+
+/** The versions below `before`, newest first, without version 0. */
+export async function listVersions(
+  db: Queryable,
+  datasetId: string,
+  {
+    taggedOnly,
+    before,
+    limit,
+  }: { readonly taggedOnly: boolean; readonly before: bigint | undefined; readonly limit: number },
+): Promise<DatasetVersion[]> {
+  const { rows } = await db.query<VersionRow>(
+    `${published} and ($2::bigint is null or c.version < $2)
+       and (not $3 or exists (select from version_tags t where t.dataset_id = $1 and t.version = c.version))
+     order by c.version desc
+     limit $4`,
+    [datasetId, before, taggedOnly, limit],
+  );
+  const tags = await listTags(
+    db,
+    datasetId,
+    rows.map((row) => row.version),
+  );
+  return rows.map((row) => fromRow(datasetId, row, tags.get(row.version)));
+}
+
+function fromRow(
+  datasetId: string,
+  row: VersionRow,
+  tags: DatasetVersion["tags"] | undefined,
+): DatasetVersion {
+  return {
+    datasetId,
+    version: row.version,
+    itemCount: row.item_count,
+    counts: {
+      received: row.received,
+      created: row.created,
+      updated: row.updated,
+      unchanged: row.unchanged,
+      deleted: row.deleted,
+    },
+    digest: row.digest,
+    note: row.note,
+    author: row.author,
+    createTime: row.publish_time,
+    tags: tags ?? [],
+    requestId: row.request_id,
+  };
+}

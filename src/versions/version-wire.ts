@@ -1,0 +1,47 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DatasetVersionSchema, VersionSelector as WireSelector } from "../../gen/assay/v1/dataset_pb.js";
+import { invalidField } from "../failure.ts";
+import { boundedText } from "../rpc/request-wire.ts";
+import { instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
+import { type DatasetVersion, tagProblem, type VersionSelector } from "./version.ts";
+
+/** Characters of a tag. */
+const maxTagLength = 64;
+
+/** Which version a request chooses. @throws Failure INVALID_FIELD */
+export function selectorFromWire(field: string, selector: WireSelector | undefined): VersionSelector {
+  switch (selector?.by.case) {
+    case "version":
+      return { version: selector.by.value };
+    case "asOf":
+      return { asOf: instantFromWire(`${field}.as_of`, selector.by.value) };
+    case "tag":
+      return { tag: boundedText(`${field}.tag`, selector.by.value, 1, maxTagLength) };
+    default:
+      return undefined;
+  }
+}
+
+/** A tag that a request sets or takes away. @throws Failure INVALID_FIELD */
+export function tagFromWire(field: string, tag: string): string {
+  if (tag === "") throw invalidField(field, "is required");
+  const problem = tagProblem(tag);
+  if (problem !== undefined) throw invalidField(field, problem);
+  return tag;
+}
+
+/** A version as it goes on the wire. */
+export function versionToWire(version: DatasetVersion): MessageInitShape<typeof DatasetVersionSchema> {
+  const { counts, digest, createTime, tags, ...same } = version;
+  return {
+    ...same,
+    ...(counts && { counts }),
+    digest: Uint8Array.from(digest),
+    createTime: timestampToWire(createTime),
+    tags: tags.map(({ tag, locked, updateTime }) => ({
+      tag,
+      locked,
+      updateTime: timestampToWire(updateTime),
+    })),
+  };
+}

@@ -1,0 +1,68 @@
+import type { Instant } from "../instant.ts";
+
+/** Chooses the state of a dataset that a call reads. Undefined means the head version. */
+export type VersionSelector =
+  | { readonly version: bigint }
+  | { readonly asOf: Instant }
+  | { readonly tag: string }
+  | undefined;
+
+/** What a write did, in items: received = created + updated + unchanged. */
+export interface VersionCounts {
+  readonly received: bigint;
+  readonly created: bigint;
+  readonly updated: bigint;
+  readonly unchanged: bigint;
+  readonly deleted: bigint;
+}
+
+/** A name for one version of a dataset. */
+export interface VersionTag {
+  readonly tag: string;
+  /** Whether it stays where it is until it is unlocked. */
+  readonly locked: boolean;
+  readonly updateTime: Instant;
+}
+
+/** One state in the history of a dataset. */
+export interface DatasetVersion {
+  readonly datasetId: string;
+  readonly version: bigint;
+  readonly itemCount: bigint;
+  /** Undefined for version 0, which no write made. */
+  readonly counts: VersionCounts | undefined;
+  /** `sha256-sum-v1`, 32 bytes. */
+  readonly digest: Uint8Array;
+  readonly note: string;
+  readonly author: string;
+  readonly createTime: Instant;
+  /** By name, in ascending byte order. */
+  readonly tags: readonly VersionTag[];
+  /** Of the write that made it; empty for version 0. */
+  readonly requestId: string;
+}
+
+/** What is wrong with a tag; undefined if nothing is. */
+export function tagProblem(tag: string): string | undefined {
+  if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(tag)) return "does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$";
+  return tag === "latest" ? "is reserved" : undefined;
+}
+
+/** Version 0, which every dataset starts from. */
+export function emptyVersion(dataset: {
+  readonly datasetId: string;
+  readonly createTime: Instant;
+}): DatasetVersion {
+  return {
+    datasetId: dataset.datasetId,
+    version: 0n,
+    itemCount: 0n,
+    counts: undefined,
+    digest: new Uint8Array(32),
+    note: "",
+    author: "",
+    createTime: dataset.createTime,
+    tags: [],
+    requestId: "",
+  };
+}
