@@ -136,6 +136,11 @@ async function openDatabase(config: Config, log: Logger): Promise<Database> {
     config.databaseUrl === undefined ? await startEmbeddedDatabase(config.dataDir, log) : undefined;
   const url = config.databaseUrl ?? embedded?.url ?? "";
   const pool = newPool({ url, connections: config.databaseConnections, log });
+  // A connection may break while a call uses it. The call learns of it from its statement; without a listener it would
+  // end the process as well.
+  pool.on("connect", (client) => {
+    client.on("error", (error) => log.debug({ error: error.message }, "a database connection broke"));
+  });
   const close = async () => {
     // Waits for connections in use; a statement that never ends must not keep the service from stopping.
     await atMost(poolMilliseconds, pool.end());

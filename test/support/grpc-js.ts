@@ -1,25 +1,38 @@
-import type { Message } from "@bufbuild/protobuf";
-import { type DescMethod, type DescService, fromBinary, toBinary } from "@bufbuild/protobuf";
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type DescService,
+  fromBinary,
+  type Message,
+  type MessageInitShape,
+  toBinary,
+} from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 
-/** A client of grpc-js, which shares no code with the service, for a service of the generated descriptors. */
-export function newGrpcJsClient(
-  service: DescService,
-  address: string,
-): grpc.ServiceClientConstructor["prototype"] {
+/** A request as plain data. */
+type Init = MessageInitShape<DescMessage>;
+
+/**
+ * A client of grpc-js, which shares no code with the service, for a service of the generated descriptors. Requests may be
+ * plain data.
+ */
+export function newGrpcJsClient(service: DescService, address: string): InstanceType<GrpcJsClient> {
   const methods = service.methods.map((method) => [method.name, methodDefinition(method)]);
   const Client = grpc.makeClientConstructor(Object.fromEntries(methods), service.typeName);
   return new Client(address, grpc.credentials.createInsecure());
 }
+
+type GrpcJsClient = ReturnType<typeof grpc.makeClientConstructor>;
 
 function methodDefinition({ parent, name, methodKind, input, output }: DescMethod) {
   return {
     path: `/${parent.typeName}/${name}`,
     requestStream: methodKind === "client_streaming" || methodKind === "bidi_streaming",
     responseStream: methodKind === "server_streaming" || methodKind === "bidi_streaming",
-    requestSerialize: (message: Message) => Buffer.from(toBinary(input, message)),
+    requestSerialize: (message: Init) => Buffer.from(toBinary(input, create(input, message))),
     requestDeserialize: (bytes: Buffer) => fromBinary(input, bytes),
-    responseSerialize: (message: Message) => Buffer.from(toBinary(output, message)),
+    responseSerialize: (message: Init) => Buffer.from(toBinary(output, create(output, message))),
     responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
-  } satisfies grpc.MethodDefinition<Message, Message>;
+  } satisfies grpc.MethodDefinition<Init, Message>;
 }

@@ -1,0 +1,160 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { text } from "node:stream/consumers";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { serverVersion } from "../../src/system/version.ts";
+
+const main = new URL("../../src/main.ts", import.meta.url).pathname;
+
+let dataDir: string;
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), "assay-main-"));
+});
+afterAll(() => rm(dataDir, { recursive: true, force: true }));
+
+interface Process {
+  readonly child: ChildProcess;
+  /** Resolves with the exit code, or the signal that ended it. */
+  readonly exit: Promise<number | string>;
+  readonly stdout: Promise<string>;
+  readonly stderr: Promise<string>;
+}
+
+/** Runs the service as its user does, with nothing else set. */
+function run(environment: Record<string, string>): Process {
+  const child = spawn(process.execPath, [main], {
+    env: { PATH: process.env.PATH, ASSAY_LISTEN: "127.0.0.1:0", ASSAY_DATA_DIR: dataDir, ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return {
+    child,
+    exit: once(child, "exit").then(([code, signal]) => code ?? signal),
+    stdout: text(child.stdout),
+    stderr: text(child.stderr),
+  };
+}
+
+/** The line that says the service is ready. */
+async function greeting({ child }: Process): Promise<string> {
+  const [chunk] = await once(child.stdout ?? child, "data");
+  return String(chunk);
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    // There is no such process.
+    return false;
+  }
+}
+
+/** The process of the embedded database. */
+async function postgresPid(): Promise<number> {
+  return Number((await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n")[0]);
+}
+
+async function serverInfo(line: string): Promise<number> {
+  const url = /http:\/\/\S+GetServerInfo/.exec(line)?.[0] ?? "";
+  const headers = { "content-type": "application/json" };
+  return (await fetch(url, { method: "POST", headers, body: "{}" })).status;
+}
+
+describe("the embedded database", () => {
+  test("starts and stops with the service, which says in one line where it is and how to try it", async () => {
+    const service = run({});
+    const line = await greeting(service);
+    expect(line).toMatch(
+      new RegExp(
+        `^Assay ${serverVersion} listens on 127\\.0\\.0\\.1:\\d+, database: embedded PostgreSQL \\d+ in ${dataDir}\\. Try: .*GetServerInfo\\n$`,
+      ),
+    );
+    expect(await serverInfo(line)).toBe(200);
+    const postgres = await postgresPid();
+    expect(isAlive(postgres)).toBe(true);
+
+    service.child.kill("SIGTERM");
+    expect(await service.exit).toBe(0);
+    expect(await service.stdout).toBe(line);
+    expect(isAlive(postgres)).toBe(false);
+    expect(existsSync(join(dataDir, "service.pid"))).toBe(false);
+  });
+
+  test("is taken over from a service that was killed", async () => {
+    const killed = run({});
+    await greeting(killed);
+    const orphan = await postgresPid();
+    killed.child.kill("SIGKILL");
+    expect(await killed.exit).toBe("SIGKILL");
+    expect(isAlive(orphan)).toBe(true);
+
+    const next = run({});
+    expect(await serverInfo(await greeting(next))).toBe(200);
+    expect(isAlive(orphan)).toBe(false);
+    next.child.kill("SIGINT");
+    expect(await next.exit).toBe(0);
+  });
+
+  test("belongs to one service at a time", async () => {
+    const first = run({});
+    await greeting(first);
+    const second = run({});
+    expect(await second.exit).toBe(1);
+    expect(await second.stderr).toContain(`${dataDir} is in use by process ${first.child.pid}`);
+    first.child.kill("SIGTERM");
+    expect(await first.exit).toBe(0);
+  });
+});
+
+describe("a given database", () => {
+  const { serverUrl, name } = inject("template");
+
+  test("is named without user and password", async () => {
+    const url = new URL(serverUrl);
+    url.pathname = `/${name}`;
+    const service = run({ ASSAY_DATABASE_URL: url.href });
+    const line = await greeting(service);
+    expect(line).toMatch(new RegExp(`database: PostgreSQL \\d+ at ${url.host}/${name}\\. Try`));
+    if (url.password !== "") expect(line).not.toContain(url.password);
+    service.child.kill("SIGTERM");
+    expect(await service.exit).toBe(0);
+  });
+
+  test("that is not there ends the start with one line", async () => {
+    const service = run({ ASSAY_DATABASE_URL: "postgres://assay:hunter2@127.0.0.1:1/assay" });
+    expect(await service.exit).toBe(1);
+    expect(await service.stderr).toBe("assay: connect ECONNREFUSED 127.0.0.1:1\n");
+  });
+});
+
+describe("a bad configuration ends the start with one line that names it:", () => {
+  test.each([
+    [{ ASSAY_PORT: "50051" }, /^assay: ASSAY_PORT is not a setting\. There are: .*ASSAY_LISTEN.*\n$/],
+    [{ ASSAY_LISTEN: "here" }, /^assay: ASSAY_LISTEN=here: expected host:port.*\n$/],
+    [{ ASSAY_LISTEN: "0.0.0.0:0" }, /^assay: ASSAY_LISTEN=0\.0\.0\.0:0: .*ASSAY_INSECURE=1.*\n$/],
+  ])("%j", async (environment, line) => {
+    const service = run(environment);
+    expect(await service.exit).toBe(1);
+    expect(await service.stderr).toMatch(line);
+    expect(await service.stdout).toBe("");
+  });
+
+  test("a port that is in use", async () => {
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
+    const address = other.address();
+    const port = typeof address === "object" ? address?.port : undefined;
+    const service = run({ ASSAY_LISTEN: `127.0.0.1:${port}` });
+    expect(await service.exit).toBe(1);
+    expect(await service.stderr).toBe(
+      `assay: port ${port} is in use. Stop what uses it, or set ASSAY_LISTEN to another one.\n`,
+    );
+    other.close();
+  });
+});

@@ -1,0 +1,153 @@
+import { request as httpRequest } from "node:http";
+import { connect, type Socket } from "node:net";
+import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Code, createClient, type Transport } from "@connectrpc/connect";
+import {
+  createConnectTransport,
+  createGrpcTransport,
+  createGrpcWebTransport,
+} from "@connectrpc/connect-node";
+import * as grpc from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
+import { QueryService } from "../../gen/assay/v1/query_service_pb.js";
+import { SystemService } from "../../gen/assay/v1/system_service_pb.js";
+import { limits } from "../../src/limits.ts";
+import { startTestService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service.stop());
+
+const transports: [string, (baseUrl: string) => Transport][] = [
+  ["gRPC over HTTP/2", (baseUrl) => createGrpcTransport({ baseUrl })],
+  ["gRPC-Web over HTTP/2", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "2" })],
+  ["gRPC-Web over HTTP/1.1", (baseUrl) => createGrpcWebTransport({ baseUrl, httpVersion: "1.1" })],
+  ["Connect over HTTP/2", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "2" })],
+  ["Connect over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
+];
+
+const getServerInfo = "/assay.v1.SystemService/GetServerInfo";
+
+describe.each(transports)("%s", (_, transport) => {
+  test("answers GetServerInfo", async () => {
+    const info = await createClient(SystemService, transport(service.url)).getServerInfo({});
+    expect(info).toMatchObject({
+      serverVersion: expect.stringMatching(/^\d+\.\d+\.\d+/),
+      contentHashAlgorithm: "sha256-jcs-v1",
+      digestAlgorithm: "sha256-sum-v1",
+    });
+    for (const [name, value] of Object.entries(info.limits ?? {})) {
+      if (name.startsWith("$")) continue;
+      const number = typeof value === "object" && "seconds" in value ? value.seconds : value;
+      expect(Number(number), name).toBeGreaterThan(0);
+    }
+  });
+
+  test("answers UNIMPLEMENTED to what is in the contract but not built", async () => {
+    const stream = createClient(QueryService, transport(service.url)).query({ sql: "select 1" });
+    await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Code.Unimplemented });
+  });
+
+  test("refuses a message beyond max_message_bytes with RESOURCE_EXHAUSTED", async () => {
+    const client = createClient(DatasetService, transport(service.url));
+    const call = client.createDataset({ dataset: { description: "x".repeat(limits.maxMessageBytes + 1) } });
+    await expect(call).rejects.toMatchObject({ code: Code.ResourceExhausted });
+  });
+});
+
+describe("the port", () => {
+  test("answers JSON over plain HTTP", async () => {
+    const response = await fetch(service.url + getServerInfo, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: "{}",
+    });
+    expect(response.status).toBe(200);
+    expect(await response.json()).toMatchObject({ limits: { maxMessageBytes: "4194304" } });
+  });
+
+  test("answers UNIMPLEMENTED to a gRPC client that asks for another service", async () => {
+    const client = new grpc.Client(service.address, grpc.credentials.createInsecure());
+    const same = (bytes: Buffer) => bytes;
+    const error = await new Promise<grpc.ServiceError | null>((resolve) => {
+      client.makeUnaryRequest("/other.v1.Service/Call", same, same, Buffer.alloc(0), resolve);
+    });
+    expect(error?.code).toBe(grpc.status.UNIMPLEMENTED);
+    client.close();
+  });
+
+  test("understands requests that arrive byte by byte", async () => {
+    const socket = await open();
+    const answer = text(socket);
+    const request = [
+      `POST ${getServerInfo} HTTP/1.1`,
+      "host: assay",
+      "connection: close",
+      "content-type: application/json",
+      "content-length: 2",
+      "",
+      "{}",
+    ].join("\r\n");
+    for (const byte of Buffer.from(request)) {
+      socket.write(Buffer.of(byte));
+      await sleep(1);
+    }
+    expect(await answer).toContain('"contentHashAlgorithm":"sha256-jcs-v1"');
+  });
+
+  test("understands an HTTP/2 preface in pieces", async () => {
+    const socket = await open();
+    const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for (const piece of [preface.slice(0, 1), preface.slice(1, 3), preface.slice(3, 23), preface.slice(23)]) {
+      socket.write(piece);
+      await sleep(20);
+    }
+    // An empty SETTINGS frame; the server sends its own, and the acknowledgement.
+    socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    const [first] = await new Promise<Buffer>((resolve) => socket.once("data", resolve)).then((chunk) => [
+      chunk.readUInt8(3),
+    ]);
+    expect(first).toBe(4);
+    socket.destroy();
+  });
+
+  test("keeps HTTP/1.1 connections for the next request", async () => {
+    const socket = await open();
+    const request = `POST ${getServerInfo} HTTP/1.1\r\nhost: assay\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+    for (let times = 0; times < 3; times++) {
+      socket.write(request);
+      const chunk = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
+      expect(chunk.toString()).toMatch(/^HTTP\/1.1 200/);
+    }
+    socket.destroy();
+  });
+
+  test.each([
+    ["garbage", Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])],
+    ["a preface that goes wrong", Buffer.from("PRI * HTTP/1.1\r\n\r\n")],
+    ["a preface that stops", Buffer.from("PRI * HT")],
+    ["nothing", Buffer.alloc(0)],
+  ])("survives %s", async (_, bytes) => {
+    const socket = await open();
+    const closed = new Promise((resolve) => socket.once("close", resolve));
+    socket.on("error", () => undefined).resume();
+    socket.end(bytes);
+    await closed;
+    const response = await new Promise<number | undefined>((resolve, reject) => {
+      const call = httpRequest(service.url, { method: "GET" }, (answer) => resolve(answer.statusCode));
+      call.on("error", reject).end();
+    });
+    expect(response).toBe(404);
+  });
+});
+
+async function open(): Promise<Socket> {
+  const { hostname, port } = new URL(service.url);
+  const socket = connect({ host: hostname, port: Number(port), noDelay: true });
+  await new Promise((resolve) => socket.once("connect", resolve));
+  return socket;
+}

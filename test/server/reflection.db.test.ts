@@ -1,0 +1,147 @@
+import { execFile } from "node:child_process";
+import { tmpdir } from "node:os";
+import { promisify } from "node:util";
+import { type DescService, fromBinary } from "@bufbuild/protobuf";
+import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
+import * as grpc from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import {
+  ServerReflection,
+  type ServerReflectionRequest,
+  type ServerReflectionResponse,
+} from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { ServerReflection as ServerReflectionV1Alpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.js";
+import { newGrpcJsClient } from "../support/grpc-js.ts";
+import { startTestService, type TestService } from "../support/service.ts";
+
+let service: TestService;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service.stop());
+
+const buf = new URL("../../node_modules/.bin/buf", import.meta.url).pathname;
+
+/** Runs `buf curl` where there is no schema to be found. */
+async function bufCurl(...args: string[]): Promise<string> {
+  const { stdout } = await promisify(execFile)(buf, ["curl", "--http2-prior-knowledge", ...args], {
+    cwd: tmpdir(),
+  });
+  return stdout;
+}
+
+type Question = ServerReflectionRequest["messageRequest"];
+
+/** Asks over grpc-js, several questions on one stream. Both versions have the same fields. */
+async function ask(version: DescService, questions: Question[]) {
+  const client = newGrpcJsClient(version, service.address);
+  const call: grpc.ClientDuplexStream<{ messageRequest: Question }, ServerReflectionResponse> =
+    client.ServerReflectionInfo?.();
+  const answers: ServerReflectionResponse["messageResponse"][] = [];
+  for (const messageRequest of questions) call.write({ messageRequest });
+  call.end();
+  for await (const { messageResponse } of call) answers.push(messageResponse);
+  client.close();
+  return answers;
+}
+
+/** Names of the files in an answer. */
+function fileNames(answer: ServerReflectionResponse["messageResponse"] | undefined): string[] {
+  if (answer?.case !== "fileDescriptorResponse") throw new Error(`the answer is ${answer?.case}`);
+  return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name);
+}
+
+describe("buf curl, without a schema", () => {
+  test("lists all methods", async () => {
+    const methods = (await bufCurl("--list-methods", service.url)).split("\n");
+    expect(methods).toContain("assay.v1.UpsertService/StreamUpsertItems");
+    expect(methods).toContain("assay.v1.SystemService/GetServerInfo");
+    expect(methods).toContain("grpc.health.v1.Health/Check");
+  });
+
+  test.each(["grpc", "grpcweb", "connect"])("calls GetServerInfo over %s", async (protocol) => {
+    const url = `${service.url}/assay.v1.SystemService/GetServerInfo`;
+    expect(JSON.parse(await bufCurl("--protocol", protocol, url))).toMatchObject({
+      contentHashAlgorithm: "sha256-jcs-v1",
+      limits: { maxBatchSize: 1000 },
+    });
+  });
+
+  test("speaks v1alpha as well", async () => {
+    expect(await bufCurl("--reflect-protocol", "grpc-v1alpha", "--list-methods", service.url)).toContain(
+      "assay.v1.SystemService/GetServerInfo",
+    );
+  });
+});
+
+describe.each<[string, DescService]>([
+  ["v1", ServerReflection],
+  ["v1alpha", ServerReflectionV1Alpha],
+])("reflection %s, asked by grpc-js", (_, version) => {
+  test("lists the services", async () => {
+    const [answer] = await ask(version, [{ case: "listServices", value: "*" }]);
+    expect(answer).toMatchObject({
+      case: "listServicesResponse",
+      value: {
+        service: expect.arrayContaining([
+          expect.objectContaining({ name: "assay.v1.ItemService" }),
+          expect.objectContaining({ name: "grpc.health.v1.Health" }),
+          expect.objectContaining({ name: version.typeName }),
+        ]),
+      },
+    });
+  });
+
+  test("gives files with all they import, the one asked for first", async () => {
+    const [answer] = await ask(version, [{ case: "fileByFilename", value: "assay/v1/system_service.proto" }]);
+    expect(fileNames(answer)).toEqual([
+      "assay/v1/system_service.proto",
+      "assay/v1/limits.proto",
+      "google/protobuf/duration.proto",
+    ]);
+  });
+
+  test.each([
+    ["assay.v1.Item", "assay/v1/item.proto"],
+    ["assay.v1.Item.item_id", "assay/v1/item.proto"],
+    ["assay.v1.ItemService", "assay/v1/item_service.proto"],
+    ["assay.v1.ItemService.GetItem", "assay/v1/item_service.proto"],
+    ["assay.v1.UPSERT_MODE_MIRROR", "assay/v1/upsert.proto"],
+    ["google.protobuf.Timestamp", "google/protobuf/timestamp.proto"],
+  ])("finds the symbol %s in %s", async (symbol, file) => {
+    const [answer] = await ask(version, [{ case: "fileContainingSymbol", value: symbol }]);
+    expect(fileNames(answer)[0]).toBe(file);
+  });
+
+  test("gives the numbers of extensions, of which there are none", async () => {
+    const [answer] = await ask(version, [{ case: "allExtensionNumbersOfType", value: "assay.v1.Item" }]);
+    expect(answer).toMatchObject({
+      case: "allExtensionNumbersResponse",
+      value: { baseTypeName: "assay.v1.Item", extensionNumber: [] },
+    });
+  });
+
+  test("says within the stream what it does not find, and goes on", async () => {
+    const answers = await ask(version, [
+      { case: "fileByFilename", value: "no.proto" },
+      { case: "fileContainingSymbol", value: "assay.v1.Nothing" },
+      { case: "allExtensionNumbersOfType", value: "assay.v1.Nothing" },
+      { case: "fileContainingExtension", value: extension("assay.v1.Item", 1000) },
+      { case: "fileContainingExtension", value: extension("assay.v1.Nothing", 1) },
+      { case: undefined },
+      { case: "fileContainingSymbol", value: "assay.v1.Item" },
+    ]);
+    const code = (answer: (typeof answers)[number]) =>
+      answer.case === "errorResponse" ? answer.value.errorCode : 0;
+    const { NOT_FOUND, INVALID_ARGUMENT, OK } = grpc.status;
+    expect(answers.map(code)).toEqual([
+      ...[NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND, NOT_FOUND],
+      INVALID_ARGUMENT,
+      OK,
+    ]);
+  });
+});
+
+function extension(containingType: string, extensionNumber: number) {
+  return { $typeName: "grpc.reflection.v1.ExtensionRequest" as const, containingType, extensionNumber };
+}

@@ -1,0 +1,129 @@
+import { request } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
+import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+import * as grpc from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
+import { Health } from "../../gen/health/v1/health_pb.js";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { newGrpcJsClient } from "../support/grpc-js.ts";
+import { startTestService } from "../support/service.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await newTestDatabase();
+});
+afterAll(() => database.drop());
+
+/** Milliseconds that something takes. */
+async function duration(work: Promise<unknown>): Promise<number> {
+  const begin = performance.now();
+  await work;
+  return performance.now() - begin;
+}
+
+/** The status that a stream ends with. */
+const endOf = (call: grpc.ClientReadableStream<unknown>) =>
+  new Promise<grpc.StatusObject>((resolve) => {
+    call.on("error", () => undefined);
+    call.on("data", () => undefined);
+    call.on("status", resolve);
+  });
+
+describe("stopping the service", () => {
+  test("takes a moment if nobody uses it", async () => {
+    const service = await startTestService({ database });
+    expect(await duration(service.stop())).toBeLessThan(1_000);
+  });
+
+  test("may be asked for twice", async () => {
+    const service = await startTestService({ database });
+    await Promise.all([service.stop(), service.stop()]);
+    await service.stop();
+  });
+
+  test("ends open streams of every kind with UNAVAILABLE, at once", async () => {
+    const service = await startTestService({ database });
+    const upserts = newGrpcJsClient(UpsertService, service.address);
+    const reflection = newGrpcJsClient(ServerReflection, service.address);
+    const health = newGrpcJsClient(Health, service.address);
+    const ends = [
+      endOf(upserts.StreamUpsertItems?.()),
+      endOf(reflection.ServerReflectionInfo?.()),
+      endOf(health.Watch?.({ service: "" })),
+    ];
+    await sleep(200);
+    expect(await duration(service.stop())).toBeLessThan(1_000);
+    for (const { code } of await Promise.all(ends)) expect(code).toBe(grpc.status.UNAVAILABLE);
+    for (const client of [upserts, reflection, health]) client.close();
+  });
+
+  test("tells streams of the contract that it is SHUTTING_DOWN", async () => {
+    const service = await startTestService({ database });
+    const client = newGrpcJsClient(UpsertService, service.address);
+    const end = endOf(client.StreamUpsertItems?.());
+    await sleep(200);
+    await service.stop();
+    const { metadata } = await end;
+    expect(String(metadata.get("grpc-status-details-bin")[0])).toContain("ERROR_REASON_SHUTTING_DOWN");
+    client.close();
+  });
+
+  test("does not wait for clients that hang", async () => {
+    const service = await startTestService({ database });
+    const { hostname, port } = new URL(service.url);
+    const silent = connect({ host: hostname, port: Number(port) }).on("error", () => undefined);
+    const halfPreface = connect({ host: hostname, port: Number(port) }).on("error", () => undefined);
+    halfPreface.write("PRI * HT");
+    const idleSession = connectHttp2(service.url).on("error", () => undefined);
+    const halfRequest = request(`${service.url}/assay.v1.SystemService/GetServerInfo`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+    });
+    halfRequest.on("error", () => undefined).write("{");
+    await sleep(200);
+    expect(await duration(service.stop())).toBeLessThan(5_000);
+    for (const socket of [silent, halfPreface]) socket.destroy();
+    idleSession.destroy();
+    halfRequest.destroy();
+  });
+
+  test("does not wait for statements that never end", async () => {
+    const service = await startTestService({ database });
+    const client = await service.resources.pool.connect();
+    const endless = client.query("select pg_sleep(600)").catch((error: Error) => error);
+    expect(await duration(service.stop())).toBeLessThan(5_000);
+    await database.pool.query(
+      "select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)'",
+    );
+    expect(await endless).toBeInstanceOf(Error);
+    client.release(true);
+  });
+
+  test("frees the port", async () => {
+    const service = await startTestService({ database });
+    const { hostname, port } = new URL(service.url);
+    const taken = startTestService({
+      database,
+      config: { listen: { host: hostname, port: Number(port) } },
+    });
+    await expect(taken).rejects.toMatchObject({ code: "EADDRINUSE" });
+    await service.stop();
+    const next = await startTestService({
+      database,
+      config: { listen: { host: hostname, port: Number(port) } },
+    });
+    await next.stop();
+  });
+});
+
+describe("starting the service", () => {
+  test("on a database that is not there fails, says so and leaves nothing open", async () => {
+    const databaseUrl = "postgres://assay:hunter2@127.0.0.1:1/assay";
+    const starting = startTestService({ database, config: { databaseUrl } });
+    await expect(starting).rejects.toThrow("ECONNREFUSED 127.0.0.1:1");
+    await expect(starting).rejects.not.toThrow("hunter2");
+  });
+});
