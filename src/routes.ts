@@ -7,8 +7,10 @@ import { RunService } from "../gen/assay/v1/run_service_pb.js";
 import { SystemService } from "../gen/assay/v1/system_service_pb.js";
 import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import { itemHandler } from "./items/item-handler.ts";
 import type { Resources } from "./resources.ts";
 import { systemHandler } from "./system/system-handler.ts";
+import { upsertHandler } from "./upsert/upsert-handler.ts";
 
 /** The services of the contract. */
 export const services: readonly DescService[] = [
@@ -25,8 +27,8 @@ export const services: readonly DescService[] = [
 export function routes(resources: Resources): (router: ConnectRouter) => void {
   return (router) => {
     router.service(DatasetService, {});
-    router.service(ItemService, {});
-    router.service(UpsertService, {});
+    router.service(ItemService, itemHandler(resources));
+    router.service(UpsertService, upsertHandler(resources));
     router.service(RunService, {});
     router.service(UploadService, {});
     router.service(QueryService, {});

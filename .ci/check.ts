@@ -1,0 +1,51 @@
+/**
+ * Everything that can be said about the sources without running them: style, types, and the contract. Runs all checks, prints
+ * what fails, and ends with 1 if anything did.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+
+/** A check: what it makes sure of, and the command that fails where it does not hold. */
+type Check = readonly [title: string, command: string, ...args: string[]];
+
+const checks: Check[] = [
+  ["sources are formatted and free of lint", "biome", "ci", "--error-on-warnings", "."],
+  ["types hold", "tsc", "--noEmit"],
+  ["the contract follows its style", "buf", "lint"],
+  ["the contract is formatted", "buf", "format", "--diff", "--exit-code", "proto"],
+  [
+    "gen/ is what the contract generates",
+    "sh",
+    "-c",
+    'buf generate && git diff --exit-code --stat -- gen && test -z "$(git ls-files --others --exclude-standard gen)"',
+  ],
+];
+
+const lastRelease = lastReleaseTag();
+if (lastRelease !== undefined) {
+  checks.push([
+    `clients of ${lastRelease} still work`,
+    "buf",
+    "breaking",
+    "proto",
+    "--against",
+    `.git#tag=${lastRelease},subdir=proto`,
+  ]);
+}
+
+let failed = 0;
+for (const [title, command, ...args] of checks) {
+  const { status, stdout, stderr } = spawnSync(command, args, { encoding: "utf8" });
+  console.log(`${status === 0 ? "ok  " : "FAIL"} ${title}`);
+  if (status !== 0) {
+    failed++;
+    console.log(stdout + stderr);
+  }
+}
+if (lastRelease === undefined) console.log("skip compatibility with the last release: there is none yet");
+process.exitCode = failed === 0 ? 0 : 1;
+
+/** The newest tag of a release, undefined before the first. */
+function lastReleaseTag(): string | undefined {
+  const tags = execFileSync("git", ["tag", "--list", "v*", "--sort=-version:refname"], { encoding: "utf8" });
+  return tags.split("\n")[0] || undefined;
+}

@@ -1,0 +1,288 @@
+import { randomUUID } from "node:crypto";
+import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { DatasetRef as WireRef } from "../../gen/assay/v1/dataset_pb.js";
+import {
+  BatchCreateItemsRequestSchema,
+  BatchCreateItemsResponseSchema,
+  BatchDeleteItemsRequestSchema,
+  BatchDeleteItemsResponseSchema,
+  CreateItemRequestSchema,
+  CreateItemResponseSchema,
+  DeleteItemRequestSchema,
+  DeleteItemResponseSchema,
+  GetItemResponseSchema,
+  type ItemService,
+  ListItemsResponseSchema,
+  type StreamItemsResponse,
+  StreamItemsResponseSchema,
+  UpdateItemRequestSchema,
+  UpdateItemResponseSchema,
+} from "../../gen/assay/v1/item_service_pb.js";
+import { authorOf, projectOf } from "../auth/project.ts";
+import { getDataset } from "../datasets/dataset-store.ts";
+import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
+import { failure } from "../failure.ts";
+import { limits } from "../limits.ts";
+import type { Resources } from "../resources.ts";
+import { fingerprint } from "../rpc/fingerprint.ts";
+import type { Bound } from "../rpc/page-token.ts";
+import { note, pageSize, requestId } from "../rpc/request-wire.ts";
+import { receiptToWire } from "../upsert/receipt-wire.ts";
+import type { WriteTarget } from "../upsert/write.ts";
+import type { VersionSelector } from "../versions/version.ts";
+import { resolveVersion } from "../versions/version-store.ts";
+import { selectorFromWire } from "../versions/version-wire.ts";
+import type { Item } from "./item.ts";
+import { itemPatchFromWire } from "./item-patch-wire.ts";
+import { streamItems } from "./item-read.ts";
+import { findItem, listItems, listItemsById } from "./item-store.ts";
+import {
+  ifExistsFromWire,
+  itemIdFromWire,
+  itemIdsFromWire,
+  itemToWire,
+  requiredItem,
+  rowFromRequest,
+  rowsFromWire,
+  splitsFromWire,
+} from "./item-wire.ts";
+import { createItems, deleteItems, editRequest, updateItem } from "./item-write.ts";
+
+/** The ItemService. */
+export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof ItemService>> {
+  const { pool, pageTokens } = resources;
+
+  /** The items that a write answers with, as of the version that is its outcome. */
+  const itemsOf = async (datasetId: string, version: bigint, itemIds: readonly string[]) => {
+    const items = new Map(
+      (await listItemsById(pool, datasetId, version, itemIds)).map((item) => [item.itemId, item]),
+    );
+    return itemIds.map((itemId) => itemToWire(items.get(itemId) as Item));
+  };
+
+  const read = async (context: HandlerContext, ref: WireRef | undefined, at: VersionSelector) => {
+    const dataset = await getDataset(pool, projectOf(context), datasetRefFromWire("dataset", ref));
+    return { datasetId: dataset.datasetId, version: await resolveVersion(pool, dataset, at) };
+  };
+
+  return {
+    async createItem(request, context) {
+      const row = rowFromRequest(requiredItem("item", request.item), "item");
+      const { changeset, rows } = await createItems(
+        resources,
+        targetOf(context, request.dataset),
+        [row],
+        ifExistsFromWire(request.ifExists),
+        editRequest(named("CreateItem", CreateItemRequestSchema, request, context), request.expectedVersion),
+      );
+      const [item] = await itemsOf(
+        changeset.datasetId,
+        changeset.outcomeVersion ?? 0n,
+        rows.map((one) => one.itemId),
+      );
+      return create(CreateItemResponseSchema, {
+        ...(item === undefined ? {} : { item }),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async batchCreateItems(request, context) {
+      const ifExists = ifExistsFromWire(request.ifExists);
+      const rows = rowsFromWire(request.items, {
+        field: "items",
+        firstNumber: 0,
+        duplicates: ifExists === "return_identical",
+      });
+      const { changeset, rows: outcomes } = await createItems(
+        resources,
+        targetOf(context, request.dataset),
+        rows,
+        ifExists,
+        editRequest(
+          named("BatchCreateItems", BatchCreateItemsRequestSchema, request, context),
+          request.expectedVersion,
+        ),
+      );
+      return create(BatchCreateItemsResponseSchema, {
+        items: await itemsOf(
+          changeset.datasetId,
+          changeset.outcomeVersion ?? 0n,
+          outcomes.map((one) => one.itemId),
+        ),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async getItem(request, context) {
+      const itemId = itemIdFromWire("item_id", request.itemId);
+      const { datasetId, version } = await read(context, request.dataset, selectorFromWire("at", request.at));
+      const item = await findItem(pool, datasetId, version, itemId);
+      if (item === undefined) {
+        throw failure("ITEM_NOT_FOUND", { dataset_id: datasetId, item_id: itemId, version });
+      }
+      return create(GetItemResponseSchema, { item: itemToWire(item), version });
+    },
+
+    async listItems(request, context) {
+      const size = pageSize("page_size", request.pageSize);
+      const filter = {
+        splits: splitsFromWire("splits", request.splits),
+        keysOnly: request.keysOnly,
+      };
+      const at = selectorFromWire("at", request.at);
+      const dataset = await getDataset(
+        pool,
+        projectOf(context),
+        datasetRefFromWire("dataset", request.dataset),
+      );
+      const binding = bindingOf(dataset.datasetId, at, filter);
+      const token = request.pageToken
+        ? pageTokens.open("page_token", request.pageToken, "ListItems", binding)
+        : undefined;
+      const version = token ? BigInt(token[0] ?? 0) : await resolveVersion(pool, dataset, at);
+      const { items, isLast } = await listItems(pool, dataset.datasetId, version, filter, {
+        after: token?.[1],
+        items: size,
+        bytes: limits.maxBatchBytes,
+      });
+      return create(ListItemsResponseSchema, {
+        items: items.map(itemToWire),
+        nextPageToken: isLast
+          ? ""
+          : pageTokens.seal("ListItems", binding, [version.toString(), items.at(-1)?.itemId ?? ""]),
+        version,
+      });
+    },
+
+    async *streamItems(request, context) {
+      const filter = {
+        splits: splitsFromWire("splits", request.splits),
+        keysOnly: request.keysOnly,
+      };
+      const at = selectorFromWire("at", request.at);
+      const dataset = await getDataset(
+        pool,
+        projectOf(context),
+        datasetRefFromWire("dataset", request.dataset),
+      );
+      const binding = bindingOf(dataset.datasetId, at, filter);
+      const cursor = request.cursor
+        ? pageTokens.open("cursor", request.cursor, "StreamItems", binding)
+        : undefined;
+      const version = cursor ? BigInt(cursor[0] ?? 0) : await resolveVersion(pool, dataset, at);
+      let count = BigInt(cursor?.[2] ?? 0);
+      const pages = streamItems(pool, dataset.datasetId, version, filter, cursor?.[1], {
+        items: limits.maxBatchSize,
+        bytes: limits.maxBatchBytes,
+      });
+      for await (const { items, through } of pages) {
+        count += BigInt(items.length);
+        yield streamFrame({
+          case: "batch",
+          value: {
+            items: items.map(itemToWire),
+            version,
+            cursor: pageTokens.seal("StreamItems", binding, [version.toString(), through, count.toString()]),
+          },
+        });
+      }
+      yield streamFrame({ case: "end", value: { version, itemCount: count } });
+    },
+
+    async updateItem(request, context) {
+      const itemId = itemIdFromWire("item_id", request.itemId);
+      const patch = itemPatchFromWire(request.patch, request.updateMask);
+      const { changeset } = await updateItem(
+        resources,
+        targetOf(context, request.dataset),
+        itemId,
+        request.expectedItemVersion,
+        patch,
+        editRequest(named("UpdateItem", UpdateItemRequestSchema, request, context)),
+      );
+      const [item] = await itemsOf(changeset.datasetId, changeset.outcomeVersion ?? 0n, [itemId]);
+      return create(UpdateItemResponseSchema, {
+        ...(item === undefined ? {} : { item }),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async deleteItem(request, context) {
+      const { changeset } = await deleteItems(
+        resources,
+        targetOf(context, request.dataset),
+        [itemIdFromWire("item_id", request.itemId)],
+        request.expectedItemVersion,
+        editRequest(named("DeleteItem", DeleteItemRequestSchema, request, context)),
+      );
+      return create(DeleteItemResponseSchema, { receipt: receiptToWire(changeset) });
+    },
+
+    async batchDeleteItems(request, context) {
+      const { changeset, rows } = await deleteItems(
+        resources,
+        targetOf(context, request.dataset),
+        itemIdsFromWire("item_ids", request.itemIds),
+        undefined,
+        editRequest(
+          named("BatchDeleteItems", BatchDeleteItemsRequestSchema, request, context),
+          request.expectedVersion,
+        ),
+      );
+      return create(BatchDeleteItemsResponseSchema, {
+        missingItemIds: rows.filter((row) => row.kind === "missing").map((row) => row.itemId),
+        receipt: receiptToWire(changeset),
+      });
+    },
+  };
+}
+
+/** The dataset that a call writes to; it has to exist. */
+function targetOf(context: HandlerContext, ref: WireRef | undefined): WriteTarget {
+  return {
+    projectId: projectOf(context),
+    ref: datasetRefFromWire("dataset", ref),
+    createIfMissing: false,
+  };
+}
+
+/** What names a write: its request_id, the call, and a hash of the arguments. */
+function named<S extends DescMessage>(
+  method: string,
+  schema: S,
+  request: MessageShape<S> & { requestId: string; note: string },
+  context: HandlerContext,
+) {
+  return {
+    requestId: requestId("request_id", request.requestId) ?? randomUUID(),
+    method,
+    fingerprint: fingerprint(schema, request),
+    note: note("note", request.note),
+    author: authorOf(context),
+  };
+}
+
+/** What a page token or cursor is bound to. The version is in its position. */
+function bindingOf(
+  datasetId: string,
+  at: VersionSelector,
+  { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
+): Bound[] {
+  const selector = at === undefined ? "" : (Object.entries(at)[0]?.join("=") ?? "");
+  return [datasetId, selector, keysOnly, ...splits];
+}
+
+type StreamFrame = Exclude<StreamItemsResponse["frame"], { case: undefined }>;
+
+/** Only what matters of a frame: the rest is the schema's. */
+type FrameInit =
+  | {
+      case: "batch";
+      value: Pick<Extract<StreamFrame, { case: "batch" }>["value"], "items" | "version" | "cursor">;
+    }
+  | { case: "end"; value: Pick<Extract<StreamFrame, { case: "end" }>["value"], "version" | "itemCount"> };
+
+function streamFrame(frame: FrameInit): StreamItemsResponse {
+  return create(StreamItemsResponseSchema, { frame });
+}

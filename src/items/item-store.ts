@@ -1,0 +1,190 @@
+import type { Queryable } from "../db/pool.ts";
+import type { Instant } from "../instant.ts";
+import type { Head, Item } from "./item.ts";
+
+interface ItemRow {
+  item_id: string;
+  input: string | null;
+  expected_output: string | null;
+  metadata: string | null;
+  splits: string[];
+  content_hash: Buffer;
+  version: bigint;
+  create_time: Instant;
+  update_time: Instant;
+  purged: boolean;
+}
+
+/**
+ * The items of version $2 of dataset $1: revisions that a changeset up to that version wrote and none up to it replaced or
+ * deleted.
+ */
+const itemsOfVersion = `
+  item_revisions revision
+  join changesets changeset
+    on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+   and changeset.version <= $2
+  join changesets origin
+    on origin.dataset_id = revision.dataset_id
+   and origin.changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)
+  where revision.dataset_id = $1 and (revision.superseded_at is null or revision.superseded_at > $2)`;
+
+const keyColumns = `
+  revision.item_id, revision.splits, revision.content_hash, changeset.version,
+  origin.publish_time as create_time, changeset.publish_time as update_time, revision.input is null as purged`;
+
+const payloadColumns = "revision.input, revision.expected_output, revision.metadata";
+const noPayloadColumns = "null as input, null as expected_output, null as metadata";
+
+/** One item as a version has it. */
+export async function findItem(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  itemId: string,
+): Promise<Item | undefined> {
+  const [item] = await listItemsById(db, datasetId, version, [itemId]);
+  return item;
+}
+
+/** Those of these items that a version has, in no particular order. */
+export async function listItemsById(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  itemIds: readonly string[],
+): Promise<Item[]> {
+  const { rows } = await db.query<ItemRow>(
+    `select ${keyColumns}, ${payloadColumns} from ${itemsOfVersion} and revision.item_id = any($3)`,
+    [datasetId, version, itemIds],
+  );
+  return rows.map(fromRow);
+}
+
+/** The same without payloads. */
+export async function listHeads(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  itemIds: readonly string[],
+): Promise<(Head & { readonly version: bigint })[]> {
+  const { rows } = await db.query<{
+    item_id: string;
+    content_hash: Buffer;
+    splits: string[];
+    origin_changeset_id: bigint;
+    version: bigint;
+  }>(
+    `select revision.item_id, revision.content_hash, revision.splits, changeset.version,
+            origin.changeset_id as origin_changeset_id
+     from ${itemsOfVersion} and revision.item_id = any($3)`,
+    [datasetId, version, itemIds],
+  );
+  return rows.map((row) => ({
+    itemId: row.item_id,
+    contentHash: row.content_hash,
+    splits: row.splits,
+    originChangesetId: row.origin_changeset_id,
+    version: row.version,
+  }));
+}
+
+/** Which items of a version to list. */
+export interface ItemFilter {
+  /** Keeps items in any of these splits; empty keeps all. */
+  readonly splits: readonly string[];
+  readonly keysOnly: boolean;
+}
+
+/** Bounds of a page. At least one item is on it, however large. */
+export interface PageBounds {
+  /** Items behind this item_id; undefined starts at the first. */
+  readonly after: string | undefined;
+  readonly items: number;
+  /** Of payloads. */
+  readonly bytes: number;
+}
+
+/** A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. */
+export async function listItems(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  { splits, keysOnly }: ItemFilter,
+  { after, items, bytes }: PageBounds,
+): Promise<{ items: Item[]; isLast: boolean }> {
+  // Sizes are summed before payloads are read, so that a page of large items costs no more memory than one of small items.
+  // One item beyond the page tells whether there is another.
+  const { rows } = await db.query<ItemRow & { crosses: boolean }>({
+    name: keysOnly ? "list_item_keys" : "list_items",
+    text: `select *, bytes > $6 as crosses from (
+       select page.*, sum(size) over (order by item_id)::bigint as bytes
+       from (
+         select ${keyColumns}, ${keysOnly ? noPayloadColumns : payloadColumns},
+                ${keysOnly ? "0" : "octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)"} as size
+         from ${itemsOfVersion}
+           and revision.item_id > $3 and (cardinality($4::text[]) = 0 or revision.splits && $4)
+         order by revision.item_id
+         limit $5
+       ) page
+     ) sized where bytes - size <= $6`,
+    values: [datasetId, version, after ?? "", splits, items + 1, bytes],
+  });
+  const page = rows.slice(0, rows.length > 1 && rows.at(-1)?.crosses ? -1 : items);
+  return { items: page.map(fromRow), isLast: page.length === rows.length };
+}
+
+/** How an id that may be in use came to be. */
+export interface ItemBeginning {
+  readonly itemId: string;
+  /** False for an item that was deleted. */
+  readonly live: boolean;
+  /** The content with which the item was created or brought back; undefined if it was deleted. */
+  readonly contentHash: Uint8Array | undefined;
+}
+
+/** The beginnings of those of these items that ever were, up to a version. */
+export async function listItemBeginnings(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  itemIds: readonly string[],
+): Promise<ItemBeginning[]> {
+  const { rows } = await db.query<{ item_id: string; live: boolean; content_hash: Buffer | null }>(
+    `select known.item_id, live.origin_changeset_id is not null as live, beginning.content_hash
+     from (
+       select distinct revision.item_id
+       from item_revisions revision
+       join changesets changeset
+         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+       where revision.dataset_id = $1 and revision.item_id = any($3) and changeset.version <= $2
+     ) known
+     left join lateral (
+       select origin.changeset_id as origin_changeset_id from ${itemsOfVersion} and revision.item_id = known.item_id
+     ) live on true
+     left join item_revisions beginning
+       on beginning.dataset_id = $1 and beginning.item_id = known.item_id
+      and beginning.changeset_id = live.origin_changeset_id`,
+    [datasetId, version, itemIds],
+  );
+  return rows.map((row) => ({
+    itemId: row.item_id,
+    live: row.live,
+    contentHash: row.content_hash ?? undefined,
+  }));
+}
+
+function fromRow(row: ItemRow): Item {
+  return {
+    itemId: row.item_id,
+    input: row.input ?? undefined,
+    expectedOutput: row.expected_output ?? undefined,
+    metadata: row.metadata ?? undefined,
+    splits: row.splits,
+    contentHash: row.content_hash,
+    version: row.version,
+    createTime: row.create_time,
+    updateTime: row.update_time,
+    purged: row.purged,
+  };
+}

@@ -1,0 +1,232 @@
+import { create } from "@bufbuild/protobuf";
+import { ItemSchema, type Item as WireItem } from "../../gen/assay/v1/item_pb.js";
+import { IfExists as WireIfExists } from "../../gen/assay/v1/item_service_pb.js";
+import { failure, invalidField } from "../failure.ts";
+import { limits } from "../limits.ts";
+import { timestampToWire } from "../rpc/time-wire.ts";
+import { JsonProblem } from "./canonical-json.ts";
+import { contentHash } from "./content-hash.ts";
+import type { Item, Row } from "./item.ts";
+import type { IfExists } from "./item-write.ts";
+import { RowFaults } from "./row-faults.ts";
+import { normalizeSplits } from "./splits.ts";
+
+/** An item as it goes on the wire. */
+export function itemToWire(item: Item): WireItem {
+  return create(ItemSchema, {
+    itemId: item.itemId,
+    inputJson: item.input ?? "",
+    ...(item.expectedOutput === undefined ? {} : { expectedOutputJson: item.expectedOutput }),
+    metadataJson: item.metadata ?? "",
+    splits: [...item.splits],
+    contentHash: item.contentHash,
+    version: item.version,
+    createTime: timestampToWire(item.createTime),
+    updateTime: timestampToWire(item.updateTime),
+    purged: item.purged,
+  });
+}
+
+/** Where rows stand: in the request, for people, and in the whole write, for programs. */
+export interface RowPlace {
+  /** Path of the field that holds the rows, from the request message down. */
+  readonly field: string;
+  /** The number of the first row. */
+  readonly firstNumber: number;
+  /** Whether rows may share an id. */
+  readonly duplicates?: boolean;
+}
+
+/**
+ * Checks and hashes rows. Says of all bad rows what is wrong with them, of each the first fault.
+ *
+ * @throws Failure INVALID_FIELD, INVALID_JSON, CONTENT_HASH_MISMATCH, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID
+ */
+export function rowsFromWire(items: readonly WireItem[], place: RowPlace): Row[] {
+  requireBatchSize(items.length);
+  const faults = new RowFaults();
+  const rows: Row[] = [];
+  let size = 0;
+  items.forEach((item, position) => {
+    const row = rowFromWire(item, place.firstNumber + position, `${place.field}[${position}]`, faults);
+    if (row === undefined) return;
+    rows.push(row);
+    size += row.size + row.itemId.length;
+  });
+  faults.throwIfAny();
+  if (size > limits.maxBatchBytes) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_batch_bytes",
+      maximum: limits.maxBatchBytes,
+      received: size,
+    });
+  }
+  if (!place.duplicates) requireDistinctIds(rows, place.firstNumber);
+  return rows;
+}
+
+/** One row; its place is the request itself. @throws as rowsFromWire */
+export function rowFromRequest(item: WireItem, field: string): Row {
+  const faults = new RowFaults();
+  const row = rowFromWire(item, 0, field, faults);
+  faults.throwIfAny();
+  return row as Row;
+}
+
+function rowFromWire(item: WireItem, index: number, field: string, faults: RowFaults): Row | undefined {
+  const { itemId } = item;
+  const named = itemId === "" ? { index } : { index, item_id: itemId };
+  const idProblem = itemId === "" ? undefined : itemIdProblem(itemId);
+  if (idProblem !== undefined) {
+    faults.add("INVALID_FIELD", { field: `${field}.item_id`, problem: idProblem }, `${field}.item_id`);
+    return undefined;
+  }
+  const splitsProblem = item.splits.length === 0 ? undefined : findSplitsProblem(item.splits);
+  if (splitsProblem !== undefined) {
+    faults.add("INVALID_FIELD", { field: `${field}.splits`, problem: splitsProblem }, `${field}.splits`);
+    return undefined;
+  }
+  const content = {
+    input: item.inputJson,
+    expectedOutput: item.expectedOutputJson,
+    metadata: item.metadataJson === "" ? undefined : item.metadataJson,
+  };
+  const size =
+    Buffer.byteLength(content.input) +
+    (content.expectedOutput === undefined ? 0 : Buffer.byteLength(content.expectedOutput)) +
+    (content.metadata === undefined ? 0 : Buffer.byteLength(content.metadata));
+  if (size > limits.maxItemBytes) {
+    faults.add(
+      "LIMIT_EXCEEDED",
+      { limit: "max_item_bytes", maximum: limits.maxItemBytes, received: size },
+      field,
+    );
+    return undefined;
+  }
+  let computed: Uint8Array;
+  try {
+    computed = contentHash(content);
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error;
+    const { path, problem } = error;
+    faults.add("INVALID_JSON", { ...named, path, problem }, `${field}.${payloadField(path)}`);
+    return undefined;
+  }
+  if (item.contentHash.length > 0 && Buffer.compare(item.contentHash, computed) !== 0) {
+    faults.add(
+      "CONTENT_HASH_MISMATCH",
+      { ...named, given: hex(item.contentHash), computed: hex(computed) },
+      `${field}.content_hash`,
+    );
+    return undefined;
+  }
+  return {
+    itemId,
+    ...content,
+    splits: item.splits.length === 0 ? item.splits : normalizeSplits(item.splits),
+    contentHash: computed,
+    size,
+  };
+}
+
+const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+
+/** The field of Item that a JSON path within an item leads to. */
+function payloadField(path: string): string {
+  const [, member] = /^\$\.(\w+)/.exec(path) ?? [];
+  return `${member ?? "input"}_json`;
+}
+
+/** An item_id that a call names. @throws Failure INVALID_FIELD */
+export function itemIdFromWire(field: string, itemId: string): string {
+  const problem = itemId === "" ? "is required" : itemIdProblem(itemId);
+  if (problem !== undefined) throw invalidField(field, problem);
+  return itemId;
+}
+
+/** Ids that a call names, each once. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function itemIdsFromWire(field: string, itemIds: readonly string[]): string[] {
+  requireBatchSize(itemIds.length);
+  return [...new Set(itemIds.map((itemId, position) => itemIdFromWire(`${field}[${position}]`, itemId)))];
+}
+
+/** An item that a call cannot do without. @throws Failure INVALID_FIELD */
+export function requiredItem(field: string, item: WireItem | undefined): WireItem {
+  if (item === undefined) throw invalidField(field, "is required");
+  return item;
+}
+
+/** What to do if an id is not free. @throws Failure INVALID_FIELD */
+export function ifExistsFromWire(ifExists: WireIfExists): IfExists {
+  switch (ifExists) {
+    case WireIfExists.UNSPECIFIED:
+    case WireIfExists.FAIL:
+      return "fail";
+    case WireIfExists.RETURN_IDENTICAL:
+      return "return_identical";
+    default:
+      throw invalidField("if_exists", "is none of its values");
+  }
+}
+
+/** Splits that a call filters by or an item is to have, each once, in order. @throws Failure INVALID_FIELD */
+export function splitsFromWire(field: string, splits: readonly string[]): readonly string[] {
+  const problem = findSplitsProblem(splits);
+  if (problem !== undefined) throw invalidField(field, problem);
+  return normalizeSplits(splits);
+}
+
+/** C0 and C1 control characters, which is category Cc. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
+const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
+
+function itemIdProblem(itemId: string): string | undefined {
+  // No text has fewer UTF-8 bytes than UTF-16 units, nor more than three times as many.
+  if (itemId.length * 3 > limits.maxItemIdBytes && Buffer.byteLength(itemId) > limits.maxItemIdBytes) {
+    return `has ${Buffer.byteLength(itemId)} bytes; at most ${limits.maxItemIdBytes} are allowed`;
+  }
+  return textProblem(itemId);
+}
+
+function findSplitsProblem(splits: readonly string[]): string | undefined {
+  if (new Set(splits).size > limits.maxSplitsPerItem) {
+    return `has ${splits.length} splits; at most ${limits.maxSplitsPerItem} are allowed`;
+  }
+  for (const split of splits) {
+    if (split === "") return "has a split without a name";
+    if (Buffer.byteLength(split) > limits.maxSplitBytes) {
+      return `has a split of ${Buffer.byteLength(split)} bytes; at most ${limits.maxSplitBytes} are allowed`;
+    }
+    const problem = textProblem(split);
+    if (problem !== undefined) return problem;
+  }
+  return undefined;
+}
+
+function textProblem(text: string): string | undefined {
+  if (controlCharacter.test(text)) return "contains a control character";
+  return text.isWellFormed() ? undefined : "contains a lone surrogate";
+}
+
+/** @throws Failure LIMIT_EXCEEDED for more things than a request or frame may have. */
+export function requireBatchSize(received: number): void {
+  if (received <= limits.maxBatchSize) return;
+  throw failure("LIMIT_EXCEEDED", { limit: "max_batch_size", maximum: limits.maxBatchSize, received });
+}
+
+/** @throws Failure DUPLICATE_ITEM_ID if two rows have one id. Rows without an id do not count. */
+export function requireDistinctIds(rows: readonly { readonly itemId: string }[], firstNumber: number): void {
+  const positions = new Map<string, number>();
+  rows.forEach(({ itemId }, position) => {
+    if (itemId === "") return;
+    const first = positions.get(itemId);
+    if (first !== undefined) {
+      throw failure("DUPLICATE_ITEM_ID", {
+        item_id: itemId,
+        first_index: firstNumber + first,
+        second_index: firstNumber + position,
+      });
+    }
+    positions.set(itemId, position);
+  });
+}

@@ -1,0 +1,223 @@
+import type { Client } from "../db/pool.ts";
+import { failure, type Violation } from "../failure.ts";
+import type { ChangesetRequest, Target } from "../upsert/changeset.ts";
+import { equalBytes } from "../upsert/classify.ts";
+import type { RowOutcome } from "../upsert/outcome-store.ts";
+import { publish } from "../upsert/publish.ts";
+import { type NumberedRow, numberRows, stageRows } from "../upsert/stage.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "../upsert/write.ts";
+import type { Item, Row } from "./item.ts";
+import { findItem, listHeads, listItemBeginnings } from "./item-store.ts";
+
+/** What creating an item means if its id is not free. */
+export type IfExists = "fail" | "return_identical";
+
+type WriteResources = Parameters<typeof writeOnce>[0];
+
+/**
+ * Creates items in one version; of rows without an id each becomes a new item.
+ *
+ * @throws Failure ITEM_EXISTS with all conflicts as violations, DUPLICATE_ITEM_ID, and those of writeOnce.
+ */
+export async function createItems(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  rows: readonly Row[],
+  ifExists: IfExists,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const numbered = numberRows(changeset, rows, 0);
+    const found = await findExisting(client, target, numbered, ifExists);
+    const fresh = requireOneContent(numbered).filter((row) => !found.has(row.itemId));
+    await stageRows(client, changeset, true, fresh);
+    changeset.received = BigInt(rows.length);
+    changeset.counts.unchanged += BigInt(rows.length - fresh.length);
+    changeset.receivedBytes = sizeOf(rows);
+    // New rows keep their content even if equal content exists: creating is not matching.
+    changeset.unidentified.rows = 0n;
+    const outcome = await publish(client, changeset, target, { planOnly: false });
+    const firsts = new Set(fresh);
+    return {
+      ...outcome,
+      rows: numbered.map(
+        (row): RowOutcome => ({
+          itemId: row.itemId,
+          kind: firsts.has(row) ? "created" : "unchanged",
+        }),
+      ),
+    };
+  });
+}
+
+/** A row that cannot be created. */
+interface Conflict {
+  readonly row: NumberedRow;
+  readonly conflict: "exists" | "content" | "deleted";
+}
+
+/** The ids that are in use by the very same items. Fails if any is in use otherwise. */
+async function findExisting(
+  client: Client,
+  { datasetId, headVersion }: Target,
+  rows: readonly NumberedRow[],
+  ifExists: IfExists,
+): Promise<ReadonlySet<string>> {
+  const identified = rows.filter((row) => !row.unidentified);
+  const beginnings = new Map(
+    (
+      await listItemBeginnings(
+        client,
+        datasetId,
+        headVersion,
+        identified.map((row) => row.itemId),
+      )
+    ).map((one) => [one.itemId, one]),
+  );
+  const conflicts = identified.flatMap((row): Conflict[] => {
+    const beginning = beginnings.get(row.itemId);
+    if (beginning === undefined) return [];
+    if (ifExists === "fail") return beginning.live ? [{ row, conflict: "exists" }] : [];
+    if (!beginning.live) return [{ row, conflict: "deleted" }];
+    const same = beginning.contentHash !== undefined && equalBytes(beginning.contentHash, row.contentHash);
+    return same ? [] : [{ row, conflict: "content" }];
+  });
+  const [first] = conflicts;
+  if (first !== undefined) {
+    const describe = ({ row, conflict }: Conflict) =>
+      failure("ITEM_EXISTS", { index: row.rowNumber, item_id: row.itemId, conflict });
+    const violations = conflicts.slice(0, 100).map(
+      (one): Violation => ({
+        field: `items[${one.row.rowNumber}].item_id`,
+        description: describe(one).message,
+      }),
+    );
+    throw failure(
+      "ITEM_EXISTS",
+      { index: first.row.rowNumber, item_id: first.row.itemId, conflict: first.conflict },
+      violations,
+    );
+  }
+  return ifExists === "fail" ? new Set() : new Set(beginnings.keys());
+}
+
+/** The first row of each id. Fails if another row of the same id says something else. */
+function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
+  const firsts = new Map<string, NumberedRow>();
+  for (const row of rows) {
+    const first = firsts.get(row.itemId);
+    if (first === undefined) firsts.set(row.itemId, row);
+    else if (!equalBytes(first.contentHash, row.contentHash)) {
+      throw failure("DUPLICATE_ITEM_ID", {
+        item_id: row.itemId,
+        first_index: first.rowNumber,
+        second_index: row.rowNumber,
+      });
+    }
+  }
+  return [...firsts.values()];
+}
+
+/**
+ * Changes one item to what `change` makes of it.
+ *
+ * @throws Failure ITEM_NOT_FOUND, VERSION_CONFLICT, and those of `change` and writeOnce.
+ */
+export async function updateItem(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  itemId: string,
+  expectedItemVersion: bigint | undefined,
+  change: (item: Item) => Row,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const { datasetId, headVersion } = target;
+    const item = await findItem(client, datasetId, headVersion, itemId);
+    if (item === undefined) {
+      throw failure("ITEM_NOT_FOUND", { dataset_id: datasetId, item_id: itemId, version: headVersion });
+    }
+    requireItemVersion(itemId, item.version, expectedItemVersion);
+    if (item.purged) throw failure("ITEM_PURGED", { item_id: itemId });
+    const row = change(item);
+    const [kind = "unchanged"] = await stageRows(client, changeset, false, [
+      {
+        itemId,
+        rowNumber: 0,
+        contentHash: row.contentHash,
+        splits: row.splits,
+        keepsSplits: false,
+        content: row,
+        unidentified: false,
+      },
+    ]);
+    changeset.received = 1n;
+    changeset.receivedBytes = BigInt(row.size);
+    const outcome = await publish(client, changeset, target, { planOnly: false });
+    return { ...outcome, rows: [{ itemId, kind }] };
+  });
+}
+
+/**
+ * Deletes those of these distinct items that exist, in one version.
+ *
+ * @throws Failure VERSION_CONFLICT, and those of writeOnce.
+ */
+export async function deleteItems(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  itemIds: readonly string[],
+  expectedItemVersion: bigint | undefined,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const heads = new Map(
+      (await listHeads(client, target.datasetId, target.headVersion, itemIds)).map((head) => [
+        head.itemId,
+        head,
+      ]),
+    );
+    for (const itemId of itemIds) {
+      requireItemVersion(itemId, heads.get(itemId)?.version ?? 0n, expectedItemVersion);
+    }
+    const outcome = await publish(client, changeset, target, {
+      planOnly: false,
+      deletions: [...heads.values()],
+    });
+    return {
+      ...outcome,
+      rows: itemIds.map(
+        (itemId): RowOutcome => ({ itemId, kind: heads.has(itemId) ? "deleted" : "missing" }),
+      ),
+    };
+  });
+}
+
+function requireItemVersion(itemId: string, version: bigint, expected: bigint | undefined): void {
+  if (expected === undefined || expected === version) return;
+  throw failure("VERSION_CONFLICT", {
+    expected_version: expected,
+    latest_version: version,
+    item_id: itemId,
+  });
+}
+
+function sizeOf(rows: readonly Row[]): bigint {
+  return BigInt(rows.reduce((size, row) => size + row.size, 0));
+}
+
+/** What the calls of ItemService ask of a write beyond its name. */
+export function editRequest(
+  named: Pick<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author" | "note">,
+  expectedVersion?: bigint,
+): ChangesetRequest {
+  return {
+    ...named,
+    mode: "edit",
+    replaceSplits: true,
+    validateOnly: false,
+    newDataset: undefined,
+    expectedVersion,
+    guard: { maxDeleteCount: undefined, maxDeleteRatio: undefined, allowEmpty: false },
+  };
+}

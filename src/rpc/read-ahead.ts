@@ -1,0 +1,88 @@
+/** How much may wait: enough to keep the database busy, little enough to keep memory flat when it is slower than the client. */
+export interface ReadAheadBounds {
+  readonly items: number;
+  readonly bytes: number;
+}
+
+/** Something read ahead, and how many bytes it holds. */
+interface Waiting<T> {
+  readonly item: T;
+  readonly bytes: number;
+}
+
+/**
+ * Reads a stream ahead of its consumer, so that frames are received and decoded while earlier ones are being written. An
+ * error of the stream is thrown behind the items that came before it.
+ */
+export class ReadAhead<T> implements AsyncDisposable {
+  readonly #input: AsyncIterator<T>;
+  readonly #bytesOf: (item: T) => number;
+  readonly #bounds: ReadAheadBounds;
+  #waiting: Waiting<T>[] = [];
+  #waitingBytes = 0;
+  #ended = false;
+  #error: { readonly thrown: unknown } | undefined;
+  #closed = false;
+  #wakeConsumer: (() => void) | undefined;
+  #wakeReader: (() => void) | undefined;
+
+  constructor(input: AsyncIterable<T>, bytesOf: (item: T) => number, bounds: ReadAheadBounds) {
+    this.#input = input[Symbol.asyncIterator]();
+    this.#bytesOf = bytesOf;
+    this.#bounds = bounds;
+    void this.#read();
+  }
+
+  /** Waits for at least one item and gives all that have arrived, in order; none at the end of the stream. */
+  async take(): Promise<T[]> {
+    while (this.#waiting.length === 0 && !this.#ended && this.#error === undefined) {
+      await new Promise<void>((wake) => {
+        this.#wakeConsumer = wake;
+      });
+    }
+    if (this.#waiting.length === 0 && this.#error !== undefined) throw this.#error.thrown;
+    const taken = this.#waiting.map(({ item }) => item);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    this.#wakeReader?.();
+    return taken;
+  }
+
+  /** Whether nothing has arrived since the last `take`. */
+  get isIdle(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closed = true;
+    this.#wakeReader?.();
+    // The stream may be stuck in a read: nobody waits for it to notice.
+    this.#input.return?.().catch(() => undefined);
+  }
+
+  async #read(): Promise<void> {
+    try {
+      while (!this.#closed) {
+        const { done, value } = await this.#input.next();
+        if (done) break;
+        const bytes = this.#bytesOf(value);
+        this.#waiting.push({ item: value, bytes });
+        this.#waitingBytes += bytes;
+        this.#wakeConsumer?.();
+        while (!this.#closed && this.#isFull()) {
+          await new Promise<void>((wake) => {
+            this.#wakeReader = wake;
+          });
+        }
+      }
+      this.#ended = true;
+    } catch (error) {
+      this.#error = { thrown: error };
+    }
+    this.#wakeConsumer?.();
+  }
+
+  #isFull(): boolean {
+    return this.#waiting.length >= this.#bounds.items || this.#waitingBytes >= this.#bounds.bytes;
+  }
+}

@@ -1,0 +1,35 @@
+import type { Client } from "../db/pool.ts";
+import type { Changeset } from "./changeset.ts";
+import type { RowKind } from "./classify.ts";
+
+/** What became of one row, kept so that a repetition gives the first answer. */
+export interface RowOutcome {
+  readonly itemId: string;
+  /** What the row did; for deletions, whether there was an item. */
+  readonly kind: RowKind | "deleted" | "missing";
+}
+
+/** Keeps what became of the rows of a call, in the order of the request. */
+export async function insertRowOutcomes(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  outcomes: readonly RowOutcome[],
+): Promise<void> {
+  await client.query(
+    "update changesets set row_item_ids = $3, row_kinds = $4 where dataset_id = $1 and changeset_id = $2",
+    [datasetId, changesetId, outcomes.map((one) => one.itemId), outcomes.map((one) => one.kind)],
+  );
+}
+
+/** What became of the rows of a call. Empty for streams, which do not answer it. */
+export async function listRowOutcomes(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<RowOutcome[]> {
+  const { rows } = await client.query<{ item_id: string; kind: RowOutcome["kind"] }>(
+    `select item_id, kind from changesets, unnest(row_item_ids, row_kinds) as outcome (item_id, kind)
+     where dataset_id = $1 and changeset_id = $2`,
+    [datasetId, changesetId],
+  );
+  return rows.map((row) => ({ itemId: row.item_id, kind: row.kind }));
+}

@@ -1,0 +1,93 @@
+import type { DatasetRef } from "../datasets/dataset.ts";
+import { findWriteDataset } from "../datasets/dataset-store.ts";
+import type { Client, Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { type Failure, failure } from "../failure.ts";
+import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
+import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./changeset-store.ts";
+import { publish } from "./publish.ts";
+import { deleteNotes, deleteRevisions } from "./staging-store.ts";
+
+/** Names a write. */
+export interface WriteName {
+  readonly projectId: string;
+  readonly ref: DatasetRef;
+  readonly requestId: string;
+}
+
+/** What ApplyUpsert allows. */
+export interface ApplyOptions {
+  readonly allowRebase: boolean;
+  /** Replaces the bounds that the plan was made with. */
+  readonly guard: MirrorGuard | undefined;
+}
+
+/** Finds a write, in whatever state. @throws Failure DATASET_NOT_FOUND, UPSERT_NOT_FOUND */
+export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
+  const datasetId = await findWriteDataset(pool, name.projectId, name.ref);
+  return found(await findChangeset(pool, datasetId, name.requestId), datasetId, name);
+}
+
+/**
+ * Publishes a planned write; one that is published already is given back.
+ *
+ * @throws Failure VERSION_CONFLICT, UPSERT_NOT_READY, DELETE_LIMIT_EXCEEDED
+ */
+export async function applyUpsert(
+  { pool }: { readonly pool: Pool },
+  name: WriteName,
+  { allowRebase, guard }: ApplyOptions,
+): Promise<Changeset> {
+  const outcome = await transaction(
+    pool,
+    async (client): Promise<{ changeset: Changeset; refusal: Failure | undefined }> => {
+      const datasetId = await findWriteDataset(client, name.projectId, name.ref);
+      const target = await lockTarget(client, datasetId);
+      if (target === undefined) throw failure("DATASET_NOT_FOUND", { dataset_id: datasetId });
+      const changeset = await lock(client, datasetId, name);
+      if (changeset.state === "published") return { changeset, refusal: undefined };
+      if (changeset.state !== "planned") throw notReady(changeset);
+      if (changeset.baseVersion !== target.headVersion && !allowRebase) {
+        throw failure("VERSION_CONFLICT", {
+          expected_version: changeset.baseVersion,
+          latest_version: target.headVersion,
+        });
+      }
+      if (guard !== undefined) changeset.guard = guard;
+      return publish(client, changeset, target, { planOnly: false });
+    },
+  );
+  if (outcome.refusal !== undefined) throw outcome.refusal;
+  return outcome.changeset;
+}
+
+/** Gives up an open or planned write. @throws Failure UPSERT_NOT_READY if it is published */
+export async function discardUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
+  return transaction(pool, async (client) => {
+    const datasetId = await findWriteDataset(client, name.projectId, name.ref);
+    const changeset = await lock(client, datasetId, name);
+    if (changeset.state === "published") throw notReady(changeset);
+    if (changeset.state !== "discarded") await discard(client, changeset);
+    return changeset;
+  });
+}
+
+/** Discards a write whose lock is held: its rows go, its receipt stays. */
+export async function discard(client: Client, changeset: Changeset): Promise<void> {
+  changeset.state = "discarded";
+  changeset.expireTime = undefined;
+  await deleteRevisions(client, changeset);
+  await deleteNotes(client, changeset);
+  await updateChangeset(client, changeset);
+}
+
+async function lock(client: Client, datasetId: string, name: WriteName): Promise<Changeset> {
+  return found(await lockChangeset(client, datasetId, name.requestId), datasetId, name);
+}
+
+function found(changeset: Changeset | undefined, datasetId: string, { requestId }: WriteName): Changeset {
+  if (changeset === undefined) {
+    throw failure("UPSERT_NOT_FOUND", { dataset_id: datasetId, request_id: requestId });
+  }
+  return changeset;
+}

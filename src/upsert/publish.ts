@@ -1,0 +1,175 @@
+import type { DatasetDefinition } from "../datasets/dataset.ts";
+import { createReserved } from "../datasets/dataset-store.ts";
+import type { Client } from "../db/pool.ts";
+import { type Failure, failure } from "../failure.ts";
+import { DigestSum } from "../versions/digest.ts";
+import { type Changeset, guardFailure, isNoOp, mirrorDeletions, type Target, unmatch } from "./changeset.ts";
+import { advanceHead, updateChangeset } from "./changeset-store.ts";
+import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
+import { rebase } from "./rebase-changeset.ts";
+import { deleteNotes, findDuplicateSeen } from "./staging-store.ts";
+import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
+
+/** How a write ended: as told by the changeset, unless it was refused. */
+export interface Outcome {
+  readonly changeset: Changeset;
+  /** Why the write stays a plan. The caller commits, and then throws it. */
+  readonly refusal: Failure | undefined;
+}
+
+/** What a call asks of publishing, beyond what the changeset says. */
+export interface PublishOptions {
+  /** Ends as a plan. */
+  readonly planOnly: boolean;
+  /** Items to delete, distinct and present in the head version. */
+  readonly deletions?: readonly DeletedItem[];
+}
+
+/**
+ * Compares a write with the head version, counts, and publishes it or leaves it planned. Runs in a transaction that holds
+ * the locks of the dataset (`target`) and of the changeset, in this order, and writes the changeset back.
+ *
+ * Costs as much as what changed, was deleted, or was touched by versions that came in between; a first import costs the same
+ * at any size.
+ *
+ * @throws Failure VERSION_CONFLICT if `expectedVersion` is not the head; DUPLICATE_ITEM_ID if two rows stand for one item.
+ */
+export async function publish(
+  client: Client,
+  changeset: Changeset,
+  target: Target,
+  { planOnly, deletions = [] }: PublishOptions,
+): Promise<Outcome> {
+  requireExpectedVersion(changeset, target.headVersion);
+  await requireDistinctItems(client, changeset);
+  if (changeset.baseVersion < target.headVersion) await rebase(client, changeset, target.headVersion);
+
+  const { counts } = changeset;
+  const matched = await match(client, changeset, target);
+  counts.deleted =
+    changeset.mode === "mirror" ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
+  changeset.itemCount = target.itemCount + counts.created - counts.deleted;
+
+  const refusal = guardFailure(changeset, target.itemCount);
+  if (planOnly || refusal !== undefined) {
+    changeset.state = "planned";
+    await updateChangeset(client, changeset);
+    return { changeset, refusal };
+  }
+  if (isNoOp(counts)) {
+    await finish(client, changeset, target, undefined);
+  } else {
+    const version = target.headVersion + 1n;
+    const digest = await replace(client, changeset, target, { version, matched, deletions });
+    await finish(client, changeset, target, { version, digest });
+    await advanceHead(client, changeset);
+  }
+  return { changeset, refusal: undefined };
+}
+
+/** Fails unless the head is the version that the writer expects, if it expects one. */
+export function requireExpectedVersion(
+  { expectedVersion }: Pick<Changeset, "expectedVersion">,
+  headVersion: bigint,
+): void {
+  if (expectedVersion === undefined || expectedVersion === headVersion) return;
+  throw failure("VERSION_CONFLICT", { expected_version: expectedVersion, latest_version: headVersion });
+}
+
+/** Rows for new items are kept apart by their key; rows for items of the base version are compared here. */
+async function requireDistinctItems(client: Client, changeset: Changeset): Promise<void> {
+  const identified = changeset.counts.updated + changeset.counts.unchanged;
+  if (identified - changeset.unidentified.updated - changeset.unidentified.unchanged < 2n) return;
+  const duplicate = await findDuplicateSeen(client, changeset);
+  if (duplicate === undefined) return;
+  throw failure("DUPLICATE_ITEM_ID", {
+    item_id: duplicate.itemId,
+    first_index: duplicate.firstNumber,
+    second_index: duplicate.secondNumber,
+  });
+}
+
+/** Matches rows without an id, if there are any and something to match, and says whether it did. */
+async function match(client: Client, changeset: Changeset, target: Target): Promise<boolean> {
+  unmatch(changeset);
+  if (changeset.unidentified.rows === 0n || target.itemCount === 0n) return false;
+  const { updated, unchanged } = await matchUnidentified(client, changeset, target.headVersion);
+  const { counts, unidentified } = changeset;
+  unidentified.updated = updated;
+  unidentified.unchanged = unchanged;
+  counts.created -= updated + unchanged;
+  counts.updated += updated;
+  counts.unchanged += unchanged;
+  return updated + unchanged > 0n;
+}
+
+/** Ends the revisions that the new version replaces or deletes, and gives the digest of the new version. */
+async function replace(
+  client: Client,
+  changeset: Changeset,
+  target: Target,
+  { version, matched, deletions }: { version: bigint; matched: boolean; deletions: readonly DeletedItem[] },
+): Promise<Uint8Array> {
+  const digest = new DigestSum(target.digest);
+  digest.addSum(changeset.digestChange);
+  if (matched) {
+    for await (const matches of streamMatches(client)) {
+      for (const { assignedId, itemId, contentHash, stagedSplits, oldSplits, newSplits } of matches) {
+        digest.subtract(assignedId, contentHash, stagedSplits);
+        digest.subtract(itemId, contentHash, oldSplits);
+        digest.add(itemId, contentHash, newSplits);
+      }
+    }
+    await applyMatches(client, changeset);
+  }
+  let superseded = 0;
+  const { counts } = changeset;
+  if (counts.updated > 0n) {
+    for await (const itemIds of streamChangedItemIds(client, changeset)) {
+      superseded += await supersede(client, changeset, itemIds, version);
+    }
+  }
+  const remove = async (items: readonly DeletedItem[]) => {
+    superseded += await supersede(
+      client,
+      changeset,
+      items.map((item) => item.itemId),
+      version,
+    );
+    for (const item of items) digest.subtract(item.itemId, item.contentHash, item.splits);
+  };
+  if (deletions.length > 0) await remove(deletions);
+  if (changeset.mode === "mirror" && counts.deleted > 0n) {
+    for await (const items of streamAbsentItems(client, changeset)) await remove(items);
+  }
+  if (BigInt(superseded) !== counts.updated + counts.deleted) {
+    throw new Error(
+      `changeset ${changeset.changesetId} counts ${counts.updated} updates and ${counts.deleted} deletions, but replaces ${superseded} revisions`,
+    );
+  }
+  return digest.bytes();
+}
+
+/** Makes the changeset the receipt of what it did. */
+async function finish(
+  client: Client,
+  changeset: Changeset,
+  target: Target,
+  made: { version: bigint; digest: Uint8Array } | undefined,
+): Promise<void> {
+  changeset.state = "published";
+  changeset.version = made?.version;
+  changeset.outcomeVersion = made?.version ?? target.headVersion;
+  changeset.digest = made?.digest;
+  changeset.publishTime = target.time;
+  changeset.expireTime = undefined;
+  if (!target.exists) await createReserved(client, changeset.datasetId, definitionOf(changeset), target.time);
+  await deleteNotes(client, changeset);
+  await updateChangeset(client, changeset);
+}
+
+/** What the dataset that a write creates is to look like. */
+function definitionOf({ changesetId, newDataset }: Changeset): DatasetDefinition {
+  if (newDataset === undefined) throw new Error(`changeset ${changesetId} does not say what it creates`);
+  return JSON.parse(newDataset);
+}

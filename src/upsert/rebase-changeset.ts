@@ -1,0 +1,77 @@
+import type { Client } from "../db/pool.ts";
+import { DigestSum } from "../versions/digest.ts";
+import { type Changeset, unmatch } from "./changeset.ts";
+import { type RebasedRow, rebaseRow } from "./rebase.ts";
+import {
+  deleteSeen,
+  deleteStagedRevisions,
+  streamTouchedRows,
+  updateStagedRevisions,
+} from "./rebase-store.ts";
+import { SeenRows } from "./stage.ts";
+import { copyRevisions } from "./staging-store.ts";
+
+/**
+ * Compares a write with a later version than the one it was compared with so far, as if its rows had been sent after it.
+ * Looks only at items that the versions in between touched; rows without an id are matched afresh anyway.
+ */
+export async function rebase(client: Client, changeset: Changeset, headVersion: bigint): Promise<void> {
+  unmatch(changeset);
+  for await (const touched of streamTouchedRows(client, changeset, headVersion)) {
+    await applyRebased(client, changeset, touched.map(rebaseRow));
+  }
+  changeset.baseVersion = headVersion;
+}
+
+async function applyRebased(
+  client: Client,
+  changeset: Changeset,
+  rebased: readonly RebasedRow[],
+): Promise<void> {
+  const digest = new DigestSum(changeset.digestChange);
+  const seen = new SeenRows();
+  const hadRevision = ({ before }: RebasedRow) => before !== "unchanged";
+  const needsRevision = ({ after }: RebasedRow) => after !== "unchanged";
+  for (const one of rebased) {
+    const { row, before, after, becomes } = one;
+    if (hadRevision(one) && row.staged) {
+      digest.subtract(row.itemId, row.staged.contentHash, row.staged.splits);
+      if (row.base) digest.add(row.itemId, row.base.contentHash, row.base.splits);
+    }
+    if (needsRevision(one)) {
+      digest.add(row.itemId, becomes.contentHash, becomes.splits);
+      if (row.head) digest.subtract(row.itemId, row.head.contentHash, row.head.splits);
+    }
+    if (row.head) seen.add(row, needsRevision(one));
+    changeset.counts[before]--;
+    changeset.counts[after]++;
+  }
+  changeset.digestChange = digest.bytes();
+
+  const revision = ({ row, becomes }: RebasedRow) => ({
+    itemId: row.itemId,
+    rowNumber: row.rowNumber,
+    keepsSplits: row.keepsSplits,
+    splits: becomes.splits,
+    originChangesetId: row.head?.originChangesetId,
+  });
+  const itemIds = (rows: readonly RebasedRow[]) => rows.map(({ row }) => row.itemId);
+  await deleteStagedRevisions(
+    client,
+    changeset,
+    itemIds(rebased.filter((one) => hadRevision(one) && !needsRevision(one))),
+  );
+  await updateStagedRevisions(
+    client,
+    changeset,
+    rebased.filter((one) => hadRevision(one) && needsRevision(one)).map(revision),
+  );
+  await copyRevisions(
+    client,
+    changeset,
+    changeset.baseVersion,
+    rebased.filter((one) => !hadRevision(one) && needsRevision(one)).map(revision),
+  );
+  await deleteSeen(client, changeset, itemIds(rebased));
+  await seen.insert(client, changeset);
+}

@@ -1,0 +1,51 @@
+import { type Classified, classify, type RowKind } from "./classify.ts";
+
+interface ItemState {
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+}
+
+/** A row of a changeset whose item was touched by a version that the changeset has not seen. */
+export interface TouchedRow {
+  readonly itemId: string;
+  readonly rowNumber: number;
+  readonly keepsSplits: boolean;
+  /** The changeset's own revision, unless it found the item unchanged. */
+  readonly staged: ItemState | undefined;
+  /** The item at the version that the changeset was compared with. */
+  readonly base: ItemState | undefined;
+  /** The item at the latest version. */
+  readonly head: (ItemState & { readonly originChangesetId: bigint }) | undefined;
+}
+
+/** What a touched row was and what it becomes. */
+export interface RebasedRow {
+  readonly row: TouchedRow;
+  readonly before: RowKind;
+  readonly after: RowKind;
+  /** What the item holds if the row changes it. */
+  readonly becomes: ItemState;
+}
+
+/**
+ * Compares a touched row afresh: as if it had been sent after the versions that touched its item. A row that found its item
+ * unchanged means the content that the item had then, and may have to bring it back.
+ */
+export function rebaseRow(row: TouchedRow): RebasedRow {
+  const { staged, base, head } = row;
+  const content = staged ?? base;
+  if (content === undefined) {
+    throw new Error(`row ${row.rowNumber} has neither a revision nor an item in the base version`);
+  }
+  const splits = row.keepsSplits ? [] : content.splits;
+  const after: Classified = classify(
+    { contentHash: content.contentHash, splits, keepsSplits: row.keepsSplits },
+    head,
+  );
+  return {
+    row,
+    before: staged === undefined ? "unchanged" : base === undefined ? "created" : "updated",
+    after: after.kind,
+    becomes: { contentHash: content.contentHash, splits: after.splits },
+  };
+}

@@ -1,0 +1,186 @@
+import type { Client } from "../db/pool.ts";
+import { itemIdOfRow } from "../ids.ts";
+import type { ItemContent, Row } from "../items/item.ts";
+import { DigestSum } from "../versions/digest.ts";
+import type { Changeset } from "./changeset.ts";
+import { classify, equalBytes, type RowKind } from "./classify.ts";
+import {
+  type BaseItem,
+  type CopiedRevision,
+  compareWithBase,
+  copyRevisions,
+  insertRevisions,
+  insertSeen,
+  insertWants,
+  type StagedRevision,
+  type Want,
+} from "./staging-store.ts";
+
+/** A row in its place in a write, with an id, assigned if need be. */
+export interface NumberedRow {
+  readonly itemId: string;
+  readonly rowNumber: number;
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+  readonly keepsSplits: boolean;
+  readonly content: ItemContent;
+  /** Whether the id was assigned: then there is no such item, and no need to look. */
+  readonly unidentified: boolean;
+}
+
+/** Gives rows their numbers in the write, from `firstNumber` on, and ids to those that have none. */
+export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumber: number): NumberedRow[] {
+  return rows.map((row, position) => {
+    const rowNumber = firstNumber + position;
+    return {
+      itemId: row.itemId || itemIdOfRow(changeset.itemIdPrefix, rowNumber),
+      rowNumber,
+      contentHash: row.contentHash,
+      splits: row.splits,
+      keepsSplits: row.splits.length === 0 && !changeset.replaceSplits,
+      content: row,
+      unidentified: row.itemId === "",
+    };
+  });
+}
+
+/**
+ * Takes rows into a write: appends revisions of those that create or change an item, notes those whose item the base
+ * version has, and counts them all in `changeset`, which the caller writes back. `received` is the caller's to count, since
+ * offered rows were counted before.
+ *
+ * @param baseIsEmpty whether the base version has no items: then nothing needs to be looked up.
+ * @returns what became of each row, in order.
+ */
+export async function stageRows(
+  client: Client,
+  changeset: Changeset,
+  baseIsEmpty: boolean,
+  rows: readonly NumberedRow[],
+): Promise<RowKind[]> {
+  const items = await findBaseItems(client, changeset, baseIsEmpty, rows);
+  const digest = new DigestSum(changeset.digestChange);
+  const revisions: StagedRevision[] = [];
+  const seen = new SeenRows();
+  const kinds = rows.map((row, position): RowKind => {
+    const item = items(position);
+    if (item === "unchanged") {
+      seen.add(row, false);
+      return "unchanged";
+    }
+    const { kind, splits } = classify(row, item);
+    if (item !== undefined) seen.add(row, kind === "updated");
+    if (kind === "unchanged") return kind;
+    if (item !== undefined) digest.subtract(row.itemId, item.contentHash, item.splits);
+    digest.add(row.itemId, row.contentHash, splits);
+    revisions.push({ ...row, splits, originChangesetId: item?.originChangesetId });
+    return kind;
+  });
+  await insertRevisions(client, changeset, revisions);
+  await seen.insert(client, changeset);
+  changeset.digestChange = digest.bytes();
+  for (const kind of kinds) changeset.counts[kind]++;
+  for (const row of rows) if (row.unidentified) changeset.unidentified.rows++;
+  return kinds;
+}
+
+/**
+ * Looks up what the base version has for each row: by position, the item, undefined if there is none, or "unchanged" if the
+ * row obviously leaves it as it is.
+ */
+async function findBaseItems(
+  client: Client,
+  changeset: Changeset,
+  baseIsEmpty: boolean,
+  rows: readonly NumberedRow[],
+): Promise<(position: number) => BaseItem | undefined | "unchanged"> {
+  if (baseIsEmpty) return () => undefined;
+  const positions = rows.flatMap((row, position) => (row.unidentified ? [] : [position]));
+  if (positions.length === 0) return () => undefined;
+  const compared = await compareWithBase(
+    client,
+    changeset.datasetId,
+    changeset.baseVersion,
+    positions.map((position) => rows[position] as NumberedRow),
+  );
+  const items = new Map<number, BaseItem | undefined | "unchanged">();
+  positions.forEach((position, index) => {
+    const item = compared.get(index);
+    items.set(position, item === undefined ? "unchanged" : (item ?? undefined));
+  });
+  return (position) => items.get(position);
+}
+
+/**
+ * Takes offered rows into a write: notes those whose item the base version has just so, and those whose body is wanted.
+ * Counts them in `changeset`, except for `received`.
+ *
+ * @returns the positions of wanted rows, ascending.
+ */
+export async function stageOffers(
+  client: Client,
+  changeset: Changeset,
+  baseIsEmpty: boolean,
+  offers: readonly Want[],
+): Promise<number[]> {
+  const compared = baseIsEmpty
+    ? undefined
+    : await compareWithBase(client, changeset.datasetId, changeset.baseVersion, offers);
+  const digest = new DigestSum(changeset.digestChange);
+  const wanted: number[] = [];
+  const copies: CopiedRevision[] = [];
+  const seen = new SeenRows();
+  offers.forEach((offer, position) => {
+    const item = compared === undefined ? null : compared.get(position);
+    if (item === undefined) {
+      seen.add(offer, false);
+      changeset.counts.unchanged++;
+      return;
+    }
+    if (item === null || !equalBytes(item.contentHash, offer.contentHash)) {
+      wanted.push(position);
+      return;
+    }
+    // The content is here already; at most the splits are new.
+    const { kind, splits } = classify(offer, item);
+    seen.add(offer, kind === "updated");
+    changeset.counts[kind]++;
+    if (kind === "unchanged") return;
+    digest.subtract(offer.itemId, item.contentHash, item.splits);
+    digest.add(offer.itemId, offer.contentHash, splits);
+    copies.push({ ...offer, splits, originChangesetId: item.originChangesetId });
+  });
+  await copyRevisions(client, changeset, changeset.baseVersion, copies);
+  await seen.insert(client, changeset);
+  await insertWants(
+    client,
+    changeset,
+    wanted.map((position) => offers[position] as Want),
+  );
+  changeset.digestChange = digest.bytes();
+  changeset.missingBodies += BigInt(wanted.length);
+  return wanted;
+}
+
+/** Collects rows whose items the base version has, and notes them in as few segments as possible. */
+export class SeenRows {
+  readonly #segments = new Map<
+    string,
+    { itemIds: string[]; rowNumbers: number[]; changed: boolean; keepsSplits: boolean }
+  >();
+
+  add(row: { itemId: string; rowNumber: number; keepsSplits: boolean }, changed: boolean): void {
+    const key = `${changed}/${row.keepsSplits}`;
+    let segment = this.#segments.get(key);
+    if (segment === undefined) {
+      segment = { itemIds: [], rowNumbers: [], changed, keepsSplits: row.keepsSplits };
+      this.#segments.set(key, segment);
+    }
+    segment.itemIds.push(row.itemId);
+    segment.rowNumbers.push(row.rowNumber);
+  }
+
+  async insert(client: Client, changeset: Changeset): Promise<void> {
+    for (const segment of this.#segments.values()) await insertSeen(client, changeset, segment);
+  }
+}

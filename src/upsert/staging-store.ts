@@ -1,0 +1,362 @@
+import { CopyRows, copyIn } from "../db/copy.ts";
+import type { Client, Queryable } from "../db/pool.ts";
+import type { ItemContent } from "../items/item.ts";
+import type { Changeset } from "./changeset.ts";
+
+/** A row that a changeset appends: what an item is to become. */
+export interface StagedRevision {
+  readonly itemId: string;
+  readonly rowNumber: number;
+  /** Undefined if the row creates the item. */
+  readonly originChangesetId: bigint | undefined;
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+  readonly keepsSplits: boolean;
+  readonly content: ItemContent;
+}
+
+/** Rows of items that the base version has. */
+export interface SeenSegment {
+  readonly itemIds: readonly string[];
+  readonly rowNumbers: readonly number[];
+  /** Whether the changeset has revisions of them. */
+  readonly changed: boolean;
+  readonly keepsSplits: boolean;
+}
+
+/** A row as far as it takes to tell what it does to its item. */
+export interface ComparedRow {
+  readonly itemId: string;
+  readonly contentHash: Uint8Array;
+  readonly keepsSplits: boolean;
+}
+
+/** What the base version has where a row comes from outside. */
+export interface BaseItem {
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+  readonly originChangesetId: bigint;
+}
+
+/** An offered row whose body is wanted. */
+export interface Want {
+  readonly rowNumber: number;
+  readonly itemId: string;
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+  readonly keepsSplits: boolean;
+}
+
+/** Appends revisions. A second row of a new item violates `item_revisions_pkey`. */
+export async function insertRevisions(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  revisions: readonly StagedRevision[],
+): Promise<void> {
+  if (revisions.length === 0) return;
+  const rows = new CopyRows();
+  for (const revision of revisions) {
+    rows.row(11);
+    rows.text(datasetId);
+    rows.text(revision.itemId);
+    rows.int8(changesetId);
+    rows.int8(revision.rowNumber);
+    rows.int8(revision.originChangesetId);
+    rows.bytes(revision.contentHash);
+    rows.texts(revision.splits);
+    rows.boolean(revision.keepsSplits);
+    rows.text(revision.content.input);
+    rows.text(revision.content.expectedOutput);
+    rows.text(revision.content.metadata);
+  }
+  await copyIn(
+    client,
+    `copy item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
+                          keeps_splits, input, expected_output, metadata) from stdin (format binary)`,
+    rows,
+  );
+}
+
+/**
+ * Compares rows with the base version. The answer has, by position in `rows`, the item of every row that may change it and
+ * null where there is none; rows that leave their item as it is are not in it. That keeps an import that changes little
+ * from moving much.
+ */
+export async function compareWithBase(
+  client: Client,
+  datasetId: string,
+  version: bigint,
+  rows: readonly ComparedRow[],
+): Promise<Map<number, BaseItem | null>> {
+  // A lateral look-up per row, because the planner knows nothing of a table that is being filled and would scan it.
+  const { rows: found } = await client.query<{
+    position: bigint;
+    content_hash: Buffer | null;
+    splits: string[];
+    origin_changeset_id: bigint;
+  }>({
+    name: "compare_with_base",
+    text: `select sent.position, base.content_hash, base.splits, base.origin_changeset_id
+           from unnest($3::text[], $4::bytea[], $5::boolean[])
+             with ordinality as sent (item_id, content_hash, keeps_splits, position)
+           left join lateral (
+             select revision.content_hash, revision.splits,
+                    coalesce(revision.origin_changeset_id, revision.changeset_id) as origin_changeset_id
+             from item_revisions revision
+             join changesets changeset
+               on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+             where revision.dataset_id = $1 and revision.item_id = sent.item_id
+               and (revision.superseded_at is null or revision.superseded_at > $2)
+               and changeset.version <= $2
+           ) base on true
+           where base.content_hash is distinct from sent.content_hash or not sent.keeps_splits`,
+    values: [
+      datasetId,
+      version,
+      rows.map((row) => row.itemId),
+      rows.map((row) => row.contentHash),
+      rows.map((row) => row.keepsSplits),
+    ],
+  });
+  return new Map(
+    found.map((row) => [
+      Number(row.position) - 1,
+      row.content_hash && {
+        contentHash: row.content_hash,
+        splits: row.splits,
+        originChangesetId: row.origin_changeset_id,
+      },
+    ]),
+  );
+}
+
+/** Notes rows of items that the base version has. */
+export async function insertSeen(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  segment: SeenSegment,
+): Promise<void> {
+  if (segment.itemIds.length === 0) return;
+  await client.query(
+    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, changed, keeps_splits)
+     values ($1, $2, $3, $4, $5, $6)`,
+    [datasetId, changesetId, segment.itemIds, segment.rowNumbers, segment.changed, segment.keepsSplits],
+  );
+}
+
+/** A revision whose content the server has in another one. */
+export interface CopiedRevision {
+  readonly itemId: string;
+  readonly rowNumber: number;
+  readonly originChangesetId: bigint | undefined;
+  readonly splits: readonly string[];
+  readonly keepsSplits: boolean;
+}
+
+/** Appends revisions with the content that items have at a version, under other splits perhaps. */
+export async function copyRevisions(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  version: bigint,
+  revisions: readonly CopiedRevision[],
+): Promise<void> {
+  if (revisions.length === 0) return;
+  await client.query(
+    `insert into item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
+                                 keeps_splits, input, expected_output, metadata)
+     select $1, wanted.item_id, $2, wanted.row_number, wanted.origin_changeset_id, source.content_hash,
+            array(select jsonb_array_elements_text(wanted.splits)), wanted.keeps_splits,
+            source.input, source.expected_output, source.metadata
+     from jsonb_to_recordset($4::jsonb) as wanted
+            (item_id text, row_number bigint, origin_changeset_id bigint, splits jsonb, keeps_splits boolean)
+     cross join lateral (
+       select revision.*
+       from item_revisions revision
+       join changesets changeset
+         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+       where revision.dataset_id = $1 and revision.item_id = wanted.item_id
+         and (revision.superseded_at is null or revision.superseded_at > $3)
+         and changeset.version <= $3
+     ) source`,
+    [
+      datasetId,
+      changesetId,
+      version,
+      JSON.stringify(
+        revisions.map((revision) => ({
+          item_id: revision.itemId,
+          row_number: revision.rowNumber,
+          origin_changeset_id: revision.originChangesetId?.toString() ?? null,
+          splits: revision.splits,
+          keeps_splits: revision.keepsSplits,
+        })),
+      ),
+    ],
+  );
+}
+
+/** Notes offered rows whose bodies are wanted. Two with one id violate a unique constraint. */
+export async function insertWants(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  wants: readonly Want[],
+): Promise<void> {
+  if (wants.length === 0) return;
+  const rows = new CopyRows();
+  for (const want of wants) {
+    rows.row(7);
+    rows.text(datasetId);
+    rows.int8(changesetId);
+    rows.int8(want.rowNumber);
+    rows.text(want.itemId);
+    rows.bytes(want.contentHash);
+    rows.texts(want.splits);
+    rows.boolean(want.keepsSplits);
+  }
+  await copyIn(
+    client,
+    `copy changeset_wants (dataset_id, changeset_id, row_number, item_id, content_hash, splits, keeps_splits)
+     from stdin (format binary)`,
+    rows,
+  );
+}
+
+interface WantRow {
+  row_number: bigint;
+  item_id: string;
+  content_hash: Buffer;
+  splits: string[];
+  keeps_splits: boolean;
+}
+
+const wantFromRow = (row: WantRow): Want => ({
+  rowNumber: Number(row.row_number),
+  itemId: row.item_id,
+  contentHash: row.content_hash,
+  splits: row.splits,
+  keepsSplits: row.keeps_splits,
+});
+
+/** Wanted rows among those of these numbers, in their order. */
+export async function listWantsByNumber(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  fromNumber: number,
+  count: number,
+): Promise<Want[]> {
+  const { rows } = await client.query<WantRow>(
+    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
+     where dataset_id = $1 and changeset_id = $2 and row_number >= $3 and row_number < $4
+     order by row_number`,
+    [datasetId, changesetId, fromNumber, fromNumber + count],
+  );
+  return rows.map(wantFromRow);
+}
+
+/** Wanted rows of these items. */
+export async function listWantsByItem(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  itemIds: readonly string[],
+): Promise<Want[]> {
+  const { rows } = await client.query<WantRow>(
+    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
+     where dataset_id = $1 and changeset_id = $2 and item_id = any($3)`,
+    [datasetId, changesetId, itemIds],
+  );
+  return rows.map(wantFromRow);
+}
+
+/** Forgets wants whose bodies have arrived. */
+export async function deleteWants(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  rowNumbers: readonly number[],
+): Promise<void> {
+  await client.query(
+    `delete from changeset_wants where dataset_id = $1 and changeset_id = $2 and row_number = any($3)`,
+    [datasetId, changesetId, rowNumbers],
+  );
+}
+
+/** The first row whose body is wanted. */
+export async function findFirstWant(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<number | undefined> {
+  const { rows } = await client.query<{ row_number: bigint | null }>(
+    `select min(row_number) as row_number from changeset_wants where dataset_id = $1 and changeset_id = $2`,
+    [datasetId, changesetId],
+  );
+  const first = rows[0]?.row_number ?? undefined;
+  return first === undefined ? undefined : Number(first);
+}
+
+/** Two rows of one item: the smaller number first. */
+export interface DuplicateRows {
+  readonly itemId: string;
+  readonly firstNumber: bigint;
+  readonly secondNumber: bigint;
+}
+
+/** An item of the base version that two rows of a changeset stand for, the one with the smallest second row. */
+export async function findDuplicateSeen(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<DuplicateRows | undefined> {
+  const { rows } = await client.query<{ item_id: string; numbers: bigint[] }>(
+    `select item_id, (array_agg(row_number order by row_number))[1:2] as numbers
+     from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
+     where dataset_id = $1 and changeset_id = $2
+     group by item_id having count(*) > 1
+     order by (array_agg(row_number order by row_number))[2] limit 1`,
+    [datasetId, changesetId],
+  );
+  const [row] = rows;
+  return (
+    row && { itemId: row.item_id, firstNumber: row.numbers[0] ?? 0n, secondNumber: row.numbers[1] ?? 0n }
+  );
+}
+
+/** The numbers of the rows of a changeset that stand for these items, ascending, for items that have any. */
+export async function findRowNumbers(
+  db: Queryable,
+  { datasetId, changesetId }: Pick<Changeset, "datasetId" | "changesetId">,
+  itemIds: readonly string[],
+): Promise<Map<string, bigint[]>> {
+  const { rows } = await db.query<{ item_id: string; row_numbers: bigint[] }>(
+    `select item_id, array_agg(distinct row_number order by row_number) as row_numbers from (
+       select item_id, row_number from item_revisions
+       where dataset_id = $1 and item_id = any($3) and changeset_id = $2
+       union all
+       select item_id, row_number from changeset_wants
+       where dataset_id = $1 and changeset_id = $2 and item_id = any($3)
+       union all
+       select seen.item_id, seen.row_number
+       from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
+       where dataset_id = $1 and changeset_id = $2 and seen.item_id = any($3)
+     ) taken group by item_id`,
+    [datasetId, changesetId, itemIds],
+  );
+  return new Map(rows.map((row) => [row.item_id, row.row_numbers]));
+}
+
+/** Removes what a changeset kept for comparing, once that is over. */
+export async function deleteNotes(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
+  await client.query("delete from changeset_seen where dataset_id = $1 and changeset_id = $2", [
+    datasetId,
+    changesetId,
+  ]);
+  await client.query("delete from changeset_wants where dataset_id = $1 and changeset_id = $2", [
+    datasetId,
+    changesetId,
+  ]);
+}
+
+/** Removes the revisions of a changeset that will not be published. */
+export async function deleteRevisions(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
+  await client.query("delete from item_revisions where dataset_id = $1 and changeset_id = $2", [
+    datasetId,
+    changesetId,
+  ]);
+}

@@ -1,0 +1,82 @@
+import type { Client } from "../db/pool.ts";
+import type { Changeset } from "./changeset.ts";
+
+/** An item that a version takes away. */
+export interface DeletedItem {
+  readonly itemId: string;
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+}
+
+/** Items deleted at a time: enough to make round trips cheap, few enough to keep memory flat. */
+const pageSize = 5_000;
+
+/** Ends the present revisions of items at a version, and says how many there were. */
+export async function supersede(
+  client: Client,
+  { datasetId, baseVersion }: Changeset,
+  itemIds: readonly string[],
+  version: bigint,
+): Promise<number> {
+  // Revisions that other writes are still collecting have no end either: only published ones are meant.
+  const { rowCount } = await client.query(
+    `update item_revisions revision set superseded_at = $3
+     from changesets changeset
+     where revision.dataset_id = $1 and revision.item_id = any($2) and revision.superseded_at is null
+       and changeset.dataset_id = $1 and changeset.changeset_id = revision.changeset_id and changeset.version <= $4`,
+    [datasetId, itemIds, version, baseVersion],
+  );
+  return rowCount ?? 0;
+}
+
+/** Streams the ids of items that the changeset has revisions of, segment by segment. */
+export async function* streamChangedItemIds(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): AsyncGenerator<string[]> {
+  let last = 0n;
+  for (;;) {
+    const { rows } = await client.query<{ segment: bigint; item_ids: string[] }>(
+      `select segment, item_ids from changeset_seen
+       where dataset_id = $1 and changeset_id = $2 and changed and segment > $3
+       order by segment limit 1`,
+      [datasetId, changesetId, last],
+    );
+    const [row] = rows;
+    if (row === undefined) return;
+    last = row.segment;
+    yield row.item_ids;
+  }
+}
+
+/** Streams the items of the head version that no row of a mirror stands for, page by page. */
+export async function* streamAbsentItems(
+  client: Client,
+  { datasetId, changesetId, baseVersion }: Changeset,
+): AsyncGenerator<DeletedItem[]> {
+  await client.query(
+    `declare absent_items no scroll cursor for
+     with seen as materialized (
+       select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
+     )
+     select revision.item_id, revision.content_hash, revision.splits
+     from item_revisions revision
+     join changesets changeset
+       on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+     where revision.dataset_id = $1 and revision.superseded_at is null and changeset.version <= $3
+       and not exists (select from seen where seen.item_id = revision.item_id)`,
+    [datasetId, changesetId, baseVersion],
+  );
+  for (;;) {
+    const { rows } = await client.query<{ item_id: string; content_hash: Buffer; splits: string[] }>(
+      `fetch ${pageSize} from absent_items`,
+    );
+    if (rows.length === 0) break;
+    yield rows.map((row) => ({
+      itemId: row.item_id,
+      contentHash: row.content_hash,
+      splits: row.splits,
+    }));
+  }
+  await client.query("close absent_items");
+}

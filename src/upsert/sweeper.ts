@@ -1,0 +1,45 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Client, Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { type Instant, instantToSql, now } from "../instant.ts";
+import type { Logger } from "../log.ts";
+import { lockChangeset } from "./changeset-store.ts";
+import { discard } from "./planned.ts";
+
+/** How often expired writes are looked for. They are kept for a day, so that a minute more or less is nothing. */
+const intervalMilliseconds = 60_000;
+
+/** Discards expired writes now and then until `stopping` fires. Any number of servers may do so on one database. */
+export async function runSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
+  while (!stopping.aborted) {
+    try {
+      const count = await sweep(pool, now());
+      if (count > 0) log.info({ count }, "discarded expired writes");
+    } catch (error) {
+      // The database may be away for a while; the next round finds the same writes.
+      log.warn({ error: String(error) }, "could not discard expired writes");
+    }
+    await sleep(intervalMilliseconds, undefined, { signal: stopping, ref: false }).catch(() => undefined);
+  }
+}
+
+/** Discards all open and planned writes that expired before `time`, each in a transaction of its own, and counts them. */
+export async function sweep(pool: Pool, time: Instant): Promise<number> {
+  let count = 0;
+  while (await transaction(pool, (client) => discardOneExpired(client, time))) count++;
+  return count;
+}
+
+async function discardOneExpired(client: Client, time: Instant): Promise<boolean> {
+  // Writes that somebody is working on are locked, and about to get a new expire_time.
+  const { rows } = await client.query<{ dataset_id: string; request_id: string }>(
+    `select dataset_id, request_id from changesets where expire_time < $1
+     order by expire_time limit 1 for update skip locked`,
+    [instantToSql(time)],
+  );
+  const [row] = rows;
+  const changeset = row && (await lockChangeset(client, row.dataset_id, row.request_id));
+  if (changeset === undefined) return false;
+  await discard(client, changeset);
+  return true;
+}

@@ -1,0 +1,39 @@
+import type { Row } from "../items/item.ts";
+import type { ChangesetRequest } from "./changeset.ts";
+import { listMatches } from "./match-store.ts";
+import type { RowOutcome } from "./outcome-store.ts";
+import { publish } from "./publish.ts";
+import { numberRows, stageRows } from "./stage.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "./write.ts";
+
+/**
+ * Imports a few rows in one transaction, and tells what became of each.
+ *
+ * @throws Failure as writeOnce and publish do.
+ */
+export async function upsertItems(
+  resources: Parameters<typeof writeOnce>[0],
+  writeTarget: WriteTarget,
+  rows: readonly Row[],
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const numbered = numberRows(changeset, rows, 0);
+    const kinds = await stageRows(client, changeset, target.itemCount === 0n, numbered);
+    changeset.received = BigInt(rows.length);
+    changeset.receivedBytes = BigInt(rows.reduce((size, row) => size + row.size, 0));
+    const outcome = await publish(client, changeset, target, { planOnly: request.validateOnly });
+
+    const { updated, unchanged } = changeset.unidentified;
+    const matches = updated + unchanged > 0n ? await listMatches(client) : new Map();
+    const outcomes = numbered.map((row, position): RowOutcome => {
+      const match = matches.get(row.itemId);
+      if (match !== undefined) return { itemId: match.itemId, kind: match.changed ? "updated" : "unchanged" };
+      const kind = kinds[position] ?? "created";
+      // What a plan would create has no id yet that anybody could read it by.
+      const named = !row.unidentified || changeset.state === "published";
+      return { itemId: named ? row.itemId : "", kind };
+    });
+    return { ...outcome, rows: outcomes };
+  });
+}

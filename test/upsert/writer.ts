@@ -1,0 +1,86 @@
+import { randomUUID } from "node:crypto";
+import type { Pool } from "../../src/db/pool.ts";
+import { contentHash } from "../../src/items/content-hash.ts";
+import type { Item, Row } from "../../src/items/item.ts";
+import { listItems } from "../../src/items/item-store.ts";
+import { type Changeset, type ChangesetRequest, noGuard } from "../../src/upsert/changeset.ts";
+import type { OfferedRow } from "../../src/upsert/import.ts";
+import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
+import type { WriteTarget } from "../../src/upsert/write.ts";
+
+/** What writes work with. */
+export function writing(pool: Pool) {
+  return { pool, importTtlSeconds: 3600 };
+}
+
+/** A dataset by name that the first write creates. */
+export function targetNamed(name: string): WriteTarget {
+  return { projectId: "default", ref: { name }, createIfMissing: true };
+}
+
+/** A merge that nothing is special about, unless said. */
+export function requestFor(name: string, special: Partial<ChangesetRequest> = {}): ChangesetRequest {
+  return {
+    requestId: randomUUID(),
+    method: "UpsertItems",
+    fingerprint: Buffer.alloc(32),
+    mode: "merge",
+    replaceSplits: false,
+    validateOnly: false,
+    newDataset: JSON.stringify({ name, description: "" }),
+    expectedVersion: undefined,
+    guard: { ...noGuard, allowEmpty: true },
+    note: "",
+    author: "",
+    ...special,
+  };
+}
+
+/** A row with this input; an empty id means none. */
+export function row(itemId: string, input: unknown, splits: readonly string[] = []): Row {
+  const content = { input: JSON.stringify(input), expectedOutput: undefined, metadata: undefined };
+  return { itemId, ...content, splits, contentHash: contentHash(content), size: content.input.length };
+}
+
+/** The same row without its body. */
+export function offer({ itemId, contentHash: hash, splits }: Row): OfferedRow {
+  return { itemId, contentHash: hash, splits };
+}
+
+/** Opens an import that is not finished. */
+export async function begin(
+  pool: Pool,
+  target: WriteTarget,
+  request: ChangesetRequest,
+): Promise<ImportSession> {
+  const opened = await openImport(writing(pool), target, request);
+  if ("finished" in opened) throw new Error("the import is finished");
+  return opened;
+}
+
+/** Everything a version holds. */
+export async function readVersion(pool: Pool, datasetId: string, version: bigint): Promise<Item[]> {
+  const items: Item[] = [];
+  for (let after: string | undefined; ; ) {
+    const page = await listItems(
+      pool,
+      datasetId,
+      version,
+      { splits: [], keysOnly: false },
+      { after, items: 1000, bytes: 3_000_000 },
+    );
+    items.push(...page.items);
+    if (page.isLast) return items;
+    after = page.items.at(-1)?.itemId;
+  }
+}
+
+/** The counts of a write as plain numbers. */
+export function countsOf({ counts }: Changeset) {
+  return {
+    created: Number(counts.created),
+    updated: Number(counts.updated),
+    unchanged: Number(counts.unchanged),
+    deleted: Number(counts.deleted),
+  };
+}
