@@ -111,6 +111,8 @@ const messages = {
   UPSERT_NOT_READY: (f: { request_id: string; state: string }) => `write ${f.request_id} is in ${f.state}`,
   DATASET_IN_USE: (f: { dataset_id: string; run_count: bigint; locked_tags: string }) =>
     `the dataset has ${f.run_count} runs${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them with it`,
+  TAG_LOCKED: (f: { tag: string; version: bigint }) =>
+    `the tag ${f.tag} is locked on version ${f.version}; unlock it first`,
   ITEM_PURGED: (f: { index?: number; item_id: string }) =>
     `item ${JSON.stringify(f.item_id)} was purged and takes no content any more`,
   EMPTY_RUN: (f: { dataset_id: string; version: bigint }) =>

@@ -42,6 +42,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   DELETE_LIMIT_EXCEEDED: Code.FailedPrecondition,
   UPSERT_NOT_READY: Code.FailedPrecondition,
   DATASET_IN_USE: Code.FailedPrecondition,
+  TAG_LOCKED: Code.FailedPrecondition,
   ITEM_PURGED: Code.FailedPrecondition,
   EMPTY_RUN: Code.FailedPrecondition,
   RUN_ENDED: Code.FailedPrecondition,
