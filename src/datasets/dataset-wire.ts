@@ -47,18 +47,17 @@ export function definitionFromWire(
   nameField = `${field}.name`,
 ): DatasetDefinition {
   const violations = newViolations();
-  const checkedName = violations.check(() => nameFromWire(nameField, name));
+  const description = dataset?.description ?? "";
+  violations.check(() => nameFromWire(nameField, name));
+  violations.check(() => descriptionFromWire(`${field}.description`, description));
   const tableName = violations.check(() =>
     tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""),
-  );
-  const description = violations.check(() =>
-    descriptionFromWire(`${field}.description`, dataset?.description ?? ""),
   );
   const metadata = violations.check(() => metadataFromWire(`${field}.metadata`, dataset?.metadata));
   violations.throwIfAny();
   schemaFromWire(`${field}.input_schema_json`, dataset?.inputSchemaJson ?? "");
   schemaFromWire(`${field}.expected_output_schema_json`, dataset?.expectedOutputSchemaJson ?? "");
-  return { name: checkedName ?? "", tableName, description: description ?? "", metadata };
+  return { name, tableName, description, metadata };
 }
 
 /** The fields of a dataset that an update may name. */
