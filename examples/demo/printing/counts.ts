@@ -1,0 +1,20 @@
+import type { ChangeCounts } from "../../../gen/assay/v1/dataset_pb.js";
+import type { Receipt } from "../../../gen/assay/v1/receipt_pb.js";
+
+type Counts = Pick<ChangeCounts, "received" | "created" | "updated" | "unchanged" | "deleted">;
+
+/** A number with thousands separators. */
+export function grouped(value: bigint | number): string {
+  return value.toLocaleString("en-US");
+}
+
+/** What a write did, in full: `received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted`. */
+export function countsInWords({ received, created, updated, unchanged, deleted }: Counts): string {
+  const parts = [`${grouped(created)} created`, `${grouped(updated)} updated`, `${grouped(unchanged)} unchanged`];
+  return `received ${grouped(received)} = ${parts.join(" + ")}; ${grouped(deleted)} deleted`;
+}
+
+/** What became of an import: the version it made, or that there was nothing to do. */
+export function outcomeInWords({ noOp, version }: Pick<Receipt, "noOp" | "version">): string {
+  return noOp ? `no changes, no new version: still version ${version}` : `version ${version}`;
+}

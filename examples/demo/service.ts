@@ -1,0 +1,37 @@
+import type { DescService } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import { readConfig } from "../../src/config.ts";
+import { newLog } from "../../src/log.ts";
+import { startServer } from "../../src/server.ts";
+
+/** The service, as any client sees it. */
+export interface Service {
+  /** `127.0.0.1:41234` */
+  readonly address: string;
+  readonly databaseDescription: string;
+  /** A client that speaks gRPC over the socket, although the service runs in this process. */
+  client<S extends DescService>(service: S): Client<S>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts the service on a free port of loopback. All settings but the address are those of `npm start`; unless told
+ * otherwise, the log keeps quiet about what is no trouble.
+ *
+ * @throws ConfigError, or Error if the database does not start.
+ */
+export async function startService(
+  environment: Readonly<Record<string, string | undefined>>,
+): Promise<Service> {
+  const config = readConfig({ ASSAY_LOG_LEVEL: "warn", ...environment, ASSAY_LISTEN: "127.0.0.1:0" });
+  const server = await startServer({ config, log: newLog(config.logLevel) });
+  const address = `${server.address.host}:${server.address.port}`;
+  const transport = createGrpcTransport({ baseUrl: `http://${address}` });
+  return {
+    address,
+    databaseDescription: server.databaseDescription,
+    client: (service) => createClient(service, transport),
+    stop: () => server.stop(),
+  };
+}
