@@ -2,7 +2,13 @@ import type { Client, Queryable } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import { newId } from "../ids.ts";
 import { type Instant, instantToSql } from "../instant.ts";
-import { type Dataset, type DatasetDefinition, type DatasetRef, newEtag } from "./dataset.ts";
+import {
+  type Dataset,
+  type DatasetDefinition,
+  type DatasetPosition,
+  type DatasetRef,
+  newEtag,
+} from "./dataset.ts";
 import { claimName, claimTableName } from "./dataset-name-store.ts";
 
 interface DatasetRow {
@@ -199,12 +205,6 @@ export async function clockOf(client: Client, datasetId: string): Promise<Instan
   const row = rows[0];
   if (row === undefined) throw new Error(`${datasetId} is not there, though its row should be locked`);
   return row.time;
-}
-
-/** Where a page of datasets begins: behind this one. */
-export interface DatasetPosition {
-  readonly createTime: Instant;
-  readonly datasetId: string;
 }
 
 /** The datasets whose names begin with a prefix (byte by byte), newest first. */

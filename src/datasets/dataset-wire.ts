@@ -1,18 +1,20 @@
-import type { JsonObject, JsonValue, MessageInitShape } from "@bufbuild/protobuf";
+import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
-import type {
+import {
   DatasetSchema,
-  Dataset as WireDataset,
-  DatasetRef as WireRef,
+  type Dataset as WireDataset,
+  type DatasetRef as WireRef,
 } from "../../gen/assay/v1/dataset_pb.js";
-import type { UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { CreateDatasetRequest, UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { boundedText, fieldMaskNames, newViolations } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
+import { metadataFromWire, metadataToWire } from "../runs/metadata-wire.ts";
 import {
   type Dataset,
   type DatasetDefinition,
   type DatasetPatch,
+  type DatasetPosition,
   type DatasetRef,
   maxDescriptionLength,
   maxMetadataBytes,
@@ -53,11 +55,19 @@ export function definitionFromWire(
   const tableName = violations.check(() =>
     tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""),
   );
-  const metadata = violations.check(() => metadataFromWire(`${field}.metadata`, dataset?.metadata));
+  const metadata = violations.check(() =>
+    metadataFromWire(`${field}.metadata`, dataset?.metadata, maxMetadataBytes),
+  );
   violations.throwIfAny();
   schemaFromWire(`${field}.input_schema_json`, dataset?.inputSchemaJson ?? "");
   schemaFromWire(`${field}.expected_output_schema_json`, dataset?.expectedOutputSchemaJson ?? "");
   return { name, tableName, description, metadata };
+}
+
+/** What CreateDataset is to create. @throws as definitionFromWire */
+export function newDatasetFromWire({ dataset }: CreateDatasetRequest): DatasetDefinition {
+  if (dataset === undefined) throw invalidField("dataset", "is required");
+  return definitionFromWire("dataset", dataset.name, dataset);
 }
 
 /** The fields of a dataset that an update may name. */
@@ -73,11 +83,14 @@ const updatable = [
 type UpdatableField = (typeof updatable)[number];
 
 /**
- * What an update changes.
+ * What an update changes, and the etag that guards it, which may be empty.
  *
  * @throws Failure INVALID_FIELD, also if it names nothing; ConnectError UNIMPLEMENTED if it sets a schema.
  */
-export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): DatasetPatch {
+export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
+  readonly patch: DatasetPatch;
+  readonly etag: string;
+} {
   if (patch === undefined) throw invalidField("patch", "is required");
   const violations = newViolations();
   const masked = violations.check(() => fieldMaskNames("update_mask", updateMask, updatable));
@@ -98,7 +111,7 @@ export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): Data
     changes.description = descriptionFromWire(field, patch.description);
   });
   take("metadata", (field) => {
-    changes.metadata = metadataFromWire(field, patch.metadata);
+    changes.metadata = metadataFromWire(field, patch.metadata, maxMetadataBytes);
   });
   take("input_schema_json", (field) => {
     changes.inputSchema = schemaFromWire(field, patch.inputSchemaJson);
@@ -107,7 +120,7 @@ export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): Data
     changes.expectedOutputSchema = schemaFromWire(field, patch.expectedOutputSchemaJson);
   });
   violations.throwIfAny();
-  return changes;
+  return { patch: changes, etag: patch.etag };
 }
 
 function namesSetIn(patch: WireDataset): ReadonlySet<UpdatableField> {
@@ -139,23 +152,6 @@ function descriptionFromWire(field: string, description: string): string {
   return boundedText(field, description, 0, maxDescriptionLength);
 }
 
-function metadataFromWire(field: string, metadata: JsonObject | undefined): string | undefined {
-  if (metadata === undefined) return undefined;
-  if (!isPlainJson(metadata)) throw invalidField(field, "contains a number that JSON does not have");
-  const text = JSON.stringify(metadata);
-  const bytes = Buffer.byteLength(text);
-  if (bytes > maxMetadataBytes) {
-    throw invalidField(field, `has ${bytes} bytes as JSON; at most ${maxMetadataBytes} are allowed`);
-  }
-  return text;
-}
-
-/** Whether all numbers are finite: the binary form of a Struct can hold others, which JSON would turn into null. */
-function isPlainJson(value: JsonValue): boolean {
-  if (typeof value === "number") return Number.isFinite(value);
-  return value === null || typeof value !== "object" || Object.values(value).every(isPlainJson);
-}
-
 /** A schema that was kept but not enforced would be a promise broken in silence, so it is refused. */
 function schemaFromWire(field: string, schema: string): undefined {
   if (schema === "") return undefined;
@@ -163,14 +159,14 @@ function schemaFromWire(field: string, schema: string): undefined {
 }
 
 /** A dataset as it goes on the wire. */
-export function datasetToWire(dataset: Dataset): MessageInitShape<typeof DatasetSchema> {
-  const { metadata } = dataset;
-  return {
+export function datasetToWire(dataset: Dataset): WireDataset {
+  const metadata = metadataToWire(dataset.metadata);
+  return create(DatasetSchema, {
     datasetId: dataset.datasetId,
     name: dataset.name,
     tableName: dataset.tableName,
     description: dataset.description,
-    ...(metadata !== undefined && { metadata: JSON.parse(metadata) as JsonObject }),
+    ...(metadata && { metadata }),
     inputSchemaJson: dataset.inputSchema ?? "",
     expectedOutputSchemaJson: dataset.expectedOutputSchema ?? "",
     latestVersion: dataset.headVersion,
@@ -178,5 +174,15 @@ export function datasetToWire(dataset: Dataset): MessageInitShape<typeof Dataset
     createTime: timestampToWire(dataset.createTime),
     updateTime: timestampToWire(dataset.updateTime),
     etag: dataset.etag,
-  };
+  });
+}
+
+/** Where the page behind a dataset begins, as it goes into a page token. */
+export function positionToToken({ createTime, datasetId }: DatasetPosition): string[] {
+  return [createTime.toString(), datasetId];
+}
+
+/** The same back. */
+export function positionFromToken([createTime = "", datasetId = ""]: readonly string[]): DatasetPosition {
+  return { createTime: BigInt(createTime), datasetId };
 }

@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { failure } from "../failure.ts";
 import type { Instant } from "../instant.ts";
 import { isReservedWord } from "./reserved-words.ts";
 
@@ -12,7 +13,7 @@ export interface DatasetDefinition {
   /** Undefined: made from the name. */
   readonly tableName?: string | undefined;
   readonly description: string;
-  /** A JSON object. Undefined: none, which `{}` is not. */
+  /** A JSON object in its RFC 8785 form. Undefined: none, which `{}` is not. */
   readonly metadata?: string | undefined;
   /** A JSON Schema. Undefined: none. */
   readonly inputSchema?: string | undefined;
@@ -40,6 +41,9 @@ export interface Dataset extends DatasetDefinition {
   /** When the definition or an item last changed. */
   readonly updateTime: Instant;
 }
+
+/** A place in the list of datasets, which goes from the newest to the oldest: this one's. */
+export type DatasetPosition = Pick<Dataset, "createTime" | "datasetId">;
 
 /** Characters (code points) of a name. */
 export const maxNameLength = 128;
@@ -103,12 +107,14 @@ export function definitionOf({
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
-/** Whether two definitions say the same. The order of members in metadata does not matter. */
+/** Whether two definitions say the same. */
 export function sameDefinition(one: DatasetDefinition, other: DatasetDefinition): boolean {
-  return isDeepStrictEqual(comparable(one), comparable(other));
+  return isDeepStrictEqual(definitionOf(one), definitionOf(other));
 }
 
-function comparable(definition: DatasetDefinition): unknown {
-  const { metadata, ...rest } = definitionOf(definition);
-  return { ...rest, metadata: metadata === undefined ? undefined : JSON.parse(metadata) };
+/** @throws Failure ETAG_MISMATCH if the caller has an etag, and it is not the one of the dataset. */
+export function requireEtag(dataset: Pick<Dataset, "etag">, etag: string): void {
+  if (etag !== "" && etag !== dataset.etag) {
+    throw failure("ETAG_MISMATCH", { etag, current_etag: dataset.etag });
+  }
 }

@@ -1,5 +1,9 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { DatasetVersionSchema, VersionSelector as WireSelector } from "../../gen/assay/v1/dataset_pb.js";
+import { create } from "@bufbuild/protobuf";
+import {
+  DatasetVersionSchema,
+  type VersionSelector as WireSelector,
+  type DatasetVersion as WireVersion,
+} from "../../gen/assay/v1/dataset_pb.js";
 import { invalidField } from "../failure.ts";
 import { boundedText } from "../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
@@ -31,17 +35,15 @@ export function tagFromWire(field: string, tag: string): string {
 }
 
 /** A version as it goes on the wire. */
-export function versionToWire(version: DatasetVersion): MessageInitShape<typeof DatasetVersionSchema> {
-  const { counts, digest, createTime, tags, ...same } = version;
-  return {
+export function versionToWire({ counts, createTime, tags, ...same }: DatasetVersion): WireVersion {
+  return create(DatasetVersionSchema, {
     ...same,
     ...(counts && { counts }),
-    digest: Uint8Array.from(digest),
     createTime: timestampToWire(createTime),
     tags: tags.map(({ tag, locked, updateTime }) => ({
       tag,
       locked,
       updateTime: timestampToWire(updateTime),
     })),
-  };
+  });
 }

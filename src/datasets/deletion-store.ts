@@ -1,0 +1,52 @@
+import type { Client } from "../db/pool.ts";
+
+/**
+ * Everything that belongs to a dataset, in the order of deletion. Whoever adds rows holds a lock on their run or changeset:
+ * deleting these first waits for writers, so that what they add is seen and deleted, too. `datasets` is last because runs
+ * refer to it.
+ */
+const tables = [
+  "runs",
+  "run_results",
+  "replaced_scores",
+  "run_ids",
+  "changesets",
+  "changeset_seen",
+  "changeset_wants",
+  "item_revisions",
+  "version_tags",
+  "dataset_names",
+  "dataset_table_names",
+  "datasets",
+] as const;
+
+/** Runs on any version of a dataset. */
+export async function countRuns(client: Client, datasetId: string): Promise<bigint> {
+  const { rows } = await client.query<{ count: bigint }>("select count(*) from runs where dataset_id = $1", [
+    datasetId,
+  ]);
+  return rows[0]?.count ?? 0n;
+}
+
+/** The names of the locked tags of a dataset, in ascending byte order. */
+export async function listLockedTags(client: Client, datasetId: string): Promise<string[]> {
+  const { rows } = await client.query<{ tag: string }>(
+    "select tag from version_tags where dataset_id = $1 and locked order by tag",
+    [datasetId],
+  );
+  return rows.map((row) => row.tag);
+}
+
+/** Deletes a dataset whose row is locked, with its runs and with the answers to the calls that wrote either. */
+export async function deleteDatasetRows(client: Client, datasetId: string): Promise<void> {
+  await deleteRequests(client, datasetId);
+  for (const table of tables) await client.query(`delete from ${table} where dataset_id = $1`, [datasetId]);
+}
+
+async function deleteRequests(client: Client, datasetId: string): Promise<void> {
+  await client.query(
+    `delete from requests
+     where resource_id = $1 or resource_id in (select run_id from run_ids where dataset_id = $1)`,
+    [datasetId],
+  );
+}

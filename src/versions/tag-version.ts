@@ -1,0 +1,67 @@
+import type { DatasetRef } from "../datasets/dataset.ts";
+import { clockOf, lockDataset } from "../datasets/dataset-store.ts";
+import type { Client } from "../db/pool.ts";
+import { failure, invalidField } from "../failure.ts";
+import { deleteTag, findTag, type PlacedTag, setTag } from "./tag-store.ts";
+import type { DatasetVersion, VersionSelector } from "./version.ts";
+import { getVersion, resolveVersion } from "./version-store.ts";
+
+/** Which tag of which dataset. */
+export interface TagName {
+  readonly projectId: string;
+  readonly ref: DatasetRef;
+  readonly tag: string;
+}
+
+/** A version with its tags, and where the tag was before: 0 if it was nowhere. */
+export interface TaggedVersion {
+  readonly version: DatasetVersion;
+  readonly previousVersion: bigint;
+}
+
+/**
+ * Puts a tag on a version and locks or unlocks it. Nothing changes, its time included, if the tag is just like that
+ * already.
+ *
+ * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND (of the selector), INVALID_FIELD for version 0,
+ * TAG_LOCKED if it is locked on another version.
+ */
+export async function tagVersion(
+  client: Client,
+  { projectId, ref, tag }: TagName,
+  { at, locked }: { readonly at: VersionSelector; readonly locked: boolean },
+): Promise<TaggedVersion> {
+  // The lock orders this call with others for the tag, which may not have a row yet.
+  const dataset = await lockDataset(client, projectId, ref);
+  const version = await resolveVersion(client, dataset, at);
+  if (version === 0n) throw invalidField("at", "means version 0, which takes no tag");
+  const present = await findTag(client, dataset.datasetId, tag);
+  if (present?.locked && present.version !== version) throw tagLocked(present);
+  if (present?.version !== version || present.locked !== locked) {
+    const updateTime = await clockOf(client, dataset.datasetId);
+    await setTag(client, dataset.datasetId, { tag, version, locked, updateTime });
+  }
+  return {
+    version: await getVersion(client, dataset, version),
+    previousVersion: present?.version ?? 0n,
+  };
+}
+
+/**
+ * Takes a tag away, and returns the version that carried it.
+ *
+ * @throws Failure DATASET_NOT_FOUND, TAG_NOT_FOUND, TAG_LOCKED
+ */
+export async function untagVersion(
+  client: Client,
+  { projectId, ref, tag }: TagName,
+): Promise<DatasetVersion> {
+  const dataset = await lockDataset(client, projectId, ref);
+  const present = await findTag(client, dataset.datasetId, tag);
+  if (present === undefined) throw failure("TAG_NOT_FOUND", { dataset_id: dataset.datasetId, tag });
+  if (present.locked) throw tagLocked(present);
+  await deleteTag(client, dataset.datasetId, tag);
+  return getVersion(client, dataset, present.version);
+}
+
+const tagLocked = ({ tag, version }: PlacedTag) => failure("TAG_LOCKED", { tag, version });
