@@ -10,7 +10,11 @@ export function grouped(value: bigint | number): string {
 
 /** What a write did, in full: `received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted`. */
 export function countsInWords({ received, created, updated, unchanged, deleted }: Counts): string {
-  const parts = [`${grouped(created)} created`, `${grouped(updated)} updated`, `${grouped(unchanged)} unchanged`];
+  const parts = [
+    `${grouped(created)} created`,
+    `${grouped(updated)} updated`,
+    `${grouped(unchanged)} unchanged`,
+  ];
   return `received ${grouped(received)} = ${parts.join(" + ")}; ${grouped(deleted)} deleted`;
 }
 

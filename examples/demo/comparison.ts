@@ -1,0 +1,100 @@
+import type { Client } from "@connectrpc/connect";
+import type { ComparisonRow, ComparisonSummary, ScoreComparison } from "../../gen/assay/v1/comparison_pb.js";
+import type { Item } from "../../gen/assay/v1/item_pb.js";
+import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
+
+/** Two runs side by side. */
+export interface Comparison {
+  readonly summary: ComparisonSummary;
+  readonly correct: ScoreComparison;
+  /** The items that both runs cover, in order of item_id. */
+  readonly rows: readonly ComparisonRow[];
+}
+
+/**
+ * Compares how often two runs are correct. A cell that failed or is missing counts as wrong: whoever stays silent on hard
+ * questions gains nothing by it.
+ *
+ * @throws Error if the stream was cut.
+ */
+export async function compare(
+  runs: Client<typeof RunService>,
+  baseRunId: string,
+  candidateRunId: string,
+): Promise<Comparison> {
+  let summary: ComparisonSummary | undefined;
+  const rows: ComparisonRow[] = [];
+  const scores = [{ name: "correct", failureValue: 0 }];
+  for await (const { frame } of runs.compareRuns({ baseRunId, candidateRunId, scores })) {
+    if (frame.case === "summary") summary = frame.value;
+    if (frame.case === "rows") rows.push(...frame.value.rows);
+    if (frame.case !== "end") continue;
+    const correct = summary?.scores[0];
+    if (summary !== undefined && correct !== undefined) return { summary, correct, rows };
+  }
+  throw new Error("the comparison ended without its last frame");
+}
+
+/** One group of items in both runs. */
+export interface GroupComparison {
+  readonly name: string;
+  readonly items: number;
+  readonly baseMean: number;
+  readonly candidateMean: number;
+  readonly wins: number;
+  readonly losses: number;
+  readonly ties: number;
+}
+
+/** The comparison topic by topic, in order of name. */
+export function compareByTopic(rows: readonly ComparisonRow[], items: readonly Item[]): GroupComparison[] {
+  const topicOf = new Map(items.map(({ itemId, metadataJson }) => [itemId, topic(metadataJson)]));
+  const groups = Map.groupBy(rows, ({ itemId }) => topicOf.get(itemId) ?? "");
+  return [...groups]
+    .sort(([one], [other]) => (one < other ? -1 : 1))
+    .map(([name, group]) => sum(name, group));
+}
+
+function topic(metadataJson: string): string {
+  const { topic: name } = JSON.parse(metadataJson || "{}");
+  return typeof name === "string" ? name : "";
+}
+
+function sum(name: string, rows: readonly ComparisonRow[]): GroupComparison {
+  const pairs = rows.flatMap(({ scores: [score] }) =>
+    score?.base === undefined || score.candidate === undefined
+      ? []
+      : [{ base: score.base, candidate: score.candidate }],
+  );
+  const mean = (values: readonly number[]) =>
+    values.reduce((total, value) => total + value, 0) / Math.max(values.length, 1);
+  return {
+    name,
+    items: pairs.length,
+    baseMean: mean(pairs.map(({ base }) => base)),
+    candidateMean: mean(pairs.map(({ candidate }) => candidate)),
+    wins: pairs.filter(({ base, candidate }) => candidate > base).length,
+    losses: pairs.filter(({ base, candidate }) => candidate < base).length,
+    ties: pairs.filter(({ base, candidate }) => candidate === base).length,
+  };
+}
+
+/** Some items in which the runs differ most, spread over the data set: the first wins, then the first losses. */
+export function examplesOf(rows: readonly ComparisonRow[], wins: number, losses: number): ComparisonRow[] {
+  const difference = ({ scores: [score] }: ComparisonRow) => score?.difference ?? 0;
+  const won = spread(
+    rows.filter((row) => difference(row) === 1),
+    wins,
+  );
+  const lost = rows
+    .filter((row) => difference(row) < 0)
+    .sort((one, other) => difference(one) - difference(other))
+    .slice(0, losses);
+  return [...won, ...lost];
+}
+
+/** So many of the rows, at even distances. */
+function spread<T>(rows: readonly T[], count: number): T[] {
+  if (rows.length <= count) return [...rows];
+  return Array.from({ length: count }, (_, index) => rows[Math.floor((index * rows.length) / count)] as T);
+}
