@@ -7,6 +7,7 @@ import { RunService } from "../gen/assay/v1/run_service_pb.js";
 import { SystemService } from "../gen/assay/v1/system_service_pb.js";
 import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import { datasetHandler } from "./datasets/dataset-handler.ts";
 import { itemHandler } from "./items/item-handler.ts";
 import type { Resources } from "./resources.ts";
 import { systemHandler } from "./system/system-handler.ts";
@@ -26,7 +27,7 @@ export const services: readonly DescService[] = [
 /** Registers the handlers of all services. A method without one answers UNIMPLEMENTED. */
 export function routes(resources: Resources): (router: ConnectRouter) => void {
   return (router) => {
-    router.service(DatasetService, {});
+    router.service(DatasetService, datasetHandler(resources));
     router.service(ItemService, itemHandler(resources));
     router.service(UpsertService, upsertHandler(resources));
     router.service(RunService, {});

@@ -15,6 +15,7 @@ import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
 import { listen, type RequestHandler } from "./rpc/listener.ts";
 import { loadPageTokens } from "./rpc/page-token.ts";
 import { reflectionRoutes } from "./rpc/reflection.ts";
+import { runSweeper } from "./upsert/sweeper.ts";
 
 /** The service, ready for calls. */
 export interface Server {
@@ -58,7 +59,9 @@ const databaseMilliseconds = 2_000;
  */
 export async function startServer({ config, log, onListening }: ServerOptions): Promise<Server> {
   const stopping = new AbortController();
-  const health = newHealth([...services, Health].map((service) => service.typeName));
+  const told = [...services, Health];
+  const health = newHealth(told.map((service) => service.typeName));
+  const reflection = reflectionRoutes(told);
   const handlerOptions = {
     readMaxBytes: limits.maxMessageBytes,
     writeMaxBytes: limits.maxMessageBytes,
@@ -70,6 +73,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     interceptors: [calls, notReadyInterceptor],
     routes: (router) => {
       health.routes(router);
+      reflection(router);
       for (const service of services) router.service(service, {});
     },
   });
@@ -93,10 +97,11 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       interceptors: [calls],
       routes: (router) => {
         health.routes(router);
-        reflectionRoutes([...services, Health])(router);
+        reflection(router);
         routes(resources)(router);
       },
     });
+    void runSweeper(pool, log, stopping.signal);
     health.setServing(true);
 
     const { close, description } = database;

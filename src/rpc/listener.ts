@@ -65,7 +65,14 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
       requests--;
       if (requests === 0) becameIdle?.();
     });
-    handle(request, response);
+    try {
+      handle(request, response);
+    } catch {
+      // The address of the request does not parse (an HTTP/1.0 request without a host, `host: [`): thrown from an event,
+      // that would end the process.
+      response.statusCode = 400;
+      response.end();
+    }
   };
   const onHttp1Request = (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request;

@@ -1,4 +1,6 @@
+import { once } from "node:events";
 import { request as httpRequest } from "node:http";
+import { connect as connectHttp2 } from "node:http2";
 import { connect, type Socket } from "node:net";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -108,10 +110,8 @@ describe("the port", () => {
     }
     // An empty SETTINGS frame; the server sends its own, and the acknowledgement.
     socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
-    const [first] = await new Promise<Buffer>((resolve) => socket.once("data", resolve)).then((chunk) => [
-      chunk.readUInt8(3),
-    ]);
-    expect(first).toBe(4);
+    const [frame] = await once(socket, "data");
+    expect(frame.readUInt8(3)).toBe(4);
     socket.destroy();
   });
 
@@ -120,10 +120,31 @@ describe("the port", () => {
     const request = `POST ${getServerInfo} HTTP/1.1\r\nhost: assay\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
     for (let times = 0; times < 3; times++) {
       socket.write(request);
-      const chunk = await new Promise<Buffer>((resolve) => socket.once("data", resolve));
-      expect(chunk.toString()).toMatch(/^HTTP\/1.1 200/);
+      const [chunk] = await once(socket, "data");
+      expect(String(chunk)).toMatch(/^HTTP\/1.1 200/);
     }
     socket.destroy();
+  });
+
+  test.each([
+    ["no host", "HTTP/1.0", ""],
+    ["a host that is none", "HTTP/1.1", "host: [\r\n"],
+  ])("answers 400 to %s", async (_, version, header) => {
+    const socket = await open();
+    const answer = text(socket);
+    socket.write(
+      `POST ${getServerInfo} ${version}\r\n${header}connection: close\r\ncontent-length: 0\r\n\r\n`,
+    );
+    expect(await answer).toMatch(/^HTTP\/1.1 400 /);
+  });
+
+  test("answers 400 to an HTTP/2 request with an authority that is none", async () => {
+    const session = connectHttp2(service.url);
+    const headers = { ":method": "POST", ":path": getServerInfo, ":authority": "[" };
+    const stream = session.request(headers).end();
+    const [answer] = await once(stream, "response");
+    expect(answer[":status"]).toBe(400);
+    session.close();
   });
 
   test.each([
@@ -148,6 +169,6 @@ describe("the port", () => {
 async function open(): Promise<Socket> {
   const { hostname, port } = new URL(service.url);
   const socket = connect({ host: hostname, port: Number(port), noDelay: true });
-  await new Promise((resolve) => socket.once("connect", resolve));
+  await once(socket, "connect");
   return socket;
 }
