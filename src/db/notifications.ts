@@ -1,0 +1,181 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import pg from "pg";
+import type { Logger } from "../log.ts";
+import type { Pool } from "./pool.ts";
+
+/** How long to wait before connecting again: short, since followers are served late meanwhile, but no busy loop. */
+const reconnectMilliseconds = 500;
+
+/**
+ * How long changes are gathered before other servers are told. Each telling is a commit of its own, so many small changes
+ * would otherwise cost as much again; followers on this server are woken at once.
+ */
+const gatherMilliseconds = 20;
+
+/** Somebody who waits for something to change. Dispose of it to stop waiting. */
+export interface Subscription extends Disposable {
+  /**
+   * Returns once the key has changed since the last call, `milliseconds` have passed, or `signal` fires; at once if one of
+   * them is so already. It may return without a change, so look before you conclude.
+   */
+  wait(milliseconds: number, signal: AbortSignal): Promise<void>;
+}
+
+/** Tells those who follow something, on any server of the installation, that it changed. */
+export interface Notifications {
+  /**
+   * Follows a key. All subscriptions share one connection, which is opened for the first and closed behind the last of
+   * them, and opened again when it breaks: then everybody is woken, since changes may have passed unheard.
+   */
+  subscribe(key: string): Subscription;
+  /**
+   * Tells that a key has changed. Call it behind the commit. If the database is away, other servers are not told: whoever
+   * must not miss a change looks from time to time.
+   */
+  notify(key: string): void;
+}
+
+/** Notifications over a channel of PostgreSQL; its name is a plain identifier. */
+export function newNotifications(pool: Pool, log: Logger, channel: string): Notifications {
+  const followers = new Followers();
+  const sender = randomUUID();
+  const changed = new Set<string>();
+  let listening = false;
+  let sending = false;
+
+  const listen = async () => {
+    if (listening) return;
+    listening = true;
+    while (!followers.areNone) {
+      try {
+        await listenUntilNone(pool, channel, sender, followers);
+      } catch (error) {
+        log.warn({ err: error, channel }, "the connection that listens for changes broke");
+        await sleep(reconnectMilliseconds);
+      }
+    }
+    listening = false;
+  };
+
+  const send = async () => {
+    if (sending) return;
+    sending = true;
+    while (changed.size > 0) {
+      await sleep(gatherMilliseconds);
+      const payloads = [...changed].map((key) => `${sender} ${key}`);
+      changed.clear();
+      try {
+        await pool.query("select pg_notify($1, payload) from unnest($2::text[]) as payload", [
+          channel,
+          payloads,
+        ]);
+      } catch (error) {
+        log.warn({ err: error, channel }, "other servers were not told of changes");
+      }
+    }
+    sending = false;
+  };
+
+  return {
+    subscribe(key) {
+      const subscription = followers.add(key);
+      void listen();
+      return subscription;
+    },
+    notify(key) {
+      followers.wake(key);
+      changed.add(key);
+      void send();
+    },
+  };
+}
+
+/** Listens on a connection of its own until nobody follows anything. Throws when the connection breaks. */
+async function listenUntilNone(
+  pool: Pool,
+  channel: string,
+  self: string,
+  followers: Followers,
+): Promise<void> {
+  // Outside of the pool: a connection that is taken for good would be missing there.
+  const client = new pg.Client(pool.options);
+  const broken = new Promise<never>((_, reject) => {
+    client.on("error", reject);
+    client.on("end", () => reject(new Error("the connection ended")));
+  });
+  // It may break when nobody waits for that any more.
+  broken.catch(() => undefined);
+  try {
+    await client.connect();
+    client.on("notification", ({ payload = "" }) => {
+      const [sender, key = ""] = payload.split(" ");
+      if (sender !== self) followers.wake(key);
+    });
+    await client.query(`listen ${channel}`);
+    followers.wakeAll();
+    await Promise.race([broken, followers.none()]);
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+/** Those who wait, by what they wait for. */
+class Followers {
+  readonly #wakers = new Map<string, Set<() => void>>();
+  #onNone: (() => void) | undefined;
+
+  get areNone(): boolean {
+    return this.#wakers.size === 0;
+  }
+
+  /** Resolves when the last one is gone. */
+  none(): Promise<void> {
+    return new Promise((resolve) => {
+      if (this.areNone) resolve();
+      else this.#onNone = resolve;
+    });
+  }
+
+  wake(key: string): void {
+    for (const waker of this.#wakers.get(key) ?? []) waker();
+  }
+
+  wakeAll(): void {
+    for (const key of this.#wakers.keys()) this.wake(key);
+  }
+
+  add(key: string): Subscription {
+    let changed = false;
+    let resume: (() => void) | undefined;
+    const waker = () => {
+      changed = true;
+      resume?.();
+    };
+    const wakers = this.#wakers.get(key) ?? new Set();
+    this.#wakers.set(key, wakers.add(waker));
+    return {
+      async wait(milliseconds, signal) {
+        if (!changed && !signal.aborted && milliseconds > 0) {
+          await new Promise<void>((resolve) => {
+            const timer = setTimeout(() => resume?.(), milliseconds);
+            const onAbort = () => resume?.();
+            resume = () => {
+              clearTimeout(timer);
+              signal.removeEventListener("abort", onAbort);
+              resume = undefined;
+              resolve();
+            };
+            signal.addEventListener("abort", onAbort);
+          });
+        }
+        changed = false;
+      },
+      [Symbol.dispose]: () => {
+        wakers.delete(waker);
+        if (wakers.size === 0 && this.#wakers.get(key) === wakers) this.#wakers.delete(key);
+        if (this.areNone) this.#onNone?.();
+      },
+    };
+  }
+}

@@ -1,0 +1,145 @@
+import { failure } from "../failure.ts";
+import { type Interval, meanOf, pairedInterval } from "./paired-statistics.ts";
+
+/** How to compare one score. */
+export interface ScoreSetting {
+  readonly name: string;
+  readonly lowerIsBetter: boolean;
+  /** The largest difference that does not matter. */
+  readonly tolerance: number;
+  /** The value of a repetition that failed or is missing; undefined gives it none. */
+  readonly failureValue: number | undefined;
+}
+
+/** What a comparison says about one score. */
+export type Verdict = "better" | "worse" | "equivalent" | "inconclusive" | "no_overlap";
+
+/** The values of one score of an item in one run. */
+export interface ScoreSum {
+  sum: number;
+  count: number;
+}
+
+/** One item in one run. */
+export interface ComparisonSide {
+  succeeded: number;
+  failed: number;
+  readonly missing: number;
+  /** The results, by repetition. */
+  readonly resultIds: readonly string[];
+  readonly scores: ReadonlyMap<string, ScoreSum>;
+}
+
+/** One item that both runs cover. */
+export interface ComparisonItem {
+  readonly itemId: string;
+  readonly drifted: boolean;
+  readonly base: ComparisonSide;
+  readonly candidate: ComparisonSide;
+}
+
+/** One score of one item in both runs. */
+export interface ScorePair {
+  readonly base: number | undefined;
+  readonly candidate: number | undefined;
+  /** candidate - base. Undefined if one of them has none. */
+  readonly difference: number | undefined;
+}
+
+/** One score in both runs. */
+export interface ScoreComparison {
+  readonly name: string;
+  readonly verdict: Verdict;
+  readonly pairedItemCount: number;
+  readonly unpairedItemCount: number;
+  readonly baseMean: number | undefined;
+  readonly candidateMean: number | undefined;
+  readonly meanDifference: number | undefined;
+  readonly interval: Interval | undefined;
+  readonly wins: number;
+  readonly losses: number;
+  readonly ties: number;
+}
+
+/** @throws Failure RUNS_NOT_COMPARABLE for one run twice, and for runs on different datasets. */
+export function requireComparable(
+  base: { readonly runId: string; readonly datasetId: string },
+  candidate: { readonly runId: string; readonly datasetId: string },
+): void {
+  if (base.runId !== candidate.runId && base.datasetId === candidate.datasetId) return;
+  throw failure("RUNS_NOT_COMPARABLE", { base_run_id: base.runId, candidate_run_id: candidate.runId });
+}
+
+/** The settings for a comparison of all scores that either run has, by name. */
+export function defaultSettings(names: Iterable<string>): ScoreSetting[] {
+  return [...names]
+    .sort()
+    .map((name) => ({ name, lowerIsBetter: false, tolerance: 0, failureValue: undefined }));
+}
+
+/** One score of one item, as the mean over its repetitions that have a value, in each of the runs. */
+export function pairOf(item: ComparisonItem, setting: ScoreSetting): ScorePair {
+  const base = valueOf(item.base, setting);
+  const candidate = valueOf(item.candidate, setting);
+  const difference = base === undefined || candidate === undefined ? undefined : finite(candidate - base);
+  return { base, candidate, difference };
+}
+
+function valueOf({ scores, failed, missing }: ComparisonSide, setting: ScoreSetting): number | undefined {
+  const { sum, count } = scores.get(setting.name) ?? { sum: 0, count: 0 };
+  if (setting.failureValue === undefined) return count === 0 ? undefined : finite(sum / count);
+  const without = failed + missing;
+  return count + without === 0
+    ? undefined
+    : finite((sum + setting.failureValue * without) / (count + without));
+}
+
+/**
+ * Compares one score over the items that both runs cover: only items with a value in both count, each once. Differences that
+ * are beyond the range of a double make no pair, so that every number in a comparison is one.
+ */
+export function compareScore(items: readonly ComparisonItem[], setting: ScoreSetting): ScoreComparison {
+  const bases: number[] = [];
+  const candidates: number[] = [];
+  const differences: number[] = [];
+  let wins = 0;
+  let losses = 0;
+  for (const item of items) {
+    const { base, candidate, difference } = pairOf(item, setting);
+    if (base === undefined || candidate === undefined || difference === undefined) continue;
+    bases.push(base);
+    candidates.push(candidate);
+    differences.push(difference);
+    const gain = setting.lowerIsBetter ? -difference : difference;
+    if (gain > setting.tolerance) wins++;
+    else if (gain < -setting.tolerance) losses++;
+  }
+  const pairs = differences.length;
+  const interval = pairedInterval(differences);
+  return {
+    name: setting.name,
+    verdict: pairs === 0 ? "no_overlap" : verdictOf(interval, setting),
+    pairedItemCount: pairs,
+    unpairedItemCount: items.length - pairs,
+    baseMean: meanOf(bases),
+    candidateMean: meanOf(candidates),
+    meanDifference: meanOf(differences),
+    interval,
+    wins,
+    losses,
+    ties: pairs - wins - losses,
+  };
+}
+
+/** What the interval says: it lies beyond the tolerance on one side, or within it, or across. */
+function verdictOf(interval: Interval | undefined, { lowerIsBetter, tolerance }: ScoreSetting): Verdict {
+  if (interval === undefined) return "inconclusive";
+  const [low, high] = lowerIsBetter ? [-interval.high, -interval.low] : [interval.low, interval.high];
+  if (low > tolerance) return "better";
+  if (high < -tolerance) return "worse";
+  return low >= -tolerance && high <= tolerance ? "equivalent" : "inconclusive";
+}
+
+function finite(value: number): number | undefined {
+  return Number.isFinite(value) ? value : undefined;
+}

@@ -1,0 +1,86 @@
+import type { Notifications, Subscription } from "../db/notifications.ts";
+import { failure, invalidField } from "../failure.ts";
+import { type Instant, now } from "../instant.ts";
+import { limits } from "../limits.ts";
+import type { Resources } from "../resources.ts";
+import type { Result } from "./result.ts";
+import { listChanges } from "./result-store.ts";
+import { hasEnded, type Run } from "./run.ts";
+import { getRun } from "./run-store.ts";
+
+/** Which results to stream, and how. */
+export interface StreamRequest {
+  readonly runId: string;
+  /** Goes on behind this place. */
+  readonly afterSequence: bigint;
+  /** Whether to go on until the run has ended. */
+  readonly follow: boolean;
+  readonly includeItem: boolean;
+}
+
+/** What a stream of results carries. */
+export type ResultsFrame =
+  | { readonly kind: "batch"; readonly results: readonly Result[] }
+  | { readonly kind: "heartbeat"; readonly throughSequence: bigint; readonly time: Instant }
+  | { readonly kind: "end"; readonly throughSequence: bigint; readonly run: Run };
+
+const bounds = { results: limits.maxBatchSize, bytes: limits.maxBatchBytes };
+
+/**
+ * Streams the current results of a run in the order of their last change, page by page, holding no connection while the
+ * client reads. With `follow` it waits for more until the run has ended: it is woken by changes, and looks by itself once
+ * per heartbeat in case it was not.
+ *
+ * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not come to `afterSequence`; SHUTTING_DOWN.
+ */
+export async function* followResults(
+  resources: Resources,
+  notifications: Notifications,
+  projectId: string,
+  { runId, afterSequence, follow, includeItem }: StreamRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ResultsFrame> {
+  const { pool, stopping } = resources;
+  const heartbeat = resources.heartbeatSeconds * 1000;
+  // Followed before the first look, so that nothing passes in between.
+  using changes = follow ? notifications.subscribe(runId) : noChanges;
+  const over = AbortSignal.any([signal, stopping]);
+
+  let through = afterSequence;
+  let spoke = performance.now();
+  for (;;) {
+    // Read before the results: all places up to its sequence are filled by then, and an ended run takes no more of them
+    // but for scores.
+    const run = await getRun(pool, projectId, runId);
+    if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
+    for (let isLast = false; !isLast; ) {
+      const page = await listChanges(pool, run, through, { ...bounds, includeItem });
+      const last = page.results.at(-1);
+      if (last !== undefined) {
+        yield { kind: "batch", results: page.results };
+        spoke = performance.now();
+        through = last.sequence;
+      }
+      isLast = page.isLast;
+    }
+    // Places of results that were replaced since are passed over.
+    if (run.sequence > through) through = run.sequence;
+    if (!follow || hasEnded(run.state)) {
+      yield { kind: "end", throughSequence: through, run };
+      return;
+    }
+    await changes.wait(spoke + heartbeat - performance.now(), over);
+    if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
+    signal.throwIfAborted();
+    if (performance.now() - spoke >= heartbeat) {
+      yield { kind: "heartbeat", throughSequence: through, time: now() };
+      spoke = performance.now();
+    }
+  }
+}
+
+/** Stands in where nobody waits. */
+const noChanges: Subscription = {
+  wait: () => Promise.resolve(),
+  [Symbol.dispose]: () => undefined,
+};

@@ -1,0 +1,152 @@
+import { copyIn } from "../db/copy.ts";
+import type { Client } from "../db/pool.ts";
+import type { Instant } from "../instant.ts";
+import type { CurrentResult, NewResult, Usage } from "./result.ts";
+import { ResultRows } from "./result-rows.ts";
+import type { RunScope } from "./run-store.ts";
+import { scoresToColumns } from "./score-store.ts";
+
+type RunKey = Pick<RunScope, "datasetId" | "runId">;
+
+/** A cell of a run. */
+interface Cell {
+  readonly itemId: string;
+  readonly repetition: number;
+}
+
+/**
+ * The current result of each cell, at the position of the cell; undefined where there is none. One look-up by key for each
+ * cell, on tables without statistics too: `limit 1` rules out a join of whole tables.
+ */
+export async function findCurrentResults(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  cells: readonly Cell[],
+): Promise<(CurrentResult | undefined)[]> {
+  const { rows } = await client.query<{
+    position: bigint;
+    number: bigint;
+    sequence: bigint;
+    attempt: number;
+    succeeded: boolean;
+    carried: boolean;
+    fingerprint: Buffer;
+    bytes: number;
+  }>(
+    `select cell.position, found.*
+     from unnest($3::text[], $4::int[]) with ordinality as cell(item_id, repetition, position)
+     cross join lateral (
+       select number, sequence, attempt, output is not null as succeeded,
+              carried_from_result_id is not null as carried, fingerprint,
+              octet_length(coalesce(output, error)) as bytes
+       from run_results as r
+       where r.dataset_id = $1 and r.run_id = $2 and r.item_id = cell.item_id and r.repetition = cell.repetition
+         and r.superseded_by is null
+       limit 1
+     ) as found`,
+    [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
+  );
+  const current = new Array<CurrentResult | undefined>(cells.length).fill(undefined);
+  for (const { position, ...row } of rows) current[Number(position) - 1] = row;
+  return current;
+}
+
+/** Makes the current results of cells history: `attempt` is the one that replaces each. */
+export async function supersedeResults(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  superseded: readonly { readonly sequence: bigint; readonly attempt: number }[],
+): Promise<void> {
+  if (superseded.length === 0) return;
+  await client.query(
+    `update run_results as r set superseded_by = change.attempt
+     from unnest($3::bigint[], $4::int[]) as change(sequence, attempt)
+     where r.dataset_id = $1 and r.run_id = $2 and r.sequence = change.sequence`,
+    [datasetId, runId, superseded.map((one) => one.sequence), superseded.map((one) => one.attempt)],
+  );
+}
+
+/** A result with all that recording gives it. */
+export interface PlacedResult {
+  readonly result: NewResult;
+  readonly attempt: number;
+  readonly sequence: bigint;
+  readonly itemVersion: bigint;
+}
+
+/** Writes new current results. Their cells must have none at this point. */
+export async function insertResults(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  placed: readonly PlacedResult[],
+  time: Instant,
+): Promise<void> {
+  if (placed.length === 0) return;
+  const rows = new ResultRows();
+  for (const { result, attempt, sequence, itemVersion } of placed) {
+    rows.row(columnCount);
+    rows.text(datasetId);
+    rows.text(runId);
+    rows.text(result.itemId);
+    rows.int4(result.repetition);
+    rows.int4(attempt);
+    rows.int8(sequence);
+    rows.int8(sequence);
+    rows.int8(itemVersion);
+    rows.text(result.output);
+    rows.text(result.error && JSON.stringify(result.error));
+    rows.timestamptz(result.startTime);
+    rows.timestamptz(result.completeTime);
+    rows.int8(result.latencyMicros);
+    rows.int4(result.retryCount);
+    rows.text(result.traceId);
+    addUsage(rows, result.usage);
+    rows.bytes(result.fingerprint);
+    addScores(rows, result, time);
+    rows.timestamptz(time);
+  }
+  await copyIn(client, copyStatement, rows);
+}
+
+const columns = [
+  "dataset_id",
+  "run_id",
+  "item_id",
+  "repetition",
+  "attempt",
+  "sequence",
+  "number",
+  "item_version",
+  "output",
+  "error",
+  "start_time",
+  "complete_time",
+  "latency_micros",
+  "retry_count",
+  "trace_id",
+  "input_tokens",
+  "output_tokens",
+  "cost",
+  "currency",
+  "fingerprint",
+  "scores",
+  "judged",
+  "judged_values",
+  "create_time",
+];
+const columnCount = columns.length;
+const copyStatement = `copy run_results (${columns.join(", ")}) from stdin (format binary)`;
+
+function addUsage(rows: ResultRows, usage: Usage | undefined): void {
+  rows.int8(usage?.inputTokens);
+  rows.int8(usage?.outputTokens);
+  rows.float8(usage?.cost);
+  rows.text(usage?.currency);
+}
+
+function addScores(rows: ResultRows, { scores }: NewResult, createTime: Instant): void {
+  const recorded = scoresToColumns(scores.map((score) => ({ ...score, createTime })));
+  rows.text(recorded.scores);
+  rows.textsOrNull(recorded.judged);
+  rows.float8s(recorded.judgedValues);
+}

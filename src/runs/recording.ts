@@ -1,0 +1,159 @@
+import type { Notifications } from "../db/notifications.ts";
+import type { Client, Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
+import {
+  decideRecordings,
+  type NewResult,
+  type RecordedCounts,
+  type Recording,
+  requireCovered,
+} from "./result.ts";
+import { type LockedRun, requireOpen, resultId } from "./run.ts";
+import { findCoveredItems } from "./run-item-store.ts";
+import type { RunQueue } from "./run-queue.ts";
+import { advanceRun, getRunScope, lockRun, type RunScope } from "./run-store.ts";
+import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
+import { listScores, type Rescoring, updateScores } from "./score-store.ts";
+
+/** Results that a caller wants recorded, of distinct cells. */
+export interface RecordRequest {
+  readonly runId: string;
+  readonly results: readonly NewResult[];
+  /** Whether successes may be replaced. */
+  readonly overwrite: boolean;
+}
+
+/** What recording did. */
+export interface RecordAnswer {
+  readonly counts: RecordedCounts;
+  /** The id of each result, in the order of the request. */
+  readonly resultIds: readonly string[];
+}
+
+/** What recording works with. */
+export interface Recorder {
+  readonly pool: Pool;
+  /** Hears of every run that has changed, by its id. */
+  readonly changes: Notifications;
+  readonly queue: RunQueue;
+}
+
+/**
+ * Records results, all or nothing, and returns when they are durable. Costs the same however many results the run has.
+ *
+ * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN, RESULT_FINAL, LIMIT_EXCEEDED
+ */
+export async function recordResults(
+  { pool, changes, queue }: Recorder,
+  projectId: string,
+  request: RecordRequest,
+): Promise<RecordAnswer> {
+  const { runId, results } = request;
+  const scope = await getRunScope(pool, projectId, runId);
+  // A version never changes, so what it covers is found out before the lock: others record meanwhile.
+  const itemVersions = await findCoveredItems(pool, scope, [...new Set(results.map((one) => one.itemId))]);
+  requireCovered(scope, results, itemVersions);
+  const answer = await queue.enter(runId, () =>
+    transaction(pool, (client) => recordLocked(client, scope, request, itemVersions)),
+  );
+  changes.notify(runId);
+  return answer;
+}
+
+async function recordLocked(
+  client: Client,
+  scope: RunScope,
+  { results, overwrite }: RecordRequest,
+  itemVersions: ReadonlyMap<string, bigint>,
+): Promise<RecordAnswer> {
+  const run = await lockRun(client, scope);
+  requireOpen(run);
+  const current = await findCurrentResults(client, scope, results);
+  const recordings = decideRecordings(run, results, current, overwrite);
+  const placed = place(run, results, recordings, itemVersions);
+  const superseded = recordings.flatMap((one) =>
+    one.kind === "replaced" ? [{ sequence: one.current.sequence, attempt: one.current.attempt + 1 }] : [],
+  );
+  await supersedeResults(client, scope, superseded);
+  await insertResults(client, scope, placed.results, run.time);
+  const rescorings = await rescore(client, run, results, recordings, placed.sequence);
+  await updateScores(client, scope, rescorings);
+  const places = placed.results.length + rescorings.length;
+  if (places > 0) await advanceRun(client, run, { ...countChanges(results, recordings), places });
+  return { counts: countKinds(recordings), resultIds: placed.ids };
+}
+
+interface Placing {
+  readonly results: readonly PlacedResult[];
+  readonly ids: readonly string[];
+  /** The last place given. */
+  readonly sequence: bigint;
+}
+
+/** Gives new results their places behind the last one of the run, in the order of the request. */
+function place(
+  run: LockedRun,
+  results: readonly NewResult[],
+  recordings: readonly Recording[],
+  itemVersions: ReadonlyMap<string, bigint>,
+): Placing {
+  const placed: PlacedResult[] = [];
+  let { sequence } = run;
+  const ids = results.map((result, index) => {
+    const recording = recordings[index];
+    if (recording?.kind === "unchanged") return resultId(run.resultIdPrefix, recording.current.number);
+    sequence++;
+    const attempt = recording?.kind === "replaced" ? recording.current.attempt + 1 : 1;
+    placed.push({ result, attempt, sequence, itemVersion: itemVersions.get(result.itemId) ?? 0n });
+    return resultId(run.resultIdPrefix, sequence);
+  });
+  return { results: placed, ids, sequence };
+}
+
+/** Applies scores that came with results which were there already. */
+async function rescore(
+  client: Client,
+  run: LockedRun,
+  results: readonly NewResult[],
+  recordings: readonly Recording[],
+  lastSequence: bigint,
+): Promise<Rescoring[]> {
+  const scored = recordings.flatMap((recording, index) => {
+    const scores = results[index]?.scores ?? [];
+    return recording.kind === "unchanged" && scores.length > 0 ? [{ ...recording.current, scores }] : [];
+  });
+  if (scored.length === 0) return [];
+  const known = await listScores(
+    client,
+    run,
+    scored.map((one) => one.sequence),
+  );
+  let newSequence = lastSequence;
+  return scored.flatMap(({ number, sequence, bytes, scores }) => {
+    const change = applyScores(known.get(sequence) ?? [], scores, run.time);
+    requireScoresFit(change.scores, bytes);
+    if (changesNothing(change)) return [];
+    newSequence++;
+    return [{ number, oldSequence: sequence, newSequence, scores: change.scores, replaced: change.replaced }];
+  });
+}
+
+function countKinds(recordings: readonly Recording[]): RecordedCounts {
+  const counts = { created: 0, replaced: 0, unchanged: 0 };
+  for (const { kind } of recordings) counts[kind]++;
+  return counts;
+}
+
+/** What recording adds to the counts of the run. */
+function countChanges(results: readonly NewResult[], recordings: readonly Recording[]) {
+  const change = { succeeded: 0, failed: 0, carried: 0 };
+  recordings.forEach((recording, index) => {
+    if (recording.kind === "unchanged") return;
+    change[results[index]?.error === undefined ? "succeeded" : "failed"]++;
+    if (recording.kind === "created") return;
+    change[recording.current.succeeded ? "succeeded" : "failed"]--;
+    if (recording.current.carried) change.carried--;
+  });
+  return change;
+}

@@ -1,0 +1,61 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { projectOf } from "../auth/project.ts";
+import type { Resources } from "../resources.ts";
+import { followResults } from "./follow-results.ts";
+import { getResult } from "./get-result.ts";
+import { listResultPage } from "./list-results.ts";
+import { recordFrames } from "./record-frames.ts";
+import { type Recorder, recordResults } from "./recording.ts";
+import { recordedCountsToWire, resultsFromWire, resultToWire } from "./result-wire.ts";
+import { frameToWire, resultListingFromWire, streamRequestFromWire } from "./results-wire.ts";
+import { runIdFromWire } from "./run-wire.ts";
+import { scoreToWire } from "./score-wire.ts";
+
+/** The methods of RunService that take results in and hand them out. */
+export function resultHandler(resources: Resources, recorder: Recorder) {
+  const { pool, pageTokens } = resources;
+  return {
+    async recordResults({ runId, results, overwrite }, context) {
+      const { counts, resultIds } = await recordResults(recorder, projectOf(context), {
+        runId: runIdFromWire("run_id", runId),
+        results: resultsFromWire(results),
+        overwrite,
+      });
+      return { counts: recordedCountsToWire(counts), resultIds: [...resultIds] };
+    },
+
+    streamRecordResults(requests, context) {
+      return recordFrames(recorder, projectOf(context), requests);
+    },
+
+    async getResult({ resultId, includeItem }, context) {
+      const { result, replacedScores } = await getResult(pool, projectOf(context), resultId, includeItem);
+      return {
+        result: resultToWire(result),
+        replaced: result.replaced,
+        replacedScores: replacedScores.map(scoreToWire),
+      };
+    },
+
+    async listResults(request, context) {
+      const { results, nextPageToken } = await listResultPage(
+        { pool, pageTokens },
+        projectOf(context),
+        resultListingFromWire(request),
+      );
+      return { results: results.map(resultToWire), nextPageToken };
+    },
+
+    async *streamResults(request, context) {
+      const frames = followResults(
+        resources,
+        recorder.changes,
+        projectOf(context),
+        streamRequestFromWire(request),
+        context.signal,
+      );
+      for await (const frame of frames) yield frameToWire(frame);
+    },
+  } satisfies Partial<ServiceImpl<typeof RunService>>;
+}

@@ -1,0 +1,208 @@
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import {
+  RunResultSchema,
+  type ResultError as WireError,
+  type RunResult as WireResult,
+  type Usage as WireUsage,
+} from "../../gen/assay/v1/result_pb.js";
+import type { RecordedCountsSchema } from "../../gen/assay/v1/run_service_pb.js";
+import { Failure, failure, invalidField } from "../failure.ts";
+import { canonicalize, JsonProblem } from "../items/canonical-json.ts";
+import { itemIdFromWire, itemToWire, requireBatchSize } from "../items/item-wire.ts";
+import { limits } from "../limits.ts";
+import { boundedText } from "../rpc/request-wire.ts";
+import { durationFromWire, durationToWire, instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
+import type { NewResult, RecordedCounts, Result, ResultError, Usage } from "./result.ts";
+import { resultFingerprint } from "./result-fingerprint.ts";
+import { boundedBytes, requireOrder, scoresFromWire, scoreToWire } from "./score-wire.ts";
+
+const maxErrorCodeLength = 64;
+const maxErrorMessageBytes = 16 * 1024;
+const maxErrorStackBytes = 64 * 1024;
+const maxTraceIdLength = 128;
+
+/** How many bad results an answer lists. More would not fit into the trailers that many clients accept. */
+const maxFaults = 100;
+
+/**
+ * The results of one request or frame. Says of all bad results what is wrong with them, of each the first fault.
+ *
+ * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
+ */
+export function resultsFromWire(results: readonly WireResult[]): NewResult[] {
+  requireBatchSize(results.length);
+  const faults: Failure[] = [];
+  const checked: NewResult[] = [];
+  const positions = new Map<string, number>();
+  let size = 0;
+  results.forEach((result, index) => {
+    try {
+      const bytes = textBytes(result);
+      size += bytes;
+      const cell = `${result.repetition} ${result.itemId}`;
+      const first = positions.get(cell);
+      if (first !== undefined)
+        throw invalidField(`results[${index}]`, `is of the same cell as results[${first}]`);
+      positions.set(cell, index);
+      checked.push(resultFromWire(result, index, bytes));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (faults.length < maxFaults) faults.push(error);
+    }
+  });
+  throwIfAny(faults);
+  if (size > limits.maxBatchBytes) throw beyond("max_batch_bytes", limits.maxBatchBytes, size);
+  return checked;
+}
+
+/** Throws the first fault, with the violations of all. */
+function throwIfAny(faults: readonly Failure[]): void {
+  const [first] = faults;
+  if (first === undefined) return;
+  const violations = faults.flatMap((fault) => fault.violations);
+  const facts = violations.length > 1 ? { ...first.facts, violation_count: violations.length } : first.facts;
+  throw new Failure(first.reason, facts, violations, first.message);
+}
+
+function resultFromWire(result: WireResult, index: number, bytes: number): NewResult {
+  const field = `results[${index}]`;
+  if (bytes > limits.maxResultBytes) throw beyond("max_result_bytes", limits.maxResultBytes, bytes, field);
+  if (result.retryCount < 0) throw invalidField(`${field}.retry_count`, "must not be negative");
+  const startTime = result.startTime && instantFromWire(`${field}.start_time`, result.startTime);
+  const completeTime = result.completeTime && instantFromWire(`${field}.complete_time`, result.completeTime);
+  requireOrder(`${field}.complete_time`, startTime, completeTime);
+  const content = {
+    itemId: itemIdFromWire(`${field}.item_id`, result.itemId),
+    repetition: result.repetition,
+    output: result.outcome.case === "outputJson" ? result.outcome.value : undefined,
+    error:
+      result.outcome.case === "error" ? errorFromWire(`${field}.error`, result.outcome.value) : undefined,
+    startTime,
+    completeTime,
+    latencyMicros: result.latency
+      ? durationFromWire(`${field}.latency`, result.latency)
+      : startTime !== undefined && completeTime !== undefined
+        ? completeTime - startTime
+        : undefined,
+    retryCount: result.retryCount,
+    traceId: boundedText(`${field}.trace_id`, result.traceId, 0, maxTraceIdLength),
+    usage: result.usage && usageFromWire(`${field}.usage`, result.usage),
+  };
+  if (content.output === undefined && content.error === undefined) {
+    throw invalidField(field, "has neither output_json nor error");
+  }
+  if (content.error !== undefined && result.scores.length > 0) {
+    throw invalidField(`${field}.scores`, "only a success can be scored");
+  }
+  const canonicalOutput =
+    content.output === undefined ? undefined : canonicalOutputOf(content.output, index, result.itemId);
+  return {
+    ...content,
+    scores: scoresFromWire(`${field}.scores`, result.scores),
+    fingerprint: resultFingerprint(content, canonicalOutput),
+  };
+}
+
+function canonicalOutputOf(output: string, index: number, itemId: string): string {
+  const field = `results[${index}].output_json`;
+  const bytes = Buffer.byteLength(output);
+  if (bytes > limits.maxItemBytes) throw beyond("max_item_bytes", limits.maxItemBytes, bytes, field);
+  try {
+    return canonicalize(output, "$.output");
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error;
+    const { path, problem } = error;
+    throw failure("INVALID_JSON", { index, item_id: itemId, path, problem }, [
+      { field, description: error.message },
+    ]);
+  }
+}
+
+function beyond(limit: string, maximum: number, received: number, field?: string): Failure {
+  const facts = { limit, maximum, received };
+  if (field === undefined) return failure("LIMIT_EXCEEDED", facts);
+  return failure("LIMIT_EXCEEDED", facts, [{ field, description: failure("LIMIT_EXCEEDED", facts).message }]);
+}
+
+function errorFromWire(field: string, error: WireError): ResultError {
+  return {
+    code: boundedText(`${field}.code`, error.code, 0, maxErrorCodeLength),
+    message: boundedBytes(`${field}.message`, error.message, maxErrorMessageBytes),
+    stack: boundedBytes(`${field}.stack`, error.stack, maxErrorStackBytes),
+  };
+}
+
+function usageFromWire(field: string, usage: WireUsage): Usage {
+  const { inputTokens, outputTokens, cost, currency } = usage;
+  if (inputTokens !== undefined && inputTokens < 0n) {
+    throw invalidField(`${field}.input_tokens`, "must not be negative");
+  }
+  if (outputTokens !== undefined && outputTokens < 0n) {
+    throw invalidField(`${field}.output_tokens`, "must not be negative");
+  }
+  if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) {
+    throw invalidField(`${field}.cost`, "is not a finite number of at least 0");
+  }
+  if (!/^([A-Z]{3})?$/.test(currency)) throw invalidField(`${field}.currency`, "is not a code of ISO 4217");
+  return { inputTokens, outputTokens, cost, currency };
+}
+
+/** Bytes of the texts in a result. What else it has is small and bounded. */
+export function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
+  let bytes = Buffer.byteLength(itemId) + traceId.length;
+  if (outcome.case === "outputJson") bytes += Buffer.byteLength(outcome.value);
+  if (outcome.case === "error") {
+    bytes += Buffer.byteLength(outcome.value.message) + Buffer.byteLength(outcome.value.stack);
+  }
+  for (const score of scores) {
+    bytes +=
+      Buffer.byteLength(score.explanation) +
+      Buffer.byteLength(score.error) +
+      score.name.length +
+      score.label.length;
+  }
+  return bytes;
+}
+
+export function resultToWire(result: Result): WireResult {
+  return create(RunResultSchema, {
+    resultId: result.resultId,
+    runId: result.runId,
+    itemId: result.itemId,
+    itemVersion: result.itemVersion,
+    repetition: result.repetition,
+    attempt: result.attempt,
+    outcome:
+      result.output !== undefined
+        ? { case: "outputJson", value: result.output }
+        : { case: "error", value: { code: "", message: "", stack: "", ...result.error } },
+    retryCount: result.retryCount,
+    traceId: result.traceId,
+    scores: result.scores.map(scoreToWire),
+    sequence: result.sequence,
+    createTime: timestampToWire(result.createTime),
+    carriedFromResultId: result.carriedFromResultId,
+    ...(result.startTime === undefined ? {} : { startTime: timestampToWire(result.startTime) }),
+    ...(result.completeTime === undefined ? {} : { completeTime: timestampToWire(result.completeTime) }),
+    ...(result.latencyMicros === undefined ? {} : { latency: durationToWire(result.latencyMicros) }),
+    ...(result.usage === undefined ? {} : { usage: usageToWire(result.usage) }),
+    ...(result.item === undefined ? {} : { item: itemToWire(result.item) }),
+  });
+}
+
+function usageToWire({ inputTokens, outputTokens, cost, currency }: Usage) {
+  return {
+    currency,
+    ...(inputTokens === undefined ? {} : { inputTokens }),
+    ...(outputTokens === undefined ? {} : { outputTokens }),
+    ...(cost === undefined ? {} : { cost }),
+  };
+}
+
+export function recordedCountsToWire(counts: RecordedCounts): MessageInitShape<typeof RecordedCountsSchema> {
+  return {
+    created: BigInt(counts.created),
+    replaced: BigInt(counts.replaced),
+    unchanged: BigInt(counts.unchanged),
+  };
+}

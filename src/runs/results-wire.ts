@@ -1,0 +1,61 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  ListResultsRequest,
+  StreamResultsRequest,
+  StreamResultsResponseSchema,
+} from "../../gen/assay/v1/run_service_pb.js";
+import { invalidField } from "../failure.ts";
+import { itemIdFromWire, requireBatchSize } from "../items/item-wire.ts";
+import { boundedText, pageSize } from "../rpc/request-wire.ts";
+import { timestampToWire } from "../rpc/time-wire.ts";
+import type { ResultsFrame, StreamRequest } from "./follow-results.ts";
+import type { ResultListing } from "./list-results.ts";
+import { resultToWire } from "./result-wire.ts";
+import { runIdFromWire, runToWire } from "./run-wire.ts";
+
+const maxScoreNameLength = 128;
+
+/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function resultListingFromWire(request: ListResultsRequest): ResultListing {
+  requireBatchSize(request.missingScores.length);
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    filter: {
+      itemId: request.itemId === "" ? "" : itemIdFromWire("item_id", request.itemId),
+      failedOnly: request.failedOnly,
+      missingScores: request.missingScores.map((name, index) =>
+        boundedText(`missing_scores[${index}]`, name, 1, maxScoreNameLength),
+      ),
+      includeReplaced: request.includeReplaced,
+    },
+    includeItem: request.includeItem,
+    pageSize: pageSize("page_size", request.pageSize),
+    pageToken: request.pageToken,
+  };
+}
+
+/** @throws Failure INVALID_FIELD */
+export function streamRequestFromWire(request: StreamResultsRequest): StreamRequest {
+  if (request.afterSequence < 0n) throw invalidField("after_sequence", "must not be negative");
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    afterSequence: request.afterSequence,
+    follow: request.follow,
+    includeItem: request.includeItem,
+  };
+}
+
+export function frameToWire(frame: ResultsFrame): MessageInitShape<typeof StreamResultsResponseSchema> {
+  switch (frame.kind) {
+    case "batch":
+      return { frame: { case: "batch", value: { results: frame.results.map(resultToWire) } } };
+    case "heartbeat": {
+      const { throughSequence, time } = frame;
+      return { frame: { case: "heartbeat", value: { throughSequence, serverTime: timestampToWire(time) } } };
+    }
+    case "end": {
+      const { throughSequence, run } = frame;
+      return { frame: { case: "end", value: { throughSequence, run: runToWire(run) } } };
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { CreateRunResponseSchema, RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { authorOf, projectOf } from "../auth/project.ts";
+import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
+import { newNotifications } from "../db/notifications.ts";
+import type { Resources } from "../resources.ts";
+import { answerOnce } from "../rpc/answer-once.ts";
+import { comparisonHandler } from "./comparison-handler.ts";
+import { createRun } from "./create-run.ts";
+import { cancelRun, finishRun } from "./end-run.ts";
+import { listRunPage } from "./list-runs.ts";
+import { resultHandler } from "./result-handler.ts";
+import { RunQueue } from "./run-queue.ts";
+import { getRun } from "./run-store.ts";
+import {
+  createRequestFromWire,
+  finishTermsFromWire,
+  runIdFromWire,
+  runListingFromWire,
+  runToWire,
+} from "./run-wire.ts";
+
+const { method } = RunService;
+
+/** The handlers of RunService: runs here, results and comparisons in files of their own. */
+export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
+  const { pool, log } = resources;
+  const recorder = { pool, changes: newNotifications(pool, log, "runs"), queue: new RunQueue() };
+  return {
+    ...resultHandler(resources, recorder),
+    ...comparisonHandler(resources),
+
+    async createRun(request, context) {
+      const projectId = projectOf(context);
+      const wanted = createRequestFromWire(request);
+      return answerOnce(pool, { projectId, method: method.createRun, request }, async (client) => {
+        const run = await createRun(client, projectId, authorOf(context), wanted);
+        return {
+          response: create(CreateRunResponseSchema, { run: runToWire(run) }),
+          resourceId: run.runId,
+        };
+      });
+    },
+
+    async getRun({ runId }, context) {
+      return { run: runToWire(await getRun(pool, projectOf(context), runIdFromWire("run_id", runId))) };
+    },
+
+    async listRuns(request, context) {
+      const { runs, nextPageToken } = await listRunPage(
+        resources,
+        projectOf(context),
+        runListingFromWire(request),
+      );
+      return { runs: runs.map(runToWire), nextPageToken };
+    },
+
+    async finishRun(request, context) {
+      const runId = runIdFromWire("run_id", request.runId);
+      const run = await finishRun(pool, projectOf(context), runId, finishTermsFromWire(request));
+      recorder.changes.notify(runId);
+      return { run: runToWire(run) };
+    },
+
+    async cancelRun(request, context) {
+      const runId = runIdFromWire("run_id", request.runId);
+      const run = await cancelRun(pool, projectOf(context), runId);
+      recorder.changes.notify(runId);
+      return { run: runToWire(run) };
+    },
+  };
+}

@@ -1,0 +1,76 @@
+import type { Queryable } from "../db/pool.ts";
+import type { RunScope } from "./run-store.ts";
+
+/** A version of a dataset, and the splits to narrow it to. Empty splits keep all items. */
+export type ItemScope = Pick<RunScope, "datasetId" | "datasetVersion" | "splits">;
+
+/**
+ * Which of these items a run covers, each with the version that wrote it. One look-up by key for each: `limit 1` keeps
+ * the planner from joining whole tables, which it would on tables that are not analysed yet.
+ */
+export async function findCoveredItems(
+  db: Queryable,
+  { datasetId, datasetVersion, splits }: ItemScope,
+  itemIds: readonly string[],
+): Promise<Map<string, bigint>> {
+  const { rows } = await db.query<{ item_id: string; version: bigint }>(
+    `select wanted.item_id, found.version
+     from unnest($2::text[]) as wanted(item_id)
+     cross join lateral (
+       select c.version
+       from item_revisions as r
+       join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
+       where r.dataset_id = $1 and r.item_id = wanted.item_id
+         and c.version <= $3 and (r.superseded_at is null or r.superseded_at > $3)
+         and (cardinality($4::text[]) = 0 or r.splits && $4::text[])
+       limit 1
+     ) as found`,
+    [datasetId, itemIds, datasetVersion, splits],
+  );
+  return new Map(rows.map((row) => [row.item_id, row.version]));
+}
+
+/** How many items of a version are in any of the splits. Reads the whole version, unless all items count. */
+export async function countCoveredItems(
+  db: Queryable,
+  { datasetId, datasetVersion, splits }: ItemScope,
+): Promise<bigint> {
+  const { rows } = await db.query<{ count: bigint }>(
+    splits.length === 0
+      ? `select item_count as count from changesets where dataset_id = $1 and version = $2`
+      : `select count(*) as count
+         from item_revisions as r
+         join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
+         where r.dataset_id = $1 and c.version <= $2 and (r.superseded_at is null or r.superseded_at > $2)
+           and r.splits && $3::text[]`,
+    splits.length === 0 ? [datasetId, datasetVersion] : [datasetId, datasetVersion, splits],
+  );
+  return rows[0]?.count ?? 0n;
+}
+
+/** An item that a run covers, as far as telling whether its content differs elsewhere. */
+export interface CoveredItem {
+  readonly itemId: string;
+  readonly contentHash: Buffer;
+}
+
+/** The items that a run covers behind `afterItemId`, in ascending byte order of their ids. */
+export async function listCoveredItems(
+  db: Queryable,
+  { datasetId, datasetVersion, splits }: ItemScope,
+  afterItemId: string,
+  limit: number,
+): Promise<CoveredItem[]> {
+  const { rows } = await db.query<{ item_id: string; content_hash: Buffer }>(
+    `select r.item_id, r.content_hash
+     from item_revisions as r
+     join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
+     where r.dataset_id = $1 and r.item_id > $4
+       and c.version <= $2 and (r.superseded_at is null or r.superseded_at > $2)
+       and (cardinality($3::text[]) = 0 or r.splits && $3::text[])
+     order by r.item_id
+     limit $5`,
+    [datasetId, datasetVersion, splits, afterItemId, limit],
+  );
+  return rows.map((row) => ({ itemId: row.item_id, contentHash: row.content_hash }));
+}

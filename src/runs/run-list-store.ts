@@ -1,0 +1,75 @@
+import type { Queryable } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import { limits } from "../limits.ts";
+import type { Run, RunState } from "./run.ts";
+import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
+
+/** Which runs to list. Undefined and empty keep all. */
+export interface RunFilter {
+  readonly datasetId: string | undefined;
+  readonly datasetVersion: bigint | undefined;
+  readonly states: readonly RunState[];
+  readonly label: string;
+  readonly targetId: string;
+}
+
+/** The last run of the page before. */
+export interface RunPosition {
+  readonly createTime: Instant;
+  readonly runId: string;
+}
+
+/**
+ * The runs of a project behind `after`, newest first: as many as fit into `limit` and into the bytes of a page, at least
+ * one if there is any. `more` says whether others follow.
+ */
+export async function listRuns(
+  db: Queryable,
+  projectId: string,
+  filter: RunFilter,
+  after: RunPosition | undefined,
+  limit: number,
+): Promise<{ readonly runs: readonly Run[]; readonly more: boolean }> {
+  const values: unknown[] = [projectId, limit + 1, limits.maxBatchBytes];
+  const parameter = (value: unknown) => `$${values.push(value)}`;
+  const conditions = ["runs.project_id = $1"];
+  if (filter.datasetId !== undefined) conditions.push(`runs.dataset_id = ${parameter(filter.datasetId)}`);
+  if (filter.datasetVersion !== undefined) {
+    conditions.push(`runs.dataset_version = ${parameter(filter.datasetVersion)}`);
+  }
+  if (filter.states.length > 0) conditions.push(`runs.state = any(${parameter(filter.states)}::text[])`);
+  if (filter.targetId !== "") conditions.push(`runs.target_id = ${parameter(filter.targetId)}`);
+  if (filter.label !== "") {
+    conditions.push(
+      `exists (
+         select from run_labels as l
+         where l.dataset_id = runs.dataset_id and l.run_id = runs.run_id and l.label = ${parameter(filter.label)})`,
+    );
+  }
+  if (after !== undefined) {
+    const time = parameter(instantToSql(after.createTime));
+    conditions.push(`(runs.create_time, runs.run_id) < (${time}::timestamptz, ${parameter(after.runId)})`);
+  }
+  const { rows } = await db.query<RunRow & { found: bigint }>(
+    `with found as (
+       select ${runColumns}
+       from runs
+       where ${conditions.join(" and ")}
+       order by runs.create_time desc, runs.run_id desc
+       limit $2
+     ), measured as (
+       select *, count(*) over () as found, row_number() over newest_first as place,
+              -- A Struct takes up to six times the bytes of its JSON on the wire.
+              sum(octet_length(description) + octet_length(failure_message) + octet_length(target_id)
+                  + octet_length(array_to_string(splits, ',')) + 6 * coalesce(octet_length(metadata), 0) + 1024)
+                over newest_first as bytes
+       from found
+       window newest_first as (order by create_time desc, run_id desc)
+     )
+     select * from measured
+     where place < $2 and (bytes <= $3 or place = 1)
+     order by place`,
+    values,
+  );
+  return { runs: rows.map(runFromRow), more: BigInt(rows.length) < (rows[0]?.found ?? 0n) };
+}

@@ -1,0 +1,175 @@
+import { create } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { Run_State, RunSchema, type Run as WireRun } from "../../gen/assay/v1/run_pb.js";
+import type {
+  CreateRunRequest,
+  FinishRunRequest,
+  ListRunsRequest,
+} from "../../gen/assay/v1/run_service_pb.js";
+import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
+import { failure, invalidField } from "../failure.ts";
+import { splitsFromWire } from "../items/item-wire.ts";
+import { limits } from "../limits.ts";
+import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";
+import { timestampToWire } from "../rpc/time-wire.ts";
+import { selectorFromWire } from "../versions/version-wire.ts";
+import type { CreateRequest } from "./create-run.ts";
+import type { RunListing } from "./list-runs.ts";
+import { metadataFromWire, metadataToWire } from "./metadata-wire.ts";
+import {
+  type FinishTerms,
+  maxNameLength,
+  missingCells,
+  type NewRun,
+  type Run,
+  type RunState,
+} from "./run.ts";
+
+const maxDescriptionLength = 4_096;
+const maxTargetTypeLength = 64;
+const maxTargetIdLength = 256;
+const maxFailureMessageLength = 4_096;
+const maxMetadataBytes = 64 * 1024;
+const maxLabels = 16;
+
+/** An id of a run that a call names. Any text may be one; whether there is such a run is another question. */
+export function runIdFromWire(field: string, runId: string): string {
+  return boundedText(field, runId, 1, 128);
+}
+
+/**
+ * A run to create.
+ *
+ * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED; ConnectError UNIMPLEMENTED if it is to carry results over.
+ */
+export function createRequestFromWire(request: CreateRunRequest): CreateRequest {
+  const dataset = datasetRefFromWire("dataset", request.dataset);
+  const at = selectorFromWire("at", request.at);
+  if (request.run === undefined) throw invalidField("run", "is required");
+  const run = newRunFromWire(request.run);
+  if (request.carryFromRunId !== "") {
+    throw new ConnectError(
+      "carry_from_run_id: results are not carried over by this release yet",
+      Code.Unimplemented,
+    );
+  }
+  return { dataset, at, run };
+}
+
+function newRunFromWire(run: WireRun): NewRun {
+  if (run.repetitions > limits.maxRepetitions) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_repetitions",
+      maximum: limits.maxRepetitions,
+      received: run.repetitions,
+    });
+  }
+  const violations = newViolations();
+  const text = (field: string, value: string, maximum: number) =>
+    violations.check(() => boundedText(`run.${field}`, value, 0, maximum)) ?? "";
+  if (run.repetitions < 0) violations.add("run.repetitions", "must not be negative");
+  const checked: NewRun = {
+    splits: violations.check(() => splitsFromWire("run.splits", run.splits)) ?? [],
+    repetitions: run.repetitions === 0 ? 1 : run.repetitions,
+    name: text("name", run.name, maxNameLength),
+    description: text("description", run.description, maxDescriptionLength),
+    targetType: text("target_type", run.targetType, maxTargetTypeLength),
+    targetId: text("target_id", run.targetId, maxTargetIdLength),
+    metadata: violations.check(() => metadataFromWire("run.metadata", run.metadata, maxMetadataBytes)),
+    labels: violations.check(() => labelsFromWire("run.labels", run.labels)) ?? [],
+  };
+  violations.throwIfAny();
+  return checked;
+}
+
+/** Labels, each once. @throws Failure INVALID_FIELD */
+export function labelsFromWire(field: string, labels: readonly string[]): string[] {
+  const distinct = [...new Set(labels)];
+  if (distinct.length > maxLabels) {
+    throw invalidField(field, `has ${distinct.length} labels; at most ${maxLabels} are allowed`);
+  }
+  distinct.forEach((label) => {
+    if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(label)) {
+      throw invalidField(field, `${JSON.stringify(label)} does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`);
+    }
+  });
+  return distinct;
+}
+
+/** @throws Failure INVALID_FIELD */
+export function runListingFromWire(request: ListRunsRequest): RunListing {
+  return {
+    dataset: request.dataset && datasetRefFromWire("dataset", request.dataset),
+    filter: filterFromWire(request),
+    pageSize: pageSize("page_size", request.pageSize),
+    pageToken: request.pageToken,
+  };
+}
+
+function filterFromWire(request: ListRunsRequest): RunListing["filter"] {
+  if (request.datasetVersion < 0n) throw invalidField("dataset_version", "must not be negative");
+  return {
+    datasetVersion: request.datasetVersion === 0n ? undefined : request.datasetVersion,
+    states: request.states.map((state, index) => stateFromWire(`states[${index}]`, state)),
+    label: boundedText("label", request.label, 0, 64),
+    targetId: boundedText("target_id", request.targetId, 0, maxTargetIdLength),
+  };
+}
+
+/** @throws Failure INVALID_FIELD */
+export function finishTermsFromWire({ minSuccessRatio, failureMessage }: FinishRunRequest): FinishTerms {
+  if (!(minSuccessRatio >= 0 && minSuccessRatio <= 1)) {
+    throw invalidField("min_success_ratio", "is not between 0 and 1");
+  }
+  return {
+    minSuccessRatio,
+    failureMessage: boundedText("failure_message", failureMessage, 0, maxFailureMessageLength),
+  };
+}
+
+export function runToWire(run: Run): WireRun {
+  const { counts } = run;
+  const metadata = metadataToWire(run.metadata);
+  return create(RunSchema, {
+    runId: run.runId,
+    datasetId: run.datasetId,
+    datasetVersion: run.datasetVersion,
+    splits: [...run.splits],
+    repetitions: run.repetitions,
+    name: run.name,
+    description: run.description,
+    targetType: run.targetType,
+    targetId: run.targetId,
+    labels: [...run.labels],
+    state: states[run.state],
+    counts: {
+      expected: counts.expected,
+      succeeded: counts.succeeded,
+      failed: counts.failed,
+      missing: missingCells(counts),
+      itemCount: counts.itemCount,
+      carried: counts.carried,
+    },
+    failureMessage: run.failureMessage,
+    createTime: timestampToWire(run.createTime),
+    updateTime: timestampToWire(run.updateTime),
+    etag: run.etag,
+    author: run.author,
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(run.startTime === undefined ? {} : { startTime: timestampToWire(run.startTime) }),
+    ...(run.completeTime === undefined ? {} : { completeTime: timestampToWire(run.completeTime) }),
+  });
+}
+
+const states: Readonly<Record<RunState, Run_State>> = {
+  pending: Run_State.PENDING,
+  running: Run_State.RUNNING,
+  completed: Run_State.COMPLETED,
+  failed: Run_State.FAILED,
+  cancelled: Run_State.CANCELLED,
+};
+
+function stateFromWire(field: string, wire: Run_State): RunState {
+  for (const [state, value] of Object.entries(states)) if (value === wire) return state as RunState;
+  throw invalidField(field, "is not a state of a run");
+}

@@ -1,0 +1,171 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import type { RunScope } from "./run-store.ts";
+import type { AnnotatorKind, RecordedScore } from "./score.ts";
+
+/** A score as it is kept in JSON. What is unset is left out; times are microseconds since 1970. */
+interface StoredScore {
+  name: string;
+  value?: number | undefined;
+  label?: string | undefined;
+  explanation?: string | undefined;
+  error?: string | undefined;
+  annotator_kind?: AnnotatorKind | undefined;
+  metadata?: string | undefined;
+  trace_id?: string | undefined;
+  start_time?: string | undefined;
+  complete_time?: string | undefined;
+  create_time: string;
+}
+
+/** The columns of run_results that hold scores. */
+export interface ScoreColumns {
+  /** All scores, as JSON. */
+  readonly scores: string | undefined;
+  /** The names of those that are no errors. */
+  readonly judged: readonly string[] | undefined;
+  /** Their values, undefined where there is only a label. */
+  readonly judgedValues: readonly (number | undefined)[] | undefined;
+}
+
+export function scoresToColumns(scores: readonly RecordedScore[]): ScoreColumns {
+  if (scores.length === 0) return { scores: undefined, judged: undefined, judgedValues: undefined };
+  const judged = scores.filter((score) => score.error === "");
+  return {
+    scores: JSON.stringify(scores.map(toStored)),
+    judged: judged.length === 0 ? undefined : judged.map((score) => score.name),
+    judgedValues: judged.length === 0 ? undefined : judged.map((score) => score.value),
+  };
+}
+
+export function scoresFromColumn(scores: string | null): readonly RecordedScore[] {
+  if (scores === null) return [];
+  const stored: StoredScore[] = JSON.parse(scores);
+  return stored.map(fromStored);
+}
+
+/** The current scores of the results at these places. Results without scores are left out. */
+export async function listScores(
+  db: Queryable,
+  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  sequences: readonly bigint[],
+): Promise<Map<bigint, readonly RecordedScore[]>> {
+  const { rows } = await db.query<{ sequence: bigint; scores: string }>(
+    `select sequence, scores from run_results
+     where dataset_id = $1 and run_id = $2 and sequence = any($3::bigint[]) and scores is not null`,
+    [datasetId, runId, sequences],
+  );
+  return new Map(rows.map((row) => [row.sequence, scoresFromColumn(row.scores)]));
+}
+
+/** A result that is scored later. */
+export interface Rescoring {
+  /** Its number, its place until now, and its new place. */
+  readonly number: bigint;
+  readonly oldSequence: bigint;
+  readonly newSequence: bigint;
+  /** All its scores from now on. */
+  readonly scores: readonly RecordedScore[];
+  /** Those of before that others replace. */
+  readonly replaced: readonly RecordedScore[];
+}
+
+/** Gives results new scores and new places, and keeps what was replaced. */
+export async function updateScores(
+  client: Client,
+  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  rescorings: readonly Rescoring[],
+): Promise<void> {
+  if (rescorings.length === 0) return;
+  const columns = rescorings.map(({ scores }) => scoresToColumns(scores));
+  // Arrays of arrays would have to be of one length, so what was judged travels as JSON.
+  const judged = columns.map(({ judged, judgedValues }) =>
+    judged === undefined
+      ? null
+      : JSON.stringify(judged.map((name, at) => ({ name, value: judgedValues?.[at] }))),
+  );
+  await client.query(
+    `update run_results as r
+     set sequence = change.new_sequence, scores = change.scores,
+         judged = (select array_agg(j.name order by j.place) from ${judgedRows}),
+         judged_values = (select array_agg(j.value order by j.place) from ${judgedRows})
+     from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[]) as change(old_sequence, new_sequence, scores, judged)
+     where r.dataset_id = $1 and r.run_id = $2 and r.sequence = change.old_sequence`,
+    [
+      datasetId,
+      runId,
+      rescorings.map(({ oldSequence }) => oldSequence),
+      rescorings.map(({ newSequence }) => newSequence),
+      columns.map(({ scores }) => scores),
+      judged,
+    ],
+  );
+  const replaced = rescorings.flatMap(({ number, newSequence, replaced }) =>
+    replaced.map((score) => ({ number, newSequence, score })),
+  );
+  if (replaced.length === 0) return;
+  await client.query(
+    `insert into replaced_scores (dataset_id, run_id, number, sequence, name, score)
+     select $1, $2, old.* from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[]) as old`,
+    [
+      datasetId,
+      runId,
+      replaced.map(({ number }) => number),
+      replaced.map(({ newSequence }) => newSequence),
+      replaced.map(({ score }) => score.name),
+      replaced.map(({ score }) => JSON.stringify(toStored(score))),
+    ],
+  );
+}
+
+const judgedRows = `
+  rows from (json_to_recordset(change.judged::json) as (name text, value double precision))
+    with ordinality as j(name, value, place)`;
+
+/** The scores of a result that were replaced, newest first. */
+export async function listReplacedScores(
+  db: Queryable,
+  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  number: bigint,
+  limit: number,
+): Promise<RecordedScore[]> {
+  const { rows } = await db.query<{ score: string }>(
+    `select score from replaced_scores
+     where dataset_id = $1 and run_id = $2 and number = $3
+     order by sequence desc, name desc
+     limit $4`,
+    [datasetId, runId, number, limit],
+  );
+  return rows.map((row) => fromStored(JSON.parse(row.score)));
+}
+
+function toStored(score: RecordedScore): StoredScore {
+  return {
+    name: score.name,
+    value: score.value,
+    label: score.label || undefined,
+    explanation: score.explanation || undefined,
+    error: score.error || undefined,
+    annotator_kind: score.annotatorKind,
+    metadata: score.metadata,
+    trace_id: score.traceId || undefined,
+    start_time: score.startTime?.toString(),
+    complete_time: score.completeTime?.toString(),
+    create_time: score.createTime.toString(),
+  };
+}
+
+function fromStored(stored: StoredScore): RecordedScore {
+  return {
+    name: stored.name,
+    value: stored.value,
+    label: stored.label ?? "",
+    explanation: stored.explanation ?? "",
+    error: stored.error ?? "",
+    annotatorKind: stored.annotator_kind,
+    metadata: stored.metadata,
+    traceId: stored.trace_id ?? "",
+    startTime: stored.start_time === undefined ? undefined : BigInt(stored.start_time),
+    completeTime: stored.complete_time === undefined ? undefined : BigInt(stored.complete_time),
+    createTime: BigInt(stored.create_time),
+  };
+}
