@@ -4,16 +4,25 @@ import { newLog } from "./log.ts";
 import { type Server, startServer } from "./server.ts";
 import { serverVersion } from "./system/version.ts";
 
+/**
+ * Signals this close together are one: a terminal sends Ctrl-C to npm and to the service, and npm passes it on. Nobody
+ * presses it twice that fast.
+ */
+const sameSignalMilliseconds = 300;
+
 /** Runs the service until SIGINT, SIGTERM or SIGHUP. A second one ends it at once. */
 async function main(): Promise<void> {
   const config = readConfig(process.env);
   const log = newLog(config.logLevel);
   const starting = startServer({ config, log });
 
-  let stopping = false;
+  let stoppingSince: number | undefined;
   const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(128 + constants.signals[signal]);
-    stopping = true;
+    if (stoppingSince !== undefined) {
+      if (performance.now() - stoppingSince < sameSignalMilliseconds) return;
+      process.exit(128 + constants.signals[signal]);
+    }
+    stoppingSince = performance.now();
     // If it does not start, the error is reported below.
     starting.then(
       async (server) => {
@@ -30,7 +39,7 @@ async function main(): Promise<void> {
   }
 
   const server = await starting;
-  if (!stopping) process.stdout.write(`${greeting(server)}\n`);
+  if (stoppingSince === undefined) process.stdout.write(`${greeting(server)}\n`);
 }
 
 function greeting({ address, databaseDescription }: Server): string {

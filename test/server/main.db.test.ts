@@ -2,10 +2,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { serverVersion } from "../../src/system/version.ts";
 
@@ -60,10 +62,14 @@ async function postgresPid(): Promise<number> {
   return Number((await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n")[0]);
 }
 
+/** The address to try, from the line that says the service is ready. */
+function urlIn(line: string): string {
+  return /http:\/\/\S+GetServerInfo/.exec(line)?.[0] ?? "";
+}
+
 async function serverInfo(line: string): Promise<number> {
-  const url = /http:\/\/\S+GetServerInfo/.exec(line)?.[0] ?? "";
   const headers = { "content-type": "application/json" };
-  return (await fetch(url, { method: "POST", headers, body: "{}" })).status;
+  return (await fetch(urlIn(line), { method: "POST", headers, body: "{}" })).status;
 }
 
 describe("the embedded database", () => {
@@ -99,6 +105,34 @@ describe("the embedded database", () => {
     expect(isAlive(orphan)).toBe(false);
     next.child.kill("SIGINT");
     expect(await next.exit).toBe(0);
+  });
+
+  test("stops once when Ctrl-C reaches the service from the terminal and from npm", async () => {
+    const service = run({});
+    await greeting(service);
+    service.child.kill("SIGINT");
+    service.child.kill("SIGINT");
+    await sleep(20);
+    service.child.kill("SIGINT");
+    expect(await service.exit).toBe(0);
+    expect(existsSync(join(dataDir, "service.pid"))).toBe(false);
+  });
+
+  test("stops at once, too, when a second signal ends a service that waits for a call", async () => {
+    const service = run({});
+    const line = await greeting(service);
+    const postgres = await postgresPid();
+    const headers = { "content-type": "application/json" };
+    const unfinished = request(urlIn(line), { method: "POST", headers });
+    unfinished.on("error", () => undefined).write("{");
+    await sleep(100);
+    service.child.kill("SIGTERM");
+    await sleep(500);
+    const begin = performance.now();
+    service.child.kill("SIGTERM");
+    expect(await service.exit).toBe(143);
+    expect(performance.now() - begin).toBeLessThan(500);
+    while (isAlive(postgres)) await sleep(20);
   });
 
   test("belongs to one service at a time", async () => {
