@@ -10,6 +10,7 @@ import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { datasetHandler } from "./datasets/dataset-handler.ts";
 import { itemHandler } from "./items/item-handler.ts";
 import type { Resources } from "./resources.ts";
+import { runHandler } from "./runs/run-handler.ts";
 import { systemHandler } from "./system/system-handler.ts";
 import { upsertHandler } from "./upsert/upsert-handler.ts";
 
@@ -30,7 +31,7 @@ export function routes(resources: Resources): (router: ConnectRouter) => void {
     router.service(DatasetService, datasetHandler(resources));
     router.service(ItemService, itemHandler(resources));
     router.service(UpsertService, upsertHandler(resources));
-    router.service(RunService, {});
+    router.service(RunService, runHandler(resources));
     router.service(UploadService, {});
     router.service(QueryService, {});
     router.service(SystemService, systemHandler(resources));
