@@ -1,0 +1,168 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { reserveDataset } from "../../src/datasets/dataset-store.ts";
+import { transaction } from "../../src/db/transaction.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import {
+  type DatasetService,
+  datasetService,
+  identified,
+  invalid,
+  named,
+  newName,
+  refusalOf,
+} from "./dataset-service.ts";
+
+let database: TestDatabase;
+let service: DatasetService;
+beforeAll(async () => {
+  database = await newTestDatabase();
+  service = await datasetService(database.pool);
+});
+afterAll(() => database.drop());
+
+describe("CreateDataset", () => {
+  test("gives an empty dataset at version 0, which is found by name and by id", async () => {
+    const name = newName();
+    const metadata = { team: "search", size: 1.5, tags: ["a", null, true], none: {} };
+    const dataset = await service.create({ name, description: "about", metadata });
+    expect(dataset).toMatchObject({
+      name,
+      tableName: name.replace(" ", "_"),
+      description: "about",
+      metadata,
+      inputSchemaJson: "",
+      expectedOutputSchemaJson: "",
+      latestVersion: 0n,
+      itemCount: 0n,
+    });
+    expect(dataset.datasetId).toMatch(/^data[0-9a-z]{26}$/);
+    expect(dataset.etag).not.toBe("");
+    expect(dataset.createTime).toEqual(dataset.updateTime);
+    expect(await service.get(dataset.datasetId)).toEqual(dataset);
+    expect((await service.client.getDataset({ dataset: named(name) })).dataset).toEqual(dataset);
+  });
+
+  test("tells absent metadata from empty ones", async () => {
+    expect((await service.create()).metadata).toBeUndefined();
+    expect((await service.create({ metadata: {} })).metadata).toEqual({});
+  });
+
+  test("keeps every text in metadata, U+0000 and __proto__ included", async () => {
+    const metadata = JSON.parse('{"__proto__": {"a": "\\u0000"}, "constructor": "x"}');
+    const { datasetId } = await service.create({ metadata });
+    expect(JSON.stringify((await service.get(datasetId)).metadata)).toBe(JSON.stringify(metadata));
+  });
+
+  test("compares names byte by byte", async () => {
+    const name = newName();
+    await service.create({ name });
+    await service.create({ name: name.toUpperCase() });
+    await service.create({ name: `${name} ` });
+    expect((await refusalOf(service.create({ name }))).reason).toBe("DATASET_NAME_TAKEN");
+  });
+
+  test("refuses a name that is taken", async () => {
+    const { datasetId, name } = await service.create();
+    expect(await refusalOf(service.create({ name }))).toEqual({
+      code: "AlreadyExists",
+      reason: "DATASET_NAME_TAKEN",
+      metadata: { name, dataset_id: datasetId },
+    });
+  });
+
+  test("of one name by 20 callers has one winner", async () => {
+    const name = newName();
+    const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => service.create({ name })));
+    expect(outcomes.filter((one) => one.status === "fulfilled")).toHaveLength(1);
+    for (const outcome of outcomes) {
+      if (outcome.status === "rejected") {
+        expect(await refusalOf(Promise.reject(outcome.reason))).toMatchObject({
+          reason: "DATASET_NAME_TAKEN",
+        });
+      }
+    }
+  });
+
+  test("refuses a table name that is taken in any case, and leaves nothing behind", async () => {
+    const { datasetId } = await service.create({ tableName: "Taken" });
+    const name = newName();
+    expect(await refusalOf(service.create({ name, tableName: "tAKEN" }))).toEqual({
+      code: "AlreadyExists",
+      reason: "TABLE_NAME_TAKEN",
+      metadata: { table_name: "tAKEN", dataset_id: datasetId },
+    });
+    expect((await refusalOf(service.client.getDataset({ dataset: named(name) }))).reason).toBe(
+      "DATASET_NOT_FOUND",
+    );
+  });
+
+  test.each([
+    ["name", { name: "" }],
+    ["name", { name: "x".repeat(129) }],
+    ["name", { name: "a\nb" }],
+    ["name", { name: " " }],
+    ["table_name", { tableName: "select" }],
+    ["table_name", { tableName: "1st" }],
+    ["description", { description: "x".repeat(4097) }],
+    ["metadata", { metadata: { text: "x".repeat(65_536) } }],
+  ])("refuses a bad %s", async (field, dataset) => {
+    expect(await refusalOf(service.create(dataset))).toEqual(invalid(`dataset.${field}`));
+  });
+
+  test("takes what is just within the limits", async () => {
+    await service.create({
+      name: "👩".repeat(128),
+      description: "é".repeat(4096),
+      metadata: { t: "x".repeat(65_528) },
+    });
+  });
+
+  test("refuses a request without a dataset, and tells of all bad fields at once", async () => {
+    expect(await refusalOf(service.client.createDataset({}))).toEqual(invalid("dataset"));
+    expect((await refusalOf(service.create({ name: "", tableName: "1" }))).metadata).toMatchObject({
+      field: "dataset.name",
+      violation_count: "2",
+    });
+  });
+
+  test.each(["inputSchemaJson", "expectedOutputSchemaJson"])(
+    "does not take a schema as %s yet",
+    async (field) => {
+      expect((await refusalOf(service.create({ [field]: "{}" }))).code).toBe("Unimplemented");
+    },
+  );
+
+  test("creates the dataset that an import has reserved", async () => {
+    const name = newName();
+    const { datasetId } = await transaction(database.pool, (client) =>
+      reserveDataset(client, "default", name),
+    );
+    expect((await service.create({ name })).datasetId).toBe(datasetId);
+  });
+});
+
+describe("GetDataset", () => {
+  test("says how the dataset was looked for if it is not there", async () => {
+    expect(await refusalOf(service.client.getDataset({ dataset: named("nowhere") }))).toEqual({
+      code: "NotFound",
+      reason: "DATASET_NOT_FOUND",
+      metadata: { name: "nowhere" },
+    });
+    expect(await refusalOf(service.client.getDataset({ dataset: identified("data0") }))).toEqual({
+      code: "NotFound",
+      reason: "DATASET_NOT_FOUND",
+      metadata: { dataset_id: "data0" },
+    });
+  });
+
+  test("needs one of name and id", async () => {
+    expect(await refusalOf(service.client.getDataset({}))).toEqual(invalid("dataset"));
+    expect(await refusalOf(service.client.getDataset({ dataset: {} }))).toEqual(invalid("dataset"));
+    expect(await refusalOf(service.client.getDataset({ dataset: named("") }))).toEqual(
+      invalid("dataset.name"),
+    );
+    expect(await refusalOf(service.client.getDataset({ dataset: identified("\0") }))).toEqual(
+      invalid("dataset.dataset_id"),
+    );
+  });
+});
