@@ -79,13 +79,13 @@ export function defaultSettings(names: Iterable<string>): ScoreSetting[] {
 
 /** One score of one item, as the mean over its repetitions that have a value, in each of the runs. */
 export function pairOf(item: ComparisonItem, setting: ScoreSetting): ScorePair {
-  const base = valueOf(item.base, setting);
-  const candidate = valueOf(item.candidate, setting);
+  const base = meanOfItem(item.base, setting);
+  const candidate = meanOfItem(item.candidate, setting);
   const difference = base === undefined || candidate === undefined ? undefined : finite(candidate - base);
   return { base, candidate, difference };
 }
 
-function valueOf({ scores, failed, missing }: ComparisonSide, setting: ScoreSetting): number | undefined {
+function meanOfItem({ scores, failed, missing }: ComparisonSide, setting: ScoreSetting): number | undefined {
   const { sum, count } = scores.get(setting.name) ?? { sum: 0, count: 0 };
   if (setting.failureValue === undefined) return count === 0 ? undefined : finite(sum / count);
   const without = failed + missing;

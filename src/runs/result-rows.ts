@@ -18,9 +18,12 @@ export class ResultRows extends CopyRows {
   }
 
   float8(value: number | undefined): void {
-    if (value === undefined) return this.text(undefined);
-    this.#eight.writeDoubleBE(value);
-    this.bytes(this.#eight);
+    if (value === undefined) {
+      this.text(undefined);
+    } else {
+      this.#eight.writeDoubleBE(value);
+      this.bytes(this.#eight);
+    }
   }
 
   timestamptz(value: Instant | undefined): void {
@@ -29,22 +32,21 @@ export class ResultRows extends CopyRows {
 
   /** A text[], or null. */
   textsOrNull(values: readonly string[] | undefined): void {
-    if (values === undefined) return this.text(undefined);
-    this.bytes(array(textOid, values, (value) => Buffer.from(value)));
+    if (values === undefined) this.text(undefined);
+    else this.bytes(array(textOid, values, (value) => Buffer.from(value)));
   }
 
   /** A float8[] that may hold nulls, or null. */
   float8s(values: readonly (number | undefined)[] | undefined): void {
-    if (values === undefined) return this.text(undefined);
-    this.bytes(
-      array(float8Oid, values, (value) => {
-        if (value === undefined) return undefined;
-        const bytes = Buffer.alloc(8);
-        bytes.writeDoubleBE(value);
-        return bytes;
-      }),
-    );
+    if (values === undefined) this.text(undefined);
+    else this.bytes(array(float8Oid, values, (value) => (value === undefined ? undefined : double(value))));
   }
+}
+
+function double(value: number): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleBE(value);
+  return bytes;
 }
 
 /** A one-dimensional array with at least one element, in the binary format. */

@@ -2,7 +2,6 @@ import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import { CreateRunResponseSchema, RunService } from "../../gen/assay/v1/run_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
-import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { newNotifications } from "../db/notifications.ts";
 import type { Resources } from "../resources.ts";
 import { answerOnce } from "../rpc/answer-once.ts";
