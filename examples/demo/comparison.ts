@@ -79,22 +79,20 @@ function sum(name: string, rows: readonly ComparisonRow[]): GroupComparison {
   };
 }
 
-/** Some items in which the runs differ most, spread over the data set: the first wins, then the first losses. */
-export function examplesOf(rows: readonly ComparisonRow[], wins: number, losses: number): ComparisonRow[] {
-  const difference = ({ scores: [score] }: ComparisonRow) => score?.difference ?? 0;
-  const won = spread(
-    rows.filter((row) => difference(row) === 1),
-    wins,
-  );
-  const lost = rows
-    .filter((row) => difference(row) < 0)
-    .sort((one, other) => difference(one) - difference(other))
-    .slice(0, losses);
-  return [...won, ...lost];
+/** What is worth a look in a comparison, one example of each. */
+const kinds: readonly ((row: ComparisonRow) => boolean)[] = [
+  (row) => difference(row) === 1 && row.base?.failed === 0,
+  (row) => difference(row) === 1 && (row.base?.failed ?? 0) > 0,
+  (row) => difference(row) < 0 && row.candidate?.failed === 0 && row.candidate.missing === 0,
+  (row) => difference(row) < 0 && (row.candidate?.failed ?? 0) > 0,
+  (row) => (row.candidate?.missing ?? 0) > 0,
+];
+
+/** Some items that the runs answer differently: a win, a win over an error, a loss, a loss by error, one with a gap. */
+export function examplesOf(rows: readonly ComparisonRow[]): ComparisonRow[] {
+  return kinds.flatMap((isOfKind) => rows.find(isOfKind) ?? []);
 }
 
-/** So many of the rows, at even distances. */
-function spread<T>(rows: readonly T[], count: number): T[] {
-  if (rows.length <= count) return [...rows];
-  return Array.from({ length: count }, (_, index) => rows[Math.floor((index * rows.length) / count)] as T);
+function difference({ scores: [score] }: ComparisonRow): number {
+  return score?.difference ?? 0;
 }

@@ -30,7 +30,10 @@ async function main(): Promise<void> {
   }
 }
 
-let stopping = false;
+/** Signals this close together are one: a terminal sends Ctrl-C to npm and to the demo, and npm passes it on. */
+const sameSignalMilliseconds = 300;
+
+let stoppingSince: number | undefined;
 
 /** Stops cleanly on the first signal, and at once on the second. */
 function onSignal(stop: () => Promise<void>): void {
@@ -39,8 +42,11 @@ function onSignal(stop: () => Promise<void>): void {
     process.removeAllListeners(signal);
     process.on(signal, () => {
       const exitCode = 128 + constants.signals[signal];
-      if (stopping) process.exit(exitCode);
-      stopping = true;
+      if (stoppingSince !== undefined) {
+        if (performance.now() - stoppingSince < sameSignalMilliseconds) return;
+        process.exit(exitCode);
+      }
+      stoppingSince = performance.now();
       stop().finally(() => process.exit(exitCode));
     });
   }
@@ -55,11 +61,11 @@ function explain(error: unknown): string {
 main().then(
   () => {
     // A signal that came in the meantime decides about the exit code.
-    if (!stopping) process.exit(0);
+    if (stoppingSince === undefined) process.exit(0);
   },
   (error: unknown) => {
     // Calls that a signal cuts short fail; that is no news.
-    if (stopping) return;
+    if (stoppingSince !== undefined) return;
     process.stderr.write(`demo: ${explain(error)}\n`);
     process.exit(1);
   },

@@ -102,7 +102,7 @@ async function runOrReuse(
   items: readonly Item[],
   terminal: Terminal,
 ): Promise<Run> {
-  const { solver, label, repetitions } = experiment;
+  const { solver, label, repetitions, leftOut } = experiment;
   const finished = await findFinishedRun(runs, version, label);
   if (finished !== undefined) {
     terminal.print(`${solver.id.padEnd(8)} reuses run ${finished.runId}, found by its label ${label}`);
@@ -113,9 +113,12 @@ async function runOrReuse(
     total: items.length * repetitions,
     unit: "results",
   });
-  return runExperiment(runs, experiment, version, items, (results, errors) =>
+  const run = await runExperiment(runs, experiment, version, items, (results, errors) =>
     progress.update(results, `${grouped(errors)} errors`),
   ).finally(progress.stop);
+  if (leftOut > 0)
+    terminal.print(`${" ".repeat(8)} left its last ${leftOut} cells out, to show that gaps count`);
+  return run;
 }
 
 async function showComparison(
@@ -133,18 +136,18 @@ async function showComparison(
       { name: "candidate", run: candidateRun, mean: correct.candidateMean ?? 0 },
     ]),
   );
-  terminal.print(`\n${coverageInWords(summary, correct)} Failed and missing cells count as wrong.\n`);
+  terminal.print(`\n${coverageInWords(summary, correct)}`);
+  terminal.print("Failed and missing cells count as wrong.\n");
   terminal.print(differenceReport(terminal, correct));
   terminal.print(terminal.colors.bold(verdictInWords(correct, baseRun.targetId, candidateRun.targetId)));
   terminal.print(`\n${groupTable(terminal, compareByTopic(rows, items))}`);
   terminal.print("\nSome that they answer differently, repetition by repetition:");
   const byId = new Map(items.map((item) => [item.itemId, item]));
-  for (const { itemId } of examplesOf(rows, 3, 2)) {
+  for (const { itemId } of examplesOf(rows)) {
     const item = byId.get(itemId);
     const { question } = JSON.parse(item?.inputJson ?? "{}");
-    terminal.print(
-      `\n${terminal.colors.cyan(itemId)} ${question} ${terminal.colors.bold(plain(item?.expectedOutputJson ?? "null"))}`,
-    );
+    terminal.print(`\n${terminal.colors.cyan(itemId)} ${question}`);
+    terminal.print(`  ${"expected".padEnd(10)}${plain(item?.expectedOutputJson ?? "null")}`);
     for (const run of [baseRun, candidateRun]) {
       const answers = answersInWords(terminal, await listAnswers(runs, run.runId, itemId), run.repetitions);
       terminal.print(`  ${run.targetId.padEnd(10)}${answers}`);

@@ -9,7 +9,7 @@ export interface Interval {
 const half = 30;
 
 /** Where an axis may end: the nearest that holds the whole interval keeps the plot readable. */
-const ends = [0.05, 0.1, 0.2, 0.5, 1];
+const ends = [0.05, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1];
 
 /** A number with its sign, as differences are written: `+0.34`, `−0.02`, `0.00`. */
 export function signed(value: number, digits = 2): string {

@@ -43,13 +43,17 @@ function startBar({ stream, colors }: Terminal, { label, total, unit }: Work): P
 
 function startLines(terminal: Terminal, { label, total, unit }: Work): Progress {
   let quarters = 0;
+  let waiting: string | undefined;
   return {
     update(value, note = "") {
+      const line = `${label} ${value} of ${total} ${unit}${note && `, ${note}`}`;
       const reached = Math.floor((value / total) * 4);
-      if (reached <= quarters) return;
+      if (reached > quarters) terminal.print(line);
+      waiting = reached > quarters ? undefined : line;
       quarters = reached;
-      terminal.print(`${label} ${value} of ${total} ${unit}${note && `, ${note}`}`);
     },
-    stop: () => undefined,
+    stop() {
+      if (waiting !== undefined) terminal.print(waiting);
+    },
   };
 }
