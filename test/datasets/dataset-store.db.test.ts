@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createDataset } from "../../src/datasets/create-dataset.ts";
 import {
@@ -15,6 +14,7 @@ import { updateDataset } from "../../src/datasets/update-dataset.ts";
 import type { Client } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { waitForLock } from "../support/locks.ts";
 import { newName } from "./dataset-service.ts";
 
 const projectId = "default";
@@ -221,14 +221,3 @@ describe("generated table names", () => {
     expect(new Set(created.map((one) => one.tableName)).size).toBe(20);
   });
 });
-
-/** Waits until another connection of the suite waits for a lock. */
-async function waitForLock(client: Client): Promise<void> {
-  for (;;) {
-    const { rowCount } = await client.query(
-      `select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
-    );
-    if (rowCount) return;
-    await sleep(5);
-  }
-}

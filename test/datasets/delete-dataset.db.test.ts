@@ -1,7 +1,9 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { transaction } from "../../src/db/transaction.ts";
 import { addRun } from "../datasets/rows.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { waitForLock } from "../support/locks.ts";
 import { addVersion } from "../versions/history.ts";
 import { type DatasetService, datasetService, identified, invalid, refusalOf } from "./dataset-service.ts";
 import { addItemRows, rowsOf } from "./rows.ts";
@@ -49,6 +51,20 @@ describe("DeleteDataset", () => {
     const before = await rowsOf(database.pool, other.datasetId);
     await service.remove(one, { force: true });
     expect(await rowsOf(database.pool, other.datasetId)).toEqual(before);
+  });
+
+  test("waits for a writer at work, and deletes what it adds", async () => {
+    const dataset = await service.create();
+    await addVersion(database.pool, dataset.datasetId);
+    let deleting: Promise<unknown> = Promise.resolve();
+    await transaction(database.pool, async (client) => {
+      await client.query("select from changesets where dataset_id = $1 for update", [dataset.datasetId]);
+      deleting = service.remove(dataset);
+      await waitForLock(client);
+      await addItemRows(client, dataset.datasetId);
+    });
+    await deleting;
+    expect((await rowsOf(database.pool, dataset.datasetId)).filter(({ count }) => count > 0n)).toEqual([]);
   });
 
   test("is refused while there are runs or locked tags", async () => {
