@@ -169,12 +169,19 @@ describe("locking a dataset by name", () => {
     let locking: Promise<unknown> = Promise.resolve();
     await inTransaction(async (client) => {
       await lockDataset(client, projectId, { name });
-      locking = inTransaction((second) => lockDataset(second, projectId, { name }));
+      locking = inTransaction(async (second) => {
+        const { datasetId } = await lockDataset(second, projectId, { name });
+        const free = await database.pool.query(
+          "select from datasets where dataset_id = $1 for update skip locked",
+          [datasetId],
+        );
+        return { datasetId, locked: free.rowCount === 0 };
+      });
       await waitForLock(client);
       await updateDataset(client, { projectId, ref: { name }, etag: "" }, { name: aside });
       await updateDataset(client, { projectId, ref: { name: other }, etag: "" }, { name });
     });
-    expect(await locking).toMatchObject({ datasetId: heir.datasetId, name });
+    expect(await locking).toEqual({ datasetId: heir.datasetId, locked: true });
   });
 
   test("finds nothing if the dataset was deleted meanwhile", async () => {
