@@ -84,11 +84,11 @@ const kinds: readonly ((row: ComparisonRow) => boolean)[] = [
   (row) => difference(row) === 1 && row.base?.failed === 0,
   (row) => difference(row) === 1 && (row.base?.failed ?? 0) > 0,
   (row) => difference(row) < 0 && row.candidate?.failed === 0 && row.candidate.missing === 0,
-  (row) => difference(row) < 0 && (row.candidate?.failed ?? 0) > 0,
+  (row) => (row.candidate?.failed ?? 0) > 0,
   (row) => (row.candidate?.missing ?? 0) > 0,
 ];
 
-/** Some items that the runs answer differently: a win, a win over an error, a loss, a loss by error, one with a gap. */
+/** Some items that the runs answer differently: a win, a win over an error, a loss, an error, a gap. */
 export function examplesOf(rows: readonly ComparisonRow[]): ComparisonRow[] {
   return kinds.flatMap((isOfKind) => rows.find(isOfKind) ?? []);
 }

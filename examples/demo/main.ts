@@ -9,19 +9,28 @@ import { newTerminal } from "./printing/terminal.ts";
 import { startService } from "./service.ts";
 import { tour } from "./tour.ts";
 
+/** Signals this close together are one: a terminal sends Ctrl-C to npm and to the demo, and npm passes it on. */
+const sameSignalMilliseconds = 300;
+
+const terminal = newTerminal(process.stdout, process.env);
+
+/** What a shell reports of a program that wrote to a pipe nobody reads. */
+const brokenPipe = 128 + 13;
+
+/** Runs until the end of the tour or an interruption, which makes the tour fail because the service stops under it. */
 async function main(): Promise<void> {
-  const terminal = newTerminal(process.stdout, process.env);
+  terminal.heading(`Assay ${serverVersion}`);
+  terminal.print("starts, which takes some seconds the first time");
   const starting = startService(process.env);
-  onSignal(async () => {
-    // If it does not start, there is nothing to stop.
-    await starting.then(
+  onInterruption(() => {
+    starting.then(
       (service) => service.stop(),
+      // It did not start, so there is nothing to stop.
       () => undefined,
     );
   });
   const service = await starting;
   try {
-    terminal.heading(`Assay ${serverVersion}`);
     terminal.print(`database  ${service.databaseDescription}`);
     terminal.print(`calls     gRPC to ${service.address}`);
     await tour(service, terminal);
@@ -30,26 +39,27 @@ async function main(): Promise<void> {
   }
 }
 
-/** Signals this close together are one: a terminal sends Ctrl-C to npm and to the demo, and npm passes it on. */
-const sameSignalMilliseconds = 300;
+/** The first interruption, and when it came. */
+let stopping: { readonly exitCode: number; readonly since: number } | undefined;
 
-let stoppingSince: number | undefined;
-
-/** Stops cleanly on the first signal, and at once on the second. */
-function onSignal(stop: () => Promise<void>): void {
+/** Stops on the first signal, or when nobody reads on, and ends the process at once on the second signal. */
+function onInterruption(stop: () => void): void {
+  const interrupt = (exitCode: number) => {
+    if (stopping !== undefined) return;
+    stopping = { exitCode, since: performance.now() };
+    stop();
+  };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     // The package of the embedded database sets handlers when it is loaded, which end the process in mid-call.
     process.removeAllListeners(signal);
     process.on(signal, () => {
-      const exitCode = 128 + constants.signals[signal];
-      if (stoppingSince !== undefined) {
-        if (performance.now() - stoppingSince < sameSignalMilliseconds) return;
-        process.exit(exitCode);
+      if (stopping !== undefined && performance.now() - stopping.since > sameSignalMilliseconds) {
+        process.exit(stopping.exitCode);
       }
-      stoppingSince = performance.now();
-      stop().finally(() => process.exit(exitCode));
+      interrupt(128 + constants.signals[signal]);
     });
   }
+  process.stdout.on("error", () => interrupt(brokenPipe));
 }
 
 /** What went wrong, in one line. */
@@ -59,14 +69,16 @@ function explain(error: unknown): string {
 }
 
 main().then(
-  () => {
-    // A signal that came in the meantime decides about the exit code.
-    if (stoppingSince === undefined) process.exit(0);
-  },
-  (error: unknown) => {
-    // Calls that a signal cuts short fail; that is no news.
-    if (stoppingSince !== undefined) return;
-    process.stderr.write(`demo: ${explain(error)}\n`);
-    process.exit(1);
-  },
+  () => end(),
+  (error: unknown) => end(error),
 );
+
+/** Ends the process. Calls that a signal cut short have failed, which is no news. */
+function end(error?: unknown): void {
+  if (stopping !== undefined) {
+    terminal.print("\nstopped, and the database with it");
+    process.exit(stopping.exitCode);
+  }
+  if (error !== undefined) process.stderr.write(`demo: ${explain(error)}\n`);
+  process.exit(error === undefined ? 0 : 1);
+}

@@ -17,14 +17,14 @@ export interface Service {
 
 /**
  * Starts the service on a free port of loopback. All settings but the address are those of `npm start`; unless told
- * otherwise, the log keeps quiet about what is no trouble.
+ * otherwise, the log tells faults alone, for it shares the screen with what the demo shows.
  *
  * @throws ConfigError, or Error if the database does not start.
  */
 export async function startService(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Service> {
-  const config = readConfig({ ASSAY_LOG_LEVEL: "warn", ...environment, ASSAY_LISTEN: "127.0.0.1:0" });
+  const config = readConfig({ ASSAY_LOG_LEVEL: "error", ...environment, ASSAY_LISTEN: "127.0.0.1:0" });
   const server = await startServer({ config, log: newLog(config.logLevel) });
   const address = `${server.address.host}:${server.address.port}`;
   const transport = createGrpcTransport({ baseUrl: `http://${address}` });

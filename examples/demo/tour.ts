@@ -105,7 +105,7 @@ async function runOrReuse(
   const { solver, label, repetitions, leftOut } = experiment;
   const finished = await findFinishedRun(runs, version, label);
   if (finished !== undefined) {
-    terminal.print(`${solver.id.padEnd(8)} reuses run ${finished.runId}, found by its label ${label}`);
+    terminal.print(`${solver.id.padEnd(8)} reuses ${finished.runId} by its label ${label}`);
     return finished;
   }
   const progress = startProgress(terminal, {
@@ -158,7 +158,7 @@ async function showComparison(
 /** What a person may do now, with the names of what has just been made. */
 function showNext(run: Run, terminal: Terminal): void {
   const call = (method: string, request: string) =>
-    `npx buf curl --http2-prior-knowledge --protocol grpc -d '${request}' \\\n  http://127.0.0.1:50051/assay.v1.${method}`;
+    `npx buf curl --http2-prior-knowledge --protocol grpc \\\n  -d '${request}' \\\n  http://127.0.0.1:50051/assay.v1.${method}\n`;
   terminal.heading("5  What to try next");
   terminal.print("npm run demo   again: it finds its data in place, and no version is made");
   terminal.print("npm test       runs everything that holds the service to its contract");
@@ -167,6 +167,5 @@ function showNext(run: Run, terminal: Terminal): void {
   terminal.print(
     call("ItemService/ListItems", `{"dataset":{"name":"${sampleName}"},"at":{"version":1},"pageSize":3}`),
   );
-  terminal.print(call("RunService/ListResults", `{"runId":"${run.runId}","failedOnly":true,"pageSize":3}`));
-  terminal.print();
+  terminal.print(call("RunService/ListResults", `{"runId":"${run.runId}","failedOnly":true}`));
 }

@@ -2,9 +2,8 @@ import { execFile } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
 const main = fileURLToPath(new URL("../../examples/demo/main.ts", import.meta.url));
 
@@ -14,15 +13,21 @@ interface Ended {
   readonly errors: string;
 }
 
+/** A demo that runs. */
+interface RunningDemo {
+  /** What it has printed so far. */
+  read(): string;
+  interrupt(): void;
+  /** Goes away as `head` does. */
+  closeOutput(): void;
+  readonly ended: Promise<Ended>;
+}
+
 /** Starts the demo as `npm run demo` does. Settings of the surroundings do not count. */
-function startDemo(environment: Record<string, string>): {
-  kill: () => boolean;
-  ended: Promise<Ended>;
-  read: () => string;
-} {
+function startDemo(settings: Record<string, string>): RunningDemo {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ASSAY_"));
   const child = execFile(process.execPath, [main], {
-    env: { ...Object.fromEntries(inherited), ...environment },
+    env: { ...Object.fromEntries(inherited), ...settings },
   });
   let [output, errors] = ["", ""];
   child.stdout?.on("data", (text: string) => {
@@ -31,25 +36,28 @@ function startDemo(environment: Record<string, string>): {
   child.stderr?.on("data", (text: string) => {
     errors += text;
   });
-  const ended = new Promise<Ended>((done) => {
-    child.on("close", (code) => done({ code, output, errors }));
-  });
-  return { kill: () => child.kill("SIGINT"), ended, read: () => output };
+  return {
+    read: () => output,
+    interrupt: () => child.kill("SIGINT"),
+    closeOutput: () => child.stdout?.destroy(),
+    ended: new Promise((done) => {
+      child.on("close", (code) => done({ code, output, errors }));
+    }),
+  };
 }
 
 describe("the demo", () => {
   let directory: string;
-  beforeAll(async () => {
+  let data: { ASSAY_DATA_DIR: string };
+  beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "assay-demo-"));
+    data = { ASSAY_DATA_DIR: directory };
   });
-  afterAll(() => rm(directory, { recursive: true, force: true }));
+  afterEach(() => rm(directory, { recursive: true, force: true }));
 
-  const data = () => ({ ASSAY_DATA_DIR: join(directory, "data") });
-
-  it("imports, evolves, runs and compares on an empty directory", async () => {
-    const { code, output, errors } = await startDemo(data()).ended;
-    expect(errors).toBe("");
-    expect(code).toBe(0);
+  it("imports, evolves, runs and compares, and makes no new version the second time", async () => {
+    const first = await startDemo(data).ended;
+    expect(first).toMatchObject({ code: 0, errors: "" });
     for (const line of [
       "version 1, received 300 = 300 created + 0 updated + 0 unchanged; 0 deleted",
       "version 2, received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted",
@@ -60,36 +68,38 @@ describe("the demo", () => {
       "306 items in both runs, 0 in one run only, 0 with other content, 0 without a pair.",
       "reader is better than keywords",
     ]) {
-      expect(output).toContain(line);
+      expect(first.output).toContain(line);
     }
     // Nothing but text in a pipe.
-    expect(output).not.toContain("\u001b");
-  });
+    expect(first.output).not.toContain("\u001b");
 
-  it("makes no new version the second time, and finds its runs again", async () => {
-    const { code, output, errors } = await startDemo(data()).ended;
-    expect(errors).toBe("");
-    expect(code).toBe(0);
-    expect(output).toContain(
+    const second = await startDemo(data).ended;
+    expect(second).toMatchObject({ code: 0, errors: "" });
+    expect(second.output).toContain(
       "no changes, no new version: still version 3, received 306 = 0 created + 0 updated + 306 unchanged; 0 deleted",
     );
-    expect(output).toMatch(/keywords reuses run runs[0-9a-z]{26}/);
-    expect(output).toMatch(/reader {3}reuses run runs[0-9a-z]{26}/);
-    expect(output).toContain("reader is better than keywords");
+    expect(second.output).toMatch(/keywords reuses runs[0-9a-z]{26}/);
+    expect(second.output).toMatch(/reader {3}reuses runs[0-9a-z]{26}/);
+    expect(second.output).toContain("reader is better than keywords");
   });
 
   it("stops cleanly when it is interrupted, and starts again", async () => {
-    const environment = { ASSAY_DATA_DIR: join(directory, "interrupted") };
-    const demo = startDemo(environment);
-    while (!demo.read().includes("keywords 2")) await sleep(20);
-    demo.kill();
-    const { code, errors } = await demo.ended;
-    expect(errors).toBe("");
-    expect(code).toBe(130);
-    const again = await startDemo(environment).ended;
-    expect(again.errors).toBe("");
-    expect(again.code).toBe(0);
+    const demo = startDemo(data);
+    await vi.waitUntil(() => demo.read().includes("keywords 2"), { timeout: 40_000 });
+    demo.interrupt();
+    const interrupted = await demo.ended;
+    expect(interrupted).toMatchObject({ code: 130, errors: "" });
+    expect(interrupted.output).toMatch(/stopped, and the database with it\n$/);
+    const again = await startDemo(data).ended;
+    expect(again).toMatchObject({ code: 0, errors: "" });
     expect(again.output).toContain("keywords 918 of 918 results");
+  });
+
+  it("stops when nobody reads what it prints", async () => {
+    const demo = startDemo(data);
+    await vi.waitUntil(() => demo.read().includes("keywords 2"), { timeout: 40_000 });
+    demo.closeOutput();
+    expect(await demo.ended).toMatchObject({ code: 141, errors: "" });
   });
 
   it("says in one line what is wrong with its settings", async () => {
