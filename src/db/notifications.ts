@@ -16,10 +16,10 @@ const gatherMilliseconds = 20;
 /** Somebody who waits for something to change. Dispose of it to stop waiting. */
 export interface Subscription extends Disposable {
   /**
-   * Returns once the key has changed since the last call, `milliseconds` have passed, or `signal` fires; at once if one of
-   * them is so already. It may return without a change, so look before you conclude.
+   * Returns once the key has changed since the last call, `milliseconds` have passed, or the signal of the subscription
+   * fires; at once if one of them is so already. It may return without a change, so look before you conclude.
    */
-  wait(milliseconds: number, signal: AbortSignal): Promise<void>;
+  wait(milliseconds: number): Promise<void>;
 }
 
 /** Tells those who follow something, on any server of the installation, that it changed. */
@@ -27,8 +27,10 @@ export interface Notifications {
   /**
    * Follows a key. All subscriptions share one connection, which is opened for the first and closed behind the last of
    * them, and opened again when it breaks: then everybody is woken, since changes may have passed unheard.
+   *
+   * @param signal Ends the subscription, too: a stream whose reader is gone may never come to dispose of it.
    */
-  subscribe(key: string): Subscription;
+  subscribe(key: string, signal: AbortSignal): Subscription;
   /**
    * Tells that a key has changed. Call it behind the commit. If the database is away, other servers are not told: whoever
    * must not miss a change looks from time to time.
@@ -78,8 +80,8 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
   };
 
   return {
-    subscribe(key) {
-      const subscription = followers.add(key);
+    subscribe(key, signal) {
+      const subscription = followers.add(key, signal);
       void listen();
       return subscription;
     },
@@ -145,37 +147,43 @@ class Followers {
     for (const key of this.#wakers.keys()) this.wake(key);
   }
 
-  add(key: string): Subscription {
+  add(key: string, signal: AbortSignal): Subscription {
     let changed = false;
     let resume: (() => void) | undefined;
     const waker = () => {
       changed = true;
       resume?.();
     };
-    const wakers = this.#wakers.get(key) ?? new Set();
-    this.#wakers.set(key, wakers.add(waker));
+    const leave = () => {
+      signal.removeEventListener("abort", leave);
+      this.#remove(key, waker);
+      resume?.();
+    };
+    this.#wakers.set(key, (this.#wakers.get(key) ?? new Set()).add(waker));
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave);
     return {
-      async wait(milliseconds, signal) {
+      async wait(milliseconds) {
         if (!changed && !signal.aborted && milliseconds > 0) {
           await new Promise<void>((resolve) => {
             const timer = setTimeout(() => resume?.(), milliseconds);
-            const onAbort = () => resume?.();
             resume = () => {
               clearTimeout(timer);
-              signal.removeEventListener("abort", onAbort);
               resume = undefined;
               resolve();
             };
-            signal.addEventListener("abort", onAbort);
           });
         }
         changed = false;
       },
-      [Symbol.dispose]: () => {
-        wakers.delete(waker);
-        if (wakers.size === 0 && this.#wakers.get(key) === wakers) this.#wakers.delete(key);
-        if (this.areNone) this.#onNone?.();
-      },
+      [Symbol.dispose]: leave,
     };
+  }
+
+  #remove(key: string, waker: () => void): void {
+    const wakers = this.#wakers.get(key);
+    if (!wakers?.delete(waker)) return;
+    if (wakers.size === 0) this.#wakers.delete(key);
+    if (this.areNone) this.#onNone?.();
   }
 }

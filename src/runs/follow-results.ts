@@ -43,8 +43,7 @@ export async function* followResults(
   const { pool, stopping } = resources;
   const heartbeat = resources.heartbeatSeconds * 1000;
   // Followed before the first look, so that nothing passes in between.
-  using changes = follow ? notifications.subscribe(runId) : noChanges;
-  const over = AbortSignal.any([signal, stopping]);
+  using changes = follow ? notifications.subscribe(runId, AbortSignal.any([signal, stopping])) : noChanges;
 
   let through = afterSequence;
   let spoke = performance.now();
@@ -69,7 +68,7 @@ export async function* followResults(
       yield { kind: "end", throughSequence: through, run };
       return;
     }
-    await changes.wait(spoke + heartbeat - performance.now(), over);
+    await changes.wait(spoke + heartbeat - performance.now());
     if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
     signal.throwIfAborted();
     if (performance.now() - spoke >= heartbeat) {

@@ -7,7 +7,7 @@ import { getResult } from "./get-result.ts";
 import { listResultPage } from "./list-results.ts";
 import { recordFrames } from "./record-frames.ts";
 import { type Recorder, recordResults } from "./recording.ts";
-import { recordedCountsToWire, resultsFromWire, resultToWire } from "./result-wire.ts";
+import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
 import { frameToWire, resultListingFromWire, streamRequestFromWire } from "./results-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
@@ -29,8 +29,14 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
       return recordFrames(recorder, projectOf(context), requests);
     },
 
-    async getResult({ resultId, includeItem }, context) {
-      const { result, replacedScores } = await getResult(pool, projectOf(context), resultId, includeItem);
+    async getResult(request, context) {
+      const resultId = resultIdFromWire("result_id", request.resultId);
+      const { result, replacedScores } = await getResult(
+        pool,
+        projectOf(context),
+        resultId,
+        request.includeItem,
+      );
       return {
         result: resultToWire(result),
         replaced: result.replaced,

@@ -24,6 +24,11 @@ const maxTraceIdLength = 128;
 /** How many bad results an answer lists. More would not fit into the trailers that many clients accept. */
 const maxFaults = 100;
 
+/** An id of a result that a call names. Any text may be one; whether there is such a result is another question. */
+export function resultIdFromWire(field: string, resultId: string): string {
+  return boundedText(field, resultId, 1, 128);
+}
+
 /**
  * The results of one request or frame. Says of all bad results what is wrong with them, of each the first fault.
  *
