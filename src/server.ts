@@ -10,6 +10,7 @@ import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import type { Resources } from "./resources.ts";
 import { routes, services } from "./routes.ts";
+import { readableErrorMessages } from "./rpc/error-message.ts";
 import { newHealth } from "./rpc/health.ts";
 import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
 import { listen, type RequestHandler } from "./rpc/listener.ts";
@@ -78,7 +79,9 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     },
   });
 
-  const listener = await listen(config.listen, (request, response) => handle(request, response));
+  const listener = await listen(config.listen, (request, response) =>
+    handle(request, readableErrorMessages(response)),
+  );
   onListening?.(listener.address);
   let database: Database | undefined;
   try {
@@ -141,11 +144,6 @@ async function openDatabase(config: Config, log: Logger): Promise<Database> {
     config.databaseUrl === undefined ? await startEmbeddedDatabase(config.dataDir, log) : undefined;
   const url = config.databaseUrl ?? embedded?.url ?? "";
   const pool = newPool({ url, connections: config.databaseConnections, log });
-  // A connection may break while a call uses it. The call learns of it from its statement; without a listener it would
-  // end the process as well.
-  pool.on("connect", (client) => {
-    client.on("error", (error) => log.debug({ error: error.message }, "a database connection broke"));
-  });
   const close = async () => {
     // Waits for connections in use; a statement that never ends must not keep the service from stopping.
     await atMost(poolMilliseconds, pool.end());

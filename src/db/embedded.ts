@@ -75,7 +75,8 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
     await postgres.start();
     await createDatabase(postgres);
   } catch (error) {
-    await postgres.stop().catch(() => undefined);
+    // A server that is gone already would be waited for without end.
+    if (await postmasterOf(files)) await postgres.stop();
     await release(home);
     throw new Error(
       `the embedded PostgreSQL in ${files} did not start${error instanceof Error ? `: ${error.message}` : ""}\n${said.join("")}`,
@@ -85,7 +86,7 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
   return {
     url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
     async stop() {
-      await postgres.stop();
+      if (await postmasterOf(files)) await postgres.stop();
       await release(home);
     },
   };
@@ -121,12 +122,18 @@ async function release(home: string): Promise<void> {
 
 /** Stops a PostgreSQL that outlived the service that started it: nobody else knows its port. */
 async function stopOrphan(files: string, log: Logger): Promise<void> {
-  const lock = join(files, "postmaster.pid");
-  const pid = Number((await readFile(lock, "utf8").catch(() => "")).split("\n")[0]);
-  if (!(pid > 0) || !isAlive(pid)) return;
+  const pid = await postmasterOf(files);
+  if (pid === undefined) return;
   log.info({ pid }, "stopping an embedded database that a service which died left behind");
   process.kill(pid, "SIGINT");
   for (let waited = 0; waited < 30_000 && isAlive(pid); waited += 50) await sleep(50);
+}
+
+/** The process that runs on these files, if it is alive. */
+async function postmasterOf(files: string): Promise<number | undefined> {
+  const text = await readFile(join(files, "postmaster.pid"), "utf8").catch(() => "");
+  const pid = Number(text.split("\n")[0]);
+  return pid > 0 && isAlive(pid) ? pid : undefined;
 }
 
 /** The password of the database user: made once, readable by the owner of the directory alone. */

@@ -46,7 +46,12 @@ export function newPool({ url, connections, log }: PoolOptions): Pool {
     // Times travel as microseconds since the epoch or as ISO text; neither may depend on the server's settings.
     options: "-c timezone=UTC -c datestyle=ISO -c jit=off",
   });
-  // An idle connection that breaks is replaced on the next use; without a listener it would end the process.
+  // A connection may break while a call uses it. The call learns of it from its statement; without a listener it would end
+  // the process as well.
+  pool.on("connect", (client) => {
+    client.on("error", (error) => log.debug({ error: error.message }, "a database connection broke"));
+  });
+  // An idle connection that breaks is replaced on the next use.
   pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection broke"));
   return pool;
 }

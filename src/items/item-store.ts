@@ -16,6 +16,9 @@ interface ItemRow {
 }
 
 /**
+ * Where item_ids are looked up, the array comes from a subselect: the planner then always takes the key, also on a table that
+ * is being filled and has no statistics, and does not weigh the members of the array one by one.
+ *
  * The items of version $2 of dataset $1: revisions that a changeset up to that version wrote and none up to it replaced or
  * deleted.
  */
@@ -55,7 +58,7 @@ export async function listItemsById(
   itemIds: readonly string[],
 ): Promise<Item[]> {
   const { rows } = await db.query<ItemRow>(
-    `select ${keyColumns}, ${payloadColumns} from ${itemsOfVersion} and revision.item_id = any($3)`,
+    `select ${keyColumns}, ${payloadColumns} from ${itemsOfVersion} and revision.item_id = any((select $3::text[])::text[])`,
     [datasetId, version, itemIds],
   );
   return rows.map(fromRow);
@@ -77,7 +80,7 @@ export async function listHeads(
   }>(
     `select revision.item_id, revision.content_hash, revision.splits, changeset.version,
             origin.changeset_id as origin_changeset_id
-     from ${itemsOfVersion} and revision.item_id = any($3)`,
+     from ${itemsOfVersion} and revision.item_id = any((select $3::text[])::text[])`,
     [datasetId, version, itemIds],
   );
   return rows.map((row) => ({
@@ -157,7 +160,7 @@ export async function listItemBeginnings(
        from item_revisions revision
        join changesets changeset
          on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-       where revision.dataset_id = $1 and revision.item_id = any($3) and changeset.version <= $2
+       where revision.dataset_id = $1 and revision.item_id = any((select $3::text[])::text[]) and changeset.version <= $2
      ) known
      left join lateral (
        select origin.changeset_id as origin_changeset_id from ${itemsOfVersion} and revision.item_id = known.item_id

@@ -101,7 +101,7 @@ export async function deleteStagedRevisions(
 ): Promise<void> {
   if (itemIds.length === 0) return;
   await client.query(
-    `delete from item_revisions where dataset_id = $1 and item_id = any($3) and changeset_id = $2`,
+    `delete from item_revisions where dataset_id = $1 and item_id = any((select $3::text[])::text[]) and changeset_id = $2`,
     [datasetId, changesetId, itemIds],
   );
 }

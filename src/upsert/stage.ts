@@ -5,7 +5,7 @@ import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
 import { classify, equalBytes, type RowKind } from "./classify.ts";
 import {
-  type BaseItem,
+  type BaseFinding,
   type CopiedRevision,
   compareWithBase,
   copyRevisions,
@@ -63,7 +63,7 @@ export async function stageRows(
   const revisions: StagedRevision[] = [];
   const seen = new SeenRows();
   const kinds = rows.map((row, position): RowKind => {
-    const item = items(position);
+    const item = items[position];
     if (item === "unchanged") {
       seen.add(row, false);
       return "unchanged";
@@ -84,31 +84,19 @@ export async function stageRows(
   return kinds;
 }
 
-/**
- * Looks up what the base version has for each row: by position, the item, undefined if there is none, or "unchanged" if the
- * row obviously leaves it as it is.
- */
+/** Looks up what the base version has for each row, by position. */
 async function findBaseItems(
   client: Client,
   changeset: Changeset,
   baseIsEmpty: boolean,
   rows: readonly NumberedRow[],
-): Promise<(position: number) => BaseItem | undefined | "unchanged"> {
-  if (baseIsEmpty) return () => undefined;
-  const positions = rows.flatMap((row, position) => (row.unidentified ? [] : [position]));
-  if (positions.length === 0) return () => undefined;
-  const compared = await compareWithBase(
-    client,
-    changeset.datasetId,
-    changeset.baseVersion,
-    positions.map((position) => rows[position] as NumberedRow),
-  );
-  const items = new Map<number, BaseItem | undefined | "unchanged">();
-  positions.forEach((position, index) => {
-    const item = compared.get(index);
-    items.set(position, item === undefined ? "unchanged" : (item ?? undefined));
-  });
-  return (position) => items.get(position);
+): Promise<readonly BaseFinding[]> {
+  const identified = rows.filter((row) => !row.unidentified);
+  if (baseIsEmpty || identified.length === 0) return [];
+  const findings = await compareWithBase(client, changeset.datasetId, changeset.baseVersion, identified);
+  if (identified.length === rows.length) return findings;
+  let next = 0;
+  return rows.map((row) => (row.unidentified ? undefined : findings[next++]));
 }
 
 /**
@@ -123,21 +111,21 @@ export async function stageOffers(
   baseIsEmpty: boolean,
   offers: readonly Want[],
 ): Promise<number[]> {
-  const compared = baseIsEmpty
-    ? undefined
+  const items = baseIsEmpty
+    ? []
     : await compareWithBase(client, changeset.datasetId, changeset.baseVersion, offers);
   const digest = new DigestSum(changeset.digestChange);
   const wanted: number[] = [];
   const copies: CopiedRevision[] = [];
   const seen = new SeenRows();
   offers.forEach((offer, position) => {
-    const item = compared === undefined ? null : compared.get(position);
-    if (item === undefined) {
+    const item = items[position];
+    if (item === "unchanged") {
       seen.add(offer, false);
       changeset.counts.unchanged++;
       return;
     }
-    if (item === null || !equalBytes(item.contentHash, offer.contentHash)) {
+    if (item === undefined || !equalBytes(item.contentHash, offer.contentHash)) {
       wanted.push(position);
       return;
     }

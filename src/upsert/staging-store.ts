@@ -1,6 +1,7 @@
 import { CopyRows, copyIn } from "../db/copy.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { ItemContent } from "../items/item.ts";
+import { listHeads } from "../items/item-store.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** A row that a changeset appends: what an item is to become. */
@@ -77,56 +78,62 @@ export async function insertRevisions(
   );
 }
 
+/** What the base version has for a row: its item, nothing, or an item that the row leaves just as it is. */
+export type BaseFinding = BaseItem | undefined | "unchanged";
+
 /**
- * Compares rows with the base version. The answer has, by position in `rows`, the item of every row that may change it and
- * null where there is none; rows that leave their item as it is are not in it. That keeps an import that changes little
- * from moving much.
+ * Compares rows with the base version, by position. Items that rows may change are looked up again with all that takes:
+ * an import that changes little moves ids and hashes only.
  */
 export async function compareWithBase(
   client: Client,
   datasetId: string,
   version: bigint,
   rows: readonly ComparedRow[],
-): Promise<Map<number, BaseItem | null>> {
-  // A lateral look-up per row, because the planner knows nothing of a table that is being filled and would scan it.
-  const { rows: found } = await client.query<{
-    position: bigint;
-    content_hash: Buffer | null;
-    splits: string[];
-    origin_changeset_id: bigint;
-  }>({
-    name: "compare_with_base",
-    text: `select sent.position, base.content_hash, base.splits, base.origin_changeset_id
-           from unnest($3::text[], $4::bytea[], $5::boolean[])
-             with ordinality as sent (item_id, content_hash, keeps_splits, position)
-           left join lateral (
-             select revision.content_hash, revision.splits,
-                    coalesce(revision.origin_changeset_id, revision.changeset_id) as origin_changeset_id
-             from item_revisions revision
-             join changesets changeset
-               on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-             where revision.dataset_id = $1 and revision.item_id = sent.item_id
-               and (revision.superseded_at is null or revision.superseded_at > $2)
-               and changeset.version <= $2
-           ) base on true
-           where base.content_hash is distinct from sent.content_hash or not sent.keeps_splits`,
-    values: [
-      datasetId,
-      version,
-      rows.map((row) => row.itemId),
-      rows.map((row) => row.contentHash),
-      rows.map((row) => row.keepsSplits),
-    ],
+): Promise<BaseFinding[]> {
+  const itemIds = rows.map((row) => row.itemId);
+  const hashes = await listBaseHashes(client, datasetId, version, itemIds);
+  const isUnchanged = (row: ComparedRow) => {
+    const hash = hashes.get(row.itemId);
+    return hash !== undefined && row.keepsSplits && Buffer.compare(hash, row.contentHash) === 0;
+  };
+  const findings = rows.map((row): BaseFinding => (isUnchanged(row) ? "unchanged" : undefined));
+  const others = itemIds.filter((itemId, position) => findings[position] === undefined && hashes.has(itemId));
+  if (others.length === 0) return findings;
+  const heads = new Map(
+    (await listHeads(client, datasetId, version, others)).map((head) => [head.itemId, head]),
+  );
+  return findings.map((finding, position) => finding ?? heads.get(itemIds[position] ?? ""));
+}
+
+/** The content hashes of those of these items that a version has. */
+async function listBaseHashes(
+  client: Client,
+  datasetId: string,
+  version: bigint,
+  itemIds: readonly string[],
+): Promise<Map<string, Buffer>> {
+  // All of them in one row, and ids as one text, because a message per item costs more than the look-up. Ids hold no control
+  // characters. That the array comes from a subselect keeps the planner from weighing its members, and makes it take the key,
+  // also on a table that has no statistics yet.
+  const { rows } = await client.query<{ item_ids: string | null; content_hashes: Buffer }>({
+    name: "list_base_hashes",
+    text: `with found as materialized (
+             select item_id, content_hash, changeset_id from item_revisions
+             where dataset_id = $1 and item_id = any((select string_to_array($3, E'\\n'))::text[])
+               and (superseded_at is null or superseded_at > $2)
+           )
+           select string_agg(found.item_id, E'\n') as item_ids, string_agg(found.content_hash, '') as content_hashes
+           from found
+           join changesets changeset on changeset.dataset_id = $1 and changeset.changeset_id = found.changeset_id
+           where changeset.version <= $2`,
+    values: [datasetId, version, itemIds.join("\n")],
   });
+  const row = rows[0];
+  if (row === undefined || row.item_ids === null) return new Map();
+  const { content_hashes: hashes } = row;
   return new Map(
-    found.map((row) => [
-      Number(row.position) - 1,
-      row.content_hash && {
-        contentHash: row.content_hash,
-        splits: row.splits,
-        originChangesetId: row.origin_changeset_id,
-      },
-    ]),
+    row.item_ids.split("\n").map((itemId, index) => [itemId, hashes.subarray(index * 32, index * 32 + 32)]),
   );
 }
 
@@ -139,8 +146,15 @@ export async function insertSeen(
   if (segment.itemIds.length === 0) return;
   await client.query(
     `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, changed, keeps_splits)
-     values ($1, $2, $3, $4, $5, $6)`,
-    [datasetId, changesetId, segment.itemIds, segment.rowNumbers, segment.changed, segment.keepsSplits],
+     values ($1, $2, string_to_array($3, E'\n'), string_to_array($4, ',')::bigint[], $5, $6)`,
+    [
+      datasetId,
+      changesetId,
+      segment.itemIds.join("\n"),
+      segment.rowNumbers.join(","),
+      segment.changed,
+      segment.keepsSplits,
+    ],
   );
 }
 

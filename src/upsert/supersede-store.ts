@@ -22,7 +22,7 @@ export async function supersede(
   const { rowCount } = await client.query(
     `update item_revisions revision set superseded_at = $3
      from changesets changeset
-     where revision.dataset_id = $1 and revision.item_id = any($2) and revision.superseded_at is null
+     where revision.dataset_id = $1 and revision.item_id = any((select $2::text[])::text[]) and revision.superseded_at is null
        and changeset.dataset_id = $1 and changeset.changeset_id = revision.changeset_id and changeset.version <= $4`,
     [datasetId, itemIds, version, baseVersion],
   );

@@ -74,7 +74,12 @@ export function upsertFromWire(
   const newDataset =
     createIfMissing && dataset !== undefined && "name" in dataset
       ? violations.check(() =>
-          definitionFromWire(`${field}options.new_dataset`, dataset.name, options?.newDataset),
+          definitionFromWire(
+            `${field}options.new_dataset`,
+            dataset.name,
+            options?.newDataset,
+            `${field}dataset.name`,
+          ),
         )
       : undefined;
   violations.throwIfAny();

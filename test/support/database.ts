@@ -18,7 +18,8 @@ export async function newTestDatabase({ connections = 20 } = {}): Promise<TestDa
   const name = `assay_test_${randomBytes(6).toString("hex")}`;
   await onServer(serverUrl, `create database ${name} template ${template}`);
   const url = databaseUrl(serverUrl, name);
-  const pool = newPool({ url, connections, log: newLog("warn") });
+  // Connections that the end of the pool has not closed yet are cut when the database is dropped, which is nothing to tell.
+  const pool = newPool({ url, connections, log: newLog("error") });
   return {
     url,
     pool,

@@ -38,7 +38,7 @@ async function take(session: ImportSession, ...frames: ImportFrame[]) {
 }
 
 /** The reason and the facts of a failure. */
-async function failureOf(action: Promise<unknown>) {
+async function failureOf(action: Promise<unknown>): Promise<Record<string, unknown>> {
   const failure = await action.then(
     () => undefined,
     (error: Failure) => error,

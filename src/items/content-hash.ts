@@ -1,0 +1,39 @@
+import { hash } from "node:crypto";
+import { CanonicalWriter } from "./canonical-json.ts";
+import type { ItemContent } from "./item.ts";
+
+const writer = new CanonicalWriter();
+
+// The members of the hashed object, in canonical order: each with what stands between its predecessor and its value.
+const expectedOutputFirst = Buffer.from('{"expected_output":');
+const inputFirst = Buffer.from('{"input":');
+const inputNext = Buffer.from(',"input":');
+const metadataNext = Buffer.from(',"metadata":');
+const end = Buffer.from("}");
+
+/**
+ * The content hash `sha256-jcs-v1` of an item, 32 bytes: the SHA-256 of the RFC 8785 form of an object with the members
+ * input, expected_output and metadata, without those that are undefined. Spelling does not matter, splits are not part of
+ * it, and null is not the same as undefined.
+ *
+ * Throws JsonProblem for the first fault, in the order expected output, input, metadata: its path starts at the item, as
+ * in `$.input.messages[2]`. Each payload is a text that `canonicalize` accepts; metadata has to be an object.
+ */
+export function contentHash({ input, expectedOutput, metadata }: ItemContent): Buffer {
+  writer.clear();
+  if (expectedOutput === undefined) {
+    writer.append(inputFirst);
+  } else {
+    writer.append(expectedOutputFirst);
+    writer.appendJson(expectedOutput, "$.expected_output");
+    writer.append(inputNext);
+  }
+  writer.appendJson(input, "$.input");
+  if (metadata !== undefined) {
+    writer.append(metadataNext);
+    writer.appendObject(metadata, "$.metadata");
+  }
+  writer.append(end);
+  // Going through a string saves 0.5 µs: an ArrayBuffer per hash costs as much as hashing 400 bytes.
+  return Buffer.from(hash("sha256", writer.bytes(), "binary"), "binary");
+}

@@ -1,0 +1,96 @@
+import { hash } from "node:crypto";
+
+/**
+ * After so many additions and subtractions carries are settled. Each changes a limb by less than 2^32, so that limbs stay
+ * far within the 2^53 up to which numbers are exact.
+ */
+const settleAfter = 2 ** 20;
+
+/** Where the hashed bytes of an item are put together. Grows to fit the longest. */
+let scratch = Buffer.allocUnsafe(1024);
+
+/**
+ * Adds up the digest `sha256-sum-v1` of a version: the sum modulo 2^256, over its items, of
+ *
+ *     SHA-256(item_id, 0x00, content_hash, and for each split 0x00, split)
+ *
+ * Items count in any order, and what was added can be subtracted again, so that the digest of a version follows from that
+ * of the version before and the items that changed.
+ */
+export class DigestSum {
+  /** Eight digits to the base 2^32, the most significant first, give or take carries that are not settled yet. */
+  readonly #limbs = new Float64Array(8);
+  #unsettled = 0;
+
+  /** Starts at zero, or at a sum of 32 big-endian bytes. */
+  constructor(sum?: Uint8Array) {
+    if (sum !== undefined) this.addSum(sum);
+  }
+
+  /** Adds an item. Its splits have to be in ascending byte order, each once, as `normalizeSplits` gives them. */
+  add(itemId: string, contentHash: Uint8Array, splits: readonly string[]): void {
+    this.#addTerm(itemTerm(itemId, contentHash, splits), 1);
+  }
+
+  /** Takes an item out again. The same holds for its splits. */
+  subtract(itemId: string, contentHash: Uint8Array, splits: readonly string[]): void {
+    this.#addTerm(itemTerm(itemId, contentHash, splits), -1);
+  }
+
+  /** Adds another sum, as 32 big-endian bytes. */
+  addSum(sum: Uint8Array): void {
+    this.#addTerm(Buffer.from(sum.buffer, sum.byteOffset, sum.byteLength).toString("latin1"), 1);
+  }
+
+  /** The sum so far, as 32 big-endian bytes. Adding may go on. */
+  bytes(): Buffer {
+    this.#settle();
+    const bytes = Buffer.allocUnsafe(32);
+    this.#limbs.forEach((limb, i) => {
+      bytes.writeUInt32BE(limb, 4 * i);
+    });
+    return bytes;
+  }
+
+  #addTerm(term: string, sign: 1 | -1): void {
+    const limbs = this.#limbs;
+    for (let i = 0; i < 8; i++) {
+      const limb =
+        ((term.charCodeAt(4 * i) << 24) |
+          (term.charCodeAt(4 * i + 1) << 16) |
+          (term.charCodeAt(4 * i + 2) << 8) |
+          term.charCodeAt(4 * i + 3)) >>>
+        0;
+      limbs[i] = (limbs[i] as number) + sign * limb;
+    }
+    if (++this.#unsettled === settleAfter) this.#settle();
+  }
+
+  #settle(): void {
+    const limbs = this.#limbs;
+    let carry = 0;
+    for (let i = 7; i >= 0; i--) {
+      const limb = (limbs[i] as number) + carry;
+      carry = Math.floor(limb / 2 ** 32);
+      limbs[i] = limb - carry * 2 ** 32;
+    }
+    this.#unsettled = 0;
+  }
+}
+
+/** The SHA-256 of an item, one byte per character: as a buffer it would take twice as long to make. */
+function itemTerm(itemId: string, contentHash: Uint8Array, splits: readonly string[]): string {
+  // UTF-8 takes at most three bytes per UTF-16 unit.
+  let bound = 3 * itemId.length + 1 + contentHash.length;
+  for (const split of splits) bound += 1 + 3 * split.length;
+  if (bound > scratch.length) scratch = Buffer.allocUnsafe(2 * bound);
+  let length = scratch.write(itemId);
+  scratch[length++] = 0;
+  scratch.set(contentHash, length);
+  length += contentHash.length;
+  for (const split of splits) {
+    scratch[length++] = 0;
+    length += scratch.write(split, length);
+  }
+  return hash("sha256", scratch.subarray(0, length), "binary");
+}
