@@ -1,8 +1,7 @@
 import type { Queryable } from "../db/pool.ts";
 import type { ComparisonItem, ComparisonSide, ScoreSum } from "./comparison.ts";
-import { resultId } from "./run.ts";
+import { type RunScope, resultId } from "./run.ts";
 import { listCoveredItems } from "./run-item-store.ts";
-import type { RunScope } from "./run-store.ts";
 
 /** Rows per query: enough to keep the database busy, few enough to keep memory flat. */
 const pageSize = 5_000;

@@ -3,10 +3,8 @@ import type { Client } from "../db/pool.ts";
 import type { Instant } from "../instant.ts";
 import type { CurrentResult, NewResult, Usage } from "./result.ts";
 import { ResultRows } from "./result-rows.ts";
-import type { RunScope } from "./run-store.ts";
+import type { RunScope } from "./run.ts";
 import { scoresToColumns } from "./score-store.ts";
-
-type RunKey = Pick<RunScope, "datasetId" | "runId">;
 
 /** A cell of a run. */
 interface Cell {
@@ -20,7 +18,7 @@ interface Cell {
  */
 export async function findCurrentResults(
   client: Client,
-  { datasetId, runId }: RunKey,
+  { datasetId, runId }: RunScope,
   cells: readonly Cell[],
 ): Promise<(CurrentResult | undefined)[]> {
   const { rows } = await client.query<{
@@ -51,18 +49,31 @@ export async function findCurrentResults(
   return current;
 }
 
-/** Makes the current results of cells history: `attempt` is the one that replaces each. */
+/**
+ * Makes the current results of cells history: `attempt` is the one that replaces each.
+ *
+ * The rows are found one by one and updated where they are found. Joined by their key, they would be found by reading the
+ * whole table, as long as it has no statistics; dataset_id comes from the rows, lest it offers another way to read them.
+ */
 export async function supersedeResults(
   client: Client,
-  { datasetId, runId }: RunKey,
+  { datasetId, runNumber }: RunScope,
   superseded: readonly { readonly sequence: bigint; readonly attempt: number }[],
 ): Promise<void> {
   if (superseded.length === 0) return;
   await client.query(
-    `update run_results as r set superseded_by = change.attempt
-     from unnest($3::bigint[], $4::int[]) as change(sequence, attempt)
-     where r.dataset_id = $1 and r.run_id = $2 and r.sequence = change.sequence`,
-    [datasetId, runId, superseded.map((one) => one.sequence), superseded.map((one) => one.attempt)],
+    `update run_results as r set superseded_by = found.attempt
+     from (
+       select change.attempt, old.place, old.dataset_id
+       from unnest($3::bigint[], $4::int[]) as change(sequence, attempt)
+       cross join lateral (
+         select ctid as place, dataset_id from run_results as o
+         where o.run_number = $2 and o.sequence = change.sequence and o.dataset_id = $1
+         limit 1
+       ) as old
+     ) as found
+     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+    [datasetId, runNumber, superseded.map((one) => one.sequence), superseded.map((one) => one.attempt)],
   );
 }
 
@@ -77,7 +88,7 @@ export interface PlacedResult {
 /** Writes new current results. Their cells must have none at this point. */
 export async function insertResults(
   client: Client,
-  { datasetId, runId }: RunKey,
+  { datasetId, runId, runNumber }: RunScope,
   placed: readonly PlacedResult[],
   time: Instant,
 ): Promise<void> {
@@ -87,6 +98,7 @@ export async function insertResults(
     rows.row(columnCount);
     rows.text(datasetId);
     rows.text(runId);
+    rows.int8(runNumber);
     rows.text(result.itemId);
     rows.int4(result.repetition);
     rows.int4(attempt);
@@ -111,6 +123,7 @@ export async function insertResults(
 const columns = [
   "dataset_id",
   "run_id",
+  "run_number",
   "item_id",
   "repetition",
   "attempt",

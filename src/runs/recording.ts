@@ -9,10 +9,10 @@ import {
   type Recording,
   requireCovered,
 } from "./result.ts";
-import { type LockedRun, requireOpen, resultId } from "./run.ts";
+import { type LockedRun, type RunScope, requireOpen, resultId } from "./run.ts";
 import { findCoveredItems } from "./run-item-store.ts";
 import type { RunQueue } from "./run-queue.ts";
-import { advanceRun, getRunScope, lockRun, type RunScope } from "./run-store.ts";
+import { advanceRun, getRunScope, lockRun } from "./run-store.ts";
 import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
 

@@ -2,8 +2,7 @@ import type { Queryable } from "../db/pool.ts";
 import type { Instant } from "../instant.ts";
 import { listItemsById } from "../items/item-store.ts";
 import type { Result, ResultError, Usage } from "./result.ts";
-import { resultId } from "./run.ts";
-import type { RunScope } from "./run-store.ts";
+import { type RunScope, resultId } from "./run.ts";
 import { scoresFromColumn } from "./score-store.ts";
 
 interface ResultRow {
@@ -76,11 +75,11 @@ export async function findResult(
   // A result that never moved is at its number; the others have an index of their own.
   const { rows } = await db.query<ResultRow>(
     `select ${columns} from run_results as r
-     where r.dataset_id = $1 and r.run_id = $2 and r.sequence = $3 and r.number = $3
+     where r.run_number = $2 and r.sequence = $3 and r.dataset_id = $1 and r.number = $3
      union all
      select ${columns} from run_results as r
-     where r.dataset_id = $1 and r.run_id = $2 and r.number = $3 and r.number <> r.sequence`,
-    [scope.datasetId, scope.runId, number],
+     where r.run_number = $2 and r.number = $3 and r.dataset_id = $1 and r.number <> r.sequence`,
+    [scope.datasetId, scope.runNumber, number],
   );
   const [result] = await fromRows(db, scope, rows, includeItem);
   return result;
@@ -126,8 +125,10 @@ export async function listChanges(
   after: bigint,
   bounds: ResultBounds,
 ): Promise<ResultPage> {
-  const conditions = ["r.dataset_id = $1 and r.run_id = $2 and r.sequence > $3 and r.superseded_by is null"];
-  const values = [scope.datasetId, scope.runId, after];
+  const conditions = [
+    "r.dataset_id = $1 and r.run_number = $2 and r.sequence > $3 and r.superseded_by is null",
+  ];
+  const values = [scope.datasetId, scope.runNumber, after];
   return page(db, scope, { conditions, order: ["sequence"], values }, bounds);
 }
 

@@ -1,5 +1,5 @@
 import type { Queryable } from "../db/pool.ts";
-import type { RunScope } from "./run-store.ts";
+import type { RunScope } from "./run.ts";
 
 /** A version of a dataset, and the splits to narrow it to. Empty splits keep all items. */
 export type ItemScope = Pick<RunScope, "datasetId" | "datasetVersion" | "splits">;

@@ -3,7 +3,7 @@ import type { Client, Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import { newId } from "../ids.ts";
 import { type Instant, instantToSql } from "../instant.ts";
-import type { LockedRun, NewRun, Run, RunState } from "./run.ts";
+import type { LockedRun, NewRun, Run, RunScope, RunState } from "./run.ts";
 import { newResultIdPrefix } from "./run.ts";
 
 /** A row of `runColumns`. */
@@ -13,6 +13,7 @@ export interface RunRow {
   dataset_version: bigint;
   splits: string[];
   repetitions: number;
+  run_number: bigint;
   result_id_prefix: string;
   name: string;
   description: string;
@@ -38,23 +39,13 @@ export interface RunRow {
 
 /** All of a run, its labels included, from a table or alias `runs`. */
 export const runColumns = `
-  runs.dataset_id, runs.run_id, runs.dataset_version, runs.splits, runs.repetitions, runs.result_id_prefix, runs.name,
-  runs.description, runs.target_type, runs.target_id, runs.metadata,
+  runs.dataset_id, runs.run_id, runs.dataset_version, runs.splits, runs.repetitions, runs.run_number,
+  runs.result_id_prefix, runs.name, runs.description, runs.target_type, runs.target_id, runs.metadata,
   array(
     select label from run_labels where dataset_id = runs.dataset_id and run_id = runs.run_id order by label
   ) as labels,
   runs.state, runs.failure_message, runs.item_count, runs.expected, runs.succeeded, runs.failed, runs.carried,
   runs.sequence, runs.etag, runs.author, runs.create_time, runs.start_time, runs.complete_time, runs.update_time`;
-
-/** Where a run is kept, and what about it never changes. */
-export interface RunScope {
-  readonly runId: string;
-  readonly datasetId: string;
-  readonly datasetVersion: bigint;
-  readonly splits: readonly string[];
-  readonly repetitions: number;
-  readonly resultIdPrefix: string;
-}
 
 /** What a run is created on, beyond what its creator says. */
 export interface RunBasis {
@@ -81,15 +72,16 @@ export async function keepDataset(client: Client, datasetId: string): Promise<bo
 export async function insertRun(client: Client, basis: RunBasis, run: NewRun): Promise<Run> {
   const runId = newId("runs");
   const resultIdPrefix = newResultIdPrefix();
-  await client.query(
-    `insert into run_ids (run_id, project_id, dataset_id, result_id_prefix) values ($1, $2, $3, $4)`,
+  const { rows: ids } = await client.query<{ run_number: bigint }>(
+    `insert into run_ids (run_id, project_id, dataset_id, result_id_prefix) values ($1, $2, $3, $4)
+     returning run_number`,
     [runId, basis.projectId, basis.datasetId, resultIdPrefix],
   );
   const { rows } = await client.query<RunRow>(
     `insert into runs (
        dataset_id, run_id, project_id, dataset_version, splits, repetitions, result_id_prefix, name, description,
-       target_type, target_id, metadata, item_count, expected, etag, author, create_time, update_time)
-     values ($1, $2, $3, $4, $5, $6::int, $7, $8, $9, $10, $11, $12, $13::bigint, $13::bigint * $6::int, $14, $15,
+       target_type, target_id, metadata, item_count, expected, etag, author, run_number, create_time, update_time)
+     values ($1, $2, $3, $4, $5, $6::int, $7, $8, $9, $10, $11, $12, $13::bigint, $13::bigint * $6::int, $14, $15, $16,
              now(), now())
      returning ${runColumns}`,
     [
@@ -108,6 +100,7 @@ export async function insertRun(client: Client, basis: RunBasis, run: NewRun): P
       basis.itemCount,
       newEtag(),
       basis.author,
+      ids[0]?.run_number,
     ],
   );
   return runFromRow(rows[0] as RunRow);
@@ -189,12 +182,10 @@ export async function findRunScopeOfResults(
  *
  * @throws Failure RUN_NOT_FOUND if it was deleted.
  */
-export async function lockRun(
-  client: Client,
-  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
-): Promise<LockedRun> {
+export async function lockRun(client: Client, scope: RunScope): Promise<LockedRun> {
+  const { datasetId, runId } = scope;
   const { rows } = await client.query<Omit<RunRow, "labels"> & { time: Instant }>(
-    `select state, result_id_prefix, repetitions, item_count, expected, succeeded, failed, carried, sequence,
+    `select state, item_count, expected, succeeded, failed, carried, sequence,
             clock_timestamp() as time
      from runs where dataset_id = $1 and run_id = $2 for no key update`,
     [datasetId, runId],
@@ -202,10 +193,7 @@ export async function lockRun(
   const row = rows[0];
   if (row === undefined) throw runNotFound(runId);
   return {
-    datasetId,
-    runId,
-    resultIdPrefix: row.result_id_prefix,
-    repetitions: row.repetitions,
+    ...scope,
     state: row.state,
     counts: countsFromRow(row),
     sequence: row.sequence,
@@ -281,11 +269,11 @@ export function runFromRow(row: RunRow): Run {
 
 type RunScopeRow = Pick<
   RunRow,
-  "run_id" | "dataset_id" | "dataset_version" | "splits" | "repetitions" | "result_id_prefix"
+  "run_id" | "dataset_id" | "dataset_version" | "splits" | "repetitions" | "run_number" | "result_id_prefix"
 >;
 
 const runScopeColumns =
-  "runs.run_id, runs.dataset_id, runs.dataset_version, runs.splits, runs.repetitions, runs.result_id_prefix";
+  "runs.run_id, runs.dataset_id, runs.dataset_version, runs.splits, runs.repetitions, runs.run_number, runs.result_id_prefix";
 
 function runScopeFromRow(row: RunScopeRow): RunScope {
   return {
@@ -294,6 +282,7 @@ function runScopeFromRow(row: RunScopeRow): RunScope {
     datasetVersion: row.dataset_version,
     splits: row.splits,
     repetitions: row.repetitions,
+    runNumber: row.run_number,
     resultIdPrefix: row.result_id_prefix,
   };
 }

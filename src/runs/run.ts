@@ -30,13 +30,21 @@ export interface RunCounts {
   readonly carried: bigint;
 }
 
-/** One experiment on one version of a dataset. */
-export interface Run extends NewRun {
+/** Where a run is kept, and what about it never changes. */
+export interface RunScope {
   readonly runId: string;
   readonly datasetId: string;
   readonly datasetVersion: bigint;
+  readonly splits: readonly string[];
+  readonly repetitions: number;
+  /** Another name of the run, see migrations/0002_runs.sql. */
+  readonly runNumber: bigint;
   /** What the ids of its results begin with. */
   readonly resultIdPrefix: string;
+}
+
+/** One experiment on one version of a dataset. */
+export interface Run extends NewRun, RunScope {
   readonly state: RunState;
   readonly failureMessage: string;
   readonly counts: RunCounts;
@@ -51,13 +59,10 @@ export interface Run extends NewRun {
 }
 
 /** A run under its row lock, as far as recording and ending it need to know. */
-export type LockedRun = Pick<
-  Run,
-  "runId" | "datasetId" | "resultIdPrefix" | "state" | "counts" | "sequence" | "repetitions"
-> & {
+export interface LockedRun extends RunScope, Pick<Run, "state" | "counts" | "sequence"> {
   /** What the clock says behind the lock. */
   readonly time: Instant;
-};
+}
 
 /** What FinishRun asks for. */
 export interface FinishTerms {

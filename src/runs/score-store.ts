@@ -1,5 +1,5 @@
 import type { Client, Queryable } from "../db/pool.ts";
-import type { RunScope } from "./run-store.ts";
+import type { RunScope } from "./run.ts";
 import type { AnnotatorKind, RecordedScore } from "./score.ts";
 
 /** A score as it is kept in JSON. What is unset is left out; times are microseconds since 1970. */
@@ -46,13 +46,18 @@ export function scoresFromColumn(scores: string | null): readonly RecordedScore[
 /** The current scores of the results at these places. Results without scores are left out. */
 export async function listScores(
   db: Queryable,
-  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  { datasetId, runNumber }: RunScope,
   sequences: readonly bigint[],
 ): Promise<Map<bigint, readonly RecordedScore[]>> {
   const { rows } = await db.query<{ sequence: bigint; scores: string }>(
-    `select sequence, scores from run_results
-     where dataset_id = $1 and run_id = $2 and sequence = any($3::bigint[]) and scores is not null`,
-    [datasetId, runId, sequences],
+    `select wanted.sequence, found.scores
+     from unnest($3::bigint[]) as wanted(sequence)
+     cross join lateral (
+       select scores from run_results as r
+       where r.run_number = $2 and r.sequence = wanted.sequence and r.dataset_id = $1 and r.scores is not null
+       limit 1
+     ) as found`,
+    [datasetId, runNumber, sequences],
   );
   return new Map(rows.map((row) => [row.sequence, scoresFromColumn(row.scores)]));
 }
@@ -69,10 +74,10 @@ export interface Rescoring {
   readonly replaced: readonly RecordedScore[];
 }
 
-/** Gives results new scores and new places, and keeps what was replaced. */
+/** Gives results new scores and new places, and keeps what was replaced. Finds the rows as `supersedeResults` does. */
 export async function updateScores(
   client: Client,
-  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  { datasetId, runId, runNumber }: RunScope,
   rescorings: readonly Rescoring[],
 ): Promise<void> {
   if (rescorings.length === 0) return;
@@ -85,14 +90,23 @@ export async function updateScores(
   );
   await client.query(
     `update run_results as r
-     set sequence = change.new_sequence, scores = change.scores,
+     set sequence = found.new_sequence, scores = found.scores,
          judged = (select array_agg(j.name order by j.place) from ${judgedRows}),
          judged_values = (select array_agg(j.value order by j.place) from ${judgedRows})
-     from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[]) as change(old_sequence, new_sequence, scores, judged)
-     where r.dataset_id = $1 and r.run_id = $2 and r.sequence = change.old_sequence`,
+     from (
+       select change.*, old.place, old.dataset_id
+       from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[])
+         as change(old_sequence, new_sequence, scores, judged)
+       cross join lateral (
+         select ctid as place, dataset_id from run_results as o
+         where o.run_number = $2 and o.sequence = change.old_sequence and o.dataset_id = $1
+         limit 1
+       ) as old
+     ) as found
+     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
     [
       datasetId,
-      runId,
+      runNumber,
       rescorings.map(({ oldSequence }) => oldSequence),
       rescorings.map(({ newSequence }) => newSequence),
       columns.map(({ scores }) => scores),
@@ -118,13 +132,13 @@ export async function updateScores(
 }
 
 const judgedRows = `
-  rows from (json_to_recordset(change.judged::json) as (name text, value double precision))
+  rows from (json_to_recordset(found.judged::json) as (name text, value double precision))
     with ordinality as j(name, value, place)`;
 
 /** The scores of a result that were replaced, newest first. */
 export async function listReplacedScores(
   db: Queryable,
-  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  { datasetId, runId }: RunScope,
   number: bigint,
   limit: number,
 ): Promise<RecordedScore[]> {
