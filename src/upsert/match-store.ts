@@ -1,3 +1,4 @@
+import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
 
@@ -29,8 +30,9 @@ export async function matchUnidentified(
 ): Promise<{ updated: bigint; unchanged: bigint }> {
   // The one place that looks at all items of a dataset for a few rows. An index by hash would make it cheap, and every
   // import half as fast.
-  await client.query(
-    `create temporary table matched on commit drop as
+  await withHashJoins(client, () =>
+    client.query(
+      `create temporary table matched on commit drop as
      with staged as (
        select item_id, content_hash, splits, keeps_splits,
               row_number() over (partition by content_hash order by splits, keeps_splits, item_id) as place
@@ -55,7 +57,8 @@ export async function matchUnidentified(
             staged.splits as staged_splits, live.splits as old_splits,
             case when staged.keeps_splits then live.splits else staged.splits end as new_splits
      from staged join live using (content_hash, place)`,
-    [datasetId, changesetId, itemIdPrefix, headVersion],
+      [datasetId, changesetId, itemIdPrefix, headVersion],
+    ),
   );
   const { rows } = await client.query<{ updated: bigint; unchanged: bigint }>(
     `select count(*) filter (where new_splits <> old_splits) as updated,

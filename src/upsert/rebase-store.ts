@@ -1,3 +1,4 @@
+import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
 import type { TouchedRow } from "./rebase.ts";
@@ -29,8 +30,9 @@ export async function* streamTouchedRows(
 ): AsyncGenerator<TouchedRow[]> {
   // Versions that lie between are found by their changesets: what they wrote by block ranges, what they replaced or deleted
   // by its own index. Only the touched items are looked up, by key.
-  await client.query(
-    `declare touched_rows no scroll cursor for
+  await withHashJoins(client, () =>
+    client.query(
+      `declare touched_rows no scroll cursor for
      with touched as (
        select item_id from item_revisions
        where dataset_id = $1 and changeset_id = any(array(
@@ -72,7 +74,8 @@ export async function* streamTouchedRows(
          and (revision.superseded_at is null or revision.superseded_at > $4) and changeset.version <= $4
      ) head on true
      where staged.row_number is not null or seen.row_number is not null`,
-    [datasetId, changesetId, baseVersion, headVersion],
+      [datasetId, changesetId, baseVersion, headVersion],
+    ),
   );
   for (;;) {
     const { rows } = await client.query<TouchedRecord>(`fetch ${pageSize} from touched_rows`);

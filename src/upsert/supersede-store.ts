@@ -1,3 +1,4 @@
+import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
 
@@ -54,8 +55,9 @@ export async function* streamAbsentItems(
   client: Client,
   { datasetId, changesetId, baseVersion }: Changeset,
 ): AsyncGenerator<DeletedItem[]> {
-  await client.query(
-    `declare absent_items no scroll cursor for
+  await withHashJoins(client, () =>
+    client.query(
+      `declare absent_items no scroll cursor for
      with seen as materialized (
        select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
      )
@@ -65,7 +67,8 @@ export async function* streamAbsentItems(
        on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
      where revision.dataset_id = $1 and revision.superseded_at is null and changeset.version <= $3
        and not exists (select from seen where seen.item_id = revision.item_id)`,
-    [datasetId, changesetId, baseVersion],
+      [datasetId, changesetId, baseVersion],
+    ),
   );
   for (;;) {
     const { rows } = await client.query<{ item_id: string; content_hash: Buffer; splits: string[] }>(

@@ -1,0 +1,89 @@
+/**
+ * How fast imports are, each as a ratio to a bare COPY of the same rows into the same table, made in the same run. Single
+ * times say little: machines differ, and one machine differs from hour to hour.
+ *
+ *     npm run bench -- [items]      500,000 items unless said
+ */
+import { createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import Table from "cli-table3";
+import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
+import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import { copyBare } from "./copy.ts";
+import { type Imported, importBatches, importOffers } from "./importer.ts";
+import { benchRows, meanSize } from "./rows.ts";
+import { startBenchService } from "./service.ts";
+
+const count = Number(process.argv[2] ?? 500_000);
+const rows = benchRows(count);
+const changed = benchRows(count, 100);
+const fewer = changed.filter((_, number) => number % 100 !== 1);
+
+const service = await startBenchService();
+try {
+  const client = createClient(UpsertService, createGrpcTransport({ baseUrl: service.url }));
+  console.log(`${count.toLocaleString("en")} items of ${meanSize(rows).toFixed(0)} bytes\n`);
+  // The first import also warms the service up; it is measured apart, on a dataset of its own.
+  await importBatches(client, "warm-up", UpsertMode.MERGE, rows.slice(0, Math.min(count, 50_000)));
+
+  const copies = [await copyBare(service.database, rows)];
+  const results: [string, Imported, number][] = [];
+  const measure = async (what: string, sent: number, work: () => Promise<Imported>) => {
+    results.push([what, await work(), sent]);
+  };
+  await measure("(a) new dataset, batches", count, () =>
+    importBatches(client, "bench", UpsertMode.MERGE, rows),
+  );
+  copies.push(await copyBare(service.database, rows));
+  await measure("(b) nothing changed, offers", count, () =>
+    importOffers(client, "bench", UpsertMode.MERGE, rows),
+  );
+  await measure("(c) 1 % changed, offers", count, () =>
+    importOffers(client, "bench", UpsertMode.MERGE, changed),
+  );
+  await measure("(d) mirror, 1 % deleted, offers", fewer.length, () =>
+    importOffers(client, "bench", UpsertMode.MIRROR, fewer),
+  );
+  copies.push(await copyBare(service.database, rows));
+  const copySeconds = copies.toSorted((one, other) => one - other)[1] as number;
+  const copyRate = count / copySeconds;
+
+  const table = new Table({
+    head: ["", "items/s", "of COPY", "seconds", "publish s", "created", "updated", "unchanged", "deleted"],
+    style: { head: [], border: [] },
+  });
+  const figure = (value: number) => Math.round(value).toLocaleString("en");
+  table.push(["bare COPY (median of 3)", figure(copyRate), "1.00", copySeconds.toFixed(2)]);
+  for (const [what, { seconds, publishSeconds, receipt }, sent] of results) {
+    const { counts } = receipt;
+    table.push([
+      what,
+      figure(sent / seconds),
+      (sent / seconds / copyRate).toFixed(2),
+      seconds.toFixed(2),
+      publishSeconds.toFixed(3),
+      ...[counts?.created, counts?.updated, counts?.unchanged, counts?.deleted].map((one) =>
+        (one ?? 0n).toLocaleString("en"),
+      ),
+    ]);
+  }
+  console.log(table.toString());
+
+  const publishing = new Table({
+    head: ["(e) items in a first import", "publish s"],
+    style: { head: [], border: [] },
+  });
+  for (const size of [10_000, 100_000, 1_000_000].filter((one) => one <= 2 * count)) {
+    const { publishSeconds } = await importBatches(
+      client,
+      `publish ${size}`,
+      UpsertMode.MERGE,
+      benchRows(size),
+    );
+    publishing.push([size.toLocaleString("en"), publishSeconds.toFixed(4)]);
+  }
+  console.log(publishing.toString());
+  console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
+} finally {
+  await service.stop();
+}

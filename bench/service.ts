@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import pg from "pg";
+
+/** A service in a process of its own, with an embedded database in a directory that goes away with it. */
+export interface BenchService {
+  readonly url: string;
+  /** A connection to its database, to compare with. */
+  readonly database: pg.Client;
+  /** The most memory that the service has had resident so far, in MiB; 0 where the system does not tell. */
+  peakMemory(): Promise<number>;
+  stop(): Promise<void>;
+}
+
+const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
+
+export async function startBenchService(): Promise<BenchService> {
+  const directory = await mkdtemp(join(tmpdir(), "assay-bench-"));
+  const child = spawn(process.execPath, [main], {
+    env: {
+      ...process.env,
+      ASSAY_LISTEN: "127.0.0.1:0",
+      ASSAY_DATA_DIR: directory,
+      ASSAY_LOG_LEVEL: "warn",
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const url = `http://${await addressOf(child)}`;
+  const database = await connect(directory);
+  return {
+    url,
+    database,
+    async peakMemory() {
+      const status = await readFile(`/proc/${child.pid}/status`, "utf8").catch(() => "");
+      return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024);
+    },
+    async stop() {
+      await database.end();
+      child.kill("SIGTERM");
+      await once(child, "exit");
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+async function addressOf({ stdout }: ChildProcess): Promise<string> {
+  if (stdout === null) throw new Error("the service has no standard output");
+  for await (const line of createInterface({ input: stdout })) {
+    const address = /listens on (\S+?),? /.exec(line)?.[1];
+    if (address !== undefined) return address;
+  }
+  throw new Error("the service did not start");
+}
+
+/** Connects to the embedded database as the service does: its files say where it is and how. */
+async function connect(directory: string): Promise<pg.Client> {
+  const [, , , port] = (await readFile(join(directory, "postgres", "postmaster.pid"), "utf8")).split("\n");
+  const password = await readFile(join(directory, "postgres.password"), "utf8");
+  const client = new pg.Client({
+    host: "127.0.0.1",
+    port: Number(port),
+    user: "assay",
+    password,
+    database: "assay",
+  });
+  await client.connect();
+  return client;
+}
