@@ -39,21 +39,51 @@ export interface Recorder {
   readonly queue: RunQueue;
 }
 
+/** Results that were checked against what never changes about their run. */
+export interface PreparedRecording {
+  readonly scope: RunScope;
+  readonly request: RecordRequest;
+  /** The version of each item. */
+  readonly itemVersions: ReadonlyMap<string, bigint>;
+}
+
 /**
  * Records results, all or nothing, and returns when they are durable. Costs the same however many results the run has.
  *
  * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN, RESULT_FINAL, LIMIT_EXCEEDED
  */
 export async function recordResults(
-  { pool, changes, queue }: Recorder,
+  recorder: Recorder,
   projectId: string,
   request: RecordRequest,
 ): Promise<RecordAnswer> {
+  return writeRecording(recorder, await prepareRecording(recorder, projectId, request));
+}
+
+/**
+ * The first half of recording: what can be checked before the run is locked, while others record in it. A version never
+ * changes, so what it covers then is what it covers later.
+ *
+ * @throws Failure RUN_NOT_FOUND, ITEM_NOT_IN_RUN
+ */
+export async function prepareRecording(
+  { pool }: Recorder,
+  projectId: string,
+  request: RecordRequest,
+): Promise<PreparedRecording> {
   const { runId, results } = request;
   const scope = await getRunScope(pool, projectId, runId);
-  // A version never changes, so what it covers is found out before the lock: others record meanwhile.
   const itemVersions = await findCoveredItems(pool, scope, [...new Set(results.map((one) => one.itemId))]);
   requireCovered(scope, results, itemVersions);
+  return { scope, request, itemVersions };
+}
+
+/** The second half. @throws Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, LIMIT_EXCEEDED */
+export async function writeRecording(
+  { pool, changes, queue }: Recorder,
+  { scope, request, itemVersions }: PreparedRecording,
+): Promise<RecordAnswer> {
+  const { runId } = scope;
   const answer = await queue.enter(runId, () =>
     transaction(pool, (client) => recordLocked(client, scope, request, itemVersions)),
   );
