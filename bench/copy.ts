@@ -38,8 +38,10 @@ export async function copyBare(database: pg.Client, rows: readonly BenchRow[]): 
 
 const datasetId = "data00000000000000000000000000";
 
+/** The rows as one piece in COPY's binary format. */
 function encode(rows: readonly BenchRow[], first: number): Buffer {
   const copy = new CopyRows();
+  const chunks: Buffer[] = [];
   rows.forEach(({ itemId, input, expectedOutput, metadata }, position) => {
     copy.row(10);
     copy.text(datasetId);
@@ -52,6 +54,8 @@ function encode(rows: readonly BenchRow[], first: number): Buffer {
     copy.text(input);
     copy.text(expectedOutput);
     copy.text(metadata);
+    const chunk = copy.takeChunk();
+    if (chunk !== undefined) chunks.push(chunk);
   });
-  return copy.finish();
+  return Buffer.concat([...chunks, copy.finish()]);
 }

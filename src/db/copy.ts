@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { finished } from "node:stream/promises";
 import { from as copyFrom } from "pg-copy-streams";
 import type { Client } from "./pool.ts";
@@ -7,6 +8,9 @@ const header = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
 const trailer = Buffer.from([0xff, 0xff]);
 const textOid = 25;
 
+/** Rows are sent on in pieces of about this size: large enough for few system calls, small enough to be reused at once. */
+const chunkBytes = 256 * 1024;
+
 /**
  * Builds rows in COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"). The binary format needs no escaping
  * and is cheaper for the server to read than text.
@@ -14,8 +18,18 @@ const textOid = 25;
  * Begin each row with `row`, then call one method per column, in the order of the statement.
  */
 export class CopyRows {
-  #buffer = Buffer.allocUnsafe(64 * 1024);
+  #buffer = Buffer.allocUnsafe(chunkBytes);
   #length = header.copy(this.#buffer);
+
+  /** Takes what is there once it is worth sending; undefined before. Only between rows. */
+  takeChunk(): Buffer | undefined {
+    // Rows are small, mostly: an eighth of the buffer left is enough for most of them, and the others make it grow.
+    if (this.#length < (chunkBytes / 8) * 7) return undefined;
+    const chunk = this.#buffer.subarray(0, this.#length);
+    this.#buffer = Buffer.allocUnsafe(chunkBytes);
+    this.#length = 0;
+    return chunk;
+  }
 
   row(columns: number): void {
     this.#reserve(2);
@@ -73,7 +87,7 @@ export class CopyRows {
     this.#buffer.writeInt32BE(this.#length - start - 4, start);
   }
 
-  /** The rows so far, complete with header and trailer. The builder is spent afterwards. */
+  /** The rest, with the trailer. The builder is spent afterwards. */
   finish(): Buffer {
     this.#reserve(trailer.length);
     this.#length += trailer.copy(this.#buffer, this.#length);
@@ -93,9 +107,26 @@ export class CopyRows {
   }
 }
 
-/** Runs a `copy … from stdin (format binary)` with the rows. Throws what the server says of them. */
-export async function copyIn(client: Client, statement: string, rows: CopyRows): Promise<void> {
+/**
+ * Runs a `copy … from stdin (format binary)` with the rows that `encode` adds to `rows`, one for each item. They are sent
+ * while later ones are encoded. Throws what the server says of them.
+ */
+export async function copyIn<T, R extends CopyRows>(
+  client: Client,
+  statement: string,
+  rows: R,
+  items: readonly T[],
+  encode: (rows: R, item: T) => void,
+): Promise<void> {
   const stream = client.query(copyFrom(statement));
+  // The server may refuse a row while others are under way: then the stream ends, and so does the sending.
+  const done = finished(stream);
+  done.catch(() => undefined);
+  for (const item of items) {
+    encode(rows, item);
+    const chunk = rows.takeChunk();
+    if (chunk !== undefined && !stream.write(chunk)) await Promise.race([once(stream, "drain"), done]);
+  }
   stream.end(rows.finish());
-  await finished(stream);
+  await done;
 }

@@ -6,6 +6,15 @@ import { databaseFault } from "./sqlstate.ts";
 /** How often a transaction is tried before its caller hears of contention. Five ride out bursts; more would hide livelock. */
 const maxAttempts = 5;
 
+/** How a transaction ends. */
+export interface TransactionOptions {
+  /**
+   * Whether the commit waits until the disk has it. If not, a crash of the database within the next second may undo it,
+   * whole; the next durable commit makes it last.
+   */
+  readonly durable?: boolean;
+}
+
 /**
  * Runs `work` in one transaction (read committed) and commits it. If `work` throws, everything is undone and the same
  * error is thrown, also when undoing fails. Serialization failures and deadlocks are tried again, so `work` must have no
@@ -13,10 +22,15 @@ const maxAttempts = 5;
  *
  * @throws Failure WRITE_CONTENTION after five attempts.
  */
-export async function transaction<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
+export async function transaction<T>(
+  pool: Pool,
+  work: (client: Client) => Promise<T>,
+  { durable = true }: TransactionOptions = {},
+): Promise<T> {
+  const begin = durable ? "begin" : "begin; set local synchronous_commit = off";
   for (let attempt = 1; ; attempt++) {
     try {
-      return await once(pool, work);
+      return await once(pool, begin, work);
     } catch (error) {
       if (databaseFault(error)?.kind !== "contention") throw error;
       if (attempt === maxAttempts) throw failure("WRITE_CONTENTION", { attempts: attempt });
@@ -25,11 +39,11 @@ export async function transaction<T>(pool: Pool, work: (client: Client) => Promi
   }
 }
 
-async function once<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
+async function once<T>(pool: Pool, begin: string, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    await client.query("begin");
+    await client.query(begin);
     const result = await work(client);
     await client.query("commit");
     return result;

@@ -93,8 +93,8 @@ export async function insertResults(
   time: Instant,
 ): Promise<void> {
   if (placed.length === 0) return;
-  const rows = new ResultRows();
-  for (const { result, attempt, sequence, itemVersion } of placed) {
+  await copyIn(client, copyStatement, new ResultRows(), placed, (rows, one) => {
+    const { result, attempt, sequence, itemVersion } = one;
     rows.row(columnCount);
     rows.text(datasetId);
     rows.text(runId);
@@ -116,8 +116,7 @@ export async function insertResults(
     rows.bytes(result.fingerprint);
     addScores(rows, result, time);
     rows.timestamptz(time);
-  }
-  await copyIn(client, copyStatement, rows);
+  });
 }
 
 const columns = [

@@ -126,21 +126,24 @@ export class ImportSession {
   }
 
   async #takeTogether(frames: readonly ImportFrame[], flush: boolean): Promise<ImportAnswer[]> {
-    const taken = await transaction(this.#resources.pool, async (client) => {
-      if (!flush) await client.query("set local synchronous_commit = off");
-      const changeset = await this.#lock(client);
-      const answers: ((durableOffset: number) => ImportAnswer)[] = [];
-      let nextOffset = this.#progress.nextOffset;
-      for (const frame of frames) {
-        const answer = await this.#takeFrame(client, changeset, frame);
-        nextOffset = await nextOffsetOf(client, changeset);
-        const reached = nextOffset;
-        answers.push((durableOffset) => answer({ nextOffset: reached, durableOffset }));
-      }
-      changeset.expireTime = expiry(now(), this.#resources.importTtlSeconds);
-      await updateChangeset(client, changeset);
-      return { answers, nextOffset };
-    });
+    const taken = await transaction(
+      this.#resources.pool,
+      async (client) => {
+        const changeset = await this.#lock(client);
+        const answers: ((durableOffset: number) => ImportAnswer)[] = [];
+        let nextOffset = this.#progress.nextOffset;
+        for (const frame of frames) {
+          const answer = await this.#takeFrame(client, changeset, frame);
+          nextOffset = await nextOffsetOf(client, changeset);
+          const reached = nextOffset;
+          answers.push((durableOffset) => answer({ nextOffset: reached, durableOffset }));
+        }
+        changeset.expireTime = expiry(now(), this.#resources.importTtlSeconds);
+        await updateChangeset(client, changeset);
+        return { answers, nextOffset };
+      },
+      { durable: flush },
+    );
     this.#progress = {
       nextOffset: taken.nextOffset,
       durableOffset: flush ? taken.nextOffset : this.#progress.durableOffset,

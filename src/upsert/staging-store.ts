@@ -55,26 +55,26 @@ export async function insertRevisions(
   revisions: readonly StagedRevision[],
 ): Promise<void> {
   if (revisions.length === 0) return;
-  const rows = new CopyRows();
-  for (const revision of revisions) {
-    rows.row(11);
-    rows.text(datasetId);
-    rows.text(revision.itemId);
-    rows.int8(changesetId);
-    rows.int8(revision.rowNumber);
-    rows.int8(revision.originChangesetId);
-    rows.bytes(revision.contentHash);
-    rows.texts(revision.splits);
-    rows.boolean(revision.keepsSplits);
-    rows.text(revision.content.input);
-    rows.text(revision.content.expectedOutput);
-    rows.text(revision.content.metadata);
-  }
   await copyIn(
     client,
     `copy item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
                           keeps_splits, input, expected_output, metadata) from stdin (format binary)`,
-    rows,
+    new CopyRows(),
+    revisions,
+    (rows, revision) => {
+      rows.row(11);
+      rows.text(datasetId);
+      rows.text(revision.itemId);
+      rows.int8(changesetId);
+      rows.int8(revision.rowNumber);
+      rows.int8(revision.originChangesetId);
+      rows.bytes(revision.contentHash);
+      rows.texts(revision.splits);
+      rows.boolean(revision.keepsSplits);
+      rows.text(revision.content.input);
+      rows.text(revision.content.expectedOutput);
+      rows.text(revision.content.metadata);
+    },
   );
 }
 
@@ -216,22 +216,22 @@ export async function insertWants(
   wants: readonly Want[],
 ): Promise<void> {
   if (wants.length === 0) return;
-  const rows = new CopyRows();
-  for (const want of wants) {
-    rows.row(7);
-    rows.text(datasetId);
-    rows.int8(changesetId);
-    rows.int8(want.rowNumber);
-    rows.text(want.itemId);
-    rows.bytes(want.contentHash);
-    rows.texts(want.splits);
-    rows.boolean(want.keepsSplits);
-  }
   await copyIn(
     client,
     `copy changeset_wants (dataset_id, changeset_id, row_number, item_id, content_hash, splits, keeps_splits)
      from stdin (format binary)`,
-    rows,
+    new CopyRows(),
+    wants,
+    (rows, want) => {
+      rows.row(7);
+      rows.text(datasetId);
+      rows.int8(changesetId);
+      rows.int8(want.rowNumber);
+      rows.text(want.itemId);
+      rows.bytes(want.contentHash);
+      rows.texts(want.splits);
+      rows.boolean(want.keepsSplits);
+    },
   );
 }
 
