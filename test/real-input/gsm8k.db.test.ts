@@ -1,0 +1,214 @@
+import { randomUUID } from "node:crypto";
+import { existsSync, readFileSync } from "node:fs";
+import type { Client } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Item } from "../../gen/assay/v1/item_pb.js";
+import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { RunResult } from "../../gen/assay/v1/result_pb.js";
+import { Run_State } from "../../gen/assay/v1/run_pb.js";
+import { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { startTestService, type TestService } from "../support/service.ts";
+
+/** GSM8K lies beside the project where it is developed. It is not part of it. */
+const folder = new URL("../../../shared/data/gsm8k/", import.meta.url);
+const present = existsSync(folder);
+if (!present)
+  console.warn("skipped: there is no GSM8K beside the project, so nothing is tested on real input");
+
+interface Problem {
+  readonly question: string;
+  readonly answer: string;
+}
+
+const models = ["6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"] as const;
+
+type Solutions = { readonly question: string } & Record<
+  (typeof models)[number],
+  { readonly is_correct: boolean; readonly solution: string }
+>;
+
+function read<T>(name: string): T[] {
+  return readFileSync(new URL(name, folder), "utf8")
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+}
+
+/** How often a text occurs in the file: a count that shares nothing with the service, not even a JSON parser. */
+function countText(name: string, pattern: RegExp): number {
+  return readFileSync(new URL(name, folder), "utf8").match(pattern)?.length ?? 0;
+}
+
+const named = { by: { case: "name" as const, value: "gsm8k" } };
+const idOf = (split: string, index: number) => `${split}-${String(index).padStart(4, "0")}`;
+
+function toItems(split: string, problems: readonly Problem[]) {
+  return problems.map(({ question, answer }, index) => ({
+    itemId: idOf(split, index),
+    inputJson: JSON.stringify({ question }),
+    expectedOutputJson: JSON.stringify(answer),
+    splits: [split],
+  }));
+}
+
+/** Streams items in as one version. */
+async function importAll(
+  client: Client<typeof UpsertService>,
+  items: ReturnType<typeof toItems>,
+): Promise<Receipt> {
+  async function* frames() {
+    yield {
+      frame: {
+        case: "open" as const,
+        value: { dataset: named, requestId: randomUUID(), options: { createIfMissing: true } },
+      },
+    };
+    for (let offset = 0; offset < items.length; offset += 1000) {
+      yield {
+        frame: {
+          case: "batch" as const,
+          value: { offset: BigInt(offset), items: items.slice(offset, offset + 1000) },
+        },
+      };
+    }
+    yield { frame: { case: "commit" as const, value: { itemCount: BigInt(items.length) } } };
+  }
+  for await (const { frame } of client.streamUpsertItems(frames())) {
+    if (frame.case === "receipt") return frame.value;
+  }
+  throw new Error("the import ended without a receipt");
+}
+
+async function readAll(client: Client<typeof ItemService>, version: bigint): Promise<Item[]> {
+  const items: Item[] = [];
+  for await (const { frame } of client.streamItems({
+    dataset: named,
+    at: { by: { case: "version", value: version } },
+  })) {
+    if (frame.case === "batch") items.push(...frame.value.items);
+    if (frame.case === "end") {
+      expect(frame.value).toMatchObject({ version, itemCount: BigInt(items.length) });
+      return items;
+    }
+  }
+  throw new Error("the stream was cut");
+}
+
+const contentOf = ({ itemId, inputJson, expectedOutputJson, splits }: Item) => ({
+  itemId,
+  inputJson,
+  expectedOutputJson,
+  splits,
+});
+
+describe.skipIf(!present)("GSM8K", () => {
+  let service: TestService;
+  let upserts: Client<typeof UpsertService>;
+  let items: Client<typeof ItemService>;
+  let runs: Client<typeof RunService>;
+  const runIds = new Map<string, string>();
+  const problems = present ? read<Problem>("test.jsonl") : [];
+  const solutions = present ? read<Solutions>("example_model_solutions.jsonl") : [];
+
+  beforeAll(async () => {
+    service = await startTestService();
+    upserts = service.client(UpsertService);
+    items = service.client(ItemService);
+    runs = service.client(RunService);
+  });
+  afterAll(() => service.stop());
+
+  test("the 1,319 test problems make one version and read back as they are in the file", async () => {
+    const receipt = await importAll(upserts, toItems("test", problems));
+    expect(receipt).toMatchObject({
+      version: 1n,
+      itemCount: 1319n,
+      counts: { received: 1319n, created: 1319n },
+    });
+    expect((await readAll(items, 1n)).map(contentOf)).toEqual(toItems("test", problems));
+  });
+
+  test.each(models)(
+    "the published outputs of %s make a run, and read back as they are in the file",
+    async (model) => {
+      const { run } = await runs.createRun({
+        dataset: named,
+        at: { by: { case: "version", value: 1n } },
+        run: { targetType: "model", targetId: model },
+      });
+      const runId = run?.runId ?? "";
+      runIds.set(model, runId);
+      const sent = solutions.map((solution, index) => ({
+        itemId: idOf("test", index),
+        repetition: 1,
+        outcome: { case: "outputJson" as const, value: JSON.stringify(solution[model].solution) },
+        scores: [{ name: "correct", value: solution[model].is_correct ? 1 : 0 }],
+      }));
+      async function* frames() {
+        for (let first = 0; first < sent.length; first += 500) {
+          yield { runId, frameNumber: BigInt(first), results: sent.slice(first, first + 500) };
+        }
+      }
+      let created = 0n;
+      for await (const { counts } of runs.streamRecordResults(frames())) created += counts?.created ?? 0n;
+      expect(created).toBe(1319n);
+      expect((await runs.finishRun({ runId })).run).toMatchObject({
+        state: Run_State.COMPLETED,
+        counts: { expected: 1319n, succeeded: 1319n, failed: 0n, missing: 0n },
+      });
+
+      const received: RunResult[] = [];
+      for await (const { frame } of runs.streamResults({ runId, follow: true })) {
+        if (frame.case === "batch") received.push(...frame.value.results);
+      }
+      expect(received.map((result) => Number(result.sequence))).toEqual(sent.map((_, index) => index + 1));
+      expect(
+        received.map(({ itemId, repetition, outcome, scores }) => ({
+          itemId,
+          repetition,
+          outcome,
+          scores: scores.map(({ name, value }) => ({ name, value })),
+        })),
+      ).toEqual(sent);
+    },
+  );
+
+  test("the means of the scores are the counts in the file", async () => {
+    const base = models[0];
+    for (const candidate of models.slice(1)) {
+      for await (const { frame } of runs.compareRuns({
+        baseRunId: runIds.get(base) ?? "",
+        candidateRunId: runIds.get(candidate) ?? "",
+        summaryOnly: true,
+      })) {
+        if (frame.case !== "summary") continue;
+        const correct = (model: string) =>
+          countText("example_model_solutions.jsonl", new RegExp(`"${model}": \\{"is_correct": true`, "g"));
+        expect(frame.value).toMatchObject({ commonItemCount: 1319n, driftedItemCount: 0n });
+        expect(frame.value.scores).toHaveLength(1);
+        expect(frame.value.scores[0]).toMatchObject({ name: "correct", pairedItemCount: 1319n });
+        expect(frame.value.scores[0]?.baseMean).toBeCloseTo(correct(base) / 1319, 12);
+        expect(frame.value.scores[0]?.candidateMean).toBeCloseTo(correct(candidate) / 1319, 12);
+      }
+    }
+  });
+
+  test("the 7,473 training problems on top make one more version, and version 1 stays as it was", async () => {
+    const before = await readAll(items, 1n);
+    const receipt = await importAll(upserts, toItems("train", read<Problem>("train.jsonl")));
+    expect(receipt).toMatchObject({
+      version: 2n,
+      itemCount: 8792n,
+      counts: { received: 7473n, created: 7473n, updated: 0n, unchanged: 0n, deleted: 0n },
+    });
+    expect(await readAll(items, 1n)).toEqual(before);
+    expect(await readAll(items, 2n)).toHaveLength(8792);
+  });
+
+  test("the same import again makes no version", async () => {
+    const receipt = await importAll(upserts, toItems("test", problems));
+    expect(receipt).toMatchObject({ noOp: true, version: 2n, counts: { unchanged: 1319n } });
+  });
+});
