@@ -1,5 +1,5 @@
 import type { Client } from "../db/pool.ts";
-import { failure, type Violation } from "../failure.ts";
+import { failure } from "../failure.ts";
 import type { ChangesetRequest, Target } from "../upsert/changeset.ts";
 import { equalBytes } from "../upsert/classify.ts";
 import type { RowOutcome } from "../upsert/outcome-store.ts";
@@ -8,6 +8,7 @@ import { type NumberedRow, numberRows, stageRows } from "../upsert/stage.ts";
 import { type WriteResult, type WriteTarget, writeOnce } from "../upsert/write.ts";
 import type { Item, Row } from "./item.ts";
 import { findItem, listHeads, listItemBeginnings } from "./item-store.ts";
+import { RowFaults } from "./row-faults.ts";
 
 /** What creating an item means if its id is not free. */
 export type IfExists = "fail" | "return_identical";
@@ -82,22 +83,12 @@ async function findExisting(
     const same = beginning.contentHash !== undefined && equalBytes(beginning.contentHash, row.contentHash);
     return same ? [] : [{ row, conflict: "content" }];
   });
-  const [first] = conflicts;
-  if (first !== undefined) {
-    const describe = ({ row, conflict }: Conflict) =>
-      failure("ITEM_EXISTS", { index: row.rowNumber, item_id: row.itemId, conflict });
-    const violations = conflicts.slice(0, 100).map(
-      (one): Violation => ({
-        field: `items[${one.row.rowNumber}].item_id`,
-        description: describe(one).message,
-      }),
-    );
-    throw failure(
-      "ITEM_EXISTS",
-      { index: first.row.rowNumber, item_id: first.row.itemId, conflict: first.conflict },
-      violations,
-    );
+  const faults = new RowFaults();
+  for (const { row, conflict } of conflicts) {
+    const facts = { index: row.rowNumber, item_id: row.itemId, conflict };
+    faults.add("ITEM_EXISTS", facts, `items[${row.rowNumber}].item_id`);
   }
+  faults.throwIfAny();
   return ifExists === "fail" ? new Set() : new Set(beginnings.keys());
 }
 

@@ -1,0 +1,89 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Client } from "@connectrpc/connect";
+import type { VersionSelectorSchema } from "../../gen/assay/v1/dataset_pb.js";
+import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { Item, ItemSchema } from "../../gen/assay/v1/item_pb.js";
+import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { startTestService } from "../support/service.ts";
+
+/** An item as a caller sends it. */
+export type ItemInit = MessageInitShape<typeof ItemSchema>;
+
+/** The service on a real port, and short cuts to what tests of items need. */
+export interface ItemServiceUnderTest {
+  readonly items: Client<typeof ItemService>;
+  readonly upserts: Client<typeof UpsertService>;
+  readonly datasets: Client<typeof DatasetService>;
+  /** A new dataset, with these items at version 1 if there are any. */
+  dataset(...items: ItemInit[]): Promise<DatasetRef>;
+  /** The items of a version, the latest unless said, by id: what GetItem and all listings have to agree with. */
+  read(dataset: DatasetRef, version?: bigint): Promise<Record<string, Item>>;
+  stop(): Promise<void>;
+}
+
+/** A dataset as requests name it. */
+export type DatasetRef = { readonly by: { readonly case: "datasetId"; readonly value: string } };
+
+export async function startItemService(): Promise<ItemServiceUnderTest> {
+  const service = await startTestService();
+  const items = service.client(ItemService);
+  const upserts = service.client(UpsertService);
+  const datasets = service.client(DatasetService);
+  return {
+    items,
+    upserts,
+    datasets,
+    async dataset(...contents) {
+      const { dataset } = await datasets.createDataset({ dataset: { name: `dataset ${++names}` } });
+      const ref = { by: { case: "datasetId", value: dataset?.datasetId ?? "" } } as const;
+      if (contents.length > 0) await items.batchCreateItems({ dataset: ref, items: contents });
+      return ref;
+    },
+    async read(dataset, version) {
+      const found: Record<string, Item> = {};
+      const request = { dataset, ...(version === undefined ? {} : { at: at(version) }) };
+      for await (const { frame } of items.streamItems(request)) {
+        if (frame.case === "batch") for (const item of frame.value.items) found[item.itemId] = item;
+      }
+      return found;
+    },
+    stop: () => service.stop(),
+  };
+}
+
+let names = 0;
+
+/** An item with this input. */
+export function item(itemId: string, input: unknown, more: ItemInit = {}): ItemInit {
+  return { itemId, inputJson: JSON.stringify(input), ...more };
+}
+
+/** Items `k000`, `k001`, … with inputs of their own. */
+export function numbered(count: number, more: ItemInit = {}): ItemInit[] {
+  return Array.from({ length: count }, (_, n) => item(key(n), n, more));
+}
+
+/** The id of the item of a number, of `numbered`. */
+export function key(number: number): string {
+  return `k${String(number).padStart(3, "0")}`;
+}
+
+/** Chooses a version by number. */
+export function at(version: bigint): MessageInitShape<typeof VersionSelectorSchema> {
+  return { by: { case: "version", value: version } };
+}
+
+/** The counts of a receipt in short: `c1 u0 n0 d0`. */
+export function countsOf(receipt: Receipt | undefined): string {
+  const counts = receipt?.counts;
+  return `c${counts?.created} u${counts?.updated} n${counts?.unchanged} d${counts?.deleted}`;
+}
+
+/** What an item holds, without the versions and times that its dataset gave it. */
+export function contentOf(one: Item | undefined) {
+  if (one === undefined) return undefined;
+  const { inputJson, expectedOutputJson, metadataJson, splits } = one;
+  return { inputJson, expectedOutputJson, metadataJson, splits };
+}
