@@ -272,11 +272,11 @@ describe("items that are streamed in", () => {
       yield { frame: { case: "batch", value: { items: state.map(({ content }) => content) } } };
       yield { frame: { case: "commit", value: { itemCount: BigInt(state.length) } } };
     }
-    const answers = createClient(UpsertService, transport()).streamUpsertItems(frames());
-    expect((await Array.fromAsync(answers)).at(-1)?.frame).toMatchObject({
-      case: "receipt",
-      value: { version: 1n },
-    });
+    let last: string | undefined;
+    for await (const { frame } of createClient(UpsertService, transport()).streamUpsertItems(frames())) {
+      last = frame.case;
+    }
+    expect(last).toBe("receipt");
     for (const [, reader] of protocols) expect((await reader().stream(name, 1)).map(seen)).toEqual(state);
   });
 });
