@@ -4,9 +4,9 @@ import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
+import { insertRun, keepDataset, takeLabels } from "./new-run-store.ts";
 import { defaultName, type NewRun, type Run } from "./run.ts";
 import { countCoveredItems } from "./run-item-store.ts";
-import { insertRun, keepDataset, takeLabels } from "./run-store.ts";
 
 /** A run to create, and what to create it on. */
 export interface CreateRequest {
@@ -38,6 +38,6 @@ export async function createRun(
     { projectId, datasetId, datasetVersion, itemCount, author },
     { ...run, name: run.name || defaultName(dataset.name, run) },
   );
-  await takeLabels(client, created, run.labels);
+  await takeLabels(client, created, run.labels, created.createTime);
   return { ...created, labels: [...run.labels].sort() };
 }

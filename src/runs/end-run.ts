@@ -1,7 +1,8 @@
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import { endRun, lockRun } from "./locked-run-store.ts";
 import { type FinishTerms, finishVerdict, hasEnded, type LockedRun, type Run, runEnded } from "./run.ts";
-import { endRun, getRun, getRunScope, lockRun } from "./run-store.ts";
+import { getRun, getRunScope } from "./run-store.ts";
 
 /**
  * Ends a run as completed or failed. Whoever records at the same time is either before it and counted, or behind it and

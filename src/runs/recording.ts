@@ -1,6 +1,7 @@
 import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import { advanceRun, lockRun } from "./locked-run-store.ts";
 import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
 import {
   decideRecordings,
@@ -12,7 +13,7 @@ import {
 import { type LockedRun, type RunScope, requireOpen, resultId } from "./run.ts";
 import { findCoveredItems } from "./run-item-store.ts";
 import type { RunQueue } from "./run-queue.ts";
-import { advanceRun, getRunScope, lockRun } from "./run-store.ts";
+import { getRunScope } from "./run-store.ts";
 import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
 

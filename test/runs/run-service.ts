@@ -86,7 +86,8 @@ export async function newRun(
   return created.run as Run;
 }
 
-type ResultInit = MessageInitShape<typeof RunResultSchema>;
+/** A result as a caller sends it. */
+export type ResultInit = MessageInitShape<typeof RunResultSchema>;
 
 /** A success, as a caller sends it. */
 export function success(itemId: string, output: unknown, more: ResultInit = {}): ResultInit {

@@ -1,0 +1,68 @@
+import type { Client } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import type { LockedRun, RunScope } from "./run.ts";
+import { countsFromRow, type RunRow, runNotFound } from "./run-store.ts";
+
+/**
+ * Locks a run against everybody else who records results in it or ends it.
+ *
+ * @throws Failure RUN_NOT_FOUND if it was deleted.
+ */
+export async function lockRun(client: Client, scope: RunScope): Promise<LockedRun> {
+  const { datasetId, runId } = scope;
+  const { rows } = await client.query<Omit<RunRow, "labels"> & { time: Instant }>(
+    `select state, item_count, expected, succeeded, failed, carried, sequence,
+            clock_timestamp() as time
+     from runs where dataset_id = $1 and run_id = $2 for no key update`,
+    [datasetId, runId],
+  );
+  const row = rows[0];
+  if (row === undefined) throw runNotFound(runId);
+  return {
+    ...scope,
+    state: row.state,
+    counts: countsFromRow(row),
+    sequence: row.sequence,
+    time: row.time,
+  };
+}
+
+/** Writes back what recording changes about a locked run. The first result starts it. */
+export async function advanceRun(
+  client: Client,
+  run: LockedRun,
+  change: { succeeded: number; failed: number; carried: number; places: number },
+): Promise<void> {
+  await client.query(
+    `update runs set
+       succeeded = succeeded + $3, failed = failed + $4, carried = carried + $5, sequence = sequence + $6,
+       state = case state when 'pending' then 'running' else state end,
+       start_time = coalesce(start_time, $7),
+       update_time = case state when 'pending' then $7 else update_time end
+     where dataset_id = $1 and run_id = $2`,
+    [
+      run.datasetId,
+      run.runId,
+      change.succeeded,
+      change.failed,
+      change.carried,
+      change.places,
+      instantToSql(run.time),
+    ],
+  );
+}
+
+/** Puts a locked run into a final state. */
+export async function endRun(
+  client: Client,
+  run: LockedRun,
+  state: "completed" | "failed" | "cancelled",
+  failureMessage: string,
+): Promise<void> {
+  await client.query(
+    `update runs set
+       state = $3, failure_message = $4, start_time = coalesce(start_time, $5), complete_time = $5, update_time = $5
+     where dataset_id = $1 and run_id = $2`,
+    [run.datasetId, run.runId, state, failureMessage, instantToSql(run.time)],
+  );
+}

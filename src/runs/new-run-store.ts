@@ -1,0 +1,90 @@
+import { newEtag } from "../datasets/dataset.ts";
+import type { Client } from "../db/pool.ts";
+import { newId } from "../ids.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import { type NewRun, newResultIdPrefix, type Run } from "./run.ts";
+import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
+
+/** What a run is created on, beyond what its creator says. */
+export interface RunBasis {
+  readonly projectId: string;
+  readonly datasetId: string;
+  readonly datasetVersion: bigint;
+  /** Items that it covers; at least 1. */
+  readonly itemCount: bigint;
+  readonly author: string;
+}
+
+/**
+ * Keeps a dataset from being deleted until the transaction ends, and from being published to: call it late. False if there
+ * is none any more.
+ */
+export async function keepDataset(client: Client, datasetId: string): Promise<boolean> {
+  const { rowCount } = await client.query(`select from datasets where dataset_id = $1 for key share`, [
+    datasetId,
+  ]);
+  return rowCount === 1;
+}
+
+/** Creates a run, without labels. */
+export async function insertRun(client: Client, basis: RunBasis, run: NewRun): Promise<Run> {
+  const runId = newId("runs");
+  const resultIdPrefix = newResultIdPrefix();
+  const { rows: ids } = await client.query<{ run_number: bigint }>(
+    `insert into run_ids (run_id, project_id, dataset_id, result_id_prefix) values ($1, $2, $3, $4)
+     returning run_number`,
+    [runId, basis.projectId, basis.datasetId, resultIdPrefix],
+  );
+  const { rows } = await client.query<RunRow>(
+    `insert into runs (
+       dataset_id, run_id, project_id, dataset_version, splits, repetitions, result_id_prefix, name, description,
+       target_type, target_id, metadata, item_count, expected, etag, author, run_number, create_time, update_time)
+     values ($1, $2, $3, $4, $5, $6::int, $7, $8, $9, $10, $11, $12, $13::bigint, $13::bigint * $6::int, $14, $15, $16,
+             now(), now())
+     returning ${runColumns}`,
+    [
+      basis.datasetId,
+      runId,
+      basis.projectId,
+      basis.datasetVersion,
+      run.splits,
+      run.repetitions,
+      resultIdPrefix,
+      run.name,
+      run.description,
+      run.targetType,
+      run.targetId,
+      run.metadata,
+      basis.itemCount,
+      newEtag(),
+      basis.author,
+      ids[0]?.run_number,
+    ],
+  );
+  return runFromRow(rows[0] as RunRow);
+}
+
+/**
+ * Gives labels to a run and takes them from the runs of the dataset that had them, whose update_time becomes `time`. The
+ * order of labels keeps two calls that take the same ones from waiting for each other.
+ */
+export async function takeLabels(
+  client: Client,
+  { datasetId, runId }: Pick<Run, "datasetId" | "runId">,
+  labels: readonly string[],
+  time: Instant,
+): Promise<void> {
+  if (labels.length === 0) return;
+  await client.query(
+    `with losers as (
+       select distinct run_id from run_labels where dataset_id = $1 and label = any($3::text[]) and run_id <> $2
+     ), taken as (
+       insert into run_labels (dataset_id, label, run_id)
+       select $1, label, $2 from unnest($3::text[]) as label order by label collate "C"
+       on conflict (dataset_id, label) do update set run_id = excluded.run_id
+     )
+     update runs set update_time = $4
+     from losers where runs.dataset_id = $1 and runs.run_id = losers.run_id`,
+    [datasetId, runId, labels, instantToSql(time)],
+  );
+}
