@@ -39,6 +39,11 @@ const keyColumns = `
 const payloadColumns = "revision.input, revision.expected_output, revision.metadata";
 const noPayloadColumns = "null as input, null as expected_output, null as metadata";
 
+// An item may have 4 KiB of splits: a page of keys can be too large as well.
+const keySize = "octet_length(revision.item_id) + octet_length(array_to_string(revision.splits, ''))";
+const payloadSize =
+  "octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)";
+
 /** One item as a version has it. */
 export async function findItem(
   db: Queryable,
@@ -104,7 +109,7 @@ export interface PageBounds {
   /** Items behind this item_id; undefined starts at the first. */
   readonly after: string | undefined;
   readonly items: number;
-  /** Of payloads. */
+  /** Of payloads, ids and splits. */
   readonly bytes: number;
 }
 
@@ -124,7 +129,7 @@ export async function listItems(
        select page.*, sum(size) over (order by item_id)::bigint as bytes
        from (
          select ${keyColumns}, ${keysOnly ? noPayloadColumns : payloadColumns},
-                ${keysOnly ? "0" : "octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)"} as size
+                ${keySize} + ${keysOnly ? "0" : `coalesce(${payloadSize}, 0)`} as size
          from ${itemsOfVersion}
            and revision.item_id > $3 and (cardinality($4::text[]) = 0 or revision.splits && $4)
          order by revision.item_id
