@@ -95,6 +95,7 @@ export function toConnectError(error: unknown, log: Logger, call?: FailedCall): 
   if (call?.signal.aborted && (fault?.kind === "cancelled" || isAbortError(error))) {
     return cancellation(call.signal.reason);
   }
+  if (isClientGone(error)) return cancellation(call?.signal.aborted ? call.signal.reason : error);
   switch (fault?.kind) {
     case "unavailable":
       log.warn({ method: call?.method, err: error }, "the database does not answer");
@@ -116,6 +117,11 @@ function cancellation(reason: unknown): ConnectError {
   if (reason instanceof ConnectError) return reason;
   if (reason instanceof Failure) return failureToConnectError(reason);
   return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, reason);
+}
+
+/** Whether an answer could not be written because its HTTP/2 stream, and mostly its connection, is no more. */
+function isClientGone(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ERR_HTTP2_INVALID_STREAM";
 }
 
 function isAbortError(error: unknown): boolean {

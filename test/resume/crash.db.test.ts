@@ -1,0 +1,338 @@
+import { randomUUID } from "node:crypto";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Code, createClient, type Transport } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { type CuttingProxy, newCuttingProxy } from "./cutting-proxy.ts";
+import { type ImportedRow, type ImportReport, importWithResumptions, Outgoing } from "./importer.ts";
+import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
+
+const seed = Number(process.env.TEST_SEED ?? (Date.now() % 2 ** 31) + 1);
+
+/** What the import finds: a quarter of its rows. */
+const baseRows = 5_000;
+const importedRows = 20_000;
+
+/** A generator of whole numbers from 0 to below `below` (Lehmer's, of Park and Miller). */
+function newRandom(start: number): (below: number) => number {
+  let state = start;
+  return (below) => {
+    state = (state * 48_271) % 2_147_483_647;
+    return state % below;
+  };
+}
+
+/** Content that is rare enough to tell rows apart, and common enough for rows without an id to find an item. */
+const content = (random: (below: number) => number) =>
+  JSON.stringify({ question: `What is ${random(5_000)} and ${"again ".repeat(random(8))}?` });
+
+function makeRows(): { base: ImportedRow[]; rows: ImportedRow[] } {
+  const random = newRandom(seed);
+  const splits = () => (random(4) === 0 ? ["test"] : []);
+  const base = Array.from({ length: baseRows }, (_, index) => ({
+    itemId: index % 10 === 0 ? "" : `k${index}`,
+    inputJson: content(random),
+    splits: splits(),
+  }));
+  // Half of what is there comes again as it was, a quarter changed, a quarter not at all; the rest is new.
+  const known = base.slice(0, (baseRows * 3) / 4);
+  const again = known.map((row, index) => (index % 3 === 0 ? { ...row, inputJson: content(random) } : row));
+  const fresh = Array.from({ length: importedRows - again.length }, (_, index) => ({
+    itemId: index % 40 === 0 ? "" : `n${index}`,
+    inputJson: content(random),
+    splits: splits(),
+  }));
+  const rows = [...again, ...fresh]
+    .map((row) => ({ row, rank: random(2 ** 30) }))
+    .sort((one, other) => one.rank - other.rank)
+    .map(({ row }) => row);
+  return { base, rows };
+}
+
+const { base, rows } = makeRows();
+const nothing = async () => undefined;
+
+/** A dataset with the base rows, and the rows mirrored into it. */
+async function importInto(
+  transport: Transport,
+  datasetName: string,
+  during: { transport: Transport; recovered: () => Promise<unknown> },
+): Promise<ImportReport> {
+  const random = newRandom(seed + 1);
+  await importWithResumptions(
+    transport,
+    { datasetName, requestId: randomUUID(), mode: UpsertMode.MERGE, rows: base, random },
+    nothing,
+  );
+  return importWithResumptions(
+    during.transport,
+    { datasetName, requestId: randomUUID(), mode: UpsertMode.MIRROR, rows, random },
+    during.recovered,
+  );
+}
+
+/** All items of the latest version: those with ids of the caller's by id, the contents of the others as a multiset. */
+async function itemsOf(transport: Transport, name: string) {
+  const named: Record<string, string> = {};
+  const unnamed: string[] = [];
+  const items = createClient(ItemService, transport);
+  for await (const { frame } of items.streamItems({ dataset: { by: { case: "name", value: name } } })) {
+    if (frame.case !== "batch") continue;
+    for (const { itemId, inputJson, splits } of frame.value.items) {
+      const text = `${inputJson} in ${splits}`;
+      if (itemId.startsWith("item")) unnamed.push(text);
+      else named[itemId] = text;
+    }
+  }
+  return { named, unnamed: unnamed.sort() };
+}
+
+/** What no import may leave behind. */
+async function expectNothingLeft(db: Pick<pg.Client, "query">): Promise<void> {
+  const { rows: left } = await db.query(
+    `select (select count(*)::integer from item_revisions revision
+             where not exists (select from changesets changeset
+                               where changeset.dataset_id = revision.dataset_id
+                                 and changeset.changeset_id = revision.changeset_id
+                                 and changeset.version is not null)) as unpublished,
+            (select count(*)::integer from changeset_seen) as seen,
+            (select count(*)::integer from changeset_wants) as wants,
+            (select count(*)::integer from changesets where state <> 'published') as unfinished`,
+  );
+  expect(left).toEqual([{ unpublished: 0, seen: 0, wants: 0, unfinished: 0 }]);
+}
+
+/** Compares an import that was struck with one that went through in one stream. */
+async function expectAsClean(transport: Transport, struck: ImportReport, name: string): Promise<void> {
+  const clean = await importInto(transport, `${name}, clean`, { transport, recovered: nothing });
+  expect(clean.streams).toBe(1);
+  const { counts, itemCount, version, receivedBytes } = clean.receipt;
+  expect(struck.receipt).toMatchObject({ itemCount, version });
+  expect(struck.receipt.counts).toEqual(counts);
+  expect(counts).toMatchObject({ received: BigInt(importedRows) });
+  for (const count of [counts?.created, counts?.updated, counts?.unchanged, counts?.deleted]) {
+    expect(count).toBeGreaterThan(0n);
+  }
+  expect(receivedBytes).toBeGreaterThan(0n);
+  expect(await itemsOf(transport, name)).toEqual(await itemsOf(transport, `${name}, clean`));
+}
+
+/** Strikes again and again, each time a random number of bytes after the last one has been recovered from. */
+class Strikes {
+  readonly #proxy: CuttingProxy;
+  readonly #most: number;
+  readonly #bytesBetween: number;
+  readonly #random = newRandom(seed + 2);
+  readonly #strike: () => Promise<void>;
+  count = 0;
+  /** What the last strike takes to recover from. */
+  recovery: Promise<void> = Promise.resolve();
+
+  constructor(
+    proxy: CuttingProxy,
+    { most, bytesBetween }: { most: number; bytesBetween: number },
+    strike: () => Promise<void>,
+  ) {
+    this.#proxy = proxy;
+    this.#most = most;
+    this.#bytesBetween = bytesBetween;
+    this.#strike = strike;
+  }
+
+  arm(): void {
+    if (this.count === this.#most) return;
+    this.#proxy.strikeAfter(1 + this.#random(2 * this.#bytesBetween), () => {
+      this.count++;
+      this.recovery = this.#strike().then(() => this.arm());
+    });
+  }
+}
+
+/** A service that can die, and a way to it that stays the same. */
+class Setup {
+  readonly #environment: Record<string, string>;
+  #service: ServiceProcess | undefined;
+  #proxy: CuttingProxy | undefined;
+
+  constructor(environment: Record<string, string>) {
+    this.#environment = environment;
+  }
+
+  get service(): ServiceProcess {
+    if (this.#service === undefined) throw new Error("the service was not started");
+    return this.#service;
+  }
+
+  get proxy(): CuttingProxy {
+    if (this.#proxy === undefined) throw new Error("the service was not started");
+    return this.#proxy;
+  }
+
+  /** Starts the service, for the first time or again. */
+  async start(): Promise<void> {
+    this.#service = await startServiceProcess(this.#environment);
+    this.#proxy ??= await newCuttingProxy(this.#service.url);
+    this.#proxy.target = this.#service.url;
+  }
+
+  async stop(): Promise<void> {
+    await this.#proxy?.close();
+    await this.#service?.end("SIGTERM");
+  }
+
+  /** Has the same import made twice, once with strikes, and compares what became of it. */
+  async importUnder(
+    name: string,
+    plan: { most: number; bytesBetween: number },
+    strike: () => Promise<void>,
+    onFailure: () => void = () => undefined,
+  ): Promise<void> {
+    const strikes = new Strikes(this.proxy, plan, strike);
+    strikes.arm();
+    const report = await importInto(this.#direct(), name, {
+      transport: createGrpcTransport({ baseUrl: this.proxy.url }),
+      recovered: () => {
+        onFailure();
+        return strikes.recovery;
+      },
+    });
+    await strikes.recovery;
+    expect(report.streams).toBeGreaterThan(1);
+    expect(strikes.count).toBeGreaterThanOrEqual(plan.most / 2);
+    await expectAsClean(this.#direct(), report, name);
+    expect(this.service.log()).not.toContain("internal error");
+    console.log(name, strikes.count, report.streams, report.failures, report.mostRowsLost);
+  }
+
+  #direct(): Transport {
+    return createGrpcTransport({ baseUrl: this.service.url.href });
+  }
+}
+
+describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { timeout: 180_000 }, () => {
+  let database: TestDatabase;
+  let setup: Setup;
+  beforeAll(async () => {
+    database = await newTestDatabase();
+    setup = new Setup({ ASSAY_DATABASE_URL: database.url });
+    await setup.start();
+  });
+  afterAll(async () => {
+    await setup.stop();
+    await database.drop();
+  });
+
+  test("when the connection breaks thirty times", async () => {
+    await setup.importUnder("broken connections", { most: 30, bytesBetween: 50_000 }, async () =>
+      setup.proxy.cut(),
+    );
+    await expectNothingLeft(database.pool);
+  });
+
+  test.each([
+    ["killed", "SIGKILL"],
+    ["stopped and started", "SIGTERM"],
+  ] as const)("when the service is %s six times", async (what, signal) => {
+    await setup.importUnder(`${what} services`, { most: 6, bytesBetween: 200_000 }, async () => {
+      await setup.service.end(signal);
+      await setup.start();
+    });
+    await expectNothingLeft(database.pool);
+  });
+
+  test("when all connections to the database are terminated thirty times", async () => {
+    await setup.importUnder("terminated connections", { most: 30, bytesBetween: 15_000 }, async () => {
+      await database.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and application_name = 'assay' and pid <> pg_backend_pid()`,
+      );
+    });
+    await expectNothingLeft(database.pool);
+  });
+
+  test("when the database is killed four times", async () => {
+    const dataDir = await mkdtemp(join(tmpdir(), "assay-resume-"));
+    const embedded = new Setup({ ASSAY_DATA_DIR: dataDir });
+    await embedded.start();
+    try {
+      let noticed = Promise.withResolvers<void>();
+      await embedded.importUnder(
+        "killed databases",
+        { most: 4, bytesBetween: 200_000 },
+        async () => {
+          noticed = Promise.withResolvers<void>();
+          process.kill((await postmasterOf(dataDir)).pid, "SIGKILL");
+          await noticed.promise;
+          await embedded.service.end("SIGTERM");
+          await embedded.start();
+        },
+        () => noticed.resolve(),
+      );
+      const client = new pg.Client({ connectionString: (await postmasterOf(dataDir)).url });
+      await client.connect();
+      await expectNothingLeft(client);
+      await client.end();
+    } finally {
+      await embedded.stop();
+      await rm(dataDir, { recursive: true, force: true });
+    }
+  });
+
+  test("when a stream on another service takes over", async () => {
+    const [name, requestId] = ["taken over", randomUUID()];
+    const other = new Setup({ ASSAY_DATABASE_URL: database.url });
+    await other.start();
+    const open = (service: ServiceProcess) => {
+      const outgoing = new Outgoing();
+      const transport = createGrpcTransport({ baseUrl: service.url.href });
+      const answers = createClient(UpsertService, transport).streamUpsertItems(outgoing);
+      const dataset = { by: { case: "name", value: name } } as const;
+      const options = { createIfMissing: true };
+      outgoing.push({ frame: { case: "open", value: { dataset, requestId, options } } });
+      const next = answers[Symbol.asyncIterator]();
+      return { outgoing, answer: async () => (await next.next()).value?.frame };
+    };
+    const batch = (offset: number) => {
+      const items = [{ itemId: `k${offset}`, inputJson: "1" }];
+      return { frame: { case: "batch", value: { offset: BigInt(offset), items } } } as const;
+    };
+    const older = open(setup.service);
+    await older.answer();
+    older.outgoing.push(batch(0));
+    expect(await older.answer()).toMatchObject({ value: { nextOffset: 1n } });
+
+    const newer = open(other.service);
+    expect(await newer.answer()).toMatchObject({ value: { nextOffset: 1n, durableOffset: 1n } });
+    older.outgoing.push(batch(1));
+    await expect(older.answer()).rejects.toMatchObject({
+      code: Code.Aborted,
+      rawMessage: expect.stringContaining("a newer stream"),
+    });
+    older.outgoing.end();
+
+    newer.outgoing.push(batch(1));
+    newer.outgoing.push({ frame: { case: "commit", value: { itemCount: 2n } } });
+    expect(await newer.answer()).toMatchObject({ value: { nextOffset: 2n } });
+    expect(await newer.answer()).toMatchObject({
+      case: "receipt",
+      value: { version: 1n, counts: { created: 2n } },
+    });
+    newer.outgoing.end();
+    await other.stop();
+    await expectNothingLeft(database.pool);
+  });
+});
+
+/** The embedded database of a service, from its files. */
+async function postmasterOf(dataDir: string): Promise<{ pid: number; url: string }> {
+  const [pid, , , port] = (await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n");
+  const password = (await readFile(join(dataDir, "postgres.password"), "utf8")).trim();
+  return { pid: Number(pid), url: `postgres://assay:${password}@127.0.0.1:${port}/assay` };
+}

@@ -1,0 +1,190 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
+import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import {
+  type StreamUpsertItemsRequestSchema,
+  type UpsertProgress,
+  UpsertService,
+} from "../../gen/assay/v1/upsert_service_pb.js";
+import { contentHash } from "../../src/items/content-hash.ts";
+
+/** A row to import; an empty id means none. */
+export interface ImportedRow {
+  readonly itemId: string;
+  readonly inputJson: string;
+  readonly splits: readonly string[];
+}
+
+export interface Import {
+  readonly datasetName: string;
+  readonly requestId: string;
+  readonly mode: UpsertMode;
+  readonly rows: readonly ImportedRow[];
+  /** Gives a whole number from 0 to below `below`: sizes of frames, and which rows are offered first. */
+  readonly random: (below: number) => number;
+}
+
+/** How an import went. */
+export interface ImportReport {
+  readonly receipt: Receipt;
+  /** How often a stream was opened. */
+  readonly streams: number;
+  /** The codes of the errors that streams ended with, with how often each came up. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** The largest step back: rows that had been acknowledged, though not as durable, and were gone afterwards. */
+  readonly mostRowsLost: number;
+}
+
+/** What a service that is away may say, and what a client says of a connection that broke. */
+const tolerated = new Set([Code.Unavailable, Code.Canceled]);
+
+/** Frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
+const maxUnanswered = 8;
+
+type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
+type Frame = NonNullable<Request["frame"]>;
+
+/**
+ * Imports rows, and resumes after every failure until there is a receipt. Some rows are offered first, some are sent
+ * again although the server has them.
+ *
+ * @param recovered is waited for before the next attempt: until whatever broke is there again.
+ * @throws Error if an error is none of a broken connection, or if the server goes back behind what it called durable.
+ */
+export async function importWithResumptions(
+  transport: Transport,
+  theImport: Import,
+  recovered: () => Promise<unknown>,
+): Promise<ImportReport> {
+  const progress = { next: 0, durable: 0, mostRowsLost: 0 };
+  const failures: Record<string, number> = {};
+  for (let streams = 1; ; streams++) {
+    try {
+      return {
+        receipt: await runStream(transport, theImport, progress),
+        streams,
+        failures,
+        mostRowsLost: progress.mostRowsLost,
+      };
+    } catch (error) {
+      if (!(error instanceof ConnectError) || !tolerated.has(error.code)) throw error;
+      failures[Code[error.code]] = (failures[Code[error.code]] ?? 0) + 1;
+    }
+    await recovered();
+  }
+}
+
+/** One stream, from where the import stands to its receipt. */
+async function runStream(
+  transport: Transport,
+  { datasetName, requestId, mode, rows, random }: Import,
+  known: { next: number; durable: number; mostRowsLost: number },
+): Promise<Receipt> {
+  const outgoing = new Outgoing();
+  const note = ({ nextOffset, durableOffset }: UpsertProgress) => {
+    if (nextOffset < known.durable) {
+      throw new Error(`row ${nextOffset} is wanted again, but ${known.durable} rows were durable`);
+    }
+    known.mostRowsLost = Math.max(known.mostRowsLost, known.next - Number(nextOffset));
+    known.next = Number(nextOffset);
+    known.durable = Math.max(known.durable, Number(durableOffset));
+  };
+
+  let unanswered = 0;
+  let position = 0;
+  let missing: ImportedRow[] = [];
+  const send = (frame: Frame) => {
+    outgoing.push({ frame });
+    unanswered++;
+  };
+  /** The next frame: bodies that are wanted, or the next rows, or the commit once nothing is outstanding. */
+  const sendNext = (): boolean => {
+    const size = 1 + random(400);
+    if (missing.length > 0) {
+      send({ case: "supply", value: { items: missing.slice(0, size).map(toItem) } });
+      missing = missing.slice(size);
+      return true;
+    }
+    if (position < rows.length) {
+      const part = rows.slice(position, position + size);
+      const offset = BigInt(position);
+      if (random(3) > 0 && part.every((row) => row.itemId !== "")) {
+        const entries = part.map((row) => ({
+          itemId: row.itemId,
+          contentHash: hashOf(row),
+          splits: [...row.splits],
+        }));
+        send({ case: "offer", value: { offset, entries } });
+      } else {
+        send({ case: "batch", value: { offset, items: part.map(toItem) } });
+      }
+      position += part.length;
+      return true;
+    }
+    if (unanswered > 0) return false;
+    send({ case: "commit", value: { itemCount: BigInt(rows.length) } });
+    return true;
+  };
+
+  send({
+    case: "open",
+    value: {
+      dataset: { by: { case: "name", value: datasetName } },
+      requestId,
+      options: { mode, createIfMissing: true },
+    },
+  });
+  let opened = false;
+  try {
+    for await (const { frame } of createClient(UpsertService, transport).streamUpsertItems(outgoing)) {
+      unanswered--;
+      if (frame.case === "receipt") return frame.value;
+      if (frame.case === "progress") note(frame.value);
+      if (frame.case === "want") {
+        if (frame.value.progress) note(frame.value.progress);
+        const from = Number(frame.value.offset);
+        missing.push(...frame.value.positions.map((one) => rows[from + one] as ImportedRow));
+      }
+      if (!opened) {
+        // Going back a little is allowed, and happens to clients that count for themselves.
+        position = Math.max(0, known.next - random(50));
+        opened = true;
+      }
+      while (unanswered < maxUnanswered && sendNext());
+    }
+  } finally {
+    outgoing.end();
+  }
+  throw new ConnectError("the stream ended without a receipt", Code.Unavailable);
+}
+
+const toItem = ({ itemId, inputJson, splits }: ImportedRow) => ({ itemId, inputJson, splits: [...splits] });
+
+const hashOf = ({ inputJson }: ImportedRow) =>
+  contentHash({ input: inputJson, expectedOutput: undefined, metadata: undefined });
+
+/** The requests of a stream: what is pushed, until the end. */
+export class Outgoing implements AsyncIterable<Request> {
+  readonly #waiting: Request[] = [];
+  #ended = false;
+  #wake: () => void = () => undefined;
+
+  push(request: Request): void {
+    this.#waiting.push(request);
+    this.#wake();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#wake();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Request> {
+    while (!this.#ended) {
+      const request = this.#waiting.shift();
+      if (request !== undefined) yield request;
+      else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}
