@@ -7,9 +7,9 @@ import {
 } from "../../gen/assay/v1/dataset_pb.js";
 import type { CreateDatasetRequest, UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
 import { invalidField } from "../failure.ts";
+import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames, newViolations } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
-import { metadataFromWire, metadataToWire } from "../runs/metadata-wire.ts";
 import {
   type Dataset,
   type DatasetDefinition,

@@ -1,5 +1,8 @@
 import type { Client } from "../db/pool.ts";
 
+/** What belongs to runs, and is found by their ids. */
+const ofRuns = ["run_results", "replaced_scores"] as const;
+
 /**
  * Everything that belongs to a dataset, in the order of deletion. Whoever adds rows holds a lock on their run or changeset:
  * deleting these first waits for writers, so that what they add is seen and deleted, too. `datasets` is last because runs
@@ -7,8 +10,7 @@ import type { Client } from "../db/pool.ts";
  */
 const tables = [
   "runs",
-  "run_results",
-  "replaced_scores",
+  ...ofRuns,
   "run_ids",
   "changesets",
   "changeset_seen",
@@ -40,7 +42,11 @@ export async function listLockedTags(client: Client, datasetId: string): Promise
 /** Deletes a dataset whose row is locked, with its runs and with the answers to the calls that wrote either. */
 export async function deleteDatasetRows(client: Client, datasetId: string): Promise<void> {
   await deleteRequests(client, datasetId);
-  for (const table of tables) await client.query(`delete from ${table} where dataset_id = $1`, [datasetId]);
+  const runIds = "(select run_id from run_ids where dataset_id = $1)";
+  for (const table of tables) {
+    const byRun = ofRuns.some((one) => one === table) ? ` and run_id in ${runIds}` : "";
+    await client.query(`delete from ${table} where dataset_id = $1${byRun}`, [datasetId]);
+  }
 }
 
 async function deleteRequests(client: Client, datasetId: string): Promise<void> {

@@ -62,7 +62,13 @@ export class CopyRows {
     }
     this.#reserve(12);
     this.#length = this.#buffer.writeInt32BE(8, this.#length);
-    this.#length = this.#buffer.writeBigInt64BE(BigInt(value), this.#length);
+    if (typeof value === "bigint") {
+      this.#length = this.#buffer.writeBigInt64BE(value, this.#length);
+    } else {
+      // Two halves spare a bigint per value. The upper one is floored, so that negative numbers come out in two's complement.
+      this.#length = this.#buffer.writeInt32BE(Math.floor(value / 2 ** 32), this.#length);
+      this.#length = this.#buffer.writeUInt32BE(value >>> 0, this.#length);
+    }
   }
 
   boolean(value: boolean): void {
@@ -122,11 +128,16 @@ export async function copyIn<T, R extends CopyRows>(
   // The server may refuse a row while others are under way: then the stream ends, and so does the sending.
   const done = finished(stream);
   done.catch(() => undefined);
-  for (const item of items) {
-    encode(rows, item);
-    const chunk = rows.takeChunk();
-    if (chunk !== undefined && !stream.write(chunk)) await Promise.race([once(stream, "drain"), done]);
+  try {
+    for (const item of items) {
+      encode(rows, item);
+      const chunk = rows.takeChunk();
+      if (chunk !== undefined && !stream.write(chunk)) await Promise.race([once(stream, "drain"), done]);
+    }
+    stream.end(rows.finish());
+  } catch (error) {
+    // Else the connection would wait for the rest of the rows, and a rollback behind it.
+    stream.destroy(error instanceof Error ? error : new Error(String(error)));
   }
-  stream.end(rows.finish());
   await done;
 }

@@ -3,7 +3,7 @@ import { clone, type DescMessage, type MessageShape, toBinary } from "@bufbuild/
 
 /**
  * What tells a repetition of a request from another request: a hash of its content. The request_id, the name under which it
- * is repeated, is not part of it.
+ * is repeated, is not part of it, nor is the order of members in JSON objects, which clients may choose anew each time.
  */
 export function fingerprint<S extends DescMessage>(
   schema: S,
@@ -11,5 +11,14 @@ export function fingerprint<S extends DescMessage>(
 ): Uint8Array {
   const anonymous = clone(schema, message) as MessageShape<S> & { requestId: string };
   anonymous.requestId = "";
-  return hash("sha256", toBinary(schema, anonymous), "buffer");
+  return hash("sha256", toBinary(schema, sortMembers(anonymous)), "buffer");
+}
+
+/** Sorts the members of JSON objects (google.protobuf.Struct) within a message, in place where it can. */
+function sortMembers<T>(value: T): T {
+  if (typeof value !== "object" || value === null || value instanceof Uint8Array) return value;
+  if (Array.isArray(value)) return value.map(sortMembers) as T;
+  const members = Object.entries(value).map(([name, member]) => [name, sortMembers(member)] as const);
+  if ("$typeName" in value) return Object.assign(value, Object.fromEntries(members));
+  return Object.fromEntries(members.toSorted(([one], [other]) => (one < other ? -1 : 1))) as T;
 }

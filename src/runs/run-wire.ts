@@ -10,12 +10,12 @@ import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";
 import { splitsFromWire } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";
+import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
 import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { selectorFromWire } from "../versions/version-wire.ts";
 import type { CreateRequest } from "./create-run.ts";
 import type { RunListing } from "./list-runs.ts";
-import { metadataFromWire, metadataToWire } from "./metadata-wire.ts";
 import {
   type FinishTerms,
   maxNameLength,

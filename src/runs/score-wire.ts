@@ -6,9 +6,9 @@ import {
 } from "../../gen/assay/v1/result_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
+import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
 import { boundedText } from "../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
-import { metadataFromWire, metadataToWire } from "./metadata-wire.ts";
 import type { AnnotatorKind, RecordedScore, Score } from "./score.ts";
 
 const maxNameLength = 128;

@@ -15,13 +15,14 @@ import {
 import { equalBytes } from "./classify.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
 import { publish, requireExpectedVersion } from "./publish.ts";
-import { type NumberedRow, numberRows, stageOffers, stageRows } from "./stage.ts";
+import { numberRows, stageOffers, stageRows } from "./stage.ts";
 import {
   deleteWants,
   findFirstWant,
   findRowNumbers,
   listWantsByItem,
   listWantsByNumber,
+  type NumberedRow,
   type Want,
 } from "./staging-store.ts";
 import { expiry, lockWriteTarget, requireSameRequest, type WriteTarget } from "./write.ts";
@@ -132,11 +133,16 @@ export class ImportSession {
         const changeset = await this.#lock(client);
         const answers: ((durableOffset: number) => ImportAnswer)[] = [];
         let nextOffset = this.#progress.nextOffset;
-        for (const frame of frames) {
+        for (const { frame, ends } of joinBatches(frames)) {
+          const before = nextOffset;
           const answer = await this.#takeFrame(client, changeset, frame);
           nextOffset = await nextOffsetOf(client, changeset);
-          const reached = nextOffset;
-          answers.push((durableOffset) => answer({ nextOffset: reached, durableOffset }));
+          for (const end of ends) {
+            const reached = Math.max(before, Math.min(nextOffset, end));
+            answers.push((durableOffset) =>
+              answer({ nextOffset: reached, durableOffset: Math.min(reached, durableOffset) }),
+            );
+          }
         }
         changeset.expireTime = expiry(now(), this.#resources.importTtlSeconds);
         await updateChangeset(client, changeset);
@@ -365,6 +371,45 @@ export class ImportSession {
     }
     return error;
   }
+}
+
+/** A frame, and for each frame that went into it the row up to which its answer may speak. */
+interface JoinedFrame {
+  readonly frame: ImportFrame;
+  readonly ends: number[];
+}
+
+/** Joins batches that follow each other without a gap, so that they are written together. Each still gets its answer. */
+function joinBatches(frames: readonly ImportFrame[]): JoinedFrame[] {
+  const joined: JoinedFrame[] = [];
+  for (const frame of frames) {
+    const last = joined.at(-1);
+    if (frame.kind !== "batch") {
+      joined.push({ frame, ends: [Number.POSITIVE_INFINITY] });
+      continue;
+    }
+    const end = frame.offset + frame.count;
+    if (
+      last?.frame.kind === "batch" &&
+      isWhole(frame) &&
+      last.frame.offset + last.frame.count === frame.offset
+    ) {
+      const { offset, count, rows } = last.frame;
+      joined.pop();
+      joined.push({
+        frame: { kind: "batch", offset, count: count + frame.count, rows: rows.concat(frame.rows) },
+        ends: [...last.ends, end],
+      });
+    } else {
+      joined.push({ frame, ends: [end] });
+    }
+  }
+  return joined;
+}
+
+/** Whether all rows of a batch were read: none was known to be complete before. */
+function isWhole({ count, rows }: Extract<ImportFrame, { kind: "batch" }>): boolean {
+  return rows.length === count;
 }
 
 /** The first row of which something is missing. */

@@ -1,6 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import { itemIdOfRow } from "../ids.ts";
-import type { ItemContent, Row } from "../items/item.ts";
+import type { Row } from "../items/item.ts";
 import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
 import { classify, equalBytes, type RowKind } from "./classify.ts";
@@ -12,21 +12,10 @@ import {
   insertRevisions,
   insertSeen,
   insertWants,
+  type NumberedRow,
   type StagedRevision,
   type Want,
 } from "./staging-store.ts";
-
-/** A row in its place in a write, with an id, assigned if need be. */
-export interface NumberedRow {
-  readonly itemId: string;
-  readonly rowNumber: number;
-  readonly contentHash: Uint8Array;
-  readonly splits: readonly string[];
-  readonly keepsSplits: boolean;
-  readonly content: ItemContent;
-  /** Whether the id was assigned: then there is no such item, and no need to look. */
-  readonly unidentified: boolean;
-}
 
 /** Gives rows their numbers in the write, from `firstNumber` on, and ids to those that have none. */
 export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumber: number): NumberedRow[] {
@@ -73,15 +62,24 @@ export async function stageRows(
     if (kind === "unchanged") return kind;
     if (item !== undefined) digest.subtract(row.itemId, item.contentHash, item.splits);
     digest.add(row.itemId, row.contentHash, splits);
-    revisions.push({ ...row, splits, originChangesetId: item?.originChangesetId });
+    revisions.push({ row, splits, originChangesetId: item?.originChangesetId });
     return kind;
   });
   await insertRevisions(client, changeset, revisions);
   await seen.insert(client, changeset);
   changeset.digestChange = digest.bytes();
-  for (const kind of kinds) changeset.counts[kind]++;
-  for (const row of rows) if (row.unidentified) changeset.unidentified.rows++;
+  count(changeset, kinds);
+  changeset.unidentified.rows += BigInt(rows.filter((row) => row.unidentified).length);
   return kinds;
+}
+
+/** Counts rows. In doubles first: adding bigints one by one would cost as much as the rest. */
+function count(changeset: Changeset, kinds: readonly RowKind[]): void {
+  const counted = { created: 0, updated: 0, unchanged: 0 };
+  for (const kind of kinds) counted[kind]++;
+  for (const kind of ["created", "updated", "unchanged"] as const) {
+    changeset.counts[kind] += BigInt(counted[kind]);
+  }
 }
 
 /** Looks up what the base version has for each row, by position. */
@@ -115,6 +113,7 @@ export async function stageOffers(
     ? []
     : await compareWithBase(client, changeset.datasetId, changeset.baseVersion, offers);
   const digest = new DigestSum(changeset.digestChange);
+  const kinds: RowKind[] = [];
   const wanted: number[] = [];
   const copies: CopiedRevision[] = [];
   const seen = new SeenRows();
@@ -122,7 +121,7 @@ export async function stageOffers(
     const item = items[position];
     if (item === "unchanged") {
       seen.add(offer, false);
-      changeset.counts.unchanged++;
+      kinds.push("unchanged");
       return;
     }
     if (item === undefined || !equalBytes(item.contentHash, offer.contentHash)) {
@@ -132,7 +131,7 @@ export async function stageOffers(
     // The content is here already; at most the splits are new.
     const { kind, splits } = classify(offer, item);
     seen.add(offer, kind === "updated");
-    changeset.counts[kind]++;
+    kinds.push(kind);
     if (kind === "unchanged") return;
     digest.subtract(offer.itemId, item.contentHash, item.splits);
     digest.add(offer.itemId, offer.contentHash, splits);
@@ -146,6 +145,7 @@ export async function stageOffers(
     wanted.map((position) => offers[position] as Want),
   );
   changeset.digestChange = digest.bytes();
+  count(changeset, kinds);
   changeset.missingBodies += BigInt(wanted.length);
   return wanted;
 }

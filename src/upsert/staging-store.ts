@@ -4,16 +4,26 @@ import type { ItemContent } from "../items/item.ts";
 import { listHeads } from "../items/item-store.ts";
 import type { Changeset } from "./changeset.ts";
 
-/** A row that a changeset appends: what an item is to become. */
-export interface StagedRevision {
+/** A row in its place in a write, with an id, assigned if need be. */
+export interface NumberedRow {
   readonly itemId: string;
   readonly rowNumber: number;
-  /** Undefined if the row creates the item. */
-  readonly originChangesetId: bigint | undefined;
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
+  /** Whether the row leaves the splits of an item that exists as they are. */
   readonly keepsSplits: boolean;
   readonly content: ItemContent;
+  /** Whether the id was assigned: then there is no such item, and no need to look. */
+  readonly unidentified: boolean;
+}
+
+/** A row that a changeset appends: what an item is to become. */
+export interface StagedRevision {
+  readonly row: NumberedRow;
+  /** What the item then has, which the row may leave to it. */
+  readonly splits: readonly string[];
+  /** Undefined if the row creates the item. */
+  readonly originChangesetId: bigint | undefined;
 }
 
 /** Rows of items that the base version has. */
@@ -61,19 +71,19 @@ export async function insertRevisions(
                           keeps_splits, input, expected_output, metadata) from stdin (format binary)`,
     new CopyRows(),
     revisions,
-    (rows, revision) => {
+    (rows, { row, splits, originChangesetId }) => {
       rows.row(11);
       rows.text(datasetId);
-      rows.text(revision.itemId);
+      rows.text(row.itemId);
       rows.int8(changesetId);
-      rows.int8(revision.rowNumber);
-      rows.int8(revision.originChangesetId);
-      rows.bytes(revision.contentHash);
-      rows.texts(revision.splits);
-      rows.boolean(revision.keepsSplits);
-      rows.text(revision.content.input);
-      rows.text(revision.content.expectedOutput);
-      rows.text(revision.content.metadata);
+      rows.int8(row.rowNumber);
+      rows.int8(originChangesetId);
+      rows.bytes(row.contentHash);
+      rows.texts(splits);
+      rows.boolean(row.keepsSplits);
+      rows.text(row.content.input);
+      rows.text(row.content.expectedOutput);
+      rows.text(row.content.metadata);
     },
   );
 }

@@ -4,16 +4,18 @@ import type { Queryable } from "../../src/db/pool.ts";
 /** Puts a run on version 1 of a dataset, with a result. */
 export async function addRun(db: Queryable, datasetId: string): Promise<void> {
   const runId = `runs${randomUUID().replaceAll("-", "").slice(0, 26)}`;
-  await db.query(
-    "insert into run_ids (run_id, project_id, dataset_id, result_id_prefix) values ($1, 'default', $2, $1)",
+  const { rows } = await db.query<{ run_number: bigint }>(
+    `insert into run_ids (run_id, project_id, dataset_id, result_id_prefix) values ($1, 'default', $2, $1)
+     returning run_number`,
     [runId, datasetId],
   );
+  const runNumber = rows[0]?.run_number;
   await db.query(
     `insert into runs (
-       dataset_id, run_id, project_id, dataset_version, splits, repetitions, result_id_prefix, name, description,
+       dataset_id, run_id, run_number, project_id, dataset_version, splits, repetitions, result_id_prefix, name, description,
        target_type, target_id, item_count, expected, etag, author, create_time, update_time)
-     values ($1, $2, 'default', 1, '{}', 1, $2, 'run', '', '', '', 1, 1, '', '', now(), now())`,
-    [datasetId, runId],
+     values ($1, $2, $3, 'default', 1, '{}', 1, $2, 'run', '', '', '', 1, 1, '', '', now(), now())`,
+    [datasetId, runId, runNumber],
   );
   await db.query("insert into run_labels (dataset_id, label, run_id) values ($1, $2, $2)", [
     datasetId,
@@ -21,10 +23,10 @@ export async function addRun(db: Queryable, datasetId: string): Promise<void> {
   ]);
   await db.query(
     `insert into run_results (
-       dataset_id, run_id, item_id, repetition, attempt, sequence, number, item_version, output, retry_count,
+       dataset_id, run_id, run_number, item_id, repetition, attempt, sequence, number, item_version, output, retry_count,
        trace_id, fingerprint, create_time)
-     values ($1, $2, 'a', 1, 1, 1, 1, 1, '1', 0, '', decode(repeat('00', 32), 'hex'), now())`,
-    [datasetId, runId],
+     values ($1, $2, $3, 'a', 1, 1, 1, 1, 1, '1', 0, '', decode(repeat('00', 32), 'hex'), now())`,
+    [datasetId, runId, runNumber],
   );
 }
 

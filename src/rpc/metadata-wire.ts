@@ -1,0 +1,31 @@
+import type { JsonObject } from "@bufbuild/protobuf";
+import { invalidField } from "../failure.ts";
+
+/**
+ * A Struct as JSON with its members sorted, since their order means nothing; undefined if it was left out.
+ *
+ * @throws Failure INVALID_FIELD if it has more than `maxBytes`, or a number that JSON cannot spell.
+ */
+export function metadataFromWire(
+  field: string,
+  metadata: JsonObject | undefined,
+  maxBytes: number,
+): string | undefined {
+  if (metadata === undefined) return undefined;
+  const text = JSON.stringify(metadata, (_, value: unknown) => {
+    if (typeof value === "number" && !Number.isFinite(value)) {
+      throw invalidField(field, `${value} is not a number of JSON`);
+    }
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+    return Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)));
+  });
+  if (!text.isWellFormed()) throw invalidField(field, "contains a lone surrogate");
+  const bytes = Buffer.byteLength(text);
+  if (bytes > maxBytes) throw invalidField(field, `has ${bytes} bytes; at most ${maxBytes} are allowed`);
+  return text;
+}
+
+/** The same back. */
+export function metadataToWire(metadata: string | undefined): JsonObject | undefined {
+  return metadata === undefined ? undefined : JSON.parse(metadata);
+}
