@@ -155,7 +155,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
        created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
        unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
        digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
-       allow_empty = $25
+       allow_empty = $25, creates_dataset = $26
      where dataset_id = $1 and changeset_id = $2`,
     [
       changeset.datasetId,
@@ -183,6 +183,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
       guard.maxDeleteCount,
       guard.maxDeleteRatio,
       guard.allowEmpty,
+      changeset.createsDataset,
     ],
   );
 }

@@ -57,7 +57,8 @@ export interface Changeset {
   readonly mode: ChangesetMode;
   readonly replaceSplits: boolean;
   readonly validateOnly: boolean;
-  readonly createsDataset: boolean;
+  /** Whether there is no dataset yet, as of when the write was last compared; in the end, whether the write made it. */
+  createsDataset: boolean;
   readonly newDataset: string | undefined;
   readonly expectedVersion: bigint | undefined;
   guard: MirrorGuard;
@@ -147,7 +148,8 @@ export function guardFailure(
     });
   if (received === 0n && !guard.allowEmpty) return refuse("allow_empty");
   if (guard.maxDeleteCount !== undefined && deleted > guard.maxDeleteCount) return refuse("max_delete_count");
-  if (guard.maxDeleteRatio !== undefined && Number(deleted) > guard.maxDeleteRatio * Number(itemCount)) {
+  // A quotient is as exact as the number that the caller wrote; 0.29 * 100 is less than 29.
+  if (guard.maxDeleteRatio !== undefined && Number(deleted) / Number(itemCount) > guard.maxDeleteRatio) {
     return refuse("max_delete_ratio");
   }
   return undefined;

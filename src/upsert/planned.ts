@@ -7,6 +7,7 @@ import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
 import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./changeset-store.ts";
 import { publish } from "./publish.ts";
 import { deleteNotes, deleteRevisions } from "./staging-store.ts";
+import { expiry } from "./write.ts";
 
 /** Names a write. */
 export interface WriteName {
@@ -34,7 +35,7 @@ export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteNa
  * @throws Failure VERSION_CONFLICT, UPSERT_NOT_READY, DELETE_LIMIT_EXCEEDED
  */
 export async function applyUpsert(
-  { pool }: { readonly pool: Pool },
+  { pool, importTtlSeconds }: { readonly pool: Pool; readonly importTtlSeconds: number },
   name: WriteName,
   { allowRebase, guard }: ApplyOptions,
 ): Promise<Changeset> {
@@ -54,6 +55,7 @@ export async function applyUpsert(
         });
       }
       if (guard !== undefined) changeset.guard = guard;
+      changeset.expireTime = expiry(target.time, importTtlSeconds);
       return publish(client, changeset, target, { planOnly: false });
     },
   );

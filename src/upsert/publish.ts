@@ -7,7 +7,8 @@ import { type Changeset, guardFailure, isNoOp, mirrorDeletions, type Target, unm
 import { advanceHead, updateChangeset } from "./changeset-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { rebase } from "./rebase-changeset.ts";
-import { deleteNotes, findDuplicateSeen } from "./staging-store.ts";
+import { findDuplicateSeen } from "./duplicate-store.ts";
+import { deleteNotes } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
 /** How a write ended: as told by the changeset, unless it was refused. */
@@ -49,6 +50,7 @@ export async function publish(
   counts.deleted =
     changeset.mode === "mirror" ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
+  changeset.createsDataset = !target.exists;
 
   const refusal = guardFailure(changeset, target.itemCount);
   if (planOnly || refusal !== undefined) {

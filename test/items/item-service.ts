@@ -6,6 +6,7 @@ import type { Item, ItemSchema } from "../../gen/assay/v1/item_pb.js";
 import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
 import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { Pool } from "../../src/db/pool.ts";
 import { startTestService } from "../support/service.ts";
 
 /** An item as a caller sends it. */
@@ -16,6 +17,7 @@ export interface ItemServiceUnderTest {
   readonly items: Client<typeof ItemService>;
   readonly upserts: Client<typeof UpsertService>;
   readonly datasets: Client<typeof DatasetService>;
+  readonly pool: Pool;
   /** A new dataset, with these items at version 1 if there are any. */
   dataset(...items: ItemInit[]): Promise<DatasetRef>;
   /** The items of a version, the latest unless said, by id: what GetItem and all listings have to agree with. */
@@ -35,6 +37,7 @@ export async function startItemService(): Promise<ItemServiceUnderTest> {
     items,
     upserts,
     datasets,
+    pool: service.resources.pool,
     async dataset(...contents) {
       const { dataset } = await datasets.createDataset({ dataset: { name: `dataset ${++names}` } });
       const ref = { by: { case: "datasetId", value: dataset?.datasetId ?? "" } } as const;
