@@ -5,9 +5,9 @@ import { type Failure, failure } from "../failure.ts";
 import { DigestSum } from "../versions/digest.ts";
 import { type Changeset, guardFailure, isNoOp, mirrorDeletions, type Target, unmatch } from "./changeset.ts";
 import { advanceHead, updateChangeset } from "./changeset-store.ts";
+import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { rebase } from "./rebase-changeset.ts";
-import { findDuplicateSeen } from "./duplicate-store.ts";
 import { deleteNotes } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
@@ -52,7 +52,8 @@ export async function publish(
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
   changeset.createsDataset = !target.exists;
 
-  const refusal = guardFailure(changeset, target.itemCount);
+  // A plan that was asked for shows what it would delete; the guard is for whoever applies it.
+  const refusal = planOnly ? undefined : guardFailure(changeset, target.itemCount);
   if (planOnly || refusal !== undefined) {
     changeset.state = "planned";
     await updateChangeset(client, changeset);
