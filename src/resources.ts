@@ -1,10 +1,13 @@
 import type { Pool } from "./db/pool.ts";
+import type { Turns } from "./db/turns.ts";
 import type { Logger } from "./log.ts";
 import type { PageTokens } from "./rpc/page-token.ts";
 
 /** What handlers work with, for the life of the service. */
 export interface Resources {
   readonly pool: Pool;
+  /** Orders the writers of each dataset and run. */
+  readonly turns: Turns;
   readonly log: Logger;
   readonly pageTokens: PageTokens;
   /** How long an open or planned write is kept. */

@@ -5,6 +5,7 @@ import type { Config, ListenAddress } from "./config.ts";
 import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
 import { newPool, type Pool } from "./db/pool.ts";
+import { Turns } from "./db/turns.ts";
 import { failure } from "./failure.ts";
 import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
@@ -89,6 +90,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     const { pool } = database;
     const resources: Resources = {
       pool,
+      turns: new Turns(),
       log,
       pageTokens: await loadPageTokens(pool),
       importTtlSeconds: config.importTtlSeconds,

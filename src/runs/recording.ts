@@ -1,6 +1,7 @@
 import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { Turns } from "../db/turns.ts";
 import { advanceRun, lockRun } from "./locked-run-store.ts";
 import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
 import {
@@ -12,7 +13,6 @@ import {
 } from "./result.ts";
 import { type LockedRun, type RunScope, requireOpen, resultId } from "./run.ts";
 import { findCoveredItems } from "./run-item-store.ts";
-import type { RunQueue } from "./run-queue.ts";
 import { getRunScope } from "./run-store.ts";
 import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
@@ -37,7 +37,7 @@ export interface Recorder {
   readonly pool: Pool;
   /** Hears of every run that has changed, by its id. */
   readonly changes: Notifications;
-  readonly queue: RunQueue;
+  readonly turns: Turns;
 }
 
 /** Results that were checked against what never changes about their run. */
@@ -81,11 +81,11 @@ export async function prepareRecording(
 
 /** The second half. @throws Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, LIMIT_EXCEEDED */
 export async function writeRecording(
-  { pool, changes, queue }: Recorder,
+  { pool, changes, turns }: Recorder,
   { scope, request, itemVersions }: PreparedRecording,
 ): Promise<RecordAnswer> {
   const { runId } = scope;
-  const answer = await queue.enter(runId, () =>
+  const answer = await turns.take(runId, () =>
     transaction(pool, (client) => recordLocked(client, scope, request, itemVersions)),
   );
   changes.notify(runId);

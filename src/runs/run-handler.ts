@@ -10,7 +10,6 @@ import { createRun } from "./create-run.ts";
 import { cancelRun, finishRun } from "./end-run.ts";
 import { listRunPage } from "./list-runs.ts";
 import { resultHandler } from "./result-handler.ts";
-import { RunQueue } from "./run-queue.ts";
 import { getRun } from "./run-store.ts";
 import {
   createRequestFromWire,
@@ -24,8 +23,8 @@ const { method } = RunService;
 
 /** The handlers of RunService: runs here, results and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
-  const { pool, log } = resources;
-  const recorder = { pool, changes: newNotifications(pool, log, "runs"), queue: new RunQueue() };
+  const { pool, turns, log } = resources;
+  const recorder = { pool, changes: newNotifications(pool, log, "runs"), turns };
   return {
     ...resultHandler(resources, recorder),
     ...comparisonHandler(resources),

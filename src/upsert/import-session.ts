@@ -1,9 +1,8 @@
-import type { Client, Pool } from "../db/pool.ts";
+import type { Client } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
 import { now } from "../instant.ts";
-import type { Row } from "../items/item.ts";
 import { type Changeset, type ChangesetRequest, notReady } from "./changeset.ts";
 import {
   insertChangeset,
@@ -12,26 +11,20 @@ import {
   lockTarget,
   updateChangeset,
 } from "./changeset-store.ts";
-import { equalBytes } from "./classify.ts";
-import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
+import { findRowNumbers } from "./duplicate-store.ts";
+import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
+import { joinBatches } from "./join-batches.ts";
 import { publish, requireExpectedVersion } from "./publish.ts";
-import { numberRows, stageOffers, stageRows } from "./stage.ts";
+import { takeFrame } from "./take-frame.ts";
+import { findFirstWant } from "./want-store.ts";
 import {
-  deleteWants,
-  findFirstWant,
-  findRowNumbers,
-  listWantsByItem,
-  listWantsByNumber,
-  type NumberedRow,
-  type Want,
-} from "./staging-store.ts";
-import { expiry, lockWriteTarget, requireSameRequest, type WriteTarget } from "./write.ts";
-
-/** What a session works with. */
-interface ImportResources {
-  readonly pool: Pool;
-  readonly importTtlSeconds: number;
-}
+  expiry,
+  lockWriteTarget,
+  requireSameRequest,
+  turnKey,
+  type WriteResources,
+  type WriteTarget,
+} from "./write.ts";
 
 /** An import that is past its commit already: its receipt is the answer. */
 export interface FinishedImport {
@@ -44,11 +37,11 @@ export interface FinishedImport {
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, UPSERT_NOT_READY
  */
 export async function openImport(
-  resources: ImportResources,
+  resources: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
 ): Promise<ImportSession | FinishedImport> {
-  return transaction(resources.pool, async (client) => {
+  const open = async (client: Client): Promise<ImportSession | FinishedImport> => {
     const target = await lockWriteTarget(client, writeTarget);
     const known = await lockChangeset(client, target.datasetId, request.requestId);
     if (known !== undefined) {
@@ -64,15 +57,17 @@ export async function openImport(
     changeset.expireTime = expireTime;
     await updateChangeset(client, changeset);
     const baseItemCount = await itemCountOf(client, changeset.datasetId, changeset.baseVersion);
-    const session = new ImportSession(resources, changeset, baseItemCount === 0n);
+    const session = new ImportSession(resources, turnKey(writeTarget), changeset, baseItemCount === 0n);
     await session.restore(client, changeset);
     return session;
-  });
+  };
+  return resources.turns.take(turnKey(writeTarget), () => transaction(resources.pool, open));
 }
 
 /** One stream of an import. Takes frames in groups, each group in one transaction. */
 export class ImportSession {
-  readonly #resources: ImportResources;
+  readonly #resources: WriteResources;
+  readonly #turnKey: string;
   readonly #datasetId: string;
   readonly #changesetId: bigint;
   readonly #requestId: string;
@@ -80,8 +75,9 @@ export class ImportSession {
   readonly #baseIsEmpty: boolean;
   #progress: Progress = { nextOffset: 0, durableOffset: 0 };
 
-  constructor(resources: ImportResources, changeset: Changeset, baseIsEmpty: boolean) {
+  constructor(resources: WriteResources, key: string, changeset: Changeset, baseIsEmpty: boolean) {
     this.#resources = resources;
+    this.#turnKey = key;
     this.#datasetId = changeset.datasetId;
     this.#changesetId = changeset.changesetId;
     this.#requestId = changeset.requestId;
@@ -135,7 +131,7 @@ export class ImportSession {
         let nextOffset = this.#progress.nextOffset;
         for (const { frame, ends } of joinBatches(frames)) {
           const before = nextOffset;
-          const answer = await this.#takeFrame(client, changeset, frame);
+          const answer = await takeFrame({ client, changeset, baseIsEmpty: this.#baseIsEmpty }, frame);
           nextOffset = await nextOffsetOf(client, changeset);
           for (const end of ends) {
             const reached = Math.max(before, Math.min(nextOffset, end));
@@ -158,172 +154,14 @@ export class ImportSession {
     return taken.answers.map((answer) => answer(durableOffset));
   }
 
-  async #takeFrame(
-    client: Client,
-    changeset: Changeset,
-    frame: ImportFrame,
-  ): Promise<(progress: Progress) => ImportAnswer> {
-    switch (frame.kind) {
-      case "batch":
-        await this.#takeBatch(client, changeset, frame.offset, frame.count, frame.rows);
-        return (progress) => ({ kind: "progress", progress });
-      case "supply":
-        await this.#takeSupply(client, changeset, frame.rows);
-        return (progress) => ({ kind: "progress", progress });
-      case "offer": {
-        const positions = await this.#takeOffer(client, changeset, frame.offset, frame.rows);
-        return (progress) => ({ kind: "want", offset: frame.offset, positions, progress });
-      }
-      case "commit":
-        throw new Error("a commit is not taken with other frames");
-    }
-  }
-
-  /** Rows with bodies. Those below what has been received are skipped unless their bodies are wanted. */
-  async #takeBatch(
-    client: Client,
-    changeset: Changeset,
-    offset: number,
-    count: number,
-    rows: readonly Row[],
-  ): Promise<void> {
-    const received = Number(changeset.received);
-    requireNoGap(offset, received);
-    // The wire leaves out rows in front that were complete before they were read.
-    const firstNumber = offset + count - rows.length;
-    const known = Math.min(Math.max(received - firstNumber, 0), rows.length);
-    if (known > 0 && changeset.missingBodies > 0n) {
-      const wants = await listWantsByNumber(client, changeset, firstNumber, known);
-      const supplied = wants.map((want) => ({ want, row: rows[want.rowNumber - firstNumber] as Row }));
-      for (const { want, row } of supplied) {
-        if (row.itemId !== want.itemId || !equalBytes(row.contentHash, want.contentHash)) {
-          throw failure("REQUEST_ID_REUSED", { request_id: this.#requestId });
-        }
-      }
-      await this.#supply(client, changeset, supplied);
-    }
-    const fresh = rows.slice(known);
-    if (fresh.length === 0) return;
-    await stageRows(client, changeset, this.#baseIsEmpty, numberRows(changeset, fresh, firstNumber + known));
-    changeset.received += BigInt(fresh.length);
-    changeset.receivedBytes += sizeOf(fresh);
-  }
-
-  /** Rows without bodies. Gives the positions of those that are wanted. */
-  async #takeOffer(
-    client: Client,
-    changeset: Changeset,
-    offset: number,
-    rows: readonly OfferedRow[],
-  ): Promise<number[]> {
-    const received = Number(changeset.received);
-    requireNoGap(offset, received);
-    const known = Math.min(received - offset, rows.length);
-    const positions: number[] = [];
-    if (known > 0 && changeset.missingBodies > 0n) {
-      for (const want of await listWantsByNumber(client, changeset, offset, known)) {
-        const row = rows[want.rowNumber - offset];
-        if (row?.itemId !== want.itemId || !equalBytes(row.contentHash, want.contentHash)) {
-          throw failure("REQUEST_ID_REUSED", { request_id: this.#requestId });
-        }
-        positions.push(want.rowNumber - offset);
-      }
-    }
-    const fresh = rows.slice(known).map(
-      (row, index): Want => ({
-        ...row,
-        rowNumber: offset + known + index,
-        keepsSplits: row.splits.length === 0 && !changeset.replaceSplits,
-      }),
-    );
-    if (fresh.length > 0) {
-      const wanted = await stageOffers(client, changeset, this.#baseIsEmpty, fresh);
-      changeset.received += BigInt(fresh.length);
-      for (const position of wanted) positions.push(known + position);
-    }
-    return positions;
-  }
-
-  /** Bodies of offered rows, in any order. Those that are here already are skipped. */
-  async #takeSupply(client: Client, changeset: Changeset, rows: readonly Row[]): Promise<void> {
-    const wants = new Map(
-      (
-        await listWantsByItem(
-          client,
-          changeset,
-          rows.map((row) => row.itemId),
-        )
-      ).map((want) => [want.itemId, want]),
-    );
-    const unwanted = rows.filter((row) => !wants.has(row.itemId));
-    if (unwanted.length > 0) await this.#requireOffered(client, changeset, unwanted);
-    const supplied = rows.flatMap((row, position) => {
-      const want = wants.get(row.itemId);
-      if (want === undefined) return [];
-      if (!equalBytes(row.contentHash, want.contentHash)) {
-        throw failure(
-          "CONTENT_HASH_MISMATCH",
-          {
-            index: want.rowNumber,
-            item_id: row.itemId,
-            given: Buffer.from(want.contentHash).toString("hex"),
-            computed: Buffer.from(row.contentHash).toString("hex"),
-          },
-          [
-            {
-              field: `supply.items[${position}]`,
-              description: "is not the content whose hash was offered",
-            },
-          ],
-        );
-      }
-      return [{ want, row }];
-    });
-    await this.#supply(client, changeset, supplied);
-  }
-
-  async #requireOffered(client: Client, changeset: Changeset, rows: readonly Row[]): Promise<void> {
-    const known = await findRowNumbers(
-      client,
-      changeset,
-      rows.map((row) => row.itemId),
-    );
-    for (const { itemId } of rows) {
-      if (known.has(itemId)) continue;
-      const problem = `no offered row has the item_id ${JSON.stringify(itemId)}`;
-      throw failure("INVALID_FIELD", { field: "supply.items", problem }, [
-        { field: "supply.items", description: problem },
-      ]);
-    }
-  }
-
-  /** Takes the bodies of wanted rows. */
-  async #supply(
-    client: Client,
-    changeset: Changeset,
-    supplied: readonly { want: Want; row: Row }[],
-  ): Promise<void> {
-    if (supplied.length === 0) return;
-    const rows = supplied.map(
-      ({ want, row }): NumberedRow => ({ ...want, content: row, unidentified: false }),
-    );
-    await deleteWants(
-      client,
-      changeset,
-      rows.map((row) => row.rowNumber),
-    );
-    await stageRows(client, changeset, this.#baseIsEmpty, rows);
-    changeset.missingBodies -= BigInt(rows.length);
-    changeset.receivedBytes += sizeOf(supplied.map(({ row }) => row));
-  }
-
   /**
    * Publishes the import, or plans it, and gives its receipt.
    *
    * @throws Failure INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED, STREAM_SUPERSEDED
    */
   async commit(itemCount: bigint): Promise<Changeset> {
-    const outcome = await transaction(this.#resources.pool, async (client) => {
+    const { pool, turns, importTtlSeconds } = this.#resources;
+    const finish = async (client: Client) => {
       const target = await lockTarget(client, this.#datasetId);
       if (target === undefined) throw failure("DATASET_NOT_FOUND", { dataset_id: this.#datasetId });
       const changeset = await this.#lock(client);
@@ -335,9 +173,10 @@ export class ImportSession {
           next_offset: BigInt(await nextOffsetOf(client, changeset)),
         });
       }
-      changeset.expireTime = expiry(target.time, this.#resources.importTtlSeconds);
+      changeset.expireTime = expiry(target.time, importTtlSeconds);
       return publish(client, changeset, target, { planOnly: changeset.validateOnly });
-    });
+    };
+    const outcome = await turns.take(this.#turnKey, () => transaction(pool, finish));
     if (outcome.refusal !== undefined) throw outcome.refusal;
     return outcome.changeset;
   }
@@ -373,64 +212,14 @@ export class ImportSession {
   }
 }
 
-/** A frame, and for each frame that went into it the row up to which its answer may speak. */
-interface JoinedFrame {
-  readonly frame: ImportFrame;
-  readonly ends: number[];
-}
-
-/** Joins batches that follow each other without a gap, so that they are written together. Each still gets its answer. */
-function joinBatches(frames: readonly ImportFrame[]): JoinedFrame[] {
-  const joined: JoinedFrame[] = [];
-  for (const frame of frames) {
-    const last = joined.at(-1);
-    if (frame.kind !== "batch") {
-      joined.push({ frame, ends: [Number.POSITIVE_INFINITY] });
-      continue;
-    }
-    const end = frame.offset + frame.count;
-    if (
-      last?.frame.kind === "batch" &&
-      isWhole(frame) &&
-      last.frame.offset + last.frame.count === frame.offset
-    ) {
-      const { offset, count, rows } = last.frame;
-      joined.pop();
-      joined.push({
-        frame: { kind: "batch", offset, count: count + frame.count, rows: rows.concat(frame.rows) },
-        ends: [...last.ends, end],
-      });
-    } else {
-      joined.push({ frame, ends: [end] });
-    }
-  }
-  return joined;
-}
-
-/** Whether all rows of a batch were read: none was known to be complete before. */
-function isWhole({ count, rows }: Extract<ImportFrame, { kind: "batch" }>): boolean {
-  return rows.length === count;
-}
-
-/** The first row of which something is missing. */
-async function nextOffsetOf(client: Client, changeset: Changeset): Promise<number> {
-  if (changeset.missingBodies === 0n) return Number(changeset.received);
-  return (await findFirstWant(client, changeset)) ?? Number(changeset.received);
-}
-
 /** The number of the first row that a frame has read. */
 function rowOffset(frame: Exclude<ImportFrame, { kind: "commit" }>): bigint {
   if (frame.kind === "supply") return 0n;
   return BigInt(frame.kind === "batch" ? frame.offset + frame.count - frame.rows.length : frame.offset);
 }
 
-function requireNoGap(offset: number, received: number): void {
-  if (offset <= received) return;
-  throw failure("OFFSET_GAP", { next_offset: BigInt(received), received_offset: BigInt(offset) });
-}
-
-function sizeOf(rows: readonly Row[]): bigint {
-  let size = 0;
-  for (const row of rows) size += row.size;
-  return BigInt(size);
+/** The first row of which something is missing. */
+async function nextOffsetOf(client: Client, changeset: Changeset): Promise<number> {
+  if (changeset.missingBodies === 0n) return Number(changeset.received);
+  return (await findFirstWant(client, changeset)) ?? Number(changeset.received);
 }

@@ -11,11 +11,10 @@ import {
   copyRevisions,
   insertRevisions,
   insertSeen,
-  insertWants,
   type NumberedRow,
   type StagedRevision,
-  type Want,
 } from "./staging-store.ts";
+import { insertWants, type Want } from "./want-store.ts";
 
 /** Gives rows their numbers in the write, from `firstNumber` on, and ids to those that have none. */
 export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumber: number): NumberedRow[] {

@@ -1,5 +1,5 @@
 import { CopyRows, copyIn } from "../db/copy.ts";
-import type { Client, Queryable } from "../db/pool.ts";
+import type { Client } from "../db/pool.ts";
 import type { ItemContent } from "../items/item.ts";
 import { listHeads } from "../items/item-store.ts";
 import type { Changeset } from "./changeset.ts";
@@ -47,15 +47,6 @@ export interface BaseItem {
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
   readonly originChangesetId: bigint;
-}
-
-/** An offered row whose body is wanted. */
-export interface Want {
-  readonly rowNumber: number;
-  readonly itemId: string;
-  readonly contentHash: Uint8Array;
-  readonly splits: readonly string[];
-  readonly keepsSplits: boolean;
 }
 
 /** Appends revisions. A second row of a new item violates `item_revisions_pkey`. */
@@ -217,152 +208,6 @@ export async function copyRevisions(
       ),
     ],
   );
-}
-
-/** Notes offered rows whose bodies are wanted. Two with one id violate a unique constraint. */
-export async function insertWants(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-  wants: readonly Want[],
-): Promise<void> {
-  if (wants.length === 0) return;
-  await copyIn(
-    client,
-    `copy changeset_wants (dataset_id, changeset_id, row_number, item_id, content_hash, splits, keeps_splits)
-     from stdin (format binary)`,
-    new CopyRows(),
-    wants,
-    (rows, want) => {
-      rows.row(7);
-      rows.text(datasetId);
-      rows.int8(changesetId);
-      rows.int8(want.rowNumber);
-      rows.text(want.itemId);
-      rows.bytes(want.contentHash);
-      rows.texts(want.splits);
-      rows.boolean(want.keepsSplits);
-    },
-  );
-}
-
-interface WantRow {
-  row_number: bigint;
-  item_id: string;
-  content_hash: Buffer;
-  splits: string[];
-  keeps_splits: boolean;
-}
-
-const wantFromRow = (row: WantRow): Want => ({
-  rowNumber: Number(row.row_number),
-  itemId: row.item_id,
-  contentHash: row.content_hash,
-  splits: row.splits,
-  keepsSplits: row.keeps_splits,
-});
-
-/** Wanted rows among those of these numbers, in their order. */
-export async function listWantsByNumber(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-  fromNumber: number,
-  count: number,
-): Promise<Want[]> {
-  const { rows } = await client.query<WantRow>(
-    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
-     where dataset_id = $1 and changeset_id = $2 and row_number >= $3 and row_number < $4
-     order by row_number`,
-    [datasetId, changesetId, fromNumber, fromNumber + count],
-  );
-  return rows.map(wantFromRow);
-}
-
-/** Wanted rows of these items. */
-export async function listWantsByItem(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-  itemIds: readonly string[],
-): Promise<Want[]> {
-  const { rows } = await client.query<WantRow>(
-    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
-     where dataset_id = $1 and changeset_id = $2 and item_id = any($3)`,
-    [datasetId, changesetId, itemIds],
-  );
-  return rows.map(wantFromRow);
-}
-
-/** Forgets wants whose bodies have arrived. */
-export async function deleteWants(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-  rowNumbers: readonly number[],
-): Promise<void> {
-  await client.query(
-    `delete from changeset_wants where dataset_id = $1 and changeset_id = $2 and row_number = any($3)`,
-    [datasetId, changesetId, rowNumbers],
-  );
-}
-
-/** The first row whose body is wanted. */
-export async function findFirstWant(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-): Promise<number | undefined> {
-  const { rows } = await client.query<{ row_number: bigint | null }>(
-    `select min(row_number) as row_number from changeset_wants where dataset_id = $1 and changeset_id = $2`,
-    [datasetId, changesetId],
-  );
-  const first = rows[0]?.row_number ?? undefined;
-  return first === undefined ? undefined : Number(first);
-}
-
-/** Two rows of one item: the smaller number first. */
-export interface DuplicateRows {
-  readonly itemId: string;
-  readonly firstNumber: bigint;
-  readonly secondNumber: bigint;
-}
-
-/** An item of the base version that two rows of a changeset stand for, the one with the smallest second row. */
-export async function findDuplicateSeen(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-): Promise<DuplicateRows | undefined> {
-  const { rows } = await client.query<{ item_id: string; numbers: bigint[] }>(
-    `select item_id, (array_agg(row_number order by row_number))[1:2] as numbers
-     from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
-     where dataset_id = $1 and changeset_id = $2
-     group by item_id having count(*) > 1
-     order by (array_agg(row_number order by row_number))[2] limit 1`,
-    [datasetId, changesetId],
-  );
-  const [row] = rows;
-  return (
-    row && { itemId: row.item_id, firstNumber: row.numbers[0] ?? 0n, secondNumber: row.numbers[1] ?? 0n }
-  );
-}
-
-/** The numbers of the rows of a changeset that stand for these items, ascending, for items that have any. */
-export async function findRowNumbers(
-  db: Queryable,
-  { datasetId, changesetId }: Pick<Changeset, "datasetId" | "changesetId">,
-  itemIds: readonly string[],
-): Promise<Map<string, bigint[]>> {
-  const { rows } = await db.query<{ item_id: string; row_numbers: bigint[] }>(
-    `select item_id, array_agg(distinct row_number order by row_number) as row_numbers from (
-       select item_id, row_number from item_revisions
-       where dataset_id = $1 and item_id = any($3) and changeset_id = $2
-       union all
-       select item_id, row_number from changeset_wants
-       where dataset_id = $1 and changeset_id = $2 and item_id = any($3)
-       union all
-       select seen.item_id, seen.row_number
-       from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
-       where dataset_id = $1 and changeset_id = $2 and seen.item_id = any($3)
-     ) taken group by item_id`,
-    [datasetId, changesetId, itemIds],
-  );
-  return new Map(rows.map((row) => [row.item_id, row.row_numbers]));
 }
 
 /** Removes what a changeset kept for comparing, once that is over. */

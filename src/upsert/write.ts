@@ -2,6 +2,7 @@ import type { DatasetRef } from "../datasets/dataset.ts";
 import { getDataset, reserveDataset } from "../datasets/dataset-store.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { Turns } from "../db/turns.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { Instant } from "../instant.ts";
 import { type Changeset, type ChangesetRequest, guardFailure, type Target } from "./changeset.ts";
@@ -9,6 +10,14 @@ import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts
 import { equalBytes } from "./classify.ts";
 import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-store.ts";
 import { requireExpectedVersion } from "./publish.ts";
+
+/** What writes work with. */
+export interface WriteResources {
+  readonly pool: Pool;
+  readonly turns: Turns;
+  /** How long an open or planned write is kept. */
+  readonly importTtlSeconds: number;
+}
 
 /** Which dataset a write goes to. */
 export interface WriteTarget {
@@ -33,12 +42,12 @@ export interface WriteResult {
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, DELETE_LIMIT_EXCEEDED, and those of `work`.
  */
 export async function writeOnce(
-  { pool, importTtlSeconds }: { readonly pool: Pool; readonly importTtlSeconds: number },
+  { pool, turns, importTtlSeconds }: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
   work: (client: Client, changeset: Changeset, target: Target) => Promise<WriteResult>,
 ): Promise<WriteResult> {
-  const result = await transaction(pool, async (client): Promise<WriteResult> => {
+  const write = async (client: Client): Promise<WriteResult> => {
     const target = await lockWriteTarget(client, writeTarget);
     const known = await findChangeset(client, target.datasetId, request.requestId);
     if (known !== undefined) return replay(client, known, request);
@@ -48,10 +57,16 @@ export async function writeOnce(
     const done = await work(client, changeset, target);
     await insertRowOutcomes(client, changeset, done.rows);
     return done;
-  });
+  };
+  const result = await turns.take(turnKey(writeTarget), () => transaction(pool, write));
   // The plan that a guard stopped is to stay, so it is thrown behind the commit.
   if (result.refusal !== undefined) throw result.refusal;
   return result;
+}
+
+/** Under which key the writers of a dataset take turns. By name and by id they differ, which the lock makes up for. */
+export function turnKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref">): string {
+  return `${projectId}/${"name" in ref ? `name/${ref.name}` : ref.datasetId}`;
 }
 
 /** When a write that begins or goes on now is discarded if nothing more happens. */

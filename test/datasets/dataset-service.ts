@@ -11,6 +11,7 @@ import {
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { datasetHandler } from "../../src/datasets/dataset-handler.ts";
 import type { Pool } from "../../src/db/pool.ts";
+import { Turns } from "../../src/db/turns.ts";
 import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
@@ -39,6 +40,7 @@ export async function datasetService(pool: Pool): Promise<DatasetService> {
     log,
     stopping,
     pageTokens: await loadPageTokens(pool),
+    turns: new Turns(),
     importTtlSeconds: 86_400,
     heartbeatSeconds: 10,
   });

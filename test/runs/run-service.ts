@@ -8,6 +8,7 @@ import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { Pool } from "../../src/db/pool.ts";
+import { Turns } from "../../src/db/turns.ts";
 import { newLog } from "../../src/log.ts";
 import type { Resources } from "../../src/resources.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
@@ -34,6 +35,7 @@ export async function runService(
     log,
     stopping: stopping.signal,
     pageTokens: await loadPageTokens(pool),
+    turns: new Turns(),
     importTtlSeconds: 3600,
     heartbeatSeconds,
   };

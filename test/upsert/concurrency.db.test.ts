@@ -57,13 +57,13 @@ function digestOf(items: readonly Item[]): string {
 }
 
 describe("many writers on one dataset", () => {
-  test("200 upserts over 20 connections give versions 1 to 200", async () => {
+  test("200 upserts from three servers over 20 connections give versions 1 to 200", async () => {
     const name = "two hundred";
     const published = await Promise.all(
       Array.from({ length: 200 }, async (_, index): Promise<Published> => {
         const rows = [row(`k${index % 7}`, index), row("", index)];
         const { changeset } = await upsertItems(
-          writing(database.pool),
+          writing(database.pool, index % 3),
           targetNamed(name),
           rows,
           requestFor(name),

@@ -1,16 +1,21 @@
 import { randomUUID } from "node:crypto";
 import type { Pool } from "../../src/db/pool.ts";
+import { Turns } from "../../src/db/turns.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { Item, Row } from "../../src/items/item.ts";
 import { listItems } from "../../src/items/item-store.ts";
 import { type Changeset, type ChangesetRequest, noGuard } from "../../src/upsert/changeset.ts";
 import type { OfferedRow } from "../../src/upsert/import.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
-import type { WriteTarget } from "../../src/upsert/write.ts";
+import type { WriteResources, WriteTarget } from "../../src/upsert/write.ts";
 
-/** What writes work with. */
-export function writing(pool: Pool) {
-  return { pool, importTtlSeconds: 3600 };
+const turnsOf = new Map<number, Turns>();
+
+/** What writes work with. Writers with different servers meet at the locks of the database alone. */
+export function writing(pool: Pool, server = 0): WriteResources {
+  const turns = turnsOf.get(server) ?? new Turns();
+  turnsOf.set(server, turns);
+  return { pool, turns, importTtlSeconds: 3600 };
 }
 
 /** A dataset by name that the first write creates. */

@@ -1,0 +1,51 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import type { Changeset } from "./changeset.ts";
+
+/** Two rows of one item: the smaller number first. */
+export interface DuplicateRows {
+  readonly itemId: string;
+  readonly firstNumber: bigint;
+  readonly secondNumber: bigint;
+}
+
+/** An item of the base version that two rows of a changeset stand for, the one with the smallest second row. */
+export async function findDuplicateSeen(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<DuplicateRows | undefined> {
+  const { rows } = await client.query<{ item_id: string; numbers: bigint[] }>(
+    `select item_id, (array_agg(row_number order by row_number))[1:2] as numbers
+     from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
+     where dataset_id = $1 and changeset_id = $2
+     group by item_id having count(*) > 1
+     order by (array_agg(row_number order by row_number))[2] limit 1`,
+    [datasetId, changesetId],
+  );
+  const [row] = rows;
+  return (
+    row && { itemId: row.item_id, firstNumber: row.numbers[0] ?? 0n, secondNumber: row.numbers[1] ?? 0n }
+  );
+}
+
+/** The numbers of the rows of a changeset that stand for these items, ascending, for items that have any. */
+export async function findRowNumbers(
+  db: Queryable,
+  { datasetId, changesetId }: Pick<Changeset, "datasetId" | "changesetId">,
+  itemIds: readonly string[],
+): Promise<Map<string, bigint[]>> {
+  const { rows } = await db.query<{ item_id: string; row_numbers: bigint[] }>(
+    `select item_id, array_agg(distinct row_number order by row_number) as row_numbers from (
+       select item_id, row_number from item_revisions
+       where dataset_id = $1 and item_id = any($3) and changeset_id = $2
+       union all
+       select item_id, row_number from changeset_wants
+       where dataset_id = $1 and changeset_id = $2 and item_id = any($3)
+       union all
+       select seen.item_id, seen.row_number
+       from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
+       where dataset_id = $1 and changeset_id = $2 and seen.item_id = any($3)
+     ) taken group by item_id`,
+    [datasetId, changesetId, itemIds],
+  );
+  return new Map(rows.map((row) => [row.item_id, row.row_numbers]));
+}

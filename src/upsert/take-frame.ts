@@ -1,0 +1,176 @@
+import type { Client } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+import type { Row } from "../items/item.ts";
+import type { Changeset } from "./changeset.ts";
+import { equalBytes } from "./classify.ts";
+import { findRowNumbers } from "./duplicate-store.ts";
+import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
+import { numberRows, stageOffers, stageRows } from "./stage.ts";
+import type { NumberedRow } from "./staging-store.ts";
+import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "./want-store.ts";
+
+/** What frames are taken into: a changeset whose lock is held. The caller writes it back. */
+export interface Taking {
+  readonly client: Client;
+  readonly changeset: Changeset;
+  /** Whether the base version has no items. */
+  readonly baseIsEmpty: boolean;
+}
+
+/** Takes a frame, and gives what its answer is once it is known how far the import has come. */
+export async function takeFrame(
+  to: Taking,
+  frame: ImportFrame,
+): Promise<(progress: Progress) => ImportAnswer> {
+  switch (frame.kind) {
+    case "batch":
+      await takeBatch(to, frame.offset, frame.count, frame.rows);
+      return (progress) => ({ kind: "progress", progress });
+    case "supply":
+      await takeSupply(to, frame.rows);
+      return (progress) => ({ kind: "progress", progress });
+    case "offer": {
+      const positions = await takeOffer(to, frame.offset, frame.rows);
+      return (progress) => ({ kind: "want", offset: frame.offset, positions, progress });
+    }
+    case "commit":
+      throw new Error("a commit is not taken with other frames");
+  }
+}
+
+/** Rows with bodies. Those below what has been received are skipped unless their bodies are wanted. */
+async function takeBatch(to: Taking, offset: number, count: number, rows: readonly Row[]): Promise<void> {
+  const { client, changeset, baseIsEmpty } = to;
+  const received = Number(changeset.received);
+  requireNoGap(offset, received);
+  // The wire leaves out rows in front that were complete before they were read.
+  const firstNumber = offset + count - rows.length;
+  const known = Math.min(Math.max(received - firstNumber, 0), rows.length);
+  if (known > 0 && changeset.missingBodies > 0n) {
+    const wants = await listWantsByNumber(client, changeset, firstNumber, known);
+    const supplied = wants.map((want) => ({ want, row: rows[want.rowNumber - firstNumber] as Row }));
+    for (const { want, row } of supplied) {
+      if (row.itemId !== want.itemId || !equalBytes(row.contentHash, want.contentHash)) {
+        throw failure("REQUEST_ID_REUSED", { request_id: changeset.requestId });
+      }
+    }
+    await supply(to, supplied);
+  }
+  const fresh = rows.slice(known);
+  if (fresh.length === 0) return;
+  await stageRows(client, changeset, baseIsEmpty, numberRows(changeset, fresh, firstNumber + known));
+  changeset.received += BigInt(fresh.length);
+  changeset.receivedBytes += sizeOf(fresh);
+}
+
+/** Rows without bodies. Gives the positions of those that are wanted. */
+async function takeOffer(to: Taking, offset: number, rows: readonly OfferedRow[]): Promise<number[]> {
+  const { client, changeset, baseIsEmpty } = to;
+  const received = Number(changeset.received);
+  requireNoGap(offset, received);
+  const known = Math.min(received - offset, rows.length);
+  const positions: number[] = [];
+  if (known > 0 && changeset.missingBodies > 0n) {
+    for (const want of await listWantsByNumber(client, changeset, offset, known)) {
+      const row = rows[want.rowNumber - offset];
+      if (row?.itemId !== want.itemId || !equalBytes(row.contentHash, want.contentHash)) {
+        throw failure("REQUEST_ID_REUSED", { request_id: changeset.requestId });
+      }
+      positions.push(want.rowNumber - offset);
+    }
+  }
+  const fresh = rows.slice(known).map(
+    (row, index): Want => ({
+      ...row,
+      rowNumber: offset + known + index,
+      keepsSplits: row.splits.length === 0 && !changeset.replaceSplits,
+    }),
+  );
+  if (fresh.length > 0) {
+    const wanted = await stageOffers(client, changeset, baseIsEmpty, fresh);
+    changeset.received += BigInt(fresh.length);
+    for (const position of wanted) positions.push(known + position);
+  }
+  return positions;
+}
+
+/** Bodies of offered rows, in any order. Those that are here already are skipped. */
+async function takeSupply(to: Taking, rows: readonly Row[]): Promise<void> {
+  const { client, changeset } = to;
+  const wants = new Map(
+    (
+      await listWantsByItem(
+        client,
+        changeset,
+        rows.map((row) => row.itemId),
+      )
+    ).map((want) => [want.itemId, want]),
+  );
+  const unwanted = rows.filter((row) => !wants.has(row.itemId));
+  if (unwanted.length > 0) await requireOffered(to, unwanted);
+  const supplied = rows.flatMap((row, position) => {
+    const want = wants.get(row.itemId);
+    if (want === undefined) return [];
+    if (!equalBytes(row.contentHash, want.contentHash)) {
+      throw failure(
+        "CONTENT_HASH_MISMATCH",
+        {
+          index: want.rowNumber,
+          item_id: row.itemId,
+          given: Buffer.from(want.contentHash).toString("hex"),
+          computed: Buffer.from(row.contentHash).toString("hex"),
+        },
+        [
+          {
+            field: `supply.items[${position}]`,
+            description: "is not the content whose hash was offered",
+          },
+        ],
+      );
+    }
+    return [{ want, row }];
+  });
+  await supply(to, supplied);
+}
+
+async function requireOffered(to: Taking, rows: readonly Row[]): Promise<void> {
+  const { client, changeset } = to;
+  const known = await findRowNumbers(
+    client,
+    changeset,
+    rows.map((row) => row.itemId),
+  );
+  for (const { itemId } of rows) {
+    if (known.has(itemId)) continue;
+    const problem = `no offered row has the item_id ${JSON.stringify(itemId)}`;
+    throw failure("INVALID_FIELD", { field: "supply.items", problem }, [
+      { field: "supply.items", description: problem },
+    ]);
+  }
+}
+
+/** Takes the bodies of wanted rows. */
+async function supply(to: Taking, supplied: readonly { want: Want; row: Row }[]): Promise<void> {
+  const { client, changeset, baseIsEmpty } = to;
+  if (supplied.length === 0) return;
+  const rows = supplied.map(({ want, row }): NumberedRow => ({ ...want, content: row, unidentified: false }));
+  await deleteWants(
+    client,
+    changeset,
+    rows.map((row) => row.rowNumber),
+  );
+  await stageRows(client, changeset, baseIsEmpty, rows);
+  changeset.missingBodies -= BigInt(rows.length);
+  changeset.receivedBytes += sizeOf(supplied.map(({ row }) => row));
+}
+
+function requireNoGap(offset: number, received: number): void {
+  if (offset <= received) return;
+  throw failure("OFFSET_GAP", { next_offset: BigInt(received), received_offset: BigInt(offset) });
+}
+
+function sizeOf(rows: readonly Row[]): bigint {
+  let size = 0;
+  for (const row of rows) size += row.size;
+  return BigInt(size);
+}

@@ -1,0 +1,109 @@
+import { CopyRows, copyIn } from "../db/copy.ts";
+import type { Client } from "../db/pool.ts";
+import type { Changeset } from "./changeset.ts";
+
+/** An offered row whose body is wanted. */
+export interface Want {
+  readonly rowNumber: number;
+  readonly itemId: string;
+  readonly contentHash: Uint8Array;
+  readonly splits: readonly string[];
+  readonly keepsSplits: boolean;
+}
+
+/** Notes offered rows whose bodies are wanted. Two with one id violate a unique constraint. */
+export async function insertWants(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  wants: readonly Want[],
+): Promise<void> {
+  if (wants.length === 0) return;
+  await copyIn(
+    client,
+    `copy changeset_wants (dataset_id, changeset_id, row_number, item_id, content_hash, splits, keeps_splits)
+     from stdin (format binary)`,
+    new CopyRows(),
+    wants,
+    (rows, want) => {
+      rows.row(7);
+      rows.text(datasetId);
+      rows.int8(changesetId);
+      rows.int8(want.rowNumber);
+      rows.text(want.itemId);
+      rows.bytes(want.contentHash);
+      rows.texts(want.splits);
+      rows.boolean(want.keepsSplits);
+    },
+  );
+}
+
+interface WantRow {
+  row_number: bigint;
+  item_id: string;
+  content_hash: Buffer;
+  splits: string[];
+  keeps_splits: boolean;
+}
+
+const wantFromRow = (row: WantRow): Want => ({
+  rowNumber: Number(row.row_number),
+  itemId: row.item_id,
+  contentHash: row.content_hash,
+  splits: row.splits,
+  keepsSplits: row.keeps_splits,
+});
+
+/** Wanted rows among those of these numbers, in their order. */
+export async function listWantsByNumber(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  fromNumber: number,
+  count: number,
+): Promise<Want[]> {
+  const { rows } = await client.query<WantRow>(
+    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
+     where dataset_id = $1 and changeset_id = $2 and row_number >= $3 and row_number < $4
+     order by row_number`,
+    [datasetId, changesetId, fromNumber, fromNumber + count],
+  );
+  return rows.map(wantFromRow);
+}
+
+/** Wanted rows of these items. */
+export async function listWantsByItem(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  itemIds: readonly string[],
+): Promise<Want[]> {
+  const { rows } = await client.query<WantRow>(
+    `select row_number, item_id, content_hash, splits, keeps_splits from changeset_wants
+     where dataset_id = $1 and changeset_id = $2 and item_id = any($3)`,
+    [datasetId, changesetId, itemIds],
+  );
+  return rows.map(wantFromRow);
+}
+
+/** Forgets wants whose bodies have arrived. */
+export async function deleteWants(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  rowNumbers: readonly number[],
+): Promise<void> {
+  await client.query(
+    `delete from changeset_wants where dataset_id = $1 and changeset_id = $2 and row_number = any($3)`,
+    [datasetId, changesetId, rowNumbers],
+  );
+}
+
+/** The first row whose body is wanted. */
+export async function findFirstWant(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<number | undefined> {
+  const { rows } = await client.query<{ row_number: bigint | null }>(
+    `select min(row_number) as row_number from changeset_wants where dataset_id = $1 and changeset_id = $2`,
+    [datasetId, changesetId],
+  );
+  const first = rows[0]?.row_number ?? undefined;
+  return first === undefined ? undefined : Number(first);
+}
