@@ -63,11 +63,13 @@ async function holds(property: (sequence: Import[]) => Promise<void>): Promise<n
   const sequences = fc.array(importArbitrary, { minLength: 1, maxLength: maxImportsPerDataset, size: "max" });
   // Sequences are half as long as they may be, on average.
   const numRuns = Math.ceil((imports * 2) / maxImportsPerDataset / lanes);
-  await Promise.all(
+  const ended = await Promise.allSettled(
     Array.from({ length: lanes }, (_, lane) =>
       fc.assert(fc.asyncProperty(sequences, counted), { seed: seed + lane, numRuns }),
     ),
   );
+  // Told when all lanes have ended, so that none is still at work when the suite looks for what was left open.
+  for (const lane of ended) if (lane.status === "rejected") throw lane.reason;
   return tried;
 }
 
