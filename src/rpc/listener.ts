@@ -1,9 +1,11 @@
 import { createServer as createHttp1Server, type IncomingMessage, type ServerResponse } from "node:http";
 import {
+  constants,
   createServer as createHttp2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from "node:http2";
 import { createServer, type Socket } from "node:net";
 import type { ListenAddress } from "../config.ts";
@@ -88,7 +90,10 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
   const http1 = createHttp1Server(onHttp1Request);
   const http2 = createHttp2Server(
     { settings: { initialWindowSize: windowBytes, maxConcurrentStreams }, maxSessionMemory },
-    onRequest,
+    (request, response) => {
+      letGo(response.stream);
+      onRequest(request, response);
+    },
   );
   http2.on("session", (session) => {
     session.setLocalWindowSize(windowBytes);
@@ -154,6 +159,21 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
       });
     },
   };
+}
+
+/**
+ * Lets go of a call that is answered before all of it has arrived: what comes late is dropped, and the client is asked to
+ * stop sending (RFC 9113, section 8.1). Else the stream would stay open, with a window of data, until the client thinks of
+ * ending it, and hold up the end of the service.
+ */
+function letGo(stream: ServerHttp2Stream): void {
+  stream.once("finish", () => stream.removeAllListeners("data").resume());
+  // Trailers are handed over while this event is emitted; a reset in the same turn would overtake them.
+  stream.once("wantTrailers", () =>
+    setImmediate(() => {
+      if (!stream.destroyed && stream.state.remoteClose === 0) stream.close(constants.NGHTTP2_NO_ERROR);
+    }),
+  );
 }
 
 /**
