@@ -1,0 +1,167 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { newPool } from "../../src/db/pool.ts";
+import { databaseFault } from "../../src/db/sqlstate.ts";
+import { snapshot, transaction } from "../../src/db/transaction.ts";
+import { newLog } from "../../src/log.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { waitForLock } from "../support/locks.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await newTestDatabase({ connections: 4 });
+  await database.pool.query("create table counters (name text primary key, value integer not null)");
+});
+afterAll(() => database.drop());
+
+beforeEach(async () => {
+  await database.pool.query("delete from counters");
+  await database.pool.query("insert into counters values ('a', 0), ('b', 0)");
+});
+
+async function valueOf(name: string): Promise<number | undefined> {
+  const { rows } = await database.pool.query<{ value: number }>(
+    "select value from counters where name = $1",
+    [name],
+  );
+  return rows[0]?.value;
+}
+
+const add = (name: string) => `update counters set value = value + 1 where name = '${name}'`;
+const raise = (code: string) => `do $$ begin raise exception 'injected' using errcode = '${code}'; end $$`;
+
+describe("a transaction", () => {
+  test("commits and gives what its work gives", async () => {
+    const result = await transaction(database.pool, async (client) => {
+      await client.query(add("a"));
+      return 42;
+    });
+    expect([result, await valueOf("a")]).toEqual([42, 1]);
+  });
+
+  test("undoes everything and throws the very error of its work", async () => {
+    const error = new Error("oops");
+    const work = transaction(database.pool, async (client) => {
+      await client.query(add("a"));
+      throw error;
+    });
+    await expect(work).rejects.toBe(error);
+    expect(await valueOf("a")).toBe(0);
+  });
+
+  test.each(["40001", "40P01"])(
+    "is tried again on %s, with nothing left of the attempts before",
+    async (code) => {
+      let attempts = 0;
+      await transaction(database.pool, async (client) => {
+        await client.query(add("a"));
+        if (++attempts < 5) await client.query(raise(code));
+      });
+      expect([attempts, await valueOf("a")]).toEqual([5, 1]);
+    },
+  );
+
+  test.each(["40001", "40P01"])("gives up with WRITE_CONTENTION at the fifth %s", async (code) => {
+    let attempts = 0;
+    const work = transaction(database.pool, async (client) => {
+      attempts++;
+      await client.query(raise(code));
+    });
+    await expect(work).rejects.toMatchObject({ reason: "WRITE_CONTENTION", facts: { attempts: 5 } });
+    expect(attempts).toBe(5);
+  });
+
+  test("is tried once on any other error of the database", async () => {
+    let attempts = 0;
+    const work = transaction(database.pool, async (client) => {
+      attempts++;
+      await client.query(raise("23514"));
+    });
+    await expect(work).rejects.toMatchObject({ code: "23514" });
+    expect(attempts).toBe(1);
+  });
+
+  test("that deadlocks with another is tried again, and both commit", async () => {
+    const meet = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
+    const crossing = (first: string, second: string, place: 0 | 1) =>
+      transaction(database.pool, async (client) => {
+        await client.query(add(first));
+        meet[place].resolve();
+        await Promise.all(meet.map(({ promise }) => promise));
+        await client.query(add(second));
+      });
+    await Promise.all([crossing("a", "b", 0), crossing("b", "a", 1)]);
+    expect(await Promise.all([valueOf("a"), valueOf("b")])).toEqual([2, 2]);
+  });
+
+  test("whose rollback fails throws the first error, and its connection is not used again", async () => {
+    let backend: number | undefined;
+    const error = new Error("the first error");
+    const work = transaction(database.pool, async (client) => {
+      const { rows } = await client.query<{ pid: number }>("select pg_backend_pid() as pid");
+      backend = rows[0]?.pid;
+      const ended = new Promise((resolve) => client.once("end", resolve));
+      await database.pool.query("select pg_terminate_backend($1)", [backend]);
+      await ended;
+      throw error;
+    });
+    await expect(work).rejects.toBe(error);
+    const pids = await Promise.all(
+      Array.from({ length: 8 }, async () => {
+        const { rows } = await database.pool.query<{ pid: number }>("select pg_backend_pid() as pid");
+        return rows[0]?.pid;
+      }),
+    );
+    expect(pids).not.toContain(backend);
+  });
+
+  test("whose connection is killed while a statement runs is unavailable, and the pool recovers", async () => {
+    const holds = await database.pool.connect();
+    await holds.query("begin");
+    await holds.query(add("a"));
+    const waiting = transaction(database.pool, (client) => client.query(add("a"))).catch((error) => error);
+    await waitForLock(database.pool);
+    await database.pool.query(
+      `select pg_terminate_backend(pid) from pg_stat_activity
+       where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    expect(databaseFault(await waiting)).toEqual({ kind: "unavailable" });
+    await holds.query("rollback");
+    holds.release();
+    await transaction(database.pool, (client) => client.query(add("a")));
+    expect(await valueOf("a")).toBe(1);
+  });
+
+  test("is unavailable when there is no database to connect to", async () => {
+    const pool = newPool({
+      url: "postgres://nobody@127.0.0.1:1/nothing",
+      connections: 1,
+      log: newLog("silent"),
+    });
+    const error = await transaction(pool, async () => undefined).catch((thrown) => thrown);
+    expect(databaseFault(error)).toEqual({ kind: "unavailable" });
+    await pool.end();
+  });
+
+  test("100 at once on four connections all commit", async () => {
+    await Promise.all(
+      Array.from({ length: 100 }, () => transaction(database.pool, (client) => client.query(add("a")))),
+    );
+    expect(await valueOf("a")).toBe(100);
+    expect(database.pool.totalCount - database.pool.idleCount).toBe(0);
+  });
+});
+
+describe("a snapshot", () => {
+  test("sees one state throughout, and may not write", async () => {
+    const read = "select value from counters where name = 'a'";
+    const seen = await snapshot(database.pool, async (client) => {
+      const before = await client.query(read);
+      await database.pool.query(add("a"));
+      return [before.rows, (await client.query(read)).rows];
+    });
+    expect(seen).toEqual([[{ value: 0 }], [{ value: 0 }]]);
+    await expect(snapshot(database.pool, (client) => client.query(add("a")))).rejects.toMatchObject({
+      code: "25006",
+    });
+  });
+});
