@@ -36,3 +36,9 @@ function methodDefinition({ parent, name, methodKind, input, output }: DescMetho
     responseDeserialize: (bytes: Buffer) => fromBinary(output, bytes),
   } satisfies grpc.MethodDefinition<Init, Message>;
 }
+
+/** The reason of an error, as the details in its trailers name it. */
+export function reasonOf(error: grpc.ServiceError | undefined): string | undefined {
+  const [details] = error?.metadata.get("grpc-status-details-bin") ?? [];
+  return /ERROR_REASON_([A-Z_]+)/.exec(Buffer.from(details ?? "").toString("latin1"))?.[1];
+}

@@ -10,7 +10,8 @@ import {
   type StreamUpsertItemsResponse,
   UpsertService,
 } from "../../gen/assay/v1/upsert_service_pb.js";
-import { newGrpcJsClient } from "../support/grpc-js.ts";
+import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
+import { expectNothingLeaked } from "../support/leaks.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
@@ -27,15 +28,7 @@ afterAll(async () => {
   await service.stop();
 });
 
-/** Nothing that a test did may keep a connection of the pool or a transaction. */
-afterEach(async () => {
-  const { pool } = service.resources;
-  await expect.poll(() => pool.totalCount - pool.idleCount, { timeout: 5_000 }).toBe(0);
-  const { rows } = await pool.query(
-    "select query from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'",
-  );
-  expect(rows).toEqual([]);
-});
+afterEach(() => expectNothingLeaked(service));
 
 interface Call {
   readonly stream: grpc.ClientDuplexStream<Request, StreamUpsertItemsResponse>;
@@ -79,12 +72,6 @@ const batch = (offset: number, count: number): Frame => ({
   value: { offset: BigInt(offset), items: items(offset, count) },
 });
 const commit = (count: number): Frame => ({ case: "commit", value: { itemCount: BigInt(count) } });
-
-/** The reason of an error, as the details in its trailers name it. */
-function reasonOf(error: grpc.ServiceError | undefined): string | undefined {
-  const [details] = error?.metadata.get("grpc-status-details-bin") ?? [];
-  return /ERROR_REASON_([A-Z_]+)/.exec(Buffer.from(details ?? "").toString("latin1"))?.[1];
-}
 
 async function expectNotThere(name: string): Promise<void> {
   const datasets = service.client(DatasetService);
