@@ -1,0 +1,117 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { create } from "@bufbuild/protobuf";
+import type { Duration } from "@bufbuild/protobuf/wkt";
+import { describe, expect, test } from "vitest";
+import { ErrorReasonSchema } from "../gen/assay/v1/error_reason_pb.js";
+import { LimitsSchema } from "../gen/assay/v1/limits_pb.js";
+import { readConfig } from "../src/config.ts";
+import { codes } from "../src/rpc/errors.ts";
+import { limitsToWire } from "../src/system/system-wire.ts";
+
+const root = join(import.meta.dirname, "..");
+
+/** Reasons that the contract promises for calls which this server does not answer yet. */
+const laterReasons = [
+  "UNKNOWN_FORMAT",
+  "INVALID_FILE",
+  "CHECKSUM_MISMATCH",
+  "INVALID_SQL",
+  "UPLOAD_NOT_FOUND",
+  "TABLE_NOT_FOUND",
+  "ITEMS_VIOLATE_SCHEMA",
+  "UPLOAD_NOT_READY",
+  "QUOTA_EXCEEDED",
+  "QUERY_TOO_LARGE",
+  "QUERY_TIMEOUT",
+  "UNAUTHENTICATED",
+  "PERMISSION_DENIED",
+  "STORAGE_UNAVAILABLE",
+];
+
+/** Reasons that have their words and code already, but no call that fails with them yet. */
+const unusedReasons = ["SCHEMA_VIOLATION", "RESULT_SUPERSEDED"];
+
+/** The sources, without the tables that list all reasons. */
+const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts") && path !== "failure.ts" && path !== join("rpc", "errors.ts"))
+  .map((path) => readFileSync(join(root, "src", path), "utf8"))
+  .join("\n");
+
+describe("error reasons", () => {
+  const promised = ErrorReasonSchema.values
+    .filter((value) => value.number !== 0)
+    .map((value) => value.name.replace("ERROR_REASON_", ""));
+
+  test("are those of the contract, each either known here or left for later", () => {
+    expect([...Object.keys(codes), ...laterReasons].sort()).toEqual([...promised].sort());
+  });
+
+  test("are all in use", () => {
+    const central = ["INTERNAL", "DATABASE_UNAVAILABLE"];
+    const unused = Object.keys(codes).filter(
+      (reason) => !new RegExp(`\\(\\s*"${reason}"`).test(sources) && !central.includes(reason),
+    );
+    expect(unused.sort()).toEqual([...unusedReasons].sort());
+  });
+});
+
+describe("limits", () => {
+  const limits = create(LimitsSchema, limitsToWire(readConfig({})));
+  const proto = readFileSync(join(root, "proto/assay/v1/limits.proto"), "utf8");
+
+  /** The value of a field: a number, or microseconds. */
+  function limitOf(localName: string): number {
+    const value = (limits as unknown as Record<string, number | bigint | Duration | undefined>)[localName];
+    if (typeof value !== "object") return Number(value ?? 0);
+    return Number(value.seconds) * 1e6 + value.nanos / 1e3;
+  }
+
+  test.each(LimitsSchema.fields.map((field) => [field.name, field.localName]))(
+    "%s is positive",
+    (_, name) => {
+      expect(limitOf(name)).toBeGreaterThan(0);
+    },
+  );
+
+  const units: Record<string, number> = {
+    "": 1,
+    KiB: 1024,
+    MiB: 1024 ** 2,
+    GiB: 1024 ** 3,
+    second: 1e6,
+    seconds: 1e6,
+    hour: 3.6e9,
+    hours: 3.6e9,
+  };
+  const documented = LimitsSchema.fields.flatMap(({ name, localName }) => {
+    const comment = new RegExp(`((?: {2}//.*\\n)+) {2}[\\w.]+ ${name} = `).exec(proto)?.[1] ?? "";
+    const text = comment.replace(/\s*\/\/\s*/g, " ");
+    const number = /(?:^|\. |\W )(\d[\d,]*)(?: (KiB|MiB|GiB|seconds?|hours?))?(?: by default)?[.,]/.exec(
+      text,
+    );
+    const [, digits, unit = ""] = number ?? [];
+    return digits === undefined
+      ? []
+      : [[name, localName, Number(digits.replaceAll(",", "")) * (units[unit] ?? Number.NaN)] as const];
+  });
+
+  test("are documented with numbers, most of them", () => {
+    expect(documented.length).toBeGreaterThan(15);
+  });
+
+  test.each(documented)("%s is what its comment says", (_, localName, number) => {
+    expect(limitOf(localName)).toBe(number);
+  });
+
+  test("leave room for an item in every message", () => {
+    expect(limitOf("maxMessageBytes")).toBeGreaterThanOrEqual(4 * limitOf("maxItemBytes"));
+    expect(limitOf("maxBatchBytes")).toBeLessThan(limitOf("maxMessageBytes"));
+  });
+
+  test("that errors name are fields of Limits", () => {
+    const names = new Set([...sources.matchAll(/\blimit: "(\w+)"/g)].map(([, name]) => name));
+    expect(names.size).toBeGreaterThan(5);
+    for (const name of names) expect(LimitsSchema.fields.map((field) => field.name)).toContain(name);
+  });
+});
