@@ -5,7 +5,7 @@ import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { Instant } from "../instant.ts";
-import { type Changeset, type ChangesetRequest, guardFailure, type Target } from "./changeset.ts";
+import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
 import { equalBytes } from "./classify.ts";
 import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-store.ts";
@@ -76,6 +76,7 @@ export function expiry(time: Instant, ttlSeconds: number): Instant {
 
 async function replay(client: Client, known: Changeset, request: ChangesetRequest): Promise<WriteResult> {
   requireSameRequest(known, request);
+  if (known.state === "discarded") throw notReady(known);
   const before = (known.itemCount ?? 0n) - known.counts.created + known.counts.deleted;
   return {
     changeset: known,

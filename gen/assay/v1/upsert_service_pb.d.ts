@@ -237,8 +237,8 @@ export declare type UpsertOpen = Message<"assay.v1.UpsertOpen"> & {
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. A UUID that names the import. Opening it again with other options
-   * or for another dataset fails with REQUEST_ID_REUSED.
+   * Required. A UUID that names the import within the dataset. Opening it again
+   * with other options fails with REQUEST_ID_REUSED.
    *
    * @generated from field: string request_id = 2;
    */
