@@ -18,7 +18,7 @@ beforeEach(async () => {
   await database.pool.query("insert into counters values ('a', 0), ('b', 0)");
 });
 
-async function valueOf(name: string): Promise<number | undefined> {
+async function counted(name: string): Promise<number | undefined> {
   const { rows } = await database.pool.query<{ value: number }>(
     "select value from counters where name = $1",
     [name],
@@ -35,7 +35,7 @@ describe("a transaction", () => {
       await client.query(add("a"));
       return 42;
     });
-    expect([result, await valueOf("a")]).toEqual([42, 1]);
+    expect([result, await counted("a")]).toEqual([42, 1]);
   });
 
   test("undoes everything and throws the very error of its work", async () => {
@@ -45,7 +45,7 @@ describe("a transaction", () => {
       throw error;
     });
     await expect(work).rejects.toBe(error);
-    expect(await valueOf("a")).toBe(0);
+    expect(await counted("a")).toBe(0);
   });
 
   test.each(["40001", "40P01"])(
@@ -56,7 +56,7 @@ describe("a transaction", () => {
         await client.query(add("a"));
         if (++attempts < 5) await client.query(raise(code));
       });
-      expect([attempts, await valueOf("a")]).toEqual([5, 1]);
+      expect([attempts, await counted("a")]).toEqual([5, 1]);
     },
   );
 
@@ -90,7 +90,7 @@ describe("a transaction", () => {
         await client.query(add(second));
       });
     await Promise.all([crossing("a", "b", 0), crossing("b", "a", 1)]);
-    expect(await Promise.all([valueOf("a"), valueOf("b")])).toEqual([2, 2]);
+    expect(await Promise.all([counted("a"), counted("b")])).toEqual([2, 2]);
   });
 
   test("whose rollback fails throws the first error, and its connection is not used again", async () => {
@@ -128,7 +128,7 @@ describe("a transaction", () => {
     await holds.query("rollback");
     holds.release();
     await transaction(database.pool, (client) => client.query(add("a")));
-    expect(await valueOf("a")).toBe(1);
+    expect(await counted("a")).toBe(1);
   });
 
   test("is unavailable when there is no database to connect to", async () => {
@@ -146,7 +146,7 @@ describe("a transaction", () => {
     await Promise.all(
       Array.from({ length: 100 }, () => transaction(database.pool, (client) => client.query(add("a")))),
     );
-    expect(await valueOf("a")).toBe(100);
+    expect(await counted("a")).toBe(100);
     expect(database.pool.totalCount - database.pool.idleCount).toBe(0);
   });
 });

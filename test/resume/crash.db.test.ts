@@ -208,7 +208,9 @@ class Setup {
     expect(strikes.count).toBeGreaterThanOrEqual(plan.most / 2);
     await expectAsClean(this.#direct(), report, name);
     expect(this.service.log()).not.toContain("internal error");
-    console.log(name, strikes.count, report.streams, report.failures, report.mostRowsLost);
+    if (process.env.TEST_VERBOSE) {
+      console.log(name, strikes.count, report.streams, report.failures, report.mostRowsLost);
+    }
   }
 
   #direct(): Transport {
@@ -289,35 +291,21 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
     const [name, requestId] = ["taken over", randomUUID()];
     const other = new Setup({ ASSAY_DATABASE_URL: database.url });
     await other.start();
-    const open = (service: ServiceProcess) => {
-      const outgoing = new Outgoing();
-      const transport = createGrpcTransport({ baseUrl: service.url.href });
-      const answers = createClient(UpsertService, transport).streamUpsertItems(outgoing);
-      const dataset = { by: { case: "name", value: name } } as const;
-      const options = { createIfMissing: true };
-      outgoing.push({ frame: { case: "open", value: { dataset, requestId, options } } });
-      const next = answers[Symbol.asyncIterator]();
-      return { outgoing, answer: async () => (await next.next()).value?.frame };
-    };
-    const batch = (offset: number) => {
-      const items = [{ itemId: `k${offset}`, inputJson: "1" }];
-      return { frame: { case: "batch", value: { offset: BigInt(offset), items } } } as const;
-    };
-    const older = open(setup.service);
+    const older = openStream(setup.service, name, requestId);
     await older.answer();
-    older.outgoing.push(batch(0));
+    older.outgoing.push(batch(0, 1));
     expect(await older.answer()).toMatchObject({ value: { nextOffset: 1n } });
 
-    const newer = open(other.service);
+    const newer = openStream(other.service, name, requestId);
     expect(await newer.answer()).toMatchObject({ value: { nextOffset: 1n, durableOffset: 1n } });
-    older.outgoing.push(batch(1));
+    older.outgoing.push(batch(1, 1));
     await expect(older.answer()).rejects.toMatchObject({
       code: Code.Aborted,
       rawMessage: expect.stringContaining("a newer stream"),
     });
     older.outgoing.end();
 
-    newer.outgoing.push(batch(1));
+    newer.outgoing.push(batch(1, 1));
     newer.outgoing.push({ frame: { case: "commit", value: { itemCount: 2n } } });
     expect(await newer.answer()).toMatchObject({ value: { nextOffset: 2n } });
     expect(await newer.answer()).toMatchObject({
@@ -329,6 +317,72 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
     await expectNothingLeft(database.pool);
   });
 });
+
+describe("a service that is stopped", () => {
+  test("does not wait for a client that still sends, and leaves the import open for another", async () => {
+    const database = await newTestDatabase();
+    const setup = new Setup({ ASSAY_DATABASE_URL: database.url });
+    await setup.start();
+    const [name, requestId] = ["sends ahead", randomUUID()];
+    const stream = openStream(setup.service, name, requestId);
+    await stream.answer();
+    // More than the service reads ahead, so that much is still unread when it has to stop.
+    for (let offset = 0; offset < 100_000; offset += 1_000) stream.outgoing.push(batch(offset, 1_000));
+    expect(await stream.answer()).toMatchObject({ case: "progress" });
+    let durable = 0n;
+    const readToTheEnd = async () => {
+      for (;;) {
+        const answer = await stream.answer();
+        if (answer?.case === "progress") durable = answer.value.durableOffset;
+      }
+    };
+    const begin = performance.now();
+    const [error] = await Promise.all([
+      readToTheEnd().catch((thrown) => thrown),
+      setup.service.end("SIGTERM"),
+    ]);
+    // Calls that do not end by themselves are waited for 2.5 seconds, and their connections half a second more.
+    expect(performance.now() - begin).toBeLessThan(2_500);
+    expect(error).toMatchObject({ code: Code.Unavailable });
+    stream.outgoing.end();
+
+    await setup.start();
+    const again = openStream(setup.service, name, requestId);
+    const progress = await again.answer();
+    if (progress?.case !== "progress") throw new Error(`${progress?.case} answers the open`);
+    expect(progress.value.nextOffset).toBeGreaterThanOrEqual(durable);
+    again.outgoing.push({ frame: { case: "commit", value: { itemCount: progress.value.nextOffset } } });
+    expect(await again.answer()).toMatchObject({
+      case: "receipt",
+      value: { version: 1n, itemCount: progress.value.nextOffset },
+    });
+    again.outgoing.end();
+    await setup.stop();
+    await database.drop();
+  });
+});
+
+/** Opens a stream that is driven by hand, frame by frame. */
+function openStream(service: ServiceProcess, name: string, requestId: string) {
+  const outgoing = new Outgoing();
+  const transport = createGrpcTransport({ baseUrl: service.url.href });
+  const answers = createClient(UpsertService, transport).streamUpsertItems(outgoing);
+  const dataset = { by: { case: "name", value: name } } as const;
+  outgoing.push({
+    frame: { case: "open", value: { dataset, requestId, options: { createIfMissing: true } } },
+  });
+  const next = answers[Symbol.asyncIterator]();
+  return { outgoing, answer: async () => (await next.next()).value?.frame };
+}
+
+/** So many rows from this number on. */
+function batch(offset: number, count: number) {
+  const items = Array.from({ length: count }, (_, index) => ({
+    itemId: `k${offset + index}`,
+    inputJson: `"${"x".repeat(50)}"`,
+  }));
+  return { frame: { case: "batch", value: { offset: BigInt(offset), items } } } as const;
+}
 
 /** The embedded database of a service, from its files. */
 async function postmasterOf(dataDir: string): Promise<{ pid: number; url: string }> {

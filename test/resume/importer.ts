@@ -39,8 +39,8 @@ export interface ImportReport {
 /** What a service that is away may say, and what a client says of a connection that broke. */
 const tolerated = new Set([Code.Unavailable, Code.Canceled]);
 
-/** Frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
-const maxUnanswered = 8;
+/** The most frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
+const mostUnanswered = 32;
 
 type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 type Frame = NonNullable<Request["frame"]>;
@@ -91,6 +91,7 @@ async function runStream(
     known.durable = Math.max(known.durable, Number(durableOffset));
   };
 
+  const maxUnanswered = 1 + random(mostUnanswered);
   let unanswered = 0;
   let position = 0;
   let missing: ImportedRow[] = [];
