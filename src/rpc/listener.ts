@@ -162,18 +162,21 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
 }
 
 /**
- * Lets go of a call that is answered before all of it has arrived: what comes late is dropped, and the client is asked to
- * stop sending (RFC 9113, section 8.1). Else the stream would stay open, with a window of data, until the client thinks of
- * ending it, and hold up the end of the service.
+ * How long a client that has its answer may go on sending before its stream is reset. A reset makes some clients drop what
+ * they have not read yet, the error among it; and a stop of the service waits as long for a client that never ends.
+ */
+const lateMilliseconds = 1_000;
+
+/**
+ * Lets go of a call that is answered before all of it has arrived: what comes late is dropped, and a client that does not
+ * end by itself is asked to stop (RFC 9113, section 8.1). Else the stream would stay open, with a window of data.
  */
 function letGo(stream: ServerHttp2Stream): void {
-  stream.once("finish", () => stream.removeAllListeners("data").resume());
-  // Trailers are handed over while this event is emitted; a reset in the same turn would overtake them.
-  stream.once("wantTrailers", () =>
-    setImmediate(() => {
-      if (!stream.destroyed && stream.state.remoteClose === 0) stream.close(constants.NGHTTP2_NO_ERROR);
-    }),
-  );
+  stream.once("finish", () => {
+    stream.removeAllListeners("data").resume();
+    const timer = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), lateMilliseconds);
+    stream.once("close", () => clearTimeout(timer));
+  });
 }
 
 /**
