@@ -8,8 +8,14 @@ const header = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
 const trailer = Buffer.from([0xff, 0xff]);
 const textOid = 25;
 
-/** Rows are sent on in pieces of about this size: large enough for few system calls, small enough to be reused at once. */
-const chunkBytes = 256 * 1024;
+/**
+ * Rows are sent on in pieces of about this size: about as much as the system buffers for a connection, so that the server has
+ * work while this process is busy with other things. Smaller pieces make it wait for each; larger ones only take memory.
+ */
+const chunkBytes = 2 * 1024 * 1024;
+
+/** Most writes are small. */
+const firstBytes = 16 * 1024;
 
 /**
  * Builds rows in COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"). The binary format needs no escaping
@@ -18,12 +24,12 @@ const chunkBytes = 256 * 1024;
  * Begin each row with `row`, then call one method per column, in the order of the statement.
  */
 export class CopyRows {
-  #buffer = Buffer.allocUnsafe(chunkBytes);
+  #buffer = Buffer.allocUnsafe(firstBytes);
   #length = header.copy(this.#buffer);
 
   /** Takes what is there once it is worth sending; undefined before. Only between rows. */
   takeChunk(): Buffer | undefined {
-    // Rows are small, mostly: an eighth of the buffer left is enough for most of them, and the others make it grow.
+    // What is left of the buffer is enough for most rows, and the others make it grow.
     if (this.#length < (chunkBytes / 8) * 7) return undefined;
     const chunk = this.#buffer.subarray(0, this.#length);
     this.#buffer = Buffer.allocUnsafe(chunkBytes);
