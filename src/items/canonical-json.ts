@@ -1,109 +1,70 @@
 /**
  * Reads JSON strictly, by the rules of I-JSON (RFC 7493), and spells it canonically, by RFC 8785 (JCS), in one pass over
- * the UTF-8 bytes. Every item that is written goes through here, so the common case is cheap: what is canonical as it
- * stands is copied in long pieces, and no value is ever built. On the problems of GSM8K that takes about as long as
- * JSON.parse alone.
+ * its UTF-8. Every item that is written goes through here, so the common case is cheap: no value is built, and what is
+ * canonical as it stands is copied in pieces as long as can be. That takes about as long as JSON.parse alone.
  */
+
+import { CanonicalOutput } from "./canonical-output.ts";
+import {
+  backslash,
+  carriageReturn,
+  closeBrace,
+  closeBracket,
+  colon,
+  comma,
+  compareStrings,
+  endOfHex,
+  endOfPlain,
+  hexUnit,
+  isCanonicalEscape,
+  letterE,
+  letterF,
+  letterN,
+  letterT,
+  letterU,
+  lineFeed,
+  lowerCase,
+  minus,
+  nine,
+  openBrace,
+  openBracket,
+  plus,
+  point,
+  quote,
+  slash,
+  space,
+  stringAt,
+  tab,
+  zero,
+} from "./json-bytes.ts";
+import { JsonProblem } from "./json-problem.ts";
+import { MemberStack } from "./member-stack.ts";
+
+export { JsonProblem };
 
 /** How deep arrays and objects may nest. Part of the contract: every reader in any language has to bear this depth. */
 const maxDepth = 128;
 
 /**
  * Integers of up to so many digits are within ±(2^53-1), and decimals of up to so many significant digits survive a
- * double unchanged (DBL_DIG in C): both are canonical as they stand. One more and neither holds; one less and more numbers
- * than needed are converted back and forth, at 0.2 µs each.
+ * double unchanged (DBL_DIG in C): both are canonical as they stand. With one more that is not so for all of them; with
+ * one less, numbers are converted back and forth for nothing, at 0.2 µs each.
  */
 const exactDigits = 15;
 
-/**
- * Pieces of up to so many bytes are copied one by one, longer ones by the engine, which takes some 40 ns to start. Far
- * lower slows spaced-out texts down, far higher slows long members down.
- */
-const shortPiece = 24;
-
-/**
- * Up to so many members are sorted by insertion, comparing bytes in place. More are decoded for the engine's sort, which
- * pays off from about 200 on. Below, decoding would dominate; above, the square of the count would.
- */
-const fewMembers = 100;
-
-/** Longest path of a problem, in characters. Errors travel in HTTP headers, which some stacks cap at 8 KiB in all. */
-const maxPathLength = 1000;
-
-/** Longest member name that a problem quotes, in characters, for the same reason. */
+/** Longest member name that a problem quotes, in characters. A name may be as long as the text. */
 const maxNameLength = 100;
 
-/** In the steps of a path: the object itself, none of its members. Greater than any position in a text. */
+/** In the way to a place: the object itself, none of its members. Beyond every position. */
 const noMember = 0x7fffffff;
 
-const tab = 0x09;
-const lineFeed = 0x0a;
-const carriageReturn = 0x0d;
-const space = 0x20;
-const quote = 0x22;
-const plus = 0x2b;
-const comma = 0x2c;
-const minus = 0x2d;
-const point = 0x2e;
-const slash = 0x2f;
-const zero = 0x30;
-const nine = 0x39;
-const colon = 0x3a;
-const openBracket = 0x5b;
-const backslash = 0x5c;
-const closeBracket = 0x5d;
-const letterE = 0x65;
-const letterF = 0x66;
-const letterN = 0x6e;
-const letterT = 0x74;
-const letterU = 0x75;
-const openBrace = 0x7b;
-const closeBrace = 0x7d;
-/** The bit by which lower-case ASCII letters differ from upper-case ones. */
-const lowerCase = 0x20;
-
-/** 1 for every byte that stands for itself in a string: all but quotes, backslashes and control characters. */
-const plain = new Uint8Array(256).fill(1, space);
-plain[quote] = 0;
-plain[backslash] = 0;
-
-/** 1 for what may follow a backslash and is canonical that way. */
-const canonicalEscape = new Uint8Array(256);
-for (const letter of Buffer.from('"\\bfnrt')) canonicalEscape[letter] = 1;
-
-/** The value of each hexadecimal digit, -1 for all else. */
-const hexDigit = new Int8Array(256).fill(-1);
-for (let value = 0; value < 16; value++) {
-  hexDigit[value.toString(16).charCodeAt(0)] = value;
-  hexDigit[value.toString(16).toUpperCase().charCodeAt(0)] = value;
-}
-
-/** Why a JSON text is refused. */
-export class JsonProblem extends Error {
-  override readonly name = "JsonProblem";
-  /**
-   * Where: the root that was given, then steps in the manner of RFC 9535 such as `.messages`, `[2]` and `['top-k']`. It
-   * names the innermost value that had begun; for faults of member names, the object. What lies beyond 1,000 characters
-   * is named by the nearest parent that does not.
-   */
-  readonly path: string;
-  /** What, in words for people. Positions count UTF-16 units from the start of the text. */
-  readonly problem: string;
-
-  constructor(path: string, problem: string) {
-    super(`${path}: ${problem}`);
-    this.path = path;
-    this.problem = problem;
-  }
-}
-
 /**
- * Gives the canonical form (RFC 8785) of a JSON text. Two texts mean the same exactly if their canonical forms are equal.
+ * Gives the canonical form (RFC 8785) of a JSON text. Texts mean the same exactly if their canonical forms are equal. But
+ * for sorting members, the time it takes is in proportion to the text, whatever the text is.
  *
- * Throws JsonProblem, its path starting with `root`, if the text is not JSON (RFC 8259, no byte order mark) or holds a
- * duplicate member name, a lone surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the
- * range of a double, or more than 128 levels of arrays and objects. Apart from sorting members, it takes time in
- * proportion to the text, whatever the text is.
+ * @throws JsonProblem if the text is not JSON (RFC 8259, without byte order mark) or holds a duplicate member name, a lone
+ * surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than
+ * 128 levels of arrays and objects. Its path starts with `root`.
  */
 export function canonicalize(text: string, root = ""): string {
   writer.clear();
@@ -112,50 +73,46 @@ export function canonicalize(text: string, root = ""): string {
 }
 
 /**
- * Collects canonical JSON as UTF-8. Meant to be kept and used again: it holds on to buffers that suffice for the longest
- * text so far.
+ * Collects canonical JSON as UTF-8. Meant to be used again and again: it keeps buffers in which the longest text so far
+ * found room.
  */
 export class CanonicalWriter {
+  readonly #output = new CanonicalOutput();
   #text = "";
   #root = "";
-  /** The text as UTF-8 and, at `#end`, a zero that stops every scan. */
+  /** The text in UTF-8 and, at `#end`, a byte 0. */
   #source = Buffer.allocUnsafe(16 * 1024);
   #end = 0;
+  /** Whether `#end` is at a lone surrogate instead of the end of the text. */
+  #cut = false;
   /** How far the text is read. */
   #at = 0;
-  /** Where the source begins that is canonical, read or being read, and not yet copied to the output. */
+  /** From here to `#at` the source is canonical and not yet in the output. */
   #pending = 0;
-  #output = Buffer.allocUnsafe(16 * 1024);
-  #length = 0;
   #depth = 0;
   /** The way to `#at`: for each level the position of a member's name, `noMember`, or the complement of an index. */
-  readonly #steps = new Int32Array(maxDepth + 1);
-  /** For each member of the objects being read: the position of its name, and where it starts in the output. */
-  #members = new Int32Array(256);
-  #memberCount = 0;
+  readonly #way = new Int32Array(maxDepth + 1);
+  /** The members of the objects that are open. */
+  readonly #members = new MemberStack();
 
   /** Starts anew. */
   clear(): void {
-    this.#length = 0;
+    this.#output.clear();
   }
 
   /** Appends bytes as they are. */
-  append(bytes: Uint8Array): void {
-    this.#reserve(bytes.length);
-    const output = this.#output;
-    let length = this.#length;
-    for (let i = 0; i < bytes.length; i++) output[length++] = bytes[i] as number;
-    this.#length = length;
+  append(bytes: Buffer): void {
+    this.#output.append(bytes, 0, bytes.length);
   }
 
-  /** Appends the canonical form of a text. Throws as `canonicalize` does, and leaves the output unusable then. */
+  /** Appends the canonical form of a JSON text. @throws as `canonicalize`; what was appended is of no use then. */
   appendJson(text: string, root: string): void {
     this.#open(text, root);
     this.#value();
     this.#close();
   }
 
-  /** The same for a text that has to be an object. Throws JsonProblem also if it is another value. */
+  /** The same for a text that has to be an object. @throws JsonProblem for other values as well. */
   appendObject(text: string, root: string): void {
     this.#open(text, root);
     if (this.#source[this.#at] !== openBrace) this.#fail(this.#at, "has to be a JSON object");
@@ -163,34 +120,34 @@ export class CanonicalWriter {
     this.#close();
   }
 
-  /** What was appended. Valid until the next `clear`. */
+  /** All that was appended. Valid until the next `clear`. */
   bytes(): Buffer {
-    return this.#output.subarray(0, this.#length);
+    return this.#output.bytes();
   }
 
   #open(text: string, root: string): void {
     this.#text = text;
     this.#root = root;
-    // UTF-8 takes at most three bytes per UTF-16 unit; looking for an escape may read five bytes past the end.
-    const bound = text.length * 3 + 8;
-    if (bound > this.#source.length)
+    // UTF-8 takes at most three bytes per UTF-16 unit, and looking for digits after \u may read past the end.
+    const bound = 3 * text.length + 8;
+    if (bound > this.#source.length) {
       this.#source = Buffer.allocUnsafe(Math.max(bound, 2 * this.#source.length));
-    this.#end = this.#source.write(text);
-    if (this.#end !== text.length && !text.isWellFormed()) {
-      // What precedes the lone surrogate is read to learn its path, or of an earlier problem.
-      this.#end = this.#source.write(text.slice(0, text.search(/\p{Surrogate}/u)));
     }
+    this.#end = this.#source.write(text);
+    // As many bytes as characters means ASCII.
+    this.#cut = this.#end !== text.length && !text.isWellFormed();
+    if (this.#cut) this.#end = this.#source.write(text.slice(0, text.search(/\p{Surrogate}/u)));
     this.#source[this.#end] = 0;
     this.#at = 0;
     this.#pending = 0;
     this.#depth = 0;
-    this.#memberCount = 0;
+    this.#members.truncate(0);
     this.#space();
   }
 
   #close(): void {
     this.#space();
-    if (this.#at < this.#end || !this.#text.isWellFormed()) this.#unexpected(this.#at);
+    if (this.#at < this.#end || this.#cut) this.#unexpected(this.#at);
     this.#settle(this.#at);
   }
 
@@ -221,13 +178,14 @@ export class CanonicalWriter {
 
   #object(): void {
     const source = this.#source;
-    const steps = this.#steps;
-    const firstMember = this.#memberCount;
+    const way = this.#way;
+    const members = this.#members;
+    const firstMember = members.count;
     let sorted = true;
     let escaped = false;
     let previous = -1;
     this.#enter();
-    steps[this.#depth] = noMember;
+    way[this.#depth] = noMember;
     if (source[this.#at] === closeBrace) {
       this.#leave();
       return;
@@ -235,11 +193,11 @@ export class CanonicalWriter {
     for (;;) {
       const name = this.#at;
       if (source[name] !== quote) this.#unexpected(name);
-      this.#addMember(name);
+      members.push(name, this.#output.length + name - this.#pending);
       if (this.#string()) escaped = true;
-      else if (sorted && !escaped && previous >= 0) sorted = compareNames(source, previous, name) < 0;
+      else if (sorted && !escaped && previous >= 0) sorted = compareStrings(source, previous, name) < 0;
       previous = name;
-      steps[this.#depth] = name;
+      way[this.#depth] = name;
       this.#space();
       if (source[this.#at] !== colon) this.#unexpected(this.#at);
       this.#at++;
@@ -250,19 +208,21 @@ export class CanonicalWriter {
       if (next === closeBrace) break;
       if (next !== comma) this.#unexpected(this.#at);
       this.#at++;
-      steps[this.#depth] = noMember;
+      way[this.#depth] = noMember;
       this.#space();
     }
+    // Names with escapes are not compared on the way; sorting finds duplicates among them, too.
     if (!sorted || escaped) this.#sortMembers(firstMember, escaped);
-    this.#memberCount = firstMember;
+    members.truncate(firstMember);
     this.#leave();
   }
 
   #array(): void {
     const source = this.#source;
-    const steps = this.#steps;
+    const way = this.#way;
+    let index = 0;
     this.#enter();
-    steps[this.#depth] = ~0;
+    way[this.#depth] = ~index;
     if (source[this.#at] === closeBracket) {
       this.#leave();
       return;
@@ -274,8 +234,7 @@ export class CanonicalWriter {
       if (next === closeBracket) break;
       if (next !== comma) this.#unexpected(this.#at);
       this.#at++;
-      // One less is the complement of one more.
-      steps[this.#depth] = (steps[this.#depth] as number) - 1;
+      way[this.#depth] = ~++index;
       this.#space();
     }
     this.#leave();
@@ -301,87 +260,62 @@ export class CanonicalWriter {
     while (source[at] !== quote) {
       if (source[at] !== backslash) this.#unexpected(at);
       escaped = true;
-      at = canonicalEscape[source[at + 1] as number] === 1 ? at + 2 : this.#escape(at);
+      at = isCanonicalEscape(source[at + 1] as number) ? at + 2 : this.#escape(at);
       at = endOfPlain(source, at);
     }
     this.#at = at + 1;
     return escaped;
   }
 
-  /** Respells the escape at a position, and gives the position after it. */
+  /** Respells the escape at a position and gives the position after it. */
   #escape(start: number): number {
     const source = this.#source;
-    let at = start + 2;
     let code: number = slash;
+    let end = start + 2;
     if (source[start + 1] !== slash) {
-      code = source[start + 1] === letterU ? hexUnit(source, at) : -1;
-      if (code < 0) this.#unexpected(start + 1);
-      at += 4;
-      if (code >= 0xd800 && code < 0xe000) {
-        const low = source[at] === backslash && source[at + 1] === letterU ? hexUnit(source, at + 2) : -1;
-        if (code >= 0xdc00 || low < 0xdc00 || low >= 0xe000) this.#fail(start, "lone surrogate");
+      if (source[start + 1] !== letterU) this.#unexpected(start + 1);
+      code = hexUnit(source, end);
+      if (code < 0) this.#unexpected(endOfHex(source, end));
+      end += 4;
+      if (code >= 0xd800 && code <= 0xdfff) {
+        const low = source[end] === backslash && source[end + 1] === letterU ? hexUnit(source, end + 2) : -1;
+        if (code >= 0xdc00 || low < 0xdc00 || low > 0xdfff) this.#fail(start, "lone surrogate");
         code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-        at += 6;
+        end += 6;
       }
     }
     this.#settle(start);
-    this.#pending = at;
-    this.#appendCharacter(code);
-    return at;
-  }
-
-  #appendCharacter(code: number): void {
-    this.#reserve(6);
-    const output = this.#output;
-    let length = this.#length;
-    if (code < 0x80) {
-      if (plain[code] === 1) output[length++] = code;
-      // JSON.stringify escapes the same characters in the same way as RFC 8785, section 3.2.2.2.
-      else length += output.write(JSON.stringify(String.fromCharCode(code)).slice(1, -1), length);
-    } else {
-      if (code < 0x800) output[length++] = 0xc0 | (code >> 6);
-      else {
-        if (code < 0x10000) output[length++] = 0xe0 | (code >> 12);
-        else {
-          output[length++] = 0xf0 | (code >> 18);
-          output[length++] = 0x80 | ((code >> 12) & 0x3f);
-        }
-        output[length++] = 0x80 | ((code >> 6) & 0x3f);
-      }
-      output[length++] = 0x80 | (code & 0x3f);
-    }
-    this.#length = length;
+    this.#output.appendCharacter(code);
+    this.#pending = end;
+    return end;
   }
 
   #number(): void {
     const source = this.#source;
     const start = this.#at;
     const first = source[start] === minus ? start + 1 : start;
-    let at = source[first] === zero ? first + 1 : this.#digits(first);
-    let exact: boolean;
-    const integer = source[at] !== point && ((source[at] as number) | lowerCase) !== letterE;
-    if (integer) {
-      // -0 is canonically 0.
-      exact = at - first <= exactDigits && (first === start || source[first] !== zero);
-    } else {
-      exact = false;
-      if (source[at] === point) {
-        const fraction = at + 1;
-        at = this.#digits(fraction);
-        // RFC 8785 drops zeros at the end, and writes what is below 0.000001 with an exponent.
-        exact =
-          at - first - 1 <= exactDigits &&
-          source[at - 1] !== zero &&
-          (at - fraction <= 6 || source[first] !== zero || source[fraction] !== zero);
-      }
-      if (((source[at] as number) | lowerCase) === letterE) {
-        const sign = source[at + 1];
-        at = this.#digits(sign === plus || sign === minus ? at + 2 : at + 1);
-        exact = false;
-      }
+    let end = source[first] === zero ? first + 1 : this.#digits(first);
+    // -0 is 0, canonically.
+    let exact = end - first <= exactDigits && (first === start || source[first] !== zero);
+    let integer = true;
+    if (source[end] === point) {
+      const fraction = end + 1;
+      end = this.#digits(fraction);
+      integer = false;
+      // Canonically, a fraction does not end with zeros, and what is below 0.000001 has an exponent.
+      exact =
+        end - first - 1 <= exactDigits &&
+        source[end - 1] !== zero &&
+        (end - fraction <= 6 || source[first] !== zero || source[fraction] !== zero);
     }
-    if (!exact) this.#respellNumber(start, at, integer);
-    this.#at = at;
+    if (((source[end] as number) | lowerCase) === letterE) {
+      const sign = source[end + 1];
+      end = this.#digits(sign === plus || sign === minus ? end + 2 : end + 1);
+      integer = false;
+      exact = false;
+    }
+    if (!exact) this.#respellNumber(start, end, integer);
+    this.#at = end;
   }
 
   /** Gives the position after the digits at a position, of which there has to be one. */
@@ -398,13 +332,12 @@ export class CanonicalWriter {
     const value = Number(spelled);
     if (integer && !Number.isSafeInteger(value)) this.#fail(start, "integer beyond 2^53-1");
     if (!Number.isFinite(value)) this.#fail(start, "number beyond the range of a double");
-    // RFC 8785 defines the form of numbers as that of ECMAScript.
+    // RFC 8785 takes the form of numbers from ECMAScript.
     const canonical = String(value);
     if (canonical === spelled) return;
     this.#settle(start);
+    this.#output.appendAscii(canonical);
     this.#pending = end;
-    this.#reserve(canonical.length);
-    this.#length += this.#output.write(canonical, this.#length);
   }
 
   #word(word: string): void {
@@ -414,190 +347,59 @@ export class CanonicalWriter {
     }
   }
 
+  /** Skips white space. */
   #space(): void {
     const source = this.#source;
-    let code = source[this.#at] as number;
+    const start = this.#at;
+    let code = source[start] as number;
     if (code > space) return;
-    let at = this.#at;
+    let at = start;
     while (code === space || code === lineFeed || code === carriageReturn || code === tab) {
       code = source[++at] as number;
     }
-    if (at === this.#at) return;
-    this.#settle(this.#at);
+    if (at === start) return;
+    this.#settle(start);
     this.#pending = at;
     this.#at = at;
   }
 
-  /** Copies to the output what is canonical up to a position. */
+  /** Hands what is pending over to the output. */
   #settle(to: number): void {
-    const from = this.#pending;
-    if (from === to) return;
-    this.#reserve(to - from);
-    const source = this.#source;
-    const output = this.#output;
-    let length = this.#length;
-    if (to - from > shortPiece) length += source.copy(output, length, from, to);
-    else for (let at = from; at < to; at++) output[length++] = source[at] as number;
-    this.#length = length;
+    if (this.#pending < to) this.#output.append(this.#source, this.#pending, to);
     this.#pending = to;
   }
 
-  #reserve(bytes: number): void {
-    const needed = this.#length + bytes;
-    if (needed <= this.#output.length) return;
-    const output = Buffer.allocUnsafe(Math.max(needed, 2 * this.#output.length));
-    this.#output.copy(output, 0, 0, this.#length);
-    this.#output = output;
-  }
-
-  #addMember(name: number): void {
-    let members = this.#members;
-    const index = 2 * this.#memberCount++;
-    if (index === members.length) {
-      members = new Int32Array(2 * index);
-      members.set(this.#members);
-      this.#members = members;
-    }
-    members[index] = name;
-    members[index + 1] = this.#length + name - this.#pending;
-  }
-
-  /** Puts the members of the object that is about to close in the order of their names. */
+  /** Puts the members of the object that is about to close in order. */
   #sortMembers(firstMember: number, escaped: boolean): void {
+    const members = this.#members;
+    const order = members.order(this.#source, firstMember, escaped, (name) => this.#failDuplicate(name));
     this.#settle(this.#at);
-    const members = this.#members;
-    const start = members[2 * firstMember + 1] as number;
-    const end = this.#length;
-    const order = this.#orderMembers(firstMember, escaped);
-    // They are taken from a second copy behind the first.
-    const shift = end - start;
-    this.#reserve(shift);
-    const output = this.#output;
-    output.copyWithin(end, start, end);
-    let at = start;
-    for (const member of order) {
-      let from = shift + (members[2 * member + 1] as number);
-      const to = shift + (member + 1 < this.#memberCount ? (members[2 * member + 3] as number) - 1 : end);
-      if (at > start) output[at++] = comma;
-      if (to - from > shortPiece) {
-        output.copyWithin(at, from, to);
-        at += to - from;
-      } else while (from < to) output[at++] = output[from++] as number;
-    }
+    this.#output.reorder(order, (member) => members.startOf(member), firstMember, members.count - 1);
   }
 
-  #orderMembers(firstMember: number, escaped: boolean): number[] {
-    const members = this.#members;
-    const order: number[] = [];
-    if (escaped || this.#memberCount - firstMember > fewMembers) {
-      const names = new Map<number, string>();
-      for (let member = firstMember; member < this.#memberCount; member++) {
-        names.set(member, this.#nameAt(members[2 * member] as number));
-        order.push(member);
-      }
-      const nameOf = (member: number) => names.get(member) as string;
-      order.sort((one, other) => {
-        // Strings compare by UTF-16 units, as RFC 8785 asks. A sort compares all neighbours, so that it meets duplicates.
-        if (nameOf(one) === nameOf(other)) this.#failDuplicate(one);
-        return nameOf(one) < nameOf(other) ? -1 : 1;
-      });
-      return order;
-    }
-    for (let member = firstMember; member < this.#memberCount; member++) {
-      const name = members[2 * member] as number;
-      let place = order.length;
-      for (; place > 0; place--) {
-        const before = order[place - 1] as number;
-        const difference = compareNames(this.#source, members[2 * before] as number, name);
-        if (difference === 0) this.#failDuplicate(member);
-        if (difference < 0) break;
-        order[place] = before;
-      }
-      order[place] = member;
-    }
-    return order;
-  }
-
-  /** The member name at a position, which is valid. */
-  #nameAt(start: number): string {
-    const source = this.#source;
-    let end = endOfPlain(source, start + 1);
-    while (source[end] !== quote) end = endOfPlain(source, end + 2);
-    return JSON.parse(source.toString("utf8", start, end + 1));
-  }
-
-  #failDuplicate(member: number): never {
-    this.#steps[this.#depth] = noMember;
-    const name = this.#nameAt(this.#members[2 * member] as number);
-    const shown = name.length > maxNameLength ? `${name.slice(0, maxNameLength).toWellFormed()}…` : name;
+  #failDuplicate(name: string): never {
+    this.#way[this.#depth] = noMember;
+    const shown = name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
     this.#fail(this.#at, `duplicate member ${JSON.stringify(shown)}`);
   }
 
   #unexpected(at: number): never {
+    if (at === this.#end) this.#fail(at, this.#end === 0 ? "empty text" : "unexpected end of text");
     const position = this.#source.toString("utf8", 0, at).length;
-    if (at === this.#end) this.#fail(at, this.#text.length === 0 ? "empty text" : "unexpected end of text");
-    const [notANumber] = /^(NaN|Infinity)/.exec(this.#text.slice(position, position + 8)) ?? [];
-    if (notANumber !== undefined) this.#fail(at, `${notANumber} is not JSON`);
-    this.#fail(at, `unexpected character at position ${position}`);
+    // What Python's json module writes for floats that are no numbers.
+    const [literal] = /^(NaN|Infinity)/.exec(this.#text.slice(position, position + 8)) ?? [];
+    this.#fail(at, literal ? `${literal} is not JSON` : `unexpected character at position ${position}`);
   }
 
   #fail(at: number, problem: string): never {
-    // The text was cut short at a lone surrogate.
-    const found = at === this.#end && !this.#text.isWellFormed() ? "lone surrogate" : problem;
-    let path = this.#root;
+    const steps: (string | number)[] = [];
     for (let level = 1; level <= this.#depth; level++) {
-      const step = this.#steps[level] as number;
+      const step = this.#way[level] as number;
       if (step === noMember) break;
-      const longer = path + (step < 0 ? `[${~step}]` : memberStep(this.#nameAt(step)));
-      if (longer.length > maxPathLength) break;
-      path = longer;
+      steps.push(step < 0 ? ~step : stringAt(this.#source, step));
     }
-    throw new JsonProblem(path, found);
+    throw new JsonProblem(this.#root, steps, this.#cut && at === this.#end ? "lone surrogate" : problem);
   }
 }
 
 const writer = new CanonicalWriter();
-
-/** The position of the first byte from a position on that does not stand for itself in a string. */
-function endOfPlain(source: Buffer, from: number): number {
-  let at = from;
-  while (plain[source[at] as number] === 1) at++;
-  return at;
-}
-
-/** The UTF-16 unit that four hexadecimal digits stand for; negative if they are none. */
-function hexUnit(source: Buffer, at: number): number {
-  const a = hexDigit[source[at] as number] as number;
-  const b = hexDigit[source[at + 1] as number] as number;
-  const c = hexDigit[source[at + 2] as number] as number;
-  const d = hexDigit[source[at + 3] as number] as number;
-  return (a | b | c | d) < 0 ? -1 : (a << 12) | (b << 8) | (c << 4) | d;
-}
-
-/**
- * Compares the member names at two positions by their UTF-16 units: negative if the first is less, 0 if they are equal.
- * Neither may hold escapes.
- */
-function compareNames(source: Buffer, one: number, other: number): number {
-  for (;;) {
-    const a = source[++one] as number;
-    const b = source[++other] as number;
-    if (a === b) {
-      if (a === quote) return 0;
-      continue;
-    }
-    if (a === quote) return -1;
-    if (b === quote) return 1;
-    // The order of UTF-8, but for what takes four bytes: in UTF-16 its surrogates come before U+E000 (0xee in UTF-8).
-    return a >= 0xee && b >= 0xee && a >= 0xf0 !== b >= 0xf0 ? b - a : a - b;
-  }
-}
-
-/** A step to a member as in RFC 9535: the short form where it is allowed, else that of normalized paths. */
-function memberStep(name: string): string {
-  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
-  const escaped = name.replace(/[^ -&(-[\]-\uffff]/g, (character) =>
-    character === "'" ? "\\'" : JSON.stringify(character).slice(1, -1),
-  );
-  return `['${escaped}']`;
-}

@@ -13,11 +13,11 @@ const end = Buffer.from("}");
 
 /**
  * The content hash `sha256-jcs-v1` of an item, 32 bytes: the SHA-256 of the RFC 8785 form of an object with the members
- * input, expected_output and metadata, without those that are undefined. Spelling does not matter, splits are not part of
- * it, and null is not the same as undefined.
+ * input, expected_output and metadata, without those that are undefined. How a payload is spelled does not matter; null is
+ * not the same as undefined. Splits are not hashed.
  *
- * Throws JsonProblem for the first fault, in the order expected output, input, metadata: its path starts at the item, as
- * in `$.input.messages[2]`. Each payload is a text that `canonicalize` accepts; metadata has to be an object.
+ * @throws JsonProblem for a payload that `canonicalize` refuses, or metadata that is not an object. Its path starts at the
+ * item, as in `$.input.messages[2]`. Of several problems it is the first of expected output, then input, then metadata.
  */
 export function contentHash({ input, expectedOutput, metadata }: ItemContent): Buffer {
   writer.clear();
