@@ -30,14 +30,17 @@ export interface ImportReport {
   readonly receipt: Receipt;
   /** How often a stream was opened. */
   readonly streams: number;
-  /** The codes of the errors that streams ended with, with how often each came up. */
-  readonly failures: Readonly<Record<string, number>>;
   /** The largest step back: rows that had been acknowledged, though not as durable, and were gone afterwards. */
   readonly mostRowsLost: number;
 }
 
-/** What a service that is away may say, and what a client says of a connection that broke. */
-const tolerated = new Set([Code.Unavailable, Code.Canceled]);
+/** Whether it is an error of a service that is away, or of a connection that broke, in the words of connect-node. */
+function isInterruption(error: unknown): error is ConnectError {
+  if (!(error instanceof ConnectError)) return false;
+  if (error.code === Code.Unavailable || error.code === Code.Canceled) return true;
+  // A reset connection. Errors of the service itself carry details.
+  return error.code === Code.Aborted && error.details.length === 0;
+}
 
 /** The most frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
 const mostUnanswered = 32;
@@ -58,18 +61,15 @@ export async function importWithResumptions(
   recovered: () => Promise<unknown>,
 ): Promise<ImportReport> {
   const progress = { next: 0, durable: 0, mostRowsLost: 0 };
-  const failures: Record<string, number> = {};
   for (let streams = 1; ; streams++) {
     try {
       return {
         receipt: await runStream(transport, theImport, progress),
         streams,
-        failures,
         mostRowsLost: progress.mostRowsLost,
       };
     } catch (error) {
-      if (!(error instanceof ConnectError) || !tolerated.has(error.code)) throw error;
-      failures[Code[error.code]] = (failures[Code[error.code]] ?? 0) + 1;
+      if (!isInterruption(error)) throw error;
     }
     await recovered();
   }
