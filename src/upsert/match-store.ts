@@ -96,24 +96,28 @@ export async function* streamMatches(client: Client): AsyncGenerator<Match[]> {
 /** Lets matched rows stand for their items: revisions that change nothing go, the others move to the item's id. */
 export async function applyMatches(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   const changeset = [datasetId, changesetId];
-  await client.query(
-    `delete from item_revisions revision using matched
-     where revision.dataset_id = $1 and revision.item_id = matched.assigned_id and revision.changeset_id = $2
-       and matched.new_splits = matched.old_splits`,
-    changeset,
-  );
-  await client.query(
-    `update item_revisions revision
-     set item_id = matched.item_id, splits = matched.new_splits, origin_changeset_id = matched.origin_changeset_id
-     from matched
-     where revision.dataset_id = $1 and revision.item_id = matched.assigned_id and revision.changeset_id = $2
-       and matched.new_splits <> matched.old_splits`,
-    changeset,
-  );
+  // Both go through the rows of the changeset and those that matched: a nested loop costs the product of the two.
+  await withHashJoins(client, async () => {
+    await client.query(
+      `delete from item_revisions revision using matched
+       where revision.dataset_id = $1 and revision.item_id = matched.assigned_id and revision.changeset_id = $2
+         and matched.new_splits = matched.old_splits`,
+      changeset,
+    );
+    await client.query(
+      `update item_revisions revision
+       set item_id = matched.item_id, splits = matched.new_splits, origin_changeset_id = matched.origin_changeset_id
+       from matched
+       where revision.dataset_id = $1 and revision.item_id = matched.assigned_id and revision.changeset_id = $2
+         and matched.new_splits <> matched.old_splits`,
+      changeset,
+    );
+  });
   // Matched items count as seen from here on, as if the rows had come with their ids. Numbers of rows do not matter any more.
   await client.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, changed, keeps_splits)
-     select $1, $2, array_agg(item_id), array_agg(0::bigint), new_splits <> old_splits, false
+    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+                                 keeps_splits)
+     select $1, $2, array_agg(item_id), array_agg(0::bigint), min(item_id), max(item_id), new_splits <> old_splits, false
      from matched group by new_splits <> old_splits`,
     changeset,
   );

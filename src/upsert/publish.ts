@@ -8,7 +8,7 @@ import { advanceHead, updateChangeset } from "./changeset-store.ts";
 import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { rebase } from "./rebase-changeset.ts";
-import { deleteNotes } from "./staging-store.ts";
+import { deleteNotes, deleteRevisions } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
 /** How a write ended: as told by the changeset, unless it was refused. */
@@ -60,6 +60,8 @@ export async function publish(
     return { changeset, refusal };
   }
   if (isNoOp(counts)) {
+    // Rows without an id that all found their items were kept until now, in case they would not.
+    if (matched) await deleteRevisions(client, changeset);
     await finish(client, changeset, target, undefined);
   } else {
     const version = target.headVersion + 1n;

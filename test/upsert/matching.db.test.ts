@@ -155,4 +155,13 @@ describe(`matching, on random imports (TEST_SEED=${seed})`, { timeout: 3_600_000
     });
     expect(tried).toBeGreaterThan(imports / 2);
   });
+
+  test("leaves no rows of imports that changed nothing", async () => {
+    const sum = "coalesce(sum((state = 'published' and version is null)::integer), 0)::integer";
+    const { rows } = await database.pool.query(
+      `select (select ${sum} from changesets) > 0 as some,
+              (select ${sum} from item_revisions join changesets using (dataset_id, changeset_id)) as left_behind`,
+    );
+    expect(rows).toEqual([{ some: true, left_behind: 0 }]);
+  });
 });
