@@ -5,7 +5,7 @@ import type { Receipt } from "../gen/assay/v1/receipt_pb.js";
 import type { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
 import type { StreamUpsertItemsRequestSchema, UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { contentHash } from "../src/items/content-hash.ts";
-import type { BenchRow } from "./rows.ts";
+import type { BenchRow, BenchRows } from "./rows.ts";
 
 type Frame = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 
@@ -19,19 +19,19 @@ export interface Imported {
 }
 
 /** Rows under way that are not acknowledged: what a client that can read its source again keeps at most. */
-const window = 50_000;
+const maxUnacknowledged = 50_000;
 
 /** Streams rows with their bodies, as a simple client does. */
 export async function importBatches(
   client: Client<typeof UpsertService>,
   name: string,
   mode: UpsertMode,
-  rows: readonly BenchRow[],
+  rows: BenchRows,
 ): Promise<Imported> {
-  return run(client, name, mode, rows.length, async function* (acknowledged) {
-    for (let offset = 0; offset < rows.length; offset += 1_000) {
-      await acknowledged(offset - window);
-      const items = rows.slice(offset, offset + 1_000).map(toItem);
+  return run(client, name, mode, rows.count, async function* (acknowledged) {
+    for (let offset = 0; offset < rows.count; offset += 1_000) {
+      await acknowledged(offset - maxUnacknowledged);
+      const items = Array.from(window(rows, offset, 1_000), toItem);
       yield { frame: { case: "batch", value: { offset: BigInt(offset), items } } };
     }
   });
@@ -42,27 +42,33 @@ export async function importOffers(
   client: Client<typeof UpsertService>,
   name: string,
   mode: UpsertMode,
-  rows: readonly BenchRow[],
+  rows: BenchRows,
 ): Promise<Imported> {
-  return run(client, name, mode, rows.length, async function* (acknowledged, wanted) {
-    for (let offset = 0; offset < rows.length; offset += 10_000) {
-      await acknowledged(offset - window);
-      const entries = rows.slice(offset, offset + 10_000).map((row) => ({
+  return run(client, name, mode, rows.count, async function* (acknowledged, wanted) {
+    for (let offset = 0; offset < rows.count; offset += 10_000) {
+      await acknowledged(offset - maxUnacknowledged);
+      const entries = Array.from(window(rows, offset, 10_000), (row) => ({
         itemId: row.itemId,
         contentHash: contentHash(row),
       }));
       yield { frame: { case: "offer", value: { offset: BigInt(offset), entries } } };
       yield* supplies(wanted.splice(0), rows);
     }
-    await acknowledged(Number.NEGATIVE_INFINITY, rows.length);
+    await acknowledged(Number.NEGATIVE_INFINITY, rows.count);
     yield* supplies(wanted.splice(0), rows);
-    await acknowledged(rows.length);
+    await acknowledged(rows.count);
   });
 }
 
-function* supplies(numbers: readonly number[], rows: readonly BenchRow[]): Generator<Frame> {
+/** Some rows that follow each other. */
+function* window(rows: BenchRows, first: number, count: number): Generator<BenchRow> {
+  for (let position = first; position < Math.min(first + count, rows.count); position++)
+    yield rows.at(position);
+}
+
+function* supplies(numbers: readonly number[], rows: BenchRows): Generator<Frame> {
   for (let first = 0; first < numbers.length; first += 1_000) {
-    const items = numbers.slice(first, first + 1_000).map((number) => toItem(rows[number] as BenchRow));
+    const items = numbers.slice(first, first + 1_000).map((number) => toItem(rows.at(number)));
     yield { frame: { case: "supply", value: { items } } };
   }
 }

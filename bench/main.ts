@@ -11,20 +11,20 @@ import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { copyBare } from "./copy.ts";
 import { type Imported, importBatches, importOffers } from "./importer.ts";
-import { benchRows, meanSize } from "./rows.ts";
+import { benchRows, changedRows, fewerRows, sizeOf } from "./rows.ts";
 import { startBenchService } from "./service.ts";
 
 const count = Number(process.argv[2] ?? 500_000);
 const rows = benchRows(count);
-const changed = benchRows(count, 100);
-const fewer = changed.filter((_, number) => number % 100 !== 1);
+const changed = changedRows(count);
+const fewer = fewerRows(count);
 
 const service = await startBenchService();
 try {
   const client = createClient(UpsertService, createGrpcTransport({ baseUrl: service.url }));
-  console.log(`${count.toLocaleString("en")} items of ${meanSize(rows).toFixed(0)} bytes\n`);
+  console.log(`${count.toLocaleString("en")} items of ${sizeOf(rows)} bytes\n`);
   // The first import also warms the service up; it is measured apart, on a dataset of its own.
-  await importBatches(client, "warm-up", UpsertMode.MERGE, rows.slice(0, Math.min(count, 50_000)));
+  await importBatches(client, "warm-up", UpsertMode.MERGE, benchRows(Math.min(count, 50_000)));
 
   const copies = [await copyBare(service.database, rows)];
   const results: [string, Imported, number][] = [];
@@ -41,7 +41,7 @@ try {
   await measure("(c) 1 % changed, offers", count, () =>
     importOffers(client, "bench", UpsertMode.MERGE, changed),
   );
-  await measure("(d) mirror, 1 % deleted, offers", fewer.length, () =>
+  await measure("(d) mirror, 1 % deleted, offers", fewer.count, () =>
     importOffers(client, "bench", UpsertMode.MIRROR, fewer),
   );
   copies.push(await copyBare(service.database, rows));

@@ -8,29 +8,55 @@ export interface BenchRow {
 
 const sentence = "A train leaves the station at nine and meets another one that left an hour later. ";
 
+/** Rows that are made as they are asked for, as a client reads them from a file: none of them stays in memory. */
+export interface BenchRows {
+  readonly count: number;
+  at(position: number): BenchRow;
+}
+
 /**
  * Rows of about 400 bytes, the same for the same arguments: questions with an answer and a few annotations, the kind of item
  * that evaluation data sets are full of.
- *
- * @param edition Which rows are changed: those whose number it divides. 0 changes none.
  */
-export function benchRows(count: number, edition = 0): BenchRow[] {
-  return Array.from({ length: count }, (_, number) => {
-    const changed = edition > 0 && number % edition === 0 ? " Explain." : "";
-    return {
-      itemId: `question-${String(number).padStart(9, "0")}`,
-      input: JSON.stringify({
-        question: `${sentence.repeat(3)}When do they meet, if the first goes ${number} km/h?${changed}`,
-      }),
-      expectedOutput: JSON.stringify({ answer: number * 7 }),
-      metadata: JSON.stringify({ level: number % 5, source: "bench" }),
-    };
-  });
+export function benchRows(count: number): BenchRows {
+  return { count, at: (position) => rowOf(position, "") };
 }
 
-/** Bytes of the payloads and the id of one row, on average. */
-export function meanSize(rows: readonly BenchRow[]): number {
-  const size = ({ itemId, input, expectedOutput, metadata }: BenchRow) =>
-    itemId.length + input.length + expectedOutput.length + metadata.length;
-  return rows.reduce((sum, row) => sum + size(row), 0) / rows.length;
+/** The same rows, one percent of them changed. */
+export function changedRows(count: number): BenchRows {
+  return { count, at: (position) => rowOf(position, position % 100 === 0 ? " Explain." : "") };
+}
+
+/** The changed rows, without one percent of the others. */
+export function fewerRows(count: number): BenchRows {
+  const blocks = Math.floor(count / 100);
+  // Of each hundred, the second is left out.
+  const numberAt = (position: number) => {
+    const place = position % 99;
+    return Math.floor(position / 99) * 100 + (place === 0 ? 0 : place + 1);
+  };
+  return {
+    count: count - blocks,
+    at: (position) => {
+      const number = numberAt(position);
+      return rowOf(number, number % 100 === 0 ? " Explain." : "");
+    },
+  };
+}
+
+function rowOf(number: number, change: string): BenchRow {
+  return {
+    itemId: `question-${String(number).padStart(9, "0")}`,
+    input: JSON.stringify({
+      question: `${sentence.repeat(3)}When do they meet, if the first goes ${number} km/h?${change}`,
+    }),
+    expectedOutput: JSON.stringify({ answer: number * 7 }),
+    metadata: JSON.stringify({ level: number % 5, source: "bench" }),
+  };
+}
+
+/** Bytes of the payloads and the id of a row in the middle. */
+export function sizeOf(rows: BenchRows): number {
+  const { itemId, input, expectedOutput, metadata } = rows.at(Math.floor(rows.count / 2));
+  return itemId.length + input.length + expectedOutput.length + metadata.length;
 }

@@ -21,7 +21,7 @@ const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 export async function startBenchService(): Promise<BenchService> {
   const directory = await mkdtemp(join(tmpdir(), "assay-bench-"));
-  const child = spawn(process.execPath, [main], {
+  const child = spawn(process.execPath, ["--max-semi-space-size=16", main], {
     env: {
       ...process.env,
       ASSAY_LISTEN: "127.0.0.1:0",

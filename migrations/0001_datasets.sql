@@ -208,6 +208,9 @@ create table changeset_seen (
   segment bigint generated always as identity,
   item_ids text[] collate "C" not null,
   row_numbers bigint[] not null,
+  -- All ids of the segment lie between these. Segments that do not overlap cannot hold one id twice.
+  lowest_item_id text collate "C" not null,
+  highest_item_id text collate "C" not null,
   changed boolean not null,
   keeps_splits boolean not null,
   primary key (dataset_id, changeset_id, segment),

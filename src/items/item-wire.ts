@@ -122,7 +122,9 @@ function rowFromWire(item: WireItem, index: number, field: string, faults: RowFa
   }
   return {
     itemId,
-    ...content,
+    input: content.input,
+    expectedOutput: content.expectedOutput,
+    metadata: content.metadata,
     splits: item.splits.length === 0 ? item.splits : normalizeSplits(item.splits),
     contentHash: computed,
     size,

@@ -13,6 +13,7 @@ export async function findDuplicateSeen(
   client: Client,
   { datasetId, changesetId }: Changeset,
 ): Promise<DuplicateRows | undefined> {
+  if (!(await overlapSegments(client, datasetId, changesetId))) return undefined;
   const { rows } = await client.query<{ item_id: string; numbers: bigint[] }>(
     `select item_id, (array_agg(row_number order by row_number))[1:2] as numbers
      from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
@@ -25,6 +26,24 @@ export async function findDuplicateSeen(
   return (
     row && { itemId: row.item_id, firstNumber: row.numbers[0] ?? 0n, secondNumber: row.numbers[1] ?? 0n }
   );
+}
+
+/** Whether any two segments may hold one id. They do not where rows arrive in the order of their ids, as many do. */
+async function overlapSegments(client: Client, datasetId: string, changesetId: bigint): Promise<boolean> {
+  const { rows } = await client.query<{ overlap: boolean }>(
+    `select exists (
+       select from (
+         select lowest_item_id,
+                max(highest_item_id) over (
+                  order by lowest_item_id rows between unbounded preceding and 1 preceding) as reached
+         from changeset_seen
+         where dataset_id = $1 and changeset_id = $2
+       ) segment
+       where lowest_item_id <= reached
+     ) as overlap`,
+    [datasetId, changesetId],
+  );
+  return rows[0]?.overlap ?? false;
 }
 
 /** The numbers of the rows of a changeset that stand for these items, ascending, for items that have any. */

@@ -146,8 +146,12 @@ export async function insertSeen(
 ): Promise<void> {
   if (segment.itemIds.length === 0) return;
   await client.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, changed, keeps_splits)
-     values ($1, $2, string_to_array($3, E'\n'), string_to_array($4, ',')::bigint[], $5, $6)`,
+    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+                                 keeps_splits)
+     select $1, $2, sent.item_ids, string_to_array($4, ',')::bigint[], bounds.lowest, bounds.highest, $5, $6
+     from (select string_to_array($3, E'\n') as item_ids) sent,
+          lateral (select min(item_id collate "C") as lowest, max(item_id collate "C") as highest
+                   from unnest(sent.item_ids) as item_id) bounds`,
     [
       datasetId,
       changesetId,

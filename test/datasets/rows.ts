@@ -39,8 +39,9 @@ export async function addItemRows(db: Queryable, datasetId: string): Promise<voi
     [datasetId],
   );
   await db.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, changed, keeps_splits)
-     values ($1, 1, '{b}', '{1}', false, false)`,
+    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+                                 keeps_splits)
+     values ($1, 1, '{b}', '{1}', 'a', 'a', false, false)`,
     [datasetId],
   );
   await db.query(
