@@ -14,8 +14,8 @@ const textOid = 25;
  */
 const chunkBytes = 2 * 1024 * 1024;
 
-/** Most writes are small. */
-const firstBytes = 16 * 1024;
+/** The size of the first piece. It doubles from piece to piece, so that small writes take little and large ones begin soon. */
+const firstBytes = 32 * 1024;
 
 /**
  * Builds rows in COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"). The binary format needs no escaping
@@ -30,9 +30,10 @@ export class CopyRows {
   /** Takes what is there once it is worth sending; undefined before. Only between rows. */
   takeChunk(): Buffer | undefined {
     // What is left of the buffer is enough for most rows, and the others make it grow.
-    if (this.#length < (chunkBytes / 8) * 7) return undefined;
+    const { length } = this.#buffer;
+    if (this.#length < (length / 8) * 7) return undefined;
     const chunk = this.#buffer.subarray(0, this.#length);
-    this.#buffer = Buffer.allocUnsafe(chunkBytes);
+    this.#buffer = Buffer.allocUnsafe(Math.min(2 * length, chunkBytes));
     this.#length = 0;
     return chunk;
   }

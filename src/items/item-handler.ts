@@ -89,7 +89,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
 
     async batchCreateItems(request, context) {
       const ifExists = ifExistsFromWire(request.ifExists);
-      const rows = rowsFromWire(request.items, {
+      const rows = await rowsFromWire(request.items, {
         field: "items",
         firstNumber: 0,
         duplicates: ifExists === "return_identical",

@@ -53,7 +53,7 @@ async function* readFrames(
 ): AsyncGenerator<ReadFrame> {
   for await (const request of requests) {
     try {
-      yield { frame: frameFromWire(request, session.progress.nextOffset) };
+      yield { frame: await frameFromWire(request, session.progress.nextOffset) };
     } catch (fault) {
       yield { fault };
       return;

@@ -59,12 +59,14 @@ export async function stageRows(
     const { kind, splits } = classify(row, item);
     if (item !== undefined) seen.add(row, kind === "updated");
     if (kind === "unchanged") return kind;
-    if (item !== undefined) digest.subtract(row.itemId, item.contentHash, item.splits);
-    digest.add(row.itemId, row.contentHash, splits);
-    revisions.push({ row, splits, originChangesetId: item?.originChangesetId });
+    revisions.push({ row, splits, replaces: item });
     return kind;
   });
-  await insertRevisions(client, changeset, revisions);
+  // The digest is summed up along the way, while the database takes the rows in front.
+  await insertRevisions(client, changeset, revisions, ({ row, splits, replaces }) => {
+    if (replaces !== undefined) digest.subtract(row.itemId, replaces.contentHash, replaces.splits);
+    digest.add(row.itemId, row.contentHash, splits);
+  });
   await seen.insert(client, changeset);
   changeset.digestChange = digest.bytes();
   count(changeset, kinds);

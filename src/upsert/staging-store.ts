@@ -22,8 +22,8 @@ export interface StagedRevision {
   readonly row: NumberedRow;
   /** What the item then has, which the row may leave to it. */
   readonly splits: readonly string[];
-  /** Undefined if the row creates the item. */
-  readonly originChangesetId: bigint | undefined;
+  /** The item as it was. Undefined if the row creates it. */
+  readonly replaces: BaseItem | undefined;
 }
 
 /** Rows of items that the base version has. */
@@ -49,11 +49,12 @@ export interface BaseItem {
   readonly originChangesetId: bigint;
 }
 
-/** Appends revisions. A second row of a new item violates `item_revisions_pkey`. */
+/** Appends revisions, and calls `each` with them along the way. A second row of a new item violates `item_revisions_pkey`. */
 export async function insertRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
   revisions: readonly StagedRevision[],
+  each: (revision: StagedRevision) => void,
 ): Promise<void> {
   if (revisions.length === 0) return;
   await copyIn(
@@ -62,13 +63,15 @@ export async function insertRevisions(
                           keeps_splits, input, expected_output, metadata) from stdin (format binary)`,
     new CopyRows(),
     revisions,
-    (rows, { row, splits, originChangesetId }) => {
+    (rows, revision) => {
+      each(revision);
+      const { row, splits, replaces } = revision;
       rows.row(11);
       rows.text(datasetId);
       rows.text(row.itemId);
       rows.int8(changesetId);
       rows.int8(row.rowNumber);
-      rows.int8(originChangesetId);
+      rows.int8(replaces?.originChangesetId);
       rows.bytes(row.contentHash);
       rows.texts(splits);
       rows.boolean(row.keepsSplits);

@@ -32,7 +32,7 @@ export function upsertHandler(resources: Resources): Partial<ServiceImpl<typeof 
   return {
     async upsertItems(request, context) {
       const { target, options } = upsertFromWire(projectOf(context), "", request.dataset, request.options);
-      const rows = rowsFromWire(request.items, { field: "items", firstNumber: 0 });
+      const rows = await rowsFromWire(request.items, { field: "items", firstNumber: 0 });
       const { changeset, rows: outcomes } = await upsertItems(resources, target, rows, {
         ...options,
         requestId: requestId("request_id", request.requestId) ?? randomUUID(),

@@ -115,7 +115,10 @@ export function guardFromWire(field: string, guard: WireGuard | undefined): Mirr
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, and those of rowsFromWire
  */
-export function frameFromWire({ frame }: StreamUpsertItemsRequest, nextOffset: number): ImportFrame {
+export async function frameFromWire(
+  { frame }: StreamUpsertItemsRequest,
+  nextOffset: number,
+): Promise<ImportFrame> {
   switch (frame.case) {
     case "batch":
       return batchFromWire(frame.value, nextOffset);
@@ -123,7 +126,7 @@ export function frameFromWire({ frame }: StreamUpsertItemsRequest, nextOffset: n
       return offerFromWire(frame.value);
     case "supply": {
       requireSome("supply.items", frame.value.items.length);
-      const rows = rowsFromWire(frame.value.items, { field: "supply.items", firstNumber: 0 });
+      const rows = await rowsFromWire(frame.value.items, { field: "supply.items", firstNumber: 0 });
       rows.forEach((row, position) => {
         if (row.itemId === "") throw invalidField(`supply.items[${position}].item_id`, "is required");
       });
@@ -140,12 +143,12 @@ export function frameFromWire({ frame }: StreamUpsertItemsRequest, nextOffset: n
   }
 }
 
-function batchFromWire({ offset, items }: UpsertBatch, nextOffset: number): ImportFrame {
+async function batchFromWire({ offset, items }: UpsertBatch, nextOffset: number): Promise<ImportFrame> {
   requireSome("batch.items", items.length);
   requireBatchSize(items.length);
   const first = offsetFromWire("batch.offset", offset);
   const complete = Math.min(Math.max(nextOffset - first, 0), items.length);
-  const rows = rowsFromWire(complete === 0 ? items : items.slice(complete), {
+  const rows = await rowsFromWire(complete === 0 ? items : items.slice(complete), {
     field: "batch.items",
     firstNumber: first + complete,
   });
