@@ -73,7 +73,7 @@ try {
     head: ["(e) items in a first import", "publish s"],
     style: { head: [], border: [] },
   });
-  for (const size of [10_000, 100_000, 1_000_000].filter((one) => one <= 2 * count)) {
+  for (const size of [10_000, 100_000, 1_000_000, 2_000_000].filter((one) => one <= 4 * count)) {
     const { publishSeconds } = await importBatches(
       client,
       `publish ${size}`,

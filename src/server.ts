@@ -26,7 +26,7 @@ export interface Server {
   readonly databaseDescription: string;
   readonly resources: Resources;
   /**
-   * Stops the service and gives back all it holds, within about five seconds: health turns NOT_SERVING, new calls and
+   * Stops the service and gives back all it holds, within about five seconds, a busy embedded database aside: health turns NOT_SERVING, new calls and
    * open streams end with SHUTTING_DOWN, unary calls may finish. A second call waits for the first.
    */
   stop(): Promise<void>;
@@ -51,8 +51,11 @@ const closeMilliseconds = 500;
 /** How long to wait for statements that still run; stopping the embedded database ends them. */
 const poolMilliseconds = 1_000;
 
-/** How long the embedded database gets. It needs a tenth of a second; what is not written then, its log has. */
-const databaseMilliseconds = 2_000;
+/**
+ * How long the embedded database gets. Mostly it needs a tenth of a second; after large imports it has buffers to write first,
+ * and what is not written then is recovered from its log on the next start.
+ */
+const databaseMilliseconds = 10_000;
 
 /**
  * Starts the service: opens the port, then the database, which is brought up to date, and then takes calls.
