@@ -11,6 +11,28 @@ export class NewerDatabaseError extends Error {
   override readonly name = "NewerDatabaseError";
 }
 
+/** The oldest PostgreSQL that the migrations run on: `unique nulls not distinct` came with it. */
+const oldestRelease = 15;
+
+/** The database is older than what the service needs. */
+export class OldDatabaseError extends Error {
+  override readonly name = "OldDatabaseError";
+}
+
+/**
+ * Makes sure that a server is new enough.
+ *
+ * @param versionNumber PostgreSQL's server_version_num, such as 150018.
+ * @throws OldDatabaseError if it is older than PostgreSQL 15.
+ */
+export function requireSupportedRelease(versionNumber: number): void {
+  const release = Math.floor(versionNumber / 10_000);
+  if (release >= oldestRelease) return;
+  throw new OldDatabaseError(
+    `the database is PostgreSQL ${release}; Assay needs PostgreSQL ${oldestRelease} or newer`,
+  );
+}
+
 interface Migration {
   readonly number: number;
   readonly name: string;
@@ -22,7 +44,8 @@ interface Migration {
  * may call it at once: one works, the others wait and find nothing to do. Each migration commits on its own, so an
  * interrupted upgrade goes on where it stopped.
  *
- * @throws NewerDatabaseError if the database has a migration that this release does not know.
+ * @throws NewerDatabaseError if the database has a migration that this release does not know; OldDatabaseError if its
+ * PostgreSQL is too old.
  */
 export async function migrate(pool: Pool): Promise<string[]> {
   const migrations = await readMigrations();
@@ -40,6 +63,10 @@ export async function migrate(pool: Pool): Promise<string[]> {
 }
 
 async function runMissing(client: Client, migrations: readonly Migration[]): Promise<string[]> {
+  const release = await client.query<{ number: number }>(
+    "select current_setting('server_version_num')::integer as number",
+  );
+  requireSupportedRelease(release.rows[0]?.number ?? 0);
   await client.query(
     `create table if not exists migrations (
        number integer primary key,

@@ -52,6 +52,8 @@ const columns = `
   unidentified, unidentified_updated, unidentified_unchanged, digest_change, version, outcome_version, item_count,
   digest, note, author, create_time, publish_time, expire_time`;
 
+// Statements that every write runs are named, so that each connection parses and plans them once.
+
 /** Locks the dataset, existing or reserved, against other publishers; undefined if it was deleted. */
 export async function lockTarget(client: Client, datasetId: string): Promise<Target | undefined> {
   // The time is taken here, behind the lock, and passed on: distributed tables take no volatile function in an update.
@@ -61,12 +63,13 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
     item_count: bigint;
     digest: Buffer;
     time: Instant;
-  }>(
-    `select create_time is not null as exists, head_version, item_count, digest,
+  }>({
+    name: "lock_target",
+    text: `select create_time is not null as exists, head_version, item_count, digest,
             greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
      from datasets where dataset_id = $1 for update`,
-    [datasetId],
-  );
+    values: [datasetId],
+  });
   const row = rows[0];
   return (
     row && {
@@ -87,15 +90,16 @@ export async function insertChangeset(
   request: ChangesetRequest,
   expireTime: Instant,
 ): Promise<Changeset> {
-  const { rows } = await client.query<ChangesetRow>(
-    `insert into changesets (
+  const { rows } = await client.query<ChangesetRow>({
+    name: "insert_changeset",
+    text: `insert into changesets (
        dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
        creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty,
        base_version, item_id_prefix, note, author, create_time, expire_time)
      values ($1, nextval('changeset_ids'), $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
              $17, $18, $19)
      returning ${columns}`,
-    [
+    values: [
       target.datasetId,
       request.requestId,
       request.method,
@@ -116,7 +120,7 @@ export async function insertChangeset(
       instantToSql(target.time),
       instantToSql(expireTime),
     ],
-  );
+  });
   return fromRow(rows[0] as ChangesetRow);
 }
 
@@ -139,25 +143,27 @@ export async function lockChangeset(
   datasetId: string,
   requestId: string,
 ): Promise<Changeset | undefined> {
-  const { rows } = await client.query<ChangesetRow>(
-    `select ${columns} from changesets where dataset_id = $1 and request_id = $2 for update`,
-    [datasetId, requestId],
-  );
+  const { rows } = await client.query<ChangesetRow>({
+    name: "lock_changeset",
+    text: `select ${columns} from changesets where dataset_id = $1 and request_id = $2 for update`,
+    values: [datasetId, requestId],
+  });
   return rows[0] && fromRow(rows[0]);
 }
 
 /** Writes back everything about a changeset that can change. */
 export async function updateChangeset(client: Client, changeset: Changeset): Promise<void> {
   const { counts, unidentified, guard } = changeset;
-  await client.query(
-    `update changesets set
+  await client.query({
+    name: "update_changeset",
+    text: `update changesets set
        state = $3, base_version = $4, stream_number = $5, received = $6, received_bytes = $7, missing_bodies = $8,
        created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
        unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
        digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
        allow_empty = $25, creates_dataset = $26
      where dataset_id = $1 and changeset_id = $2`,
-    [
+    values: [
       changeset.datasetId,
       changeset.changesetId,
       changeset.state,
@@ -185,21 +191,22 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
       guard.allowEmpty,
       changeset.createsDataset,
     ],
-  );
+  });
 }
 
 /** Moves the head of the dataset to the version that a changeset made. */
 export async function advanceHead(client: Client, changeset: Changeset): Promise<void> {
-  await client.query(
-    `update datasets set head_version = $2, item_count = $3, digest = $4, update_time = $5 where dataset_id = $1`,
-    [
+  await client.query({
+    name: "advance_head",
+    text: `update datasets set head_version = $2, item_count = $3, digest = $4, update_time = $5 where dataset_id = $1`,
+    values: [
       changeset.datasetId,
       changeset.version,
       changeset.itemCount,
       changeset.digest,
       instantToSql(changeset.publishTime ?? 0n),
     ],
-  );
+  });
 }
 
 /** How many items a version has; 0 for version 0. */

@@ -15,10 +15,11 @@ export async function insertRowOutcomes(
   { datasetId, changesetId }: Changeset,
   outcomes: readonly RowOutcome[],
 ): Promise<void> {
-  await client.query(
-    "update changesets set row_item_ids = $3, row_kinds = $4 where dataset_id = $1 and changeset_id = $2",
-    [datasetId, changesetId, outcomes.map((one) => one.itemId), outcomes.map((one) => one.kind)],
-  );
+  await client.query({
+    name: "insert_row_outcomes",
+    text: "update changesets set row_item_ids = $3, row_kinds = $4 where dataset_id = $1 and changeset_id = $2",
+    values: [datasetId, changesetId, outcomes.map((one) => one.itemId), outcomes.map((one) => one.kind)],
+  });
 }
 
 /** What became of the rows of a call. Empty for streams, which do not answer it. */

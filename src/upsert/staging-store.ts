@@ -148,14 +148,15 @@ export async function insertSeen(
   segment: SeenSegment,
 ): Promise<void> {
   if (segment.itemIds.length === 0) return;
-  await client.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+  await client.query({
+    name: "insert_seen",
+    text: `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
      select $1, $2, sent.item_ids, string_to_array($4, ',')::bigint[], bounds.lowest, bounds.highest, $5, $6
      from (select string_to_array($3, E'\n') as item_ids) sent,
           lateral (select min(item_id collate "C") as lowest, max(item_id collate "C") as highest
                    from unnest(sent.item_ids) as item_id) bounds`,
-    [
+    values: [
       datasetId,
       changesetId,
       segment.itemIds.join("\n"),
@@ -163,7 +164,7 @@ export async function insertSeen(
       segment.changed,
       segment.keepsSplits,
     ],
-  );
+  });
 }
 
 /** A revision whose content the server has in another one. */
@@ -219,14 +220,16 @@ export async function copyRevisions(
 
 /** Removes what a changeset kept for comparing, once that is over. */
 export async function deleteNotes(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
-  await client.query("delete from changeset_seen where dataset_id = $1 and changeset_id = $2", [
-    datasetId,
-    changesetId,
-  ]);
-  await client.query("delete from changeset_wants where dataset_id = $1 and changeset_id = $2", [
-    datasetId,
-    changesetId,
-  ]);
+  await client.query({
+    name: "delete_seen",
+    text: "delete from changeset_seen where dataset_id = $1 and changeset_id = $2",
+    values: [datasetId, changesetId],
+  });
+  await client.query({
+    name: "delete_all_wants",
+    text: "delete from changeset_wants where dataset_id = $1 and changeset_id = $2",
+    values: [datasetId, changesetId],
+  });
 }
 
 /** Removes the revisions of a changeset that will not be published. */

@@ -50,6 +50,8 @@ async function expectSerial(published: readonly Published[]): Promise<void> {
   }
 }
 
+const writeBigint = (_: string, value: unknown) => (typeof value === "bigint" ? value.toString() : value);
+
 function digestOf(items: readonly Item[]): string {
   const sum = new DigestSum();
   for (const { itemId, contentHash, splits } of items) sum.add(itemId, contentHash, splits);
@@ -77,7 +79,7 @@ describe("many writers on one dataset", () => {
     );
   });
 
-  test("60 streams, merges and mirrors, with and without offers, are as good as one after the other", async () => {
+  test("60 streams, merges and mirrors, with and without offers, are as good as one after the other, and a reader sees its version throughout", async () => {
     const name = "sixty streams";
     let random = 7;
     const next = (below: number) => {
@@ -94,6 +96,23 @@ describe("many writers on one dataset", () => {
         ...Array.from({ length: next(3) }, () => row("", next(3))),
       ],
     }));
+    const first = await upsertItems(
+      writing(database.pool),
+      targetNamed(name),
+      [row("k0", 0), row("", 0)],
+      requestFor(name),
+    );
+    const { datasetId } = first.changeset;
+    const firstVersion = JSON.stringify(await readVersion(database.pool, datasetId, 1n), writeBigint);
+    let isWriting = true;
+    const reader = (async () => {
+      let reads = 0;
+      for (; isWriting || reads === 0; reads++) {
+        const again = await readVersion(database.pool, datasetId, 1n);
+        expect(JSON.stringify(again, writeBigint)).toBe(firstVersion);
+      }
+      return reads;
+    })();
     const published = await Promise.all(
       plans.map(async ({ mode, offers, rows }): Promise<Published> => {
         const session = await begin(database.pool, targetNamed(name), requestFor(name, { mode }));
@@ -123,7 +142,12 @@ describe("many writers on one dataset", () => {
         return { rows: [...identified, ...rest], mode, receipt };
       }),
     );
-    await expectSerial(published);
+    isWriting = false;
+    expect(await reader).toBeGreaterThan(0);
+    await expectSerial([
+      { rows: [row("k0", 0), row("", 0)], mode: "merge", receipt: first.changeset },
+      ...published,
+    ]);
   });
 
   test("of two writers that expect one version, exactly one wins", async () => {
