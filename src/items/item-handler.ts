@@ -13,6 +13,7 @@ import {
   DeleteItemResponseSchema,
   GetItemResponseSchema,
   type ItemService,
+  type ListItemsRequest,
   ListItemsResponseSchema,
   type StreamItemsResponse,
   StreamItemsResponseSchema,
@@ -64,6 +65,33 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
   const read = async (context: HandlerContext, ref: WireRef | undefined, at: VersionSelector) => {
     const dataset = await getDataset(pool, projectOf(context), datasetRefFromWire("dataset", ref));
     return { datasetId: dataset.datasetId, version: await resolveVersion(pool, dataset, at) };
+  };
+
+  /** What a listing reads: by the arguments of the call or, once it has begun, by its token, which keeps it to its version. */
+  const openListing = async (
+    call: "ListItems" | "StreamItems",
+    field: "page_token" | "cursor",
+    token: string,
+    request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "keysOnly">,
+    context: HandlerContext,
+  ) => {
+    const filter = { splits: splitsFromWire("splits", request.splits), keysOnly: request.keysOnly };
+    const at = selectorFromWire("at", request.at);
+    const ref = datasetRefFromWire("dataset", request.dataset);
+    const dataset = await getDataset(pool, projectOf(context), ref);
+    const binding = bindingOf(dataset.datasetId, at, filter);
+    const position = token === "" ? undefined : pageTokens.open(field, token, call, binding);
+    const version = position ? BigInt(position[0] ?? 0) : await resolveVersion(pool, dataset, at);
+    return {
+      datasetId: dataset.datasetId,
+      version,
+      filter,
+      after: position?.[1],
+      /** Items in front of the place where it goes on. */
+      counted: BigInt(position?.[2] ?? 0),
+      seal: (through: string, count = 0n) =>
+        pageTokens.seal(call, binding, [version.toString(), through, count.toString()]),
+    };
   };
 
   return {
@@ -126,53 +154,25 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
 
     async listItems(request, context) {
       const size = pageSize("page_size", request.pageSize);
-      const filter = {
-        splits: splitsFromWire("splits", request.splits),
-        keysOnly: request.keysOnly,
-      };
-      const at = selectorFromWire("at", request.at);
-      const dataset = await getDataset(
-        pool,
-        projectOf(context),
-        datasetRefFromWire("dataset", request.dataset),
-      );
-      const binding = bindingOf(dataset.datasetId, at, filter);
-      const token = request.pageToken
-        ? pageTokens.open("page_token", request.pageToken, "ListItems", binding)
-        : undefined;
-      const version = token ? BigInt(token[0] ?? 0) : await resolveVersion(pool, dataset, at);
-      const { items, isLast } = await listItems(pool, dataset.datasetId, version, filter, {
-        after: token?.[1],
+      const listing = await openListing("ListItems", "page_token", request.pageToken, request, context);
+      const { datasetId, version, filter, after, seal } = listing;
+      const { items, isLast } = await listItems(pool, datasetId, version, filter, {
+        after,
         items: size,
         bytes: limits.maxBatchBytes,
       });
       return create(ListItemsResponseSchema, {
         items: items.map(itemToWire),
-        nextPageToken: isLast
-          ? ""
-          : pageTokens.seal("ListItems", binding, [version.toString(), items.at(-1)?.itemId ?? ""]),
+        nextPageToken: isLast ? "" : seal(items.at(-1)?.itemId ?? ""),
         version,
       });
     },
 
     async *streamItems(request, context) {
-      const filter = {
-        splits: splitsFromWire("splits", request.splits),
-        keysOnly: request.keysOnly,
-      };
-      const at = selectorFromWire("at", request.at);
-      const dataset = await getDataset(
-        pool,
-        projectOf(context),
-        datasetRefFromWire("dataset", request.dataset),
-      );
-      const binding = bindingOf(dataset.datasetId, at, filter);
-      const cursor = request.cursor
-        ? pageTokens.open("cursor", request.cursor, "StreamItems", binding)
-        : undefined;
-      const version = cursor ? BigInt(cursor[0] ?? 0) : await resolveVersion(pool, dataset, at);
-      let count = BigInt(cursor?.[2] ?? 0);
-      const pages = streamItems(pool, dataset.datasetId, version, filter, cursor?.[1], {
+      const listing = await openListing("StreamItems", "cursor", request.cursor, request, context);
+      const { datasetId, version, filter, after, seal } = listing;
+      let count = listing.counted;
+      const pages = streamItems(pool, datasetId, version, filter, after, {
         items: limits.maxBatchSize,
         bytes: limits.maxBatchBytes,
       });
@@ -180,11 +180,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         count += BigInt(items.length);
         yield streamFrame({
           case: "batch",
-          value: {
-            items: items.map(itemToWire),
-            version,
-            cursor: pageTokens.seal("StreamItems", binding, [version.toString(), through, count.toString()]),
-          },
+          value: { items: items.map(itemToWire), version, cursor: seal(through, count) },
         });
       }
       yield streamFrame({ case: "end", value: { version, itemCount: count } });
