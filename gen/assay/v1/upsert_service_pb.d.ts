@@ -375,6 +375,10 @@ export declare const UpsertSupplySchema: GenMessage<UpsertSupply>;
 /**
  * Ends the import and publishes it or, with validate_only, plans it.
  *
+ * Two rows of one item_id that came in different frames may be found out only
+ * here, if the item exists already. Such an import cannot be put right: discard
+ * it and begin another.
+ *
  * @generated from message assay.v1.UpsertCommit
  */
 export declare type UpsertCommit = Message<"assay.v1.UpsertCommit"> & {
