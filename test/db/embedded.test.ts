@@ -1,0 +1,19 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { startEmbeddedDatabase } from "../../src/db/embedded.ts";
+import { newLog } from "../../src/log.ts";
+
+describe("the embedded database", () => {
+  // Other users run it under their own name, who can enter where they put it.
+  test.skipIf(process.getuid?.() !== 0)("as root, names the folder that its user cannot enter", async () => {
+    const closed = await mkdtemp(join(tmpdir(), "assay-closed-"));
+    try {
+      const start = startEmbeddedDatabase(join(closed, "data"), newLog("silent"));
+      await expect(start).rejects.toThrow(`cannot enter ${closed} on the way`);
+    } finally {
+      await rm(closed, { recursive: true, force: true });
+    }
+  });
+});
