@@ -175,6 +175,6 @@ function parseInteger(text: string, minimum: number, maximum: number): number {
 }
 
 /** Whether only this machine can reach the host. `localhost` is taken at its word. */
-export function isLoopback(host: string): boolean {
+function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

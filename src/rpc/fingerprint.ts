@@ -1,14 +1,17 @@
-import { hash } from "node:crypto";
+import { hash, randomBytes } from "node:crypto";
 import { clone, type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
 /**
  * What tells a repetition of a request from another request: a hash of its content. The request_id, the name under which it
  * is repeated, is not part of it, nor is the order of members in JSON objects, which clients may choose anew each time.
+ *
+ * A request without a request_id is never repeated, so its fingerprint is like no other; hashing it would be for nothing.
  */
 export function fingerprint<S extends DescMessage>(
   schema: S,
   message: MessageShape<S> & { requestId: string },
 ): Uint8Array {
+  if (message.requestId === "") return randomBytes(32);
   const anonymous = clone(schema, message) as MessageShape<S> & { requestId: string };
   anonymous.requestId = "";
   return hash("sha256", toBinary(schema, sortMembers(anonymous)), "buffer");

@@ -83,7 +83,7 @@ function newRunFromWire(run: WireRun): NewRun {
 }
 
 /** Labels, each once. @throws Failure INVALID_FIELD */
-export function labelsFromWire(field: string, labels: readonly string[]): string[] {
+function labelsFromWire(field: string, labels: readonly string[]): string[] {
   const distinct = [...new Set(labels)];
   if (distinct.length > maxLabels) {
     throw invalidField(field, `has ${distinct.length} labels; at most ${maxLabels} are allowed`);

@@ -35,7 +35,7 @@ export function scoresFromWire(field: string, scores: readonly WireScore[]): Sco
 }
 
 /** @throws Failure INVALID_FIELD */
-export function scoreFromWire(field: string, score: WireScore): Score {
+function scoreFromWire(field: string, score: WireScore): Score {
   const { value, label, error } = score;
   if (error !== "" && (value !== undefined || label !== "")) {
     throw invalidField(`${field}.error`, "excludes value and label");

@@ -96,7 +96,7 @@ export interface Target {
 }
 
 /** The name of a state in the contract. */
-export function stateName(state: ChangesetState): string {
+function stateName(state: ChangesetState): string {
   return `STATE_${state.toUpperCase()}`;
 }
 

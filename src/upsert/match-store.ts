@@ -1,5 +1,6 @@
 import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import { assignedItemId } from "../ids.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** A row without an id, and the item that it stands for. */
@@ -45,7 +46,7 @@ export async function matchUnidentified(
               coalesce(revision.origin_changeset_id, revision.changeset_id) as origin_changeset_id,
               row_number() over (
                 partition by revision.content_hash
-                order by revision.item_id !~ '^item[0-9a-z]{26}$', revision.item_id) as place
+                order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
        from item_revisions revision
        join changesets changeset
          on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
