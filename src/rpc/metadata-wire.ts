@@ -1,5 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { invalidField } from "../failure.ts";
+import { parseJson } from "../items/json-value.ts";
 
 /**
  * A Struct as JSON with its members sorted, since their order means nothing; undefined if it was left out.
@@ -27,5 +28,5 @@ export function metadataFromWire(
 
 /** The same back. */
 export function metadataToWire(metadata: string | undefined): JsonObject | undefined {
-  return metadata === undefined ? undefined : JSON.parse(metadata);
+  return metadata === undefined ? undefined : (parseJson(metadata) as JsonObject);
 }
