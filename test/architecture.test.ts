@@ -35,6 +35,7 @@ const procedures = [
   "upsert/write.ts",
   "runs/compare-runs.ts",
   "runs/create-run.ts",
+  "runs/delete-results.ts",
   "runs/end-run.ts",
   "runs/follow-results.ts",
   "runs/get-result.ts",
@@ -42,6 +43,7 @@ const procedures = [
   "runs/list-runs.ts",
   "runs/recording.ts",
   "runs/record-frames.ts",
+  "runs/record-scores.ts",
   "runs/result-rows.ts",
 ];
 

@@ -27,7 +27,7 @@ export async function lockRun(client: Client, scope: RunScope): Promise<LockedRu
   };
 }
 
-/** Writes back what recording changes about a locked run. The first result starts it. */
+/** Writes back what recording and deleting results change about a locked run. The first result starts it. */
 export async function advanceRun(
   client: Client,
   run: LockedRun,

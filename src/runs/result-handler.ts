@@ -2,13 +2,19 @@ import type { ServiceImpl } from "@connectrpc/connect";
 import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
+import { deleteResults } from "./delete-results.ts";
 import { followResults } from "./follow-results.ts";
 import { getResult } from "./get-result.ts";
 import { listResultPage } from "./list-results.ts";
 import { recordFrames } from "./record-frames.ts";
 import { type Recorder, recordResults } from "./recording.ts";
 import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
-import { frameToWire, resultListingFromWire, streamRequestFromWire } from "./results-wire.ts";
+import {
+  deletionFromWire,
+  frameToWire,
+  resultListingFromWire,
+  streamRequestFromWire,
+} from "./results-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
 
@@ -62,6 +68,11 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
         context.signal,
       );
       for await (const frame of frames) yield frameToWire(frame);
+    },
+
+    async deleteResults(request, context) {
+      const deletedCount = await deleteResults(recorder, projectOf(context), deletionFromWire(request));
+      return { deletedCount: BigInt(deletedCount) };
     },
   } satisfies Partial<ServiceImpl<typeof RunService>>;
 }

@@ -2,7 +2,7 @@ import { failure } from "../failure.ts";
 import type { Instant } from "../instant.ts";
 import type { Item } from "../items/item.ts";
 import { RowFaults } from "../items/row-faults.ts";
-import { resultId } from "./run.ts";
+import { type RunCell, resultId } from "./run.ts";
 import type { RecordedScore, Score } from "./score.ts";
 
 /** Why an item has no output. */
@@ -23,10 +23,7 @@ export interface Usage {
 }
 
 /** What every result says, whether it is sent or read. */
-interface ResultContent {
-  readonly itemId: string;
-  /** From 1. */
-  readonly repetition: number;
+interface ResultContent extends RunCell {
   /** JSON as sent. Undefined exactly where `error` is set. */
   readonly output: string | undefined;
   readonly error: ResultError | undefined;
@@ -123,20 +120,22 @@ export function decideRecordings(
 }
 
 /**
- * Checks that a run covers the cells of all results. `itemVersions` has the items among them that it covers.
+ * Checks that a run covers the cells of all results. `itemVersions` has the items among them that it covers; `field` is where
+ * the results stand in the request.
  *
  * @throws Failure ITEM_NOT_IN_RUN
  */
 export function requireCovered(
   run: { readonly runId: string; readonly repetitions: number },
-  results: readonly Pick<NewResult, "itemId" | "repetition">[],
+  results: readonly RunCell[],
   itemVersions: ReadonlyMap<string, bigint>,
+  field = "results",
 ): void {
   const faults = new RowFaults();
   results.forEach(({ itemId, repetition }, index) => {
     if (repetition >= 1 && repetition <= run.repetitions && itemVersions.has(itemId)) return;
     const facts = { run_id: run.runId, index, item_id: itemId, repetition };
-    faults.add("ITEM_NOT_IN_RUN", facts, `results[${index}]`);
+    faults.add("ITEM_NOT_IN_RUN", facts, `${field}[${index}]`);
   });
   faults.throwIfAny();
 }

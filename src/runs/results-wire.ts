@@ -1,13 +1,15 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
+  DeleteResultsRequest,
   ListResultsRequest,
   StreamResultsRequest,
   StreamResultsResponseSchema,
 } from "../../gen/assay/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { itemIdFromWire, requireBatchSize } from "../items/item-wire.ts";
-import { boundedText, pageSize } from "../rpc/request-wire.ts";
+import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
+import type { DeletionRequest } from "./delete-results.ts";
 import type { ResultsFrame, StreamRequest } from "./follow-results.ts";
 import type { ResultListing } from "./list-results.ts";
 import { resultToWire } from "./result-wire.ts";
@@ -43,6 +45,19 @@ export function streamRequestFromWire(request: StreamResultsRequest): StreamRequ
     follow: request.follow,
     includeItem: request.includeItem,
   };
+}
+
+/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function deletionFromWire({ runId, cells }: DeleteResultsRequest): DeletionRequest {
+  requireBatchSize(cells.length);
+  if (cells.length === 0) throw invalidField("cells", "is required");
+  const violations = newViolations();
+  const checked = cells.map(({ itemId, repetition }, index) => ({
+    itemId: violations.check(() => itemIdFromWire(`cells[${index}].item_id`, itemId)) ?? "",
+    repetition,
+  }));
+  violations.throwIfAny();
+  return { runId: runIdFromWire("run_id", runId), cells: checked };
 }
 
 export function frameToWire(frame: ResultsFrame): MessageInitShape<typeof StreamResultsResponseSchema> {

@@ -18,6 +18,7 @@ import {
   runListingFromWire,
   runToWire,
 } from "./run-wire.ts";
+import { scoreHandler } from "./score-handler.ts";
 
 const { method } = RunService;
 
@@ -27,6 +28,7 @@ export function runHandler(resources: Resources): Partial<ServiceImpl<typeof Run
   const recorder = { pool, changes: newNotifications(pool, log, "runs"), turns };
   return {
     ...resultHandler(resources, recorder),
+    ...scoreHandler(recorder),
     ...comparisonHandler(resources),
 
     async createRun(request, context) {

@@ -30,6 +30,13 @@ export interface RunCounts {
   readonly carried: bigint;
 }
 
+/** One cell in the grid of a run. */
+export interface RunCell {
+  readonly itemId: string;
+  /** From 1. */
+  readonly repetition: number;
+}
+
 /** Where a run is kept, and what about it never changes. */
 export interface RunScope {
   readonly runId: string;

@@ -34,8 +34,8 @@ export function scoresFromWire(field: string, scores: readonly WireScore[]): Sco
   });
 }
 
-/** @throws Failure INVALID_FIELD */
-function scoreFromWire(field: string, score: WireScore): Score {
+/** One score. @throws Failure INVALID_FIELD */
+export function scoreFromWire(field: string, score: WireScore): Score {
   const { value, label, error } = score;
   if (error !== "" && (value !== undefined || label !== "")) {
     throw invalidField(`${field}.error`, "excludes value and label");

@@ -32,7 +32,7 @@ async function rowsRead(): Promise<number> {
   return Number(rows[0]?.read);
 }
 
-describe("recording 100 results in a run of thousands, on tables without statistics", () => {
+describe("writing 100 results of a run of thousands, on tables without statistics", () => {
   let runId: string;
   const batch = (repetition: number, result: typeof failed | typeof success, text: string, size = 1000) =>
     Array.from({ length: size }, (_, n) => result(`q${n + 1}`, text, { repetition }));
@@ -64,5 +64,25 @@ describe("recording 100 results in a run of thousands, on tables without statist
       success(`q${n + 1}`, "before", { repetition: 4, scores }),
     );
     expect(await cost(scored)).toBeLessThanOrEqual(600);
+  });
+
+  test("reads each a few times for scores of results, also of those that were scored before", async () => {
+    const { results } = await service.runs.listResults({ runId, missingScores: ["t"], pageSize: 1000 });
+    const wanted = results.filter(({ repetition }) => repetition === 4).slice(0, 100);
+    expect(wanted).toHaveLength(100);
+    for (const value of [1, 2]) {
+      const before = await rowsRead();
+      const scores = wanted.map(({ resultId }) => ({ resultId, score: { name: "t", value } }));
+      await service.runs.recordScores({ runId, scores });
+      expect((await rowsRead()) - before).toBeLessThanOrEqual(600);
+    }
+  });
+
+  test("reads each a few times for results that are deleted with their attempts", async () => {
+    const before = await rowsRead();
+    const cells = Array.from({ length: 100 }, (_, n) => ({ itemId: `q${n + 1}`, repetition: 1 }));
+    expect((await service.runs.deleteResults({ runId, cells })).deletedCount).toBe(100n);
+    // Two attempts each.
+    expect((await rowsRead()) - before).toBeLessThanOrEqual(800);
   });
 });
