@@ -1,4 +1,6 @@
 import { isIP } from "node:net";
+import { type BlobLocation, parseBlobLocation } from "./blobs/blob-location.ts";
+import { limits } from "./limits.ts";
 import { type LogLevel, logLevels } from "./log.ts";
 
 /** Where the service listens. */
@@ -20,6 +22,9 @@ export interface Config {
   readonly databaseConnections: number;
   readonly importTtlSeconds: number;
   readonly heartbeatSeconds: number;
+  readonly blobs: BlobLocation;
+  readonly maxUploadBytes: number;
+  readonly uploadTtlSeconds: number;
 }
 
 /** The configuration is wrong. The message names the variable and says what would be right. */
@@ -52,7 +57,7 @@ const databaseUrl = variable(
 );
 const dataDir = variable(
   "ASSAY_DATA_DIR",
-  "Where the embedded database keeps its files.",
+  "Where the embedded database, uploaded files and temporary ones are kept.",
   ".assay",
   (text) => text,
 );
@@ -87,6 +92,25 @@ const heartbeat = variable(
   (text) => parseInteger(text, 1, 3600),
 );
 
+const blobs = variable(
+  "ASSAY_BLOBS",
+  "Where files are kept: a directory by its absolute path, or s3://bucket/prefix. Unset: blobs in ASSAY_DATA_DIR.",
+  "",
+  (text) => text,
+);
+const maxUploadBytes = variable(
+  "ASSAY_MAX_UPLOAD_BYTES",
+  "Bytes that one upload may have, 1 to 1099511627776.",
+  String(limits.maxUploadBytes),
+  (text) => parseInteger(text, 1, 1024 ** 4),
+);
+const uploadTtl = variable(
+  "ASSAY_UPLOAD_TTL",
+  "Seconds that an upload is kept that is not used, 1 to 2592000.",
+  String(limits.uploadTtlSeconds),
+  (text) => parseInteger(text, 1, 30 * 86_400),
+);
+
 /** All variables, by name. The table in docs/operations.md is checked against this one. */
 export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string, Variable<unknown>>([
   listen,
@@ -97,6 +121,9 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   databaseConnections,
   importTtl,
   heartbeat,
+  blobs,
+  maxUploadBytes,
+  uploadTtl,
 ]);
 
 /**
@@ -128,6 +155,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     databaseConnections: read(databaseConnections),
     importTtlSeconds: read(importTtl),
     heartbeatSeconds: read(heartbeat),
+    blobs: readBlobs(read(blobs), read(dataDir)),
+    maxUploadBytes: read(maxUploadBytes),
+    uploadTtlSeconds: read(uploadTtl),
   };
   if (!config.insecure && !isLoopback(config.listen.host)) {
     throw new ConfigError(
@@ -135,6 +165,15 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     );
   }
   return config;
+}
+
+function readBlobs(text: string, directory: string): BlobLocation {
+  try {
+    return parseBlobLocation(text, directory);
+  } catch (error) {
+    // The text may hold credentials by mistake.
+    throw new ConfigError(`ASSAY_BLOBS: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }
 
 function parseListenAddress(text: string): ListenAddress {

@@ -1,3 +1,5 @@
+import type { BlobStore } from "./blobs/blob-store.ts";
+import type { Scratch } from "./blobs/scratch.ts";
 import type { Pool } from "./db/pool.ts";
 import type { Turns } from "./db/turns.ts";
 import type { Logger } from "./log.ts";
@@ -14,6 +16,12 @@ export interface Resources {
   readonly importTtlSeconds: number;
   /** How long a stream that follows something may be silent. */
   readonly heartbeatSeconds: number;
+  readonly blobs: BlobStore;
+  /** For files that nobody needs once the service has stopped. */
+  readonly scratch: Scratch;
+  readonly maxUploadBytes: number;
+  /** How long an upload is kept that is not used. */
+  readonly uploadTtlSeconds: number;
   /** Fires when the service begins to stop: streams end with SHUTTING_DOWN. */
   readonly stopping: AbortSignal;
 }

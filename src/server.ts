@@ -1,6 +1,10 @@
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Health } from "../gen/health/v1/health_pb.js";
+import type { BlobStore } from "./blobs/blob-store.ts";
+import { openBlobs } from "./blobs/open-blobs.ts";
+import { openScratch } from "./blobs/scratch.ts";
 import type { Config, ListenAddress } from "./config.ts";
 import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
@@ -88,9 +92,14 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   );
   onListening?.(listener.address);
   let database: Database | undefined;
+  let blobs: BlobStore | undefined;
   try {
     database = await openDatabase(config, log);
     const { pool } = database;
+    blobs = await openBlobs(config.blobs);
+    const scratch = await openScratch(join(config.dataDir, "scratch"));
+    // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
+    blobs.check().catch((error: unknown) => log.warn({ err: error }, "the storage of files does not answer"));
     const resources: Resources = {
       pool,
       turns: new Turns(),
@@ -98,6 +107,10 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       pageTokens: await loadPageTokens(pool),
       importTtlSeconds: config.importTtlSeconds,
       heartbeatSeconds: config.heartbeatSeconds,
+      blobs,
+      scratch,
+      maxUploadBytes: config.maxUploadBytes,
+      uploadTtlSeconds: config.uploadTtlSeconds,
       stopping: stopping.signal,
     };
     handle = connectNodeAdapter({
@@ -113,13 +126,14 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     health.setServing(true);
 
     const { close, description } = database;
+    const files = blobs;
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
       stopping.abort(failure("SHUTTING_DOWN", {}));
       await listener.idle(graceMilliseconds);
       await listener.close(closeMilliseconds);
-      await close();
+      await Promise.all([close(), files.close(), scratch.remove()]);
     };
     return {
       address: listener.address,
@@ -132,7 +146,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     };
   } catch (error) {
     stopping.abort(failure("SHUTTING_DOWN", {}));
-    await Promise.all([listener.close(closeMilliseconds), database?.close()]);
+    await Promise.all([listener.close(closeMilliseconds), database?.close(), blobs?.close()]);
     throw error;
   }
 }

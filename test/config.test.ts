@@ -12,6 +12,9 @@ describe("the configuration", () => {
       databaseConnections: 20,
       importTtlSeconds: 86_400,
       heartbeatSeconds: 15,
+      blobs: { kind: "directory", path: ".assay/blobs" },
+      maxUploadBytes: 5 * 1024 ** 3,
+      uploadTtlSeconds: 86_400,
     });
   });
 
@@ -40,6 +43,10 @@ describe("the configuration", () => {
     ["ASSAY_DATABASE_CONNECTIONS", "1e2"],
     ["ASSAY_IMPORT_TTL", "0"],
     ["ASSAY_HEARTBEAT_INTERVAL", "-1"],
+    ["ASSAY_BLOBS", "blobs"],
+    ["ASSAY_BLOBS", "https://bucket/prefix"],
+    ["ASSAY_MAX_UPLOAD_BYTES", "1e9"],
+    ["ASSAY_UPLOAD_TTL", "0"],
   ])("names %s when it is %j", (name, value) => {
     const read = () => readConfig({ [name]: value });
     expect(read).toThrow(ConfigError);

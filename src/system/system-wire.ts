@@ -8,7 +8,12 @@ import { durationToWire } from "../rpc/time-wire.ts";
 export function limitsToWire({
   importTtlSeconds,
   heartbeatSeconds,
-}: Pick<Resources, "importTtlSeconds" | "heartbeatSeconds">): MessageInitShape<typeof LimitsSchema> {
+  maxUploadBytes,
+  uploadTtlSeconds,
+}: Pick<
+  Resources,
+  "importTtlSeconds" | "heartbeatSeconds" | "maxUploadBytes" | "uploadTtlSeconds"
+>): MessageInitShape<typeof LimitsSchema> {
   const seconds = (count: number) => durationToWire(BigInt(count) * 1_000_000n);
   return {
     maxMessageBytes: BigInt(limits.maxMessageBytes),
@@ -24,10 +29,10 @@ export function limitsToWire({
     maxSchemaBytes: BigInt(limits.maxSchemaBytes),
     maxItemsPerDataset: BigInt(limits.maxItemsPerDataset),
     importTtl: seconds(importTtlSeconds),
-    maxUploadBytes: BigInt(limits.maxUploadBytes),
+    maxUploadBytes: BigInt(maxUploadBytes),
     maxChunkBytes: BigInt(limits.maxChunkBytes),
     maxInlineBytes: BigInt(limits.maxInlineBytes),
-    uploadTtl: seconds(limits.uploadTtlSeconds),
+    uploadTtl: seconds(uploadTtlSeconds),
     maxRepetitions: limits.maxRepetitions,
     maxScoresPerResult: limits.maxScoresPerResult,
     maxWorkerCapacity: limits.maxWorkerCapacity,

@@ -11,10 +11,9 @@ import {
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { datasetHandler } from "../../src/datasets/dataset-handler.ts";
 import type { Pool } from "../../src/db/pool.ts";
-import { Turns } from "../../src/db/turns.ts";
 import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
-import { loadPageTokens } from "../../src/rpc/page-token.ts";
+import { testResources } from "../support/resources.ts";
 
 /** The service in this process, with the errors of the real one, and short cuts to it. */
 export interface DatasetService {
@@ -35,15 +34,7 @@ export interface DatasetService {
 export async function datasetService(pool: Pool): Promise<DatasetService> {
   const log = newLog("silent");
   const stopping = new AbortController().signal;
-  const handler = datasetHandler({
-    pool,
-    log,
-    stopping,
-    pageTokens: await loadPageTokens(pool),
-    turns: new Turns(),
-    importTtlSeconds: 86_400,
-    heartbeatSeconds: 10,
-  });
+  const handler = datasetHandler(await testResources(pool, { log, stopping }));
   const transport = createRouterTransport((router) => router.service(Service, handler), {
     router: { interceptors: [callInterceptor(log, stopping)] },
   });

@@ -8,13 +8,11 @@ import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import type { Pool } from "../../src/db/pool.ts";
-import { Turns } from "../../src/db/turns.ts";
 import { newLog } from "../../src/log.ts";
-import type { Resources } from "../../src/resources.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
-import { loadPageTokens } from "../../src/rpc/page-token.ts";
 import { runHandler } from "../../src/runs/run-handler.ts";
 import { upsertHandler } from "../../src/upsert/upsert-handler.ts";
+import { testResources } from "../support/resources.ts";
 
 /** Runs, and what fills datasets for them, in this process with the errors of the real service. */
 export interface RunServiceUnderTest {
@@ -30,15 +28,7 @@ export async function runService(
 ): Promise<RunServiceUnderTest> {
   const stopping = new AbortController();
   const log = newLog("silent");
-  const resources: Resources = {
-    pool,
-    log,
-    stopping: stopping.signal,
-    pageTokens: await loadPageTokens(pool),
-    turns: new Turns(),
-    importTtlSeconds: 3600,
-    heartbeatSeconds,
-  };
+  const resources = await testResources(pool, { log, stopping: stopping.signal, heartbeatSeconds });
   const transport = createRouterTransport(
     (router) => {
       router.service(RunService, runHandler(resources));

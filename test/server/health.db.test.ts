@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { request } from "node:http";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
@@ -79,8 +80,9 @@ describe("health", () => {
     const address = new Promise<string>((resolve) => {
       listening = resolve;
     });
+    const config = { ...readConfig({}), ...testConfig(database) };
     const starting = startServer({
-      config: { ...readConfig({}), ...testConfig(database) },
+      config,
       log: newLog("silent"),
       onListening: ({ host, port }) => listening(`${host}:${port}`),
     });
@@ -103,6 +105,7 @@ describe("health", () => {
     expect(await next()).toBe("SERVING");
     client.close();
     await server.stop();
+    await rm(config.dataDir, { recursive: true, force: true });
   });
 
   test("turns NOT_SERVING when the service stops, for those who watch and those who ask", async () => {

@@ -1,3 +1,7 @@
+import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -29,10 +33,8 @@ export interface TestServiceOptions {
 /** Starts a service. Call it in `beforeAll`, and `stop` in `afterAll`. */
 export async function startTestService({ database, config }: TestServiceOptions = {}): Promise<TestService> {
   const ownDatabase = database ?? (await newTestDatabase());
-  const server = await startServer({
-    config: { ...readConfig({}), ...testConfig(ownDatabase), ...config },
-    log: newLog("silent"),
-  });
+  const settings = { ...readConfig({}), ...testConfig(ownDatabase), ...config };
+  const server = await startServer({ config: settings, log: newLog("silent") });
   const address = `${server.address.host}:${server.address.port}`;
   const url = `http://${address}`;
   const transport = createGrpcTransport({ baseUrl: url });
@@ -45,12 +47,21 @@ export async function startTestService({ database, config }: TestServiceOptions 
     client: (service) => createClient(service, transport),
     async stop() {
       await server.stop();
+      await rm(settings.dataDir, { recursive: true, force: true });
       if (database === undefined) await ownDatabase.drop();
     },
   };
 }
 
-/** What a service of a test needs set: any free port, and the database of the test. */
-export function testConfig({ url }: TestDatabase): Pick<Config, "listen" | "databaseUrl"> {
-  return { listen: { host: "127.0.0.1", port: 0 }, databaseUrl: url };
+/** What a service of a test needs set: any free port, the database of the test, and a directory of its own. */
+export function testConfig({
+  url,
+}: TestDatabase): Pick<Config, "listen" | "databaseUrl" | "dataDir" | "blobs"> {
+  const dataDir = join(tmpdir(), `assay-test-${randomUUID()}`);
+  return {
+    listen: { host: "127.0.0.1", port: 0 },
+    databaseUrl: url,
+    dataDir,
+    blobs: { kind: "directory", path: join(dataDir, "blobs") },
+  };
 }

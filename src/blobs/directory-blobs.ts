@@ -1,0 +1,188 @@
+import { randomUUID } from "node:crypto";
+import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { type BlobEntry, BlobMissing, type BlobStore, requireKey, StorageError } from "./blob-store.ts";
+
+/** Where blobs are written before they get their names. On the same file system, so that renaming is one step. */
+const partialFolder = ".partial";
+
+/**
+ * How old a file that was never finished has to be before it goes. Its writer is long dead then; a directory may be shared, so
+ * that what is young may belong to another process.
+ */
+const abandonedMilliseconds = 24 * 3_600_000;
+
+/** Bytes that are read at a time: few enough reads for a disk, little memory. */
+const readBytes = 256 * 1024;
+
+/**
+ * Blobs as files in a directory. A file gets its name when it is complete and on the disk, so there is never half a one
+ * under it. Several processes may share the directory.
+ */
+export function newDirectoryBlobs(path: string): BlobStore {
+  const root = resolve(path);
+  const partial = join(root, partialFolder);
+  const fileOf = (key: string) => {
+    requireKey(key);
+    return join(root, key);
+  };
+  const attempt = <T>(what: string, work: () => Promise<T>): Promise<T> =>
+    work().catch((error: unknown) => {
+      throw new StorageError(`cannot ${what} in ${root}`, error);
+    });
+
+  return {
+    description: `directory ${path}`,
+
+    async check() {
+      await attempt("write", async () => {
+        await mkdir(partial, { recursive: true });
+        await removeAbandoned(partial);
+        const probe = join(partial, randomUUID());
+        await (await open(probe, "wx")).close();
+        await rm(probe);
+      });
+    },
+
+    async put(key, content) {
+      const target = fileOf(key);
+      const name = join(partial, randomUUID());
+      const file = await attempt("write", async () => {
+        await mkdir(partial, { recursive: true });
+        return open(name, "wx");
+      });
+      try {
+        try {
+          for await (const piece of content) await attempt("write", () => file.writeFile(piece));
+          await attempt("write", () => file.sync());
+        } finally {
+          await file.close();
+        }
+        await attempt("write", () => moveTo(name, target));
+      } catch (error) {
+        // What happened first is what counts; a file that stays is removed when it is old.
+        await rm(name, { force: true }).catch(() => undefined);
+        throw error;
+      }
+    },
+
+    async *read(key) {
+      const file = await openOf(key, fileOf(key));
+      try {
+        yield* file.createReadStream({ autoClose: false, highWaterMark: readBytes });
+      } catch (error) {
+        throw new StorageError(`cannot read in ${root}`, error);
+      } finally {
+        await file.close();
+      }
+    },
+
+    async openFile(key) {
+      const file = fileOf(key);
+      await (await openOf(key, file)).close();
+      return { path: file, [Symbol.asyncDispose]: async () => undefined };
+    },
+
+    async delete(key) {
+      const file = fileOf(key);
+      await attempt("delete", async () => {
+        await rm(file, { force: true });
+        await removeEmpty(dirname(file), root);
+      });
+    },
+
+    async *list(prefix) {
+      requireKey(prefix);
+      yield* walk(root, prefix);
+    },
+
+    async close() {},
+  };
+
+  async function openOf(key: string, file: string): Promise<FileHandle> {
+    try {
+      return await open(file, "r");
+    } catch (error) {
+      throw isCode(error, "ENOENT")
+        ? new BlobMissing(key)
+        : new StorageError(`cannot read in ${root}`, error);
+    }
+  }
+
+  async function* walk(directory: string, key: string): AsyncGenerator<BlobEntry> {
+    const folder = join(directory, key);
+    // A folder may be removed while this walks.
+    const names = await attempt("list", () =>
+      readdir(folder, { withFileTypes: true }).catch(ignoring("ENOENT")),
+    );
+    for (const entry of names ?? []) {
+      const path = `${key}/${entry.name}`;
+      if (entry.isDirectory()) {
+        yield* walk(directory, path);
+      } else {
+        const found = await attempt("list", () => stat(join(directory, path)).catch(ignoring("ENOENT")));
+        if (found !== undefined) yield { key: path, sizeBytes: found.size, putTime: found.mtime };
+      }
+    }
+  }
+}
+
+/** Gives a complete file its name, for good. */
+async function moveTo(name: string, target: string): Promise<void> {
+  const folder = dirname(target);
+  for (;;) {
+    const made = await mkdir(folder, { recursive: true });
+    try {
+      await rename(name, target);
+    } catch (error) {
+      // Whoever deleted the last file of the folder took the folder along.
+      if (isCode(error, "ENOENT")) continue;
+      throw error;
+    }
+    // A name is on the disk once its folder is, and so on up to the first that was there.
+    for (let up = folder; ; up = dirname(up)) {
+      await syncFolder(up);
+      if (made === undefined || up.length < made.length) return;
+    }
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
+  }
+}
+
+async function removeEmpty(from: string, root: string): Promise<void> {
+  for (let folder = from; folder !== root; folder = dirname(folder)) {
+    try {
+      await rmdir(folder);
+    } catch (error) {
+      if (isCode(error, "ENOTEMPTY") || isCode(error, "EEXIST")) return;
+      if (!isCode(error, "ENOENT")) throw error;
+    }
+  }
+}
+
+async function removeAbandoned(partial: string): Promise<void> {
+  for (const name of await readdir(partial)) {
+    const file = join(partial, name);
+    const found = await stat(file).catch(ignoring("ENOENT"));
+    if (found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds)
+      await rm(file, { force: true });
+  }
+}
+
+function isCode(error: unknown, code: string): boolean {
+  return error instanceof Error && "code" in error && error.code === code;
+}
+
+/** For `catch`: gives undefined for an error of this code, and throws all others. */
+function ignoring(code: string): (error: unknown) => undefined {
+  return (error) => {
+    if (!isCode(error, code)) throw error;
+  };
+}

@@ -1,0 +1,78 @@
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { StorageError } from "../../src/blobs/blob-store.ts";
+import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
+import { openScratch } from "../../src/blobs/scratch.ts";
+import { describeBlobs } from "./blob-suite.ts";
+
+let folder = "";
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "assay-blobs-"));
+});
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+describeBlobs("blobs in a directory", () => newDirectoryBlobs(join(folder, "blobs")));
+
+describe("a directory of blobs", () => {
+  test("keeps no folder without a blob in it, and no unfinished file", async () => {
+    const blobs = newDirectoryBlobs(join(folder, "tidy"));
+    await blobs.put("a/b/c", [Buffer.from("1")]);
+    await blobs.delete("a/b/c");
+    await expect(blobs.put("a/b/d", failing())).rejects.toThrow();
+    expect(await readdir(join(folder, "tidy"), { recursive: true })).toEqual([".partial"]);
+  });
+
+  test("removes files that a killed process left unfinished a day ago, and no younger ones", async () => {
+    const partial = join(folder, "old", ".partial");
+    await mkdir(partial, { recursive: true });
+    await writeFile(join(partial, "young"), "");
+    await writeFile(join(partial, "old"), "");
+    const yesterday = new Date(Date.now() - 25 * 3_600_000);
+    await utimes(join(partial, "old"), yesterday, yesterday);
+    await newDirectoryBlobs(join(folder, "old")).check();
+    expect(await readdir(partial)).toEqual(["young"]);
+  });
+
+  test("says what is wrong with a directory that cannot be used", async () => {
+    await writeFile(join(folder, "file"), "");
+    const blobs = newDirectoryBlobs(join(folder, "file"));
+    await expect(blobs.check()).rejects.toThrow(StorageError);
+    await expect(blobs.put("a", [])).rejects.toThrow(/cannot write in .*file: /);
+  });
+});
+
+describe("a scratch place", () => {
+  test("takes files and folders along when they are disposed of, and all of them in the end", async () => {
+    const scratch = await openScratch(join(folder, "scratch"));
+    {
+      await using file = await scratch.newFile();
+      await writeFile(file.path, "");
+      await using spill = await scratch.newFolder();
+      await writeFile(join(spill.path, "part"), "");
+      expect(await readdir(scratch.path)).toHaveLength(2);
+    }
+    expect(await readdir(scratch.path)).toEqual([]);
+    await scratch.remove();
+    expect(await readdir(join(folder, "scratch"))).toEqual([]);
+  });
+
+  test("removes what a killed process left behind a day ago", async () => {
+    const parent = join(folder, "scratch-old");
+    await mkdir(join(parent, "old"), { recursive: true });
+    await writeFile(join(parent, "old", "file"), "");
+    const yesterday = new Date(Date.now() - 25 * 3_600_000);
+    await utimes(join(parent, "old"), yesterday, yesterday);
+    await mkdir(join(parent, "young"));
+    await openScratch(parent);
+    expect(await readdir(parent)).toEqual(["young"]);
+  });
+});
+
+// biome-ignore lint/correctness/useYield: a source that fails before its first piece
+function* failing(): Generator<Buffer> {
+  throw new Error("the source broke");
+}
