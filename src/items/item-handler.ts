@@ -49,8 +49,9 @@ import {
   splitsFromWire,
 } from "./item-wire.ts";
 import { createItems, deleteItems, editRequest, updateItem } from "./item-write.ts";
+import { revisionHandler } from "./revision-handler.ts";
 
-/** The ItemService. */
+/** The ItemService: items here, their history in revision-handler. */
 export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof ItemService>> {
   const { pool, pageTokens } = resources;
 
@@ -95,6 +96,8 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
   };
 
   return {
+    ...revisionHandler(resources),
+
     async createItem(request, context) {
       const row = rowFromRequest(requiredItem("item", request.item), "item");
       const { changeset, rows } = await createItems(

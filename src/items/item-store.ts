@@ -2,7 +2,8 @@ import type { Queryable } from "../db/pool.ts";
 import type { Instant } from "../instant.ts";
 import type { Head, Item } from "./item.ts";
 
-interface ItemRow {
+/** An item as statements with `keyColumns` and payload columns give it. */
+export interface ItemRow {
   item_id: string;
   input: string | null;
   expected_output: string | null;
@@ -32,16 +33,17 @@ const itemsOfVersion = `
    and origin.changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)
   where revision.dataset_id = $1 and (revision.superseded_at is null or revision.superseded_at > $2)`;
 
-const keyColumns = `
+/** What tells about an item beside its payloads, from its `revision`, the `changeset` that wrote it and its `origin`. */
+export const keyColumns = `
   revision.item_id, revision.splits, revision.content_hash, changeset.version,
   origin.publish_time as create_time, changeset.publish_time as update_time, revision.input is null as purged`;
 
-const payloadColumns = "revision.input, revision.expected_output, revision.metadata";
-const noPayloadColumns = "null as input, null as expected_output, null as metadata";
+export const payloadColumns = "revision.input, revision.expected_output, revision.metadata";
+export const noPayloadColumns = "null as input, null as expected_output, null as metadata";
 
 // An item may have 4 KiB of splits: a page of keys can be too large as well.
-const keySize = "octet_length(revision.item_id) + octet_length(array_to_string(revision.splits, ''))";
-const payloadSize =
+export const keySize = "octet_length(revision.item_id) + octet_length(array_to_string(revision.splits, ''))";
+export const payloadSize =
   "octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)";
 
 /** One item as a version has it. */
@@ -66,7 +68,7 @@ export async function listItemsById(
     `select ${keyColumns}, ${payloadColumns} from ${itemsOfVersion} and revision.item_id = any((select $3::text[])::text[])`,
     [datasetId, version, itemIds],
   );
-  return rows.map(fromRow);
+  return rows.map(itemFromRow);
 }
 
 /** The same without payloads. */
@@ -113,6 +115,23 @@ export interface PageBounds {
   readonly bytes: number;
 }
 
+/** A row of a page, and whether the page up to it is larger than it may be. */
+interface SizedRow {
+  readonly crosses: boolean;
+}
+
+/**
+ * Cuts what was read for a page of `limit` rows, one more than that at most, to what is on it: `isLast` if nothing is behind
+ * it. The first row is on it, however large.
+ */
+export function cutPage<R extends SizedRow>(
+  rows: readonly R[],
+  limit: number,
+): { page: readonly R[]; isLast: boolean } {
+  const page = rows.slice(0, rows.length > 1 && rows.at(-1)?.crosses ? -1 : limit);
+  return { page, isLast: page.length === rows.length };
+}
+
 /** A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. */
 export async function listItems(
   db: Queryable,
@@ -138,8 +157,8 @@ export async function listItems(
      ) sized where bytes - size <= $6`,
     values: [datasetId, version, after ?? "", splits, items + 1, bytes],
   });
-  const page = rows.slice(0, rows.length > 1 && rows.at(-1)?.crosses ? -1 : items);
-  return { items: page.map(fromRow), isLast: page.length === rows.length };
+  const { page, isLast } = cutPage(rows, items);
+  return { items: page.map(itemFromRow), isLast };
 }
 
 /** How an id that may be in use came to be. */
@@ -182,7 +201,8 @@ export async function listItemBeginnings(
   }));
 }
 
-function fromRow(row: ItemRow): Item {
+/** What a row says, as an item. */
+export function itemFromRow(row: ItemRow): Item {
   return {
     itemId: row.item_id,
     input: row.input ?? undefined,

@@ -1,13 +1,19 @@
 import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
-import { ItemSchema, type Item as WireItem } from "../../gen/assay/v1/item_pb.js";
+import {
+  ItemRevisionSchema,
+  ItemSchema,
+  type Item as WireItem,
+  ChangeKind as WireKind,
+  type ItemRevision as WireRevision,
+} from "../../gen/assay/v1/item_pb.js";
 import { IfExists as WireIfExists } from "../../gen/assay/v1/item_service_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { JsonProblem } from "./canonical-json.ts";
 import { contentHash } from "./content-hash.ts";
-import type { Item, Row } from "./item.ts";
+import type { ChangeKind, Item, ItemRevision, Row } from "./item.ts";
 import type { IfExists } from "./item-write.ts";
 import { RowFaults } from "./row-faults.ts";
 import { normalizeSplits } from "./splits.ts";
@@ -25,6 +31,27 @@ export function itemToWire(item: Item): WireItem {
     createTime: timestampToWire(item.createTime),
     updateTime: timestampToWire(item.updateTime),
     purged: item.purged,
+  });
+}
+
+const kinds: Readonly<Record<ChangeKind, WireKind>> = {
+  created: WireKind.CREATED,
+  updated: WireKind.UPDATED,
+  deleted: WireKind.DELETED,
+};
+
+/** What became of an item, as it goes on the wire. */
+export function changeKindToWire(kind: ChangeKind): WireKind {
+  return kinds[kind];
+}
+
+/** An entry in the history of an item, as it goes on the wire. */
+export function revisionToWire({ kind, item, createTime, ...same }: ItemRevision): WireRevision {
+  return create(ItemRevisionSchema, {
+    ...same,
+    kind: changeKindToWire(kind),
+    ...(item === undefined ? {} : { item: itemToWire(item) }),
+    createTime: timestampToWire(createTime),
   });
 }
 

@@ -22,6 +22,20 @@ export interface Item extends Omit<ItemContent, "input"> {
   readonly purged: boolean;
 }
 
+/** What became of an item from one state to another. */
+export type ChangeKind = "created" | "updated" | "deleted";
+
+/** What one version did to an item. */
+export interface ItemRevision {
+  readonly version: bigint;
+  readonly kind: ChangeKind;
+  /** The item as the version left it; undefined for a deletion. */
+  readonly item: Item | undefined;
+  readonly createTime: Instant;
+  readonly author: string;
+  readonly note: string;
+}
+
 /** A row that a caller sent, checked and hashed: what an item is to become. */
 export interface Row extends ItemContent {
   /** Empty if the caller gave none. */
