@@ -1,6 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { advanceRun, lockRun } from "./locked-run-store.ts";
+import { followCells } from "./open-cell-store.ts";
 import type { Recorder } from "./recording.ts";
 import { requireCovered } from "./result.ts";
 import { type Attempt, deleteAttempts, deleteReplacedScores, listAttempts } from "./result-deletion-store.ts";
@@ -51,14 +52,19 @@ async function deleteLocked(client: Client, scope: RunScope, cells: readonly Run
     scope,
     attempts.map(({ sequence }) => sequence),
   );
-  const { succeeded, failed, carried } = countCells(attempts);
+  const current = attempts.filter((attempt) => !attempt.replaced);
+  const { succeeded, failed, carried } = countCells(current);
   await advanceRun(client, run, { succeeded: -succeeded, failed: -failed, carried: -carried, places: 0 });
+  await followCells(
+    client,
+    run,
+    current.map(({ itemId, repetition }) => ({ itemId, repetition, succeeded: false, attempts: 0 })),
+  );
   return succeeded + failed;
 }
 
-/** What the current results among these attempts counted as. */
-function countCells(attempts: readonly Attempt[]) {
-  const current = attempts.filter((attempt) => !attempt.replaced);
+/** What these current results counted as. */
+function countCells(current: readonly Attempt[]) {
   const succeeded = current.filter((attempt) => attempt.succeeded).length;
   const carried = current.filter((attempt) => attempt.carried).length;
   return { succeeded, failed: current.length - succeeded, carried };

@@ -10,9 +10,9 @@ import { countsFromRow, type RunRow, runNotFound } from "./run-store.ts";
  */
 export async function lockRun(client: Client, scope: RunScope): Promise<LockedRun> {
   const { datasetId, runId } = scope;
-  const { rows } = await client.query<Omit<RunRow, "labels"> & { time: Instant }>(
+  const { rows } = await client.query<LockedRunRow>(
     `select state, item_count, expected, succeeded, failed, carried, sequence,
-            clock_timestamp() as time
+            dealt_repetition, dealt_item_id, lease_number, clock_timestamp() as time
      from runs where dataset_id = $1 and run_id = $2 for no key update`,
     [datasetId, runId],
   );
@@ -23,8 +23,23 @@ export async function lockRun(client: Client, scope: RunScope): Promise<LockedRu
     state: row.state,
     counts: countsFromRow(row),
     sequence: row.sequence,
+    dealt:
+      row.dealt_repetition === null || row.dealt_item_id === null
+        ? undefined
+        : { repetition: row.dealt_repetition, itemId: row.dealt_item_id, leaseNumber: row.lease_number },
     time: row.time,
   };
+}
+
+interface LockedRunRow
+  extends Pick<
+    RunRow,
+    "state" | "item_count" | "expected" | "succeeded" | "failed" | "carried" | "sequence"
+  > {
+  dealt_repetition: number | null;
+  dealt_item_id: string | null;
+  lease_number: bigint;
+  time: Instant;
 }
 
 /** Writes back what recording and deleting results change about a locked run. The first result starts it. */

@@ -3,6 +3,7 @@ import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
 import { advanceRun, lockRun } from "./locked-run-store.ts";
+import { type CellChange, followCells } from "./open-cell-store.ts";
 import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
 import {
   decideRecordings,
@@ -102,17 +103,34 @@ async function recordLocked(
   requireOpen(run);
   const current = await findCurrentResults(client, scope, results);
   const recordings = decideRecordings(run, results, current, overwrite);
+  const { resultIds } = await writeDecided(client, run, results, recordings, itemVersions);
+  return { counts: countKinds(recordings), resultIds };
+}
+
+/** Writes what was decided about results in a locked run. `recordings` are at the positions of their results. */
+export async function writeDecided(
+  client: Client,
+  run: LockedRun,
+  results: readonly NewResult[],
+  recordings: readonly Recording[],
+  itemVersions: ReadonlyMap<string, bigint>,
+): Promise<{ readonly resultIds: readonly string[]; readonly places: number }> {
   const placed = place(run, results, recordings, itemVersions);
   const superseded = recordings.flatMap((one) =>
     one.kind === "replaced" ? [{ sequence: one.current.sequence, attempt: one.current.attempt + 1 }] : [],
   );
-  await supersedeResults(client, scope, superseded);
-  await insertResults(client, scope, placed.results, run.time);
+  await supersedeResults(client, run, superseded);
+  await insertResults(client, run, placed.results, run.time);
   const rescorings = await rescore(client, run, results, recordings, placed.sequence);
-  await updateScores(client, scope, rescorings);
+  await updateScores(client, run, rescorings);
   const places = placed.results.length + rescorings.length;
   if (places > 0) await advanceRun(client, run, { ...countChanges(results, recordings), places });
-  return { counts: countKinds(recordings), resultIds: placed.ids };
+  await followCells(client, run, placed.results.map(cellOf));
+  return { resultIds: placed.ids, places };
+}
+
+function cellOf({ result: { itemId, repetition, error }, attempt }: PlacedResult): CellChange {
+  return { itemId, repetition, succeeded: error === undefined, attempts: attempt };
 }
 
 interface Placing {

@@ -2,7 +2,7 @@ import type { Client } from "../db/pool.ts";
 import type { RunCell, RunScope } from "./run.ts";
 
 /** A result that goes, current or replaced. */
-export interface Attempt {
+export interface Attempt extends RunCell {
   readonly number: bigint;
   readonly sequence: bigint;
   readonly succeeded: boolean;
@@ -20,7 +20,7 @@ export async function listAttempts(
   cells: readonly RunCell[],
 ): Promise<Attempt[]> {
   const { rows } = await client.query<Attempt>(
-    `select attempt.*
+    `select cell.item_id as "itemId", cell.repetition, attempt.*
      from (select distinct item_id, repetition from unnest($3::text[], $4::int[]) as cell(item_id, repetition)) as cell
      cross join lateral (
        select number, sequence, output is not null as succeeded, superseded_by is not null as replaced,

@@ -65,8 +65,20 @@ export interface Run extends NewRun, RunScope {
   readonly updateTime: Instant;
 }
 
-/** A run under its row lock, as far as recording and ending it need to know. */
+/** How far the cells of a run have been dealt out to workers, in the order of repetition and item_id. */
+export interface Dealt {
+  /** Of the last cell that was dealt out; one beyond the last repetition if all were. */
+  readonly repetition: number;
+  /** Empty before the first item. */
+  readonly itemId: string;
+  /** The last number given to a lease. */
+  readonly leaseNumber: bigint;
+}
+
+/** A run under its row lock, as far as recording, dealing it out and ending it need to know. */
 export interface LockedRun extends RunScope, Pick<Run, "state" | "counts" | "sequence"> {
+  /** Undefined as long as no worker has joined. */
+  readonly dealt: Dealt | undefined;
   /** What the clock says behind the lock. */
   readonly time: Instant;
 }
