@@ -4,7 +4,7 @@ import { type Instant, now } from "../instant.ts";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
 import type { Result } from "./result.ts";
-import { listChanges } from "./result-store.ts";
+import { listChanges, type ResultPage } from "./result-store.ts";
 import { hasEnded, type Run } from "./run.ts";
 import { getRun } from "./run-store.ts";
 
@@ -52,15 +52,19 @@ export async function* followResults(
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
-    for (let isLast = false; !isLast; ) {
-      const page = await listChanges(pool, run, through, { ...bounds, includeItem });
-      const last = page.results.at(-1);
-      if (last !== undefined) {
-        yield { kind: "batch", results: page.results };
+    const readPage = () => listChanges(pool, run, through, { ...bounds, includeItem });
+    let page: ResultPage | undefined = await readPage();
+    while (page !== undefined) {
+      const { results, isLast }: ResultPage = page;
+      through = results.at(-1)?.sequence ?? through;
+      // Read while this page is sent. If the caller is gone then, nobody hears how it ends.
+      const next: Promise<ResultPage> | undefined = isLast ? undefined : readPage();
+      next?.catch(() => undefined);
+      if (results.length > 0) {
+        yield { kind: "batch", results };
         spoke = performance.now();
-        through = last.sequence;
       }
-      isLast = page.isLast;
+      page = await next;
     }
     // Places of results that were replaced since are passed over.
     if (run.sequence > through) through = run.sequence;

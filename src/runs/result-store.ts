@@ -1,38 +1,36 @@
-import type { Queryable } from "../db/pool.ts";
-import type { Instant } from "../instant.ts";
+import { type CopiedRow, copyOut, literal } from "../db/copy-out.ts";
+import type { Pool } from "../db/pool.ts";
 import { listItemsById } from "../items/item-store.ts";
 import type { Result, ResultError, Usage } from "./result.ts";
 import { type RunScope, resultId } from "./run.ts";
 import { scoresFromColumn } from "./score-store.ts";
 
-interface ResultRow {
-  item_id: string;
-  repetition: number;
-  attempt: number;
-  superseded_by: number | null;
-  sequence: bigint;
-  number: bigint;
-  item_version: bigint;
-  output: string | null;
-  error: string | null;
-  start_time: Instant | null;
-  complete_time: Instant | null;
-  latency_micros: bigint | null;
-  retry_count: number;
-  trace_id: string;
-  input_tokens: bigint | null;
-  output_tokens: bigint | null;
-  cost: number | null;
-  currency: string | null;
-  scores: string | null;
-  carried_from_result_id: string | null;
-  create_time: Instant;
-}
-
-const columns = `
-  r.item_id, r.repetition, r.attempt, r.superseded_by, r.sequence, r.number, r.item_version, r.output, r.error,
-  r.start_time, r.complete_time, r.latency_micros, r.retry_count, r.trace_id, r.input_tokens, r.output_tokens, r.cost,
-  r.currency, r.scores, r.carried_from_result_id, r.create_time`;
+/** Columns of run_results, in the order in which `readResult` takes them. */
+const columns = [
+  "item_id",
+  "repetition",
+  "attempt",
+  "superseded_by",
+  "sequence",
+  "number",
+  "item_version",
+  "output",
+  "error",
+  "start_time",
+  "complete_time",
+  "latency_micros",
+  "retry_count",
+  "trace_id",
+  "input_tokens",
+  "output_tokens",
+  "cost",
+  "currency",
+  "scores",
+  "carried_from_result_id",
+  "create_time",
+]
+  .map((column) => `r.${column}`)
+  .join(", ");
 
 /** Which results of a run to list. Empty and false keep all. */
 export interface ResultFilter {
@@ -67,106 +65,110 @@ export interface ResultPage {
 
 /** The result with this number, current or replaced. */
 export async function findResult(
-  db: Queryable,
+  pool: Pool,
   scope: RunScope,
   number: bigint,
   includeItem: boolean,
 ): Promise<Result | undefined> {
+  const [dataset, run, wanted] = [scope.datasetId, scope.runNumber, number].map(literal);
   // A result that never moved is at its number; the others have an index of their own.
-  const { rows } = await db.query<ResultRow>(
+  const results = await copyOut(
+    pool,
     `select ${columns} from run_results as r
-     where r.run_number = $2 and r.sequence = $3 and r.dataset_id = $1 and r.number = $3
+     where r.run_number = ${run} and r.sequence = ${wanted} and r.dataset_id = ${dataset} and r.number = ${wanted}
      union all
      select ${columns} from run_results as r
-     where r.run_number = $2 and r.number = $3 and r.dataset_id = $1 and r.number <> r.sequence`,
-    [scope.datasetId, scope.runNumber, number],
+     where r.run_number = ${run} and r.number = ${wanted} and r.dataset_id = ${dataset} and r.number <> r.sequence`,
+    (row) => readResult(row, scope),
   );
-  const [result] = await fromRows(db, scope, rows, includeItem);
+  const [result] = await withItems(pool, scope, results, includeItem);
   return result;
 }
 
 /** Results of a run by item_id, repetition and attempt. */
 export async function listResults(
-  db: Queryable,
+  pool: Pool,
   scope: RunScope,
   filter: ResultFilter,
   after: ResultPosition | undefined,
   bounds: ResultBounds,
 ): Promise<ResultPage> {
-  const values: unknown[] = [];
-  const parameter = (value: unknown) => `$${values.push(value)}`;
-  const key = `r.dataset_id = ${parameter(scope.datasetId)} and r.run_id = ${parameter(scope.runId)}`;
-  const conditions = [key];
+  const conditions = [`r.dataset_id = ${literal(scope.datasetId)} and r.run_id = ${literal(scope.runId)}`];
   if (!filter.includeReplaced) conditions.push("r.superseded_by is null");
-  if (filter.itemId !== "") conditions.push(`r.item_id = ${parameter(filter.itemId)}`);
+  if (filter.itemId !== "") conditions.push(`r.item_id = ${literal(filter.itemId)}`);
   if (filter.failedOnly) conditions.push("r.output is null");
   if (filter.missingScores.length > 0) {
-    const names = parameter(filter.missingScores);
-    conditions.push(`r.output is not null and (r.judged is null or not r.judged @> ${names}::text[])`);
+    const names = `array[${filter.missingScores.map(literal).join(", ")}]::text[]`;
+    conditions.push(`r.output is not null and (r.judged is null or not r.judged @> ${names})`);
   }
   if (after !== undefined) {
-    const cell = `(${parameter(after.itemId)}, ${parameter(after.repetition)}::int)`;
+    const cell = `(${literal(after.itemId)}, ${literal(after.repetition)})`;
     // With attempts, the first condition is one range of the index by cell, and the second leaves out what was listed.
     conditions.push(
       filter.includeReplaced
         ? `(r.item_id, r.repetition) >= ${cell}
-           and ((r.item_id, r.repetition) > ${cell} or r.attempt > ${parameter(after.attempt)}::int)`
+           and ((r.item_id, r.repetition) > ${cell} or r.attempt > ${literal(after.attempt)})`
         : `(r.item_id, r.repetition) > ${cell}`,
     );
   }
   // The index by cell has attempts in order: each is superseded by a later one, and null sorts last.
-  return page(db, scope, { conditions, order: ["item_id", "repetition", "superseded_by"], values }, bounds);
+  return page(pool, scope, { conditions, order: ["item_id", "repetition", "superseded_by"] }, bounds);
 }
 
 /** Current results of a run in the order of their last change, behind the place `after`. */
 export async function listChanges(
-  db: Queryable,
+  pool: Pool,
   scope: RunScope,
   after: bigint,
   bounds: ResultBounds,
 ): Promise<ResultPage> {
   const conditions = [
-    "r.dataset_id = $1 and r.run_number = $2 and r.sequence > $3 and r.superseded_by is null",
+    `r.dataset_id = ${literal(scope.datasetId)} and r.run_number = ${literal(scope.runNumber)}`,
+    `r.sequence > ${literal(after)} and r.superseded_by is null`,
   ];
-  const values = [scope.datasetId, scope.runNumber, after];
-  return page(db, scope, { conditions, order: ["sequence"], values }, bounds);
+  return page(pool, scope, { conditions, order: ["sequence"] }, bounds);
 }
 
 interface PageQuery {
   readonly conditions: readonly string[];
   /** Columns. */
   readonly order: readonly string[];
-  readonly values: readonly unknown[];
 }
 
 async function page(
-  db: Queryable,
+  pool: Pool,
   scope: RunScope,
-  { conditions, order, values }: PageQuery,
-  { results, bytes, includeItem }: ResultBounds,
+  { conditions, order }: PageQuery,
+  { results: maxResults, bytes: maxBytes, includeItem }: ResultBounds,
 ): Promise<ResultPage> {
-  const [limit, maxBytes] = [`$${values.length + 1}::bigint`, `$${values.length + 2}::bigint`];
   // Sizes are summed before payloads are read, so that a page of large results costs no more memory than one of small
-  // results. One result beyond the page tells whether there is another.
-  const { rows } = await db.query<ResultRow & { found: bigint }>(
-    `select * from (
-       select r.*, count(*) over () as found, row_number() over in_order as place, sum(size) over in_order as bytes
+  // results. Of what does not fit, the first result comes along, to tell that there is more.
+  const found = await copyOut(
+    pool,
+    `select bytes, ${columns} from (
+       select r.*, row_number() over in_order as place, (sum(size) over in_order)::bigint as bytes
        from (
          select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
          from run_results as r
          where ${conditions.join(" and ")}
          order by ${order.map((column) => `r.${column}`).join(", ")}
-         limit ${limit} + 1
+         limit ${literal(maxResults + 1)}
        ) as r
        window in_order as (order by ${order.join(", ")} rows unbounded preceding)
-     ) as measured
-     where place <= ${limit} and (place = 1 or bytes <= ${maxBytes})
-     order by place`,
-    [...values, results, bytes],
+     ) as r
+     where place <= 2 or bytes - size <= ${literal(maxBytes)}
+     order by ${order.join(", ")}`,
+    (row) => ({ bytes: row.int8() ?? 0n, result: readResult(row, scope) }),
   );
+  const fits = found.filter(({ bytes }, at) => at === 0 || (at < maxResults && bytes <= maxBytes));
   return {
-    results: await fromRows(db, scope, rows, includeItem),
-    isLast: BigInt(rows.length) === (rows[0]?.found ?? 0n),
+    results: await withItems(
+      pool,
+      scope,
+      fits.map(({ result }) => result),
+      includeItem,
+    ),
+    isLast: fits.length === found.length,
   };
 }
 
@@ -181,50 +183,58 @@ const itemSize = `coalesce((
   where c.dataset_id = r.dataset_id and c.version = r.item_version and i.item_id = r.item_id
 ), 0)`;
 
-async function fromRows(
-  db: Queryable,
-  scope: RunScope,
-  rows: readonly ResultRow[],
+/** The result of a row that has `columns`. */
+function readResult(row: CopiedRow, scope: RunScope): Result {
+  const itemId = row.text() ?? "";
+  const repetition = row.int4() ?? 0;
+  const attempt = row.int4() ?? 0;
+  const replaced = row.int4() !== undefined;
+  const sequence = row.int8() ?? 0n;
+  return {
+    runId: scope.runId,
+    itemId,
+    repetition,
+    attempt,
+    replaced,
+    sequence,
+    resultId: resultId(scope.resultIdPrefix, row.int8() ?? 0n),
+    itemVersion: row.int8() ?? 0n,
+    output: row.text(),
+    error: readError(row),
+    startTime: row.instant(),
+    completeTime: row.instant(),
+    latencyMicros: row.int8(),
+    retryCount: row.int4() ?? 0,
+    traceId: row.text() ?? "",
+    usage: readUsage(row),
+    scores: scoresFromColumn(row.text()),
+    carriedFromResultId: row.text() ?? "",
+    createTime: row.instant() ?? 0n,
+    item: undefined,
+  };
+}
+
+function readError(row: CopiedRow): ResultError | undefined {
+  const error = row.text();
+  return error === undefined ? undefined : JSON.parse(error);
+}
+
+function readUsage(row: CopiedRow): Usage | undefined {
+  const usage = { inputTokens: row.int8(), outputTokens: row.int8(), cost: row.float8() };
+  const currency = row.text();
+  return currency === undefined ? undefined : { ...usage, currency };
+}
+
+/** Puts their items into results, where that is asked for. */
+async function withItems(
+  pool: Pool,
+  { datasetId, datasetVersion }: RunScope,
+  results: Result[],
   includeItem: boolean,
 ): Promise<Result[]> {
-  const itemIds = includeItem ? [...new Set(rows.map((row) => row.item_id))] : [];
-  const items =
-    itemIds.length === 0 ? [] : await listItemsById(db, scope.datasetId, scope.datasetVersion, itemIds);
+  if (!includeItem || results.length === 0) return results;
+  const itemIds = [...new Set(results.map((result) => result.itemId))];
+  const items = await listItemsById(pool, datasetId, datasetVersion, itemIds);
   const itemOf = new Map(items.map((item) => [item.itemId, item]));
-  return rows.map((row) => ({
-    resultId: resultId(scope.resultIdPrefix, row.number),
-    runId: scope.runId,
-    itemId: row.item_id,
-    itemVersion: row.item_version,
-    repetition: row.repetition,
-    attempt: row.attempt,
-    output: row.output ?? undefined,
-    error: errorFromColumn(row.error),
-    startTime: row.start_time ?? undefined,
-    completeTime: row.complete_time ?? undefined,
-    latencyMicros: row.latency_micros ?? undefined,
-    retryCount: row.retry_count,
-    traceId: row.trace_id,
-    usage: usageFromRow(row),
-    scores: scoresFromColumn(row.scores),
-    sequence: row.sequence,
-    createTime: row.create_time,
-    carriedFromResultId: row.carried_from_result_id ?? "",
-    replaced: row.superseded_by !== null,
-    item: itemOf.get(row.item_id),
-  }));
-}
-
-function errorFromColumn(error: string | null): ResultError | undefined {
-  return error === null ? undefined : JSON.parse(error);
-}
-
-function usageFromRow(row: ResultRow): Usage | undefined {
-  if (row.currency === null) return undefined;
-  return {
-    inputTokens: row.input_tokens ?? undefined,
-    outputTokens: row.output_tokens ?? undefined,
-    cost: row.cost ?? undefined,
-    currency: row.currency,
-  };
+  return results.map((result) => ({ ...result, item: itemOf.get(result.itemId) }));
 }

@@ -37,8 +37,8 @@ export function scoresToColumns(scores: readonly RecordedScore[]): ScoreColumns 
   };
 }
 
-export function scoresFromColumn(scores: string | null): readonly RecordedScore[] {
-  if (scores === null) return [];
+export function scoresFromColumn(scores: string | undefined): readonly RecordedScore[] {
+  if (scores === undefined) return [];
   const stored: StoredScore[] = JSON.parse(scores);
   return stored.map(fromStored);
 }

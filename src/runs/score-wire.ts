@@ -1,9 +1,4 @@
-import { create } from "@bufbuild/protobuf";
-import {
-  ScoreSchema,
-  AnnotatorKind as WireAnnotatorKind,
-  type Score as WireScore,
-} from "../../gen/assay/v1/result_pb.js";
+import { AnnotatorKind as WireAnnotatorKind, type Score as WireScore } from "../../gen/assay/v1/result_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
@@ -76,9 +71,10 @@ export function boundedBytes(field: string, text: string, maximum: number): stri
   return text;
 }
 
+/** Plain data, as in `resultToWire`. */
 export function scoreToWire(score: RecordedScore): WireScore {
-  const metadata = metadataToWire(score.metadata);
-  return create(ScoreSchema, {
+  const wire: WireScore = {
+    $typeName: "assay.v1.Score",
     name: score.name,
     label: score.label,
     explanation: score.explanation,
@@ -86,11 +82,13 @@ export function scoreToWire(score: RecordedScore): WireScore {
     annotatorKind: annotatorKindToWire(score.annotatorKind),
     traceId: score.traceId,
     createTime: timestampToWire(score.createTime),
-    ...(score.value === undefined ? {} : { value: score.value }),
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(score.startTime === undefined ? {} : { startTime: timestampToWire(score.startTime) }),
-    ...(score.completeTime === undefined ? {} : { completeTime: timestampToWire(score.completeTime) }),
-  });
+  };
+  const metadata = metadataToWire(score.metadata);
+  if (score.value !== undefined) wire.value = score.value;
+  if (metadata !== undefined) wire.metadata = metadata;
+  if (score.startTime !== undefined) wire.startTime = timestampToWire(score.startTime);
+  if (score.completeTime !== undefined) wire.completeTime = timestampToWire(score.completeTime);
+  return wire;
 }
 
 const annotatorKinds = new Map<WireAnnotatorKind, AnnotatorKind | undefined>([

@@ -1,0 +1,113 @@
+import pg from "pg";
+import { to as copyTo } from "pg-copy-streams";
+import type { Instant } from "../instant.ts";
+import type { Pool } from "./pool.ts";
+
+/** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
+const headerBytes = 19;
+
+/** What stands in place of a column count behind the last row. */
+const endOfRows = -1;
+
+/** Microseconds from 1970 to 2000, where PostgreSQL counts from. */
+const postgresEpoch = 946_684_800_000_000n;
+
+/**
+ * Reads rows in COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), one column after the other, each with the
+ * method of its type. SQL's null is undefined.
+ */
+export class CopiedRow {
+  readonly #buffer: Buffer;
+  #at = headerBytes;
+
+  constructor(buffer: Buffer) {
+    this.#buffer = buffer;
+  }
+
+  /** Goes to the next row; false behind the last one. Only where all columns of the row before are read. */
+  next(): boolean {
+    const columns = this.#buffer.readInt16BE(this.#at);
+    this.#at += 2;
+    return columns !== endOfRows;
+  }
+
+  text(): string | undefined {
+    const length = this.#length();
+    if (length === undefined) return undefined;
+    const start = this.#at;
+    this.#at += length;
+    return this.#buffer.toString("utf8", start, this.#at);
+  }
+
+  bytes(): Buffer | undefined {
+    const length = this.#length();
+    if (length === undefined) return undefined;
+    const start = this.#at;
+    this.#at += length;
+    // A copy, so that a hash does not keep the whole page.
+    return Buffer.from(this.#buffer.subarray(start, this.#at));
+  }
+
+  int4(): number | undefined {
+    if (this.#length() === undefined) return undefined;
+    this.#at += 4;
+    return this.#buffer.readInt32BE(this.#at - 4);
+  }
+
+  int8(): bigint | undefined {
+    if (this.#length() === undefined) return undefined;
+    this.#at += 8;
+    return this.#buffer.readBigInt64BE(this.#at - 8);
+  }
+
+  float8(): number | undefined {
+    if (this.#length() === undefined) return undefined;
+    this.#at += 8;
+    return this.#buffer.readDoubleBE(this.#at - 8);
+  }
+
+  /** A timestamptz. */
+  instant(): Instant | undefined {
+    const micros = this.int8();
+    return micros === undefined ? undefined : micros + postgresEpoch;
+  }
+
+  /** The length of the next column, undefined for null. */
+  #length(): number | undefined {
+    const length = this.#buffer.readInt32BE(this.#at);
+    this.#at += 4;
+    return length < 0 ? undefined : length;
+  }
+}
+
+/** A value within a statement that takes no parameters, as COPY. */
+export function literal(value: string | bigint | number): string {
+  return typeof value === "string" ? pg.escapeLiteral(value) : `${value}`;
+}
+
+/**
+ * Runs a query by COPY and gives what `read` makes of each row, all at once: a page, not a table. For wide rows this takes a
+ * fifth of what pg takes, which reads every column as text and turns it into a value of its own.
+ *
+ * The query has no parameters: put values in with `literal`.
+ */
+export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRow) => T): Promise<T[]> {
+  const client = await pool.connect();
+  const chunks: Buffer[] = [];
+  let broken: Error | undefined;
+  try {
+    for await (const chunk of client.query(copyTo(`copy (${query}) to stdout (format binary)`))) {
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    // After an error of the statement the connection is as good as before; if it broke, the pool finds out itself.
+    broken = error instanceof pg.DatabaseError ? undefined : (error as Error);
+    throw error;
+  } finally {
+    client.release(broken);
+  }
+  const row = new CopiedRow(Buffer.concat(chunks));
+  const rows: T[] = [];
+  while (row.next()) rows.push(read(row));
+  return rows;
+}
