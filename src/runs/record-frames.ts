@@ -7,11 +7,14 @@ import {
 import { Failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
-import { type PreparedRecording, prepareRecording, type Recorder, writeRecording } from "./recording.ts";
+import { type PreparedRecording, prepareRecording, type Recorder, writeRecordings } from "./recording.ts";
 import { recordedCountsToWire, resultsFromWire, textBytes } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
-/** Frames that are received and checked while one is written. More would take memory and gain nothing. */
+/**
+ * Frames that are received and checked while others are written, and then written together. More would take memory and
+ * gain nothing.
+ */
 const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
 
 /**
@@ -24,17 +27,14 @@ export async function* recordFrames(
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<StreamRecordResultsResponse> {
   await using input = new ReadAhead(requests, frameBytes, readAhead);
-  for (;;) {
-    const frames = await input.take();
+  const takeNext = async () => prepareFrames(recorder, projectId, await input.take());
+  for (let next = takeNext(); ; ) {
+    const { frames, error } = await next;
+    // Received and checked while those before are written.
+    next = heard(takeNext());
+    for (const group of byRun(frames)) yield* writeFrames(recorder, group);
+    if (error !== undefined) throw error;
     if (frames.length === 0) return;
-    let writing: Promise<StreamRecordResultsResponse> | undefined;
-    for (const frame of frames) {
-      // Checked while the one before is written.
-      const prepared = heard(prepareFrame(recorder, projectId, frame));
-      if (writing !== undefined) yield await writing;
-      writing = heard(writeFrame(recorder, frame, prepared));
-    }
-    if (writing !== undefined) yield await writing;
   }
 }
 
@@ -44,44 +44,73 @@ function heard<T>(promise: Promise<T>): Promise<T> {
   return promise;
 }
 
-async function prepareFrame(
-  recorder: Recorder,
-  projectId: string,
-  { runId, frameNumber, results, overwrite }: StreamRecordResultsRequest,
-): Promise<PreparedRecording> {
-  return tellingFrame(frameNumber, async () => {
-    if (results.length === 0) throw invalidField("results", "is required");
-    return prepareRecording(recorder, projectId, {
-      runId: runIdFromWire("run_id", runId),
-      results: resultsFromWire(results),
-      overwrite,
-    });
-  });
+interface PreparedFrame {
+  readonly frameNumber: bigint;
+  readonly recording: PreparedRecording;
 }
 
-async function writeFrame(
+type FrameGroup = readonly [PreparedFrame, ...PreparedFrame[]];
+
+/** Checks frames up to the first one that fails, and tells why it does. */
+async function prepareFrames(
   recorder: Recorder,
-  { frameNumber }: StreamRecordResultsRequest,
-  prepared: Promise<PreparedRecording>,
-): Promise<StreamRecordResultsResponse> {
-  const recording = await prepared;
-  const { counts, resultIds } = await tellingFrame(frameNumber, () => writeRecording(recorder, recording));
-  return create(StreamRecordResultsResponseSchema, {
-    frameNumber,
-    counts: recordedCountsToWire(counts),
-    resultIds: [...resultIds],
-  });
+  projectId: string,
+  requests: readonly StreamRecordResultsRequest[],
+): Promise<{ frames: readonly PreparedFrame[]; error?: unknown }> {
+  const frames: PreparedFrame[] = [];
+  for (const { runId, frameNumber, results, overwrite } of requests) {
+    try {
+      if (results.length === 0) throw invalidField("results", "is required");
+      const recording = await prepareRecording(recorder, projectId, {
+        runId: runIdFromWire("run_id", runId),
+        results: await resultsFromWire(results),
+        overwrite,
+      });
+      frames.push({ frameNumber, recording });
+    } catch (error) {
+      return { frames, error: tellingFrame(frameNumber, error) };
+    }
+  }
+  return { frames };
+}
+
+/** Frames that follow each other and are about one run. */
+function byRun(frames: readonly PreparedFrame[]): FrameGroup[] {
+  const groups: [PreparedFrame, ...PreparedFrame[]][] = [];
+  for (const frame of frames) {
+    const last = groups.at(-1);
+    if (last?.[0].recording.scope.runId === frame.recording.scope.runId) last.push(frame);
+    else groups.push([frame]);
+  }
+  return groups;
+}
+
+/** Writes frames about one run and answers them. Throws behind the last one that was written, if not all were. */
+async function* writeFrames(
+  recorder: Recorder,
+  [first, ...others]: FrameGroup,
+): AsyncGenerator<StreamRecordResultsResponse> {
+  const frames = [first, ...others];
+  const { answers, error } = await writeRecordings(recorder, [
+    first.recording,
+    ...others.map(({ recording }) => recording),
+  ]);
+  for (const [index, { counts, resultIds }] of answers.entries()) {
+    yield create(StreamRecordResultsResponseSchema, {
+      frameNumber: frames[index]?.frameNumber ?? 0n,
+      counts: recordedCountsToWire(counts),
+      resultIds: [...resultIds],
+    });
+  }
+  const failed = frames[answers.length];
+  if (failed !== undefined) throw tellingFrame(failed.frameNumber, error);
 }
 
 /** Adds the number of the frame to the facts of a failure. */
-async function tellingFrame<T>(frameNumber: bigint, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error;
-    const { reason, facts, violations, message } = error;
-    throw new Failure(reason, { ...facts, frame_number: frameNumber }, violations, message);
-  }
+function tellingFrame(frameNumber: bigint, error: unknown): unknown {
+  if (!(error instanceof Failure)) return error;
+  const { reason, facts, violations, message } = error;
+  return new Failure(reason, { ...facts, frame_number: frameNumber }, violations, message);
 }
 
 function frameBytes({ results }: StreamRecordResultsRequest): number {

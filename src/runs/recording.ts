@@ -1,3 +1,4 @@
+import { Gathering } from "../db/gathering.ts";
 import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
@@ -38,7 +39,36 @@ export interface Recorder {
   readonly pool: Pool;
   /** Hears of every run that has changed, by its id. */
   readonly changes: Notifications;
+  /** Taken by all who write in a run, by its id. */
   readonly turns: Turns;
+  readonly gathering: Gathering<Prepared, Outcome>;
+}
+
+/** Requests of one caller about one run, in the order in which they are to be written. */
+type Prepared = readonly [PreparedRecording, ...PreparedRecording[]];
+
+/** What became of them: the answers of those that were written, and why the next one was not. */
+interface Outcome {
+  readonly answers: readonly RecordAnswer[];
+  readonly error?: unknown;
+}
+
+/**
+ * How many results are written in one transaction at most. More together spare little; the fewer, the sooner the first of
+ * them are answered.
+ */
+const maxTogether = 4_000;
+
+export function newRecorder(pool: Pool, changes: Notifications, turns: Turns): Recorder {
+  const countResults = (prepared: Prepared) =>
+    prepared.reduce((sum, { request }) => sum + request.results.length, 0);
+  const write = async (callers: readonly Prepared[]) => {
+    const outcomes = await writeTogether(pool, callers);
+    const runId = callers[0]?.[0].scope.runId;
+    if (runId !== undefined) changes.notify(runId);
+    return outcomes;
+  };
+  return { pool, changes, turns, gathering: new Gathering(turns, write, countResults, maxTogether) };
 }
 
 /** Results that were checked against what never changes about their run. */
@@ -59,7 +89,12 @@ export async function recordResults(
   projectId: string,
   request: RecordRequest,
 ): Promise<RecordAnswer> {
-  return writeRecording(recorder, await prepareRecording(recorder, projectId, request));
+  const { answers, error } = await writeRecordings(recorder, [
+    await prepareRecording(recorder, projectId, request),
+  ]);
+  const [answer] = answers;
+  if (answer === undefined) throw error;
+  return answer;
 }
 
 /**
@@ -80,31 +115,62 @@ export async function prepareRecording(
   return { scope, request, itemVersions };
 }
 
-/** The second half. @throws Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, LIMIT_EXCEEDED */
-export async function writeRecording(
-  { pool, changes, turns }: Recorder,
-  { scope, request, itemVersions }: PreparedRecording,
-): Promise<RecordAnswer> {
-  const { runId } = scope;
-  const answer = await turns.take(runId, () =>
-    transaction(pool, (client) => recordLocked(client, scope, request, itemVersions)),
-  );
-  changes.notify(runId);
-  return answer;
+/**
+ * The second half, for requests about one run, in their order: each is written all or nothing, and none behind one that
+ * fails. The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL or LIMIT_EXCEEDED.
+ */
+export async function writeRecordings({ gathering }: Recorder, prepared: Prepared): Promise<Outcome> {
+  return gathering.add(prepared[0].scope.runId, prepared);
 }
 
-async function recordLocked(
-  client: Client,
-  scope: RunScope,
-  { results, overwrite }: RecordRequest,
-  itemVersions: ReadonlyMap<string, bigint>,
-): Promise<RecordAnswer> {
+/**
+ * Writes what several callers want recorded in one run in a single transaction. Should that fail, each request is written
+ * on its own, to tell whose fault it was.
+ */
+async function writeTogether(pool: Pool, callers: readonly Prepared[]): Promise<Outcome[]> {
+  const all = callers.flat();
+  if (all.length > 1) {
+    try {
+      const answers = await transaction(pool, (client) => recordLocked(client, all));
+      return callers.map((prepared) => ({ answers: answers.splice(0, prepared.length) }));
+    } catch {
+      // A fault comes up again below, where it belongs. Requests about one cell are no fault: each sees the one before.
+    }
+  }
+  const outcomes: Outcome[] = [];
+  for (const prepared of callers) outcomes.push(await writeEach(pool, prepared));
+  return outcomes;
+}
+
+async function writeEach(pool: Pool, prepared: Prepared): Promise<Outcome> {
+  const answers: RecordAnswer[] = [];
+  for (const one of prepared) {
+    try {
+      answers.push(...(await transaction(pool, (client) => recordLocked(client, [one]))));
+    } catch (error) {
+      return { answers, error };
+    }
+  }
+  return { answers };
+}
+
+/** Records requests about one run, of distinct cells. */
+async function recordLocked(client: Client, prepared: readonly PreparedRecording[]): Promise<RecordAnswer[]> {
+  const scope = (prepared[0] as PreparedRecording).scope;
   const run = await lockRun(client, scope);
   requireOpen(run);
+  const results = prepared.flatMap(({ request }) => request.results);
   const current = await findCurrentResults(client, scope, results);
-  const recordings = decideRecordings(run, results, current, overwrite);
-  const { resultIds } = await writeDecided(client, run, results, recordings, itemVersions);
-  return { counts: countKinds(recordings), resultIds };
+  const decided = prepared.map(({ request }) =>
+    decideRecordings(run, request.results, current.splice(0, request.results.length), request.overwrite),
+  );
+  const itemVersions = new Map(prepared.flatMap((one) => [...one.itemVersions]));
+  const { resultIds } = await writeDecided(client, run, results, decided.flat(), itemVersions);
+  const ids = [...resultIds];
+  return decided.map((recordings) => ({
+    counts: countKinds(recordings),
+    resultIds: ids.splice(0, recordings.length),
+  }));
 }
 
 /** Writes what was decided about results in a locked run. `recordings` are at the positions of their results. */

@@ -10,24 +10,18 @@ export function resultFingerprint(
   result: Omit<NewResult, "fingerprint" | "scores">,
   canonicalOutput: string | undefined,
 ): Uint8Array {
-  const outcome =
+  const { startTime, completeTime, latencyMicros, retryCount, traceId, usage } = result;
+  let text =
     canonicalOutput === undefined ? `error ${JSON.stringify(result.error)}` : `output ${canonicalOutput}`;
-  return hash("sha256", `${outcome}\n${circumstances(result)}`, "buffer");
-}
-
-function circumstances(result: Omit<NewResult, "fingerprint" | "scores">): string {
-  const { usage } = result;
-  return JSON.stringify({
-    start_time: result.startTime?.toString(),
-    complete_time: result.completeTime?.toString(),
-    latency: result.latencyMicros?.toString(),
-    retry_count: result.retryCount || undefined,
-    trace_id: result.traceId || undefined,
-    usage: usage && {
-      input_tokens: usage.inputTokens?.toString(),
-      output_tokens: usage.outputTokens?.toString(),
-      cost: usage.cost,
-      currency: usage.currency || undefined,
-    },
-  });
+  // Neither JSON nor any of the values has a line break in it, but for the trace, which is last.
+  if (startTime !== undefined) text += `\nstart_time ${startTime}`;
+  if (completeTime !== undefined) text += `\ncomplete_time ${completeTime}`;
+  if (latencyMicros !== undefined) text += `\nlatency ${latencyMicros}`;
+  if (retryCount !== 0) text += `\nretry_count ${retryCount}`;
+  if (usage !== undefined) {
+    text += `\nusage ${usage.inputTokens ?? ""} ${usage.outputTokens ?? ""} ${usage.cost ?? ""} ${usage.currency}`;
+  }
+  if (traceId !== "") text += `\ntrace_id ${traceId}`;
+  // By way of a string, as in contentHash.
+  return Buffer.from(hash("sha256", text, "binary"), "binary");
 }

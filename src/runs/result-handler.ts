@@ -25,7 +25,7 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
     async recordResults({ runId, results, overwrite }, context) {
       const { counts, resultIds } = await recordResults(recorder, projectOf(context), {
         runId: runIdFromWire("run_id", runId),
-        results: resultsFromWire(results),
+        results: await resultsFromWire(results),
         overwrite,
       });
       return { counts: recordedCountsToWire(counts), resultIds: [...resultIds] };

@@ -9,6 +9,7 @@ import { comparisonHandler } from "./comparison-handler.ts";
 import { createRun } from "./create-run.ts";
 import { cancelRun, finishRun } from "./end-run.ts";
 import { listRunPage } from "./list-runs.ts";
+import { newRecorder } from "./recording.ts";
 import { resultHandler } from "./result-handler.ts";
 import { getRun } from "./run-store.ts";
 import {
@@ -25,7 +26,7 @@ const { method } = RunService;
 /** The handlers of RunService: runs here, results and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
   const { pool, turns, log } = resources;
-  const recorder = { pool, changes: newNotifications(pool, log, "runs"), turns };
+  const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), turns);
   return {
     ...resultHandler(resources, recorder),
     ...scoreHandler(recorder),

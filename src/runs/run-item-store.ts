@@ -13,9 +13,10 @@ export async function findCoveredItems(
   { datasetId, datasetVersion, splits }: ItemScope,
   itemIds: readonly string[],
 ): Promise<Map<string, bigint>> {
-  const { rows } = await db.query<{ item_id: string; version: bigint }>(
-    `select wanted.item_id, found.version
-     from unnest($2::text[]) as wanted(item_id)
+  // One row of arrays is read in a fraction of the time that a row for each item takes.
+  const { rows } = await db.query<{ positions: bigint[] | null; versions: bigint[] | null }>(
+    `select array_agg(wanted.position) as positions, array_agg(found.version) as versions
+     from unnest($2::text[]) with ordinality as wanted(item_id, position)
      cross join lateral (
        select c.version
        from item_revisions as r
@@ -27,7 +28,10 @@ export async function findCoveredItems(
      ) as found`,
     [datasetId, itemIds, datasetVersion, splits],
   );
-  return new Map(rows.map((row) => [row.item_id, row.version]));
+  const { positions, versions } = rows[0] ?? {};
+  return new Map(
+    positions?.map((position, at) => [itemIds[Number(position) - 1] ?? "", versions?.[at] ?? 0n]),
+  );
 }
 
 /** How many items of a version are in any of the splits. Reads the whole version, unless all items count. */

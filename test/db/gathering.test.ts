@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+import { Gathering } from "../../src/db/gathering.ts";
+import { Turns } from "../../src/db/turns.ts";
+
+/** A write that ends when the test says so. */
+function held() {
+  const batches: (readonly number[])[] = [];
+  const releases: ((error?: Error) => void)[] = [];
+  const write = async (items: readonly number[]) => {
+    batches.push(items);
+    await new Promise<void>((resolve, reject) => {
+      releases.push((error) => (error === undefined ? resolve() : reject(error)));
+    });
+    return items.map((item) => item * 10);
+  };
+  /** Ends the writes under way and lets those begin that wait for them. */
+  const release = async (error?: Error) => {
+    for (const one of releases.splice(0)) one(error);
+    await new Promise(setImmediate);
+  };
+  return { batches, write, release };
+}
+
+describe("gathering", () => {
+  test("writes an item at once, and together what comes meanwhile, in its order", async () => {
+    const { batches, write, release } = held();
+    const gathering = new Gathering(new Turns(), write, () => 1, 100);
+    const results = [1, 2, 3].map((item) => gathering.add("run", item));
+    await new Promise(setImmediate);
+    const late = [4, 5].map((item) => gathering.add("run", item));
+    await release();
+    await release();
+    expect(await Promise.all([...results, ...late])).toEqual([10, 20, 30, 40, 50]);
+    expect(batches).toEqual([
+      [1, 2, 3],
+      [4, 5],
+    ]);
+  });
+
+  test("writes other keys at the same time", async () => {
+    const { batches, write, release } = held();
+    const gathering = new Gathering(new Turns(), write, () => 1, 100);
+    const results = [gathering.add("one", 1), gathering.add("other", 2)];
+    await new Promise(setImmediate);
+    expect(batches).toEqual([[1], [2]]);
+    await release();
+    expect(await Promise.all(results)).toEqual([10, 20]);
+  });
+
+  test("writes together no more than fits, but one item however large", async () => {
+    const { batches, write, release } = held();
+    const gathering = new Gathering(new Turns(), write, (item) => item, 10);
+    const results = [4, 6, 1, 50, 10].map((item) => gathering.add("run", item));
+    for (let round = 0; round < 5; round++) {
+      await new Promise(setImmediate);
+      await release();
+    }
+    expect(await Promise.all(results)).toEqual([40, 60, 10, 500, 100]);
+    expect(batches).toEqual([[4, 6], [1], [50], [10]]);
+  });
+
+  test("tells everybody whose item a failed write had, and goes on with the next", async () => {
+    const { write, release } = held();
+    const gathering = new Gathering(new Turns(), write, () => 1, 2);
+    const results = [1, 2, 3].map((item) => gathering.add("run", item));
+    const settled = Promise.allSettled(results);
+    await new Promise(setImmediate);
+    await release(new Error("no space"));
+    await release();
+    expect(
+      (await settled).map((one) => (one.status === "fulfilled" ? one.value : one.reason.message)),
+    ).toEqual(["no space", "no space", 30]);
+  });
+
+  test("waits for the turns that others took on the key", async () => {
+    const { batches, write, release } = held();
+    const turns = new Turns();
+    let finish: () => void = () => undefined;
+    const other = turns.take("run", () => new Promise<void>((resolve) => (finish = resolve)));
+    const gathering = new Gathering(turns, write, () => 1, 100);
+    const result = gathering.add("run", 1);
+    await new Promise(setImmediate);
+    expect(batches).toEqual([]);
+    finish();
+    await other;
+    await new Promise(setImmediate);
+    await release();
+    expect(await result).toBe(10);
+  });
+});
