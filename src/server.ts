@@ -21,6 +21,7 @@ import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
 import { listen, type RequestHandler } from "./rpc/listener.ts";
 import { loadPageTokens } from "./rpc/page-token.ts";
 import { reflectionRoutes } from "./rpc/reflection.ts";
+import { runDeletedRunSweeper } from "./runs/deleted-runs.ts";
 import { runSweeper } from "./upsert/sweeper.ts";
 
 /** The service, ready for calls. */
@@ -123,6 +124,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       },
     });
     void runSweeper(pool, log, stopping.signal);
+    void runDeletedRunSweeper(pool, log, stopping.signal);
     health.setServing(true);
 
     const { close, description } = database;

@@ -36,6 +36,8 @@ const procedures = [
   "runs/compare-runs.ts",
   "runs/create-run.ts",
   "runs/delete-results.ts",
+  "runs/delete-run.ts",
+  "runs/deleted-runs.ts",
   "runs/end-run.ts",
   "runs/follow-results.ts",
   "runs/get-result.ts",
@@ -45,6 +47,7 @@ const procedures = [
   "runs/record-frames.ts",
   "runs/record-scores.ts",
   "runs/result-rows.ts",
+  "runs/update-run.ts",
 ];
 
 /** Files beyond `-handler`, `-wire` and rpc/ that know the generated code, and why. */

@@ -6,6 +6,7 @@ import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import { insertRun, keepDataset, takeLabels } from "./new-run-store.ts";
 import { defaultName, type NewRun, type Run } from "./run.ts";
+import { lockRunAndHolders } from "./run-definition-store.ts";
 import { countCoveredItems } from "./run-item-store.ts";
 
 /** A run to create, and what to create it on. */
@@ -38,6 +39,8 @@ export async function createRun(
     { projectId, datasetId, datasetVersion, itemCount, author },
     { ...run, name: run.name || defaultName(dataset.name, run) },
   );
-  await takeLabels(client, created, run.labels, created.createTime);
-  return { ...created, labels: [...run.labels].sort() };
+  if (run.labels.length > 0) {
+    await takeLabels(client, created, run.labels, await lockRunAndHolders(client, created, run.labels));
+  }
+  return { ...created, labels: run.labels };
 }

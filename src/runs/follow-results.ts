@@ -6,7 +6,7 @@ import type { Resources } from "../resources.ts";
 import type { Result } from "./result.ts";
 import { listChanges, type ResultPage } from "./result-store.ts";
 import { hasEnded, type Run } from "./run.ts";
-import { getRun } from "./run-store.ts";
+import { getRun, getRunScope } from "./run-store.ts";
 
 /** Which results to stream, and how. */
 export interface StreamRequest {
@@ -69,6 +69,8 @@ export async function* followResults(
     // Places of results that were replaced since are passed over.
     if (run.sequence > through) through = run.sequence;
     if (!follow || hasEnded(run.state)) {
+      // The results of a run that was deleted meanwhile may have been gone before they were read.
+      await getRunScope(pool, projectId, runId);
       yield { kind: "end", throughSequence: through, run };
       return;
     }

@@ -39,6 +39,8 @@ export async function listResultPage(
       : positionOf(pageTokens.open("page_token", pageToken, "ListResults", binding));
   const bounds = { results: pageSize, bytes: limits.maxBatchBytes, includeItem };
   const { results, isLast } = await listResults(pool, scope, filter, after, bounds);
+  // The results of a run that was deleted meanwhile may have been gone before they were read.
+  if (isLast) await getRunScope(pool, projectId, runId);
   const last = results.at(-1);
   return {
     results,

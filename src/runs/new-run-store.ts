@@ -65,8 +65,9 @@ export async function insertRun(client: Client, basis: RunBasis, run: NewRun): P
 }
 
 /**
- * Gives labels to a run and takes them from the runs of the dataset that had them, whose update_time becomes `time`. The
- * order of labels keeps two calls that take the same ones from waiting for each other.
+ * Gives labels to a run and takes them from the runs of the dataset that had them, whose update_time becomes `time`. All these
+ * runs are locked, see `lockRunAndHolders`; the order of labels keeps those that find none of them on a run from waiting for
+ * each other in a circle.
  */
 export async function takeLabels(
   client: Client,

@@ -1,16 +1,24 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { CreateRunResponseSchema, RunService } from "../../gen/assay/v1/run_service_pb.js";
+import {
+  CreateRunResponseSchema,
+  DeleteRunResponseSchema,
+  RunService,
+  UpdateRunResponseSchema,
+} from "../../gen/assay/v1/run_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import { newNotifications } from "../db/notifications.ts";
 import type { Resources } from "../resources.ts";
 import { answerOnce } from "../rpc/answer-once.ts";
 import { comparisonHandler } from "./comparison-handler.ts";
 import { createRun } from "./create-run.ts";
+import { deleteRun } from "./delete-run.ts";
+import { newDeletedRunSweep } from "./deleted-runs.ts";
 import { cancelRun, finishRun } from "./end-run.ts";
 import { listRunPage } from "./list-runs.ts";
 import { newRecorder } from "./recording.ts";
 import { resultHandler } from "./result-handler.ts";
+import { patchFromWire } from "./run-definition-wire.ts";
 import { getRun } from "./run-store.ts";
 import {
   createRequestFromWire,
@@ -20,13 +28,15 @@ import {
   runToWire,
 } from "./run-wire.ts";
 import { scoreHandler } from "./score-handler.ts";
+import { updateRun } from "./update-run.ts";
 
 const { method } = RunService;
 
 /** The handlers of RunService: runs here, results and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
-  const { pool, turns, log } = resources;
+  const { pool, turns, log, stopping } = resources;
   const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), turns);
+  const sweepDeletedRuns = newDeletedRunSweep(pool, log, stopping);
   return {
     ...resultHandler(resources, recorder),
     ...scoreHandler(recorder),
@@ -55,6 +65,33 @@ export function runHandler(resources: Resources): Partial<ServiceImpl<typeof Run
         runListingFromWire(request),
       );
       return { runs: runs.map(runToWire), nextPageToken };
+    },
+
+    async updateRun(request, context) {
+      const runId = runIdFromWire("run_id", request.runId);
+      const projectId = projectOf(context);
+      const { patch, etag } = patchFromWire(request);
+      return answerOnce(pool, { projectId, method: method.updateRun, request }, async (client) => {
+        const run = await updateRun(client, { projectId, runId, etag }, patch);
+        return { response: create(UpdateRunResponseSchema, { run: runToWire(run) }), resourceId: runId };
+      });
+    },
+
+    async deleteRun(request, context) {
+      const runId = runIdFromWire("run_id", request.runId);
+      const projectId = projectOf(context);
+      const { etag } = request;
+      const answer = await answerOnce(
+        pool,
+        { projectId, method: method.deleteRun, request },
+        async (client) => {
+          await deleteRun(client, { projectId, runId, etag });
+          return { response: create(DeleteRunResponseSchema), resourceId: undefined };
+        },
+      );
+      recorder.changes.notify(runId);
+      sweepDeletedRuns();
+      return answer;
     },
 
     async finishRun(request, context) {

@@ -10,27 +10,16 @@ import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";
 import { splitsFromWire } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";
-import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
+import { metadataToWire } from "../rpc/metadata-wire.ts";
 import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { selectorFromWire } from "../versions/version-wire.ts";
 import type { CreateRequest } from "./create-run.ts";
 import type { RunListing } from "./list-runs.ts";
-import {
-  type FinishTerms,
-  maxNameLength,
-  missingCells,
-  type NewRun,
-  type Run,
-  type RunState,
-} from "./run.ts";
+import { type FinishTerms, missingCells, type NewRun, type Run, type RunState } from "./run.ts";
+import { definitionFromWire, targetIdFromWire } from "./run-definition-wire.ts";
 
-const maxDescriptionLength = 4_096;
-const maxTargetTypeLength = 64;
-const maxTargetIdLength = 256;
 const maxFailureMessageLength = 4_096;
-const maxMetadataBytes = 64 * 1024;
-const maxLabels = 16;
 
 /** An id of a run that a call names. Any text may be one; whether there is such a run is another question. */
 export function runIdFromWire(field: string, runId: string): string {
@@ -65,35 +54,11 @@ function newRunFromWire(run: WireRun): NewRun {
     });
   }
   const violations = newViolations();
-  const text = (field: string, value: string, maximum: number) =>
-    violations.check(() => boundedText(`run.${field}`, value, 0, maximum)) ?? "";
   if (run.repetitions < 0) violations.add("run.repetitions", "must not be negative");
-  const checked: NewRun = {
-    splits: violations.check(() => splitsFromWire("run.splits", run.splits)) ?? [],
-    repetitions: run.repetitions === 0 ? 1 : run.repetitions,
-    name: text("name", run.name, maxNameLength),
-    description: text("description", run.description, maxDescriptionLength),
-    targetType: text("target_type", run.targetType, maxTargetTypeLength),
-    targetId: text("target_id", run.targetId, maxTargetIdLength),
-    metadata: violations.check(() => metadataFromWire("run.metadata", run.metadata, maxMetadataBytes)),
-    labels: violations.check(() => labelsFromWire("run.labels", run.labels)) ?? [],
-  };
+  const splits = violations.check(() => splitsFromWire("run.splits", run.splits)) ?? [];
+  const definition = definitionFromWire("run", run, violations);
   violations.throwIfAny();
-  return checked;
-}
-
-/** Labels, each once. @throws Failure INVALID_FIELD */
-function labelsFromWire(field: string, labels: readonly string[]): string[] {
-  const distinct = [...new Set(labels)];
-  if (distinct.length > maxLabels) {
-    throw invalidField(field, `has ${distinct.length} labels; at most ${maxLabels} are allowed`);
-  }
-  distinct.forEach((label) => {
-    if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(label)) {
-      throw invalidField(field, `${JSON.stringify(label)} does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`);
-    }
-  });
-  return distinct;
+  return { ...definition, splits, repetitions: run.repetitions === 0 ? 1 : run.repetitions };
 }
 
 /** @throws Failure INVALID_FIELD */
@@ -112,7 +77,7 @@ function filterFromWire(request: ListRunsRequest): RunListing["filter"] {
     datasetVersion: request.datasetVersion === 0n ? undefined : request.datasetVersion,
     states: request.states.map((state, index) => stateFromWire(`states[${index}]`, state)),
     label: boundedText("label", request.label, 0, 64),
-    targetId: boundedText("target_id", request.targetId, 0, maxTargetIdLength),
+    targetId: targetIdFromWire("target_id", request.targetId),
   };
 }
 

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { failure } from "../failure.ts";
 import { newId } from "../ids.ts";
 import type { Instant } from "../instant.ts";
@@ -5,19 +6,26 @@ import type { Instant } from "../instant.ts";
 /** Where a run stands. It moves forward only; the last three are final. */
 export type RunState = "pending" | "running" | "completed" | "failed" | "cancelled";
 
-/** What a caller says about a run when it is created. */
-export interface NewRun {
-  /** In ascending byte order. Empty covers all items. */
-  readonly splits: readonly string[];
-  readonly repetitions: number;
+/** What a run says about itself, and may say otherwise later. */
+export interface RunDefinition {
   readonly name: string;
   readonly description: string;
   readonly targetType: string;
   readonly targetId: string;
   /** JSON; undefined means none. */
   readonly metadata: string | undefined;
-  /** Distinct. */
+  /** Distinct, in ascending order. */
   readonly labels: readonly string[];
+}
+
+/** What to change about a run: members that are there are taken over, also those that are undefined. */
+export type RunPatch = Partial<RunDefinition>;
+
+/** What a caller says about a run when it is created. */
+export interface NewRun extends RunDefinition {
+  /** In ascending byte order. Empty covers all items. */
+  readonly splits: readonly string[];
+  readonly repetitions: number;
 }
 
 /** The cells of a run, by what is in them. */
@@ -93,6 +101,23 @@ export interface FinishTerms {
 
 /** Characters of a run's name. */
 export const maxNameLength = 128;
+
+/** What a run says about itself, without the rest. */
+export function definitionOf({
+  name,
+  description,
+  targetType,
+  targetId,
+  metadata,
+  labels,
+}: RunDefinition): RunDefinition {
+  return { name, description, targetType, targetId, metadata, labels };
+}
+
+/** Whether two runs say the same about themselves. */
+export function sameDefinition(one: RunDefinition, other: RunDefinition): boolean {
+  return isDeepStrictEqual(definitionOf(one), definitionOf(other));
+}
 
 /** Cells without any result: together with those that succeeded or failed, all that are expected. */
 export function missingCells({ expected, succeeded, failed }: RunCounts): bigint {

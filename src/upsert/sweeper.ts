@@ -1,26 +1,14 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type Instant, instantToSql, now } from "../instant.ts";
 import type { Logger } from "../log.ts";
+import { sweepRegularly } from "../sweeping.ts";
 import { lockChangeset } from "./changeset-store.ts";
 import { discard } from "./planned.ts";
 
-/** How often expired writes are looked for. They are kept for a day, so that a minute more or less is nothing. */
-const intervalMilliseconds = 60_000;
-
 /** Discards expired writes now and then until `stopping` fires. Any number of servers may do so on one database. */
 export async function runSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
-  while (!stopping.aborted) {
-    try {
-      const count = await sweep(pool, now());
-      if (count > 0) log.info({ count }, "discarded expired writes");
-    } catch (error) {
-      // The database may be away for a while; the next round finds the same writes.
-      log.warn({ error: String(error) }, "could not discard expired writes");
-    }
-    await sleep(intervalMilliseconds, undefined, { signal: stopping, ref: false }).catch(() => undefined);
-  }
+  await sweepRegularly(log, stopping, { what: "discarding expired writes", sweep: () => sweep(pool, now()) });
 }
 
 /** Discards all open and planned writes that expired before `time`, each in a transaction of its own, and counts them. */

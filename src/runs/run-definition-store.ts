@@ -1,0 +1,67 @@
+import { newEtag } from "../datasets/dataset.ts";
+import type { Client } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import type { RunDefinition, RunScope } from "./run.ts";
+
+type RunKey = Pick<RunScope, "datasetId" | "runId">;
+
+/**
+ * Locks a run and those that have any of these labels, since they are about to lose them, against everybody who changes them,
+ * and returns what the clock says behind the locks. The order of the locks keeps two calls that take labels from each other
+ * from waiting in a circle.
+ */
+export async function lockRunAndHolders(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  labels: readonly string[],
+): Promise<Instant> {
+  await client.query(
+    `select from runs
+     where dataset_id = $1
+       and run_id in (
+         select $2 union all select run_id from run_labels where dataset_id = $1 and label = any($3::text[])
+       )
+     order by run_id
+     for no key update`,
+    [datasetId, runId, labels],
+  );
+  const { rows } = await client.query<{ time: Instant }>("select clock_timestamp() as time");
+  return rows[0]?.time as Instant;
+}
+
+/** Writes what a locked run says about itself, labels aside, with a new etag. */
+export async function updateDefinition(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  run: RunDefinition,
+  time: Instant,
+): Promise<void> {
+  await client.query(
+    `update runs set
+       name = $3, description = $4, target_type = $5, target_id = $6, metadata = $7, etag = $8, update_time = $9
+     where dataset_id = $1 and run_id = $2`,
+    [
+      datasetId,
+      runId,
+      run.name,
+      run.description,
+      run.targetType,
+      run.targetId,
+      run.metadata,
+      newEtag(),
+      instantToSql(time),
+    ],
+  );
+}
+
+/** Takes all labels but these from a run. */
+export async function dropOtherLabels(
+  client: Client,
+  { datasetId, runId }: RunKey,
+  kept: readonly string[],
+): Promise<void> {
+  await client.query(
+    "delete from run_labels where dataset_id = $1 and run_id = $2 and label <> all($3::text[])",
+    [datasetId, runId, kept],
+  );
+}

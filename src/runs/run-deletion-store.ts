@@ -1,0 +1,88 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import type { RunScope } from "./run.ts";
+
+/** A run that is deleted but for its results. */
+export type DeletedRun = Pick<RunScope, "datasetId" | "runId" | "runNumber">;
+
+/**
+ * Deletes a run that is locked, with its labels and all else that refers to its row, and with the answers to the calls that
+ * wrote it. Its results stay, out of every reader's sight, for `listDeletedRuns`.
+ */
+export async function deleteRunRow(
+  client: Client,
+  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+  time: Instant,
+): Promise<void> {
+  await client.query("delete from requests where resource_id = $1", [runId]);
+  await client.query("delete from runs where dataset_id = $1 and run_id = $2", [datasetId, runId]);
+  await client.query("update run_ids set delete_time = $2 where run_id = $1", [runId, instantToSql(time)]);
+}
+
+/** Runs of which only results are left, in the order of their deletion. */
+export async function listDeletedRuns(db: Queryable): Promise<DeletedRun[]> {
+  const { rows } = await db.query<{ dataset_id: string; run_id: string; run_number: bigint }>(
+    "select dataset_id, run_id, run_number from run_ids where delete_time is not null order by delete_time",
+  );
+  return rows.map((row) => ({ datasetId: row.dataset_id, runId: row.run_id, runNumber: row.run_number }));
+}
+
+/** Keeps others from deleting what is left of a run. False if somebody is at it, or nothing is left. */
+export async function lockDeletedRun(client: Client, { runId }: DeletedRun): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "select from run_ids where run_id = $1 and delete_time is not null for update skip locked",
+    [runId],
+  );
+  return rowCount === 1;
+}
+
+/** Deletes the next results behind the place `after`, and says through which place; undefined if there were none. */
+export async function deleteResultBatch(
+  client: Client,
+  { datasetId, runNumber }: DeletedRun,
+  after: bigint,
+  limit: number,
+): Promise<bigint | undefined> {
+  const { rows } = await client.query<{ through: bigint | null }>(
+    `with batch as (
+       select sequence from run_results
+       where run_number = $2 and sequence > $3 and dataset_id = $1
+       order by sequence
+       limit $4
+     ), deleted as (
+       delete from run_results
+       where run_number = $2 and sequence > $3 and sequence <= (select max(sequence) from batch) and dataset_id = $1
+     )
+     select max(sequence) as through from batch`,
+    [datasetId, runNumber, after, limit],
+  );
+  return rows[0]?.through ?? undefined;
+}
+
+/** The same for replaced scores; places are the numbers of their results. */
+export async function deleteScoreBatch(
+  client: Client,
+  { datasetId, runId }: DeletedRun,
+  after: bigint,
+  limit: number,
+): Promise<bigint | undefined> {
+  const { rows } = await client.query<{ through: bigint | null }>(
+    `with batch as (
+       select number from replaced_scores
+       where dataset_id = $1 and run_id = $2 and number > $3
+       order by number
+       limit $4
+     ), deleted as (
+       delete from replaced_scores
+       where dataset_id = $1 and run_id = $2 and number > $3 and number <= (select max(number) from batch)
+     )
+     select max(number) as through from batch`,
+    [datasetId, runId, after, limit],
+  );
+  return rows[0]?.through ?? undefined;
+}
+
+/** Forgets a run of which nothing is left. */
+export async function deleteRunId(client: Client, { runId }: DeletedRun): Promise<void> {
+  await client.query("delete from run_ids where run_id = $1", [runId]);
+}
