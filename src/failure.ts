@@ -113,7 +113,7 @@ const messages = {
     `the dataset has ${f.run_count} runs${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them with it`,
   TAG_LOCKED: (f: { tag: string; version: bigint }) =>
     `the tag ${f.tag} is locked on version ${f.version}; unlock it first`,
-  ITEM_PURGED: (f: { index?: number; item_id: string }) =>
+  ITEM_PURGED: (f: { index?: number | bigint; item_id: string }) =>
     `item ${JSON.stringify(f.item_id)} was purged and takes no content any more`,
   EMPTY_RUN: (f: { dataset_id: string; version: bigint }) =>
     `version ${f.version} has no item that the run would cover`,

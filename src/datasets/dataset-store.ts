@@ -23,6 +23,7 @@ interface DatasetRow {
   head_version: bigint;
   item_count: bigint;
   digest: Buffer;
+  purge_count: bigint;
   etag: string;
   create_time: Instant;
   update_time: Instant;
@@ -31,7 +32,7 @@ interface DatasetRow {
 /** Datasets that exist: reserved ones have no table name and no create_time. */
 const existing = `
   select d.dataset_id, d.project_id, n.name, t.table_name, d.description, d.metadata, d.input_schema,
-         d.expected_output_schema, d.head_version, d.item_count, d.digest, d.etag, d.create_time, d.update_time
+         d.expected_output_schema, d.head_version, d.item_count, d.digest, d.purge_count, d.etag, d.create_time, d.update_time
   from datasets d
   join dataset_names n on n.dataset_id = d.dataset_id
   join dataset_table_names t on t.dataset_id = d.dataset_id
@@ -263,6 +264,7 @@ function fromRow(row: DatasetRow): Dataset {
     headVersion: row.head_version,
     itemCount: row.item_count,
     digest: row.digest,
+    purgeCount: row.purge_count,
     etag: row.etag,
     createTime: row.create_time,
     updateTime: row.update_time,

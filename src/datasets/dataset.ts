@@ -35,6 +35,8 @@ export interface Dataset extends DatasetDefinition {
   readonly itemCount: bigint;
   /** Of the head version: `sha256-sum-v1`, 32 bytes. */
   readonly digest: Buffer;
+  /** Items that were ever purged. Whoever keeps a copy of what a version holds keeps this with it: while it is the same, so is the copy. */
+  readonly purgeCount: bigint;
   /** Changes whenever the definition does, and only then. */
   readonly etag: string;
   readonly createTime: Instant;

@@ -16,6 +16,7 @@ const tables = [
   "changeset_seen",
   "changeset_wants",
   "item_revisions",
+  "purges",
   "version_tags",
   "dataset_names",
   "dataset_table_names",

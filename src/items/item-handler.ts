@@ -15,6 +15,7 @@ import {
   type ItemService,
   type ListItemsRequest,
   ListItemsResponseSchema,
+  PurgeItemResponseSchema,
   type StreamItemsResponse,
   StreamItemsResponseSchema,
   UpdateItemRequestSchema,
@@ -29,6 +30,7 @@ import type { Resources } from "../resources.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";
 import type { Bound } from "../rpc/page-token.ts";
 import { note, pageSize, requestId } from "../rpc/request-wire.ts";
+import { timestampToWire } from "../rpc/time-wire.ts";
 import { receiptToWire } from "../upsert/receipt-wire.ts";
 import type { WriteTarget } from "../upsert/write.ts";
 import type { VersionSelector } from "../versions/version.ts";
@@ -49,6 +51,7 @@ import {
   splitsFromWire,
 } from "./item-wire.ts";
 import { createItems, deleteItems, editRequest, updateItem } from "./item-write.ts";
+import { purgeItem } from "./purge-item.ts";
 import { revisionHandler } from "./revision-handler.ts";
 
 /** The ItemService: items here, their history in revision-handler. */
@@ -232,6 +235,19 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       return create(BatchDeleteItemsResponseSchema, {
         missingItemIds: rows.filter((row) => row.kind === "missing").map((row) => row.itemId),
         receipt: receiptToWire(changeset),
+      });
+    },
+
+    async purgeItem(request, context) {
+      const { revisionCount, resultCount, purgeTime } = await purgeItem(resources, {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        itemId: itemIdFromWire("item_id", request.itemId),
+      });
+      return create(PurgeItemResponseSchema, {
+        revisionCount,
+        resultCount,
+        purgeTime: timestampToWire(purgeTime),
       });
     },
   };

@@ -9,6 +9,7 @@ import type { NumberedRow } from "../upsert/staging-store.ts";
 import { type WriteResult, type WriteTarget, writeOnce } from "../upsert/write.ts";
 import type { Item, Row } from "./item.ts";
 import { findItem, listHeads, listItemBeginnings } from "./item-store.ts";
+import { listPurged } from "./purge-store.ts";
 import { RowFaults } from "./row-faults.ts";
 
 /** What creating an item means if its id is not free. */
@@ -19,7 +20,7 @@ type WriteResources = Parameters<typeof writeOnce>[0];
 /**
  * Creates items in one version; of rows without an id each becomes a new item.
  *
- * @throws Failure ITEM_EXISTS with all conflicts as violations, DUPLICATE_ITEM_ID, and those of writeOnce.
+ * @throws Failure ITEM_EXISTS or ITEM_PURGED with all conflicts as violations, DUPLICATE_ITEM_ID, and those of writeOnce.
  */
 export async function createItems(
   resources: WriteResources,
@@ -55,7 +56,7 @@ export async function createItems(
 /** A row that cannot be created. */
 interface Conflict {
   readonly row: NumberedRow;
-  readonly conflict: "exists" | "content" | "deleted";
+  readonly conflict: "exists" | "content" | "deleted" | "purged";
 }
 
 /** The ids that are in use by the very same items. Fails if any is in use otherwise. */
@@ -66,28 +67,26 @@ async function findExisting(
   ifExists: IfExists,
 ): Promise<ReadonlySet<string>> {
   const identified = rows.filter((row) => !row.unidentified);
+  const itemIds = identified.map((row) => row.itemId);
   const beginnings = new Map(
-    (
-      await listItemBeginnings(
-        client,
-        datasetId,
-        headVersion,
-        identified.map((row) => row.itemId),
-      )
-    ).map((one) => [one.itemId, one]),
+    (await listItemBeginnings(client, datasetId, headVersion, itemIds)).map((one) => [one.itemId, one]),
   );
+  const purged = await listPurged(client, datasetId, itemIds);
   const conflicts = identified.flatMap((row): Conflict[] => {
     const beginning = beginnings.get(row.itemId);
     if (beginning === undefined) return [];
-    if (ifExists === "fail") return beginning.live ? [{ row, conflict: "exists" }] : [];
-    if (!beginning.live) return [{ row, conflict: "deleted" }];
     const same = beginning.contentHash !== undefined && equalBytes(beginning.contentHash, row.contentHash);
-    return same ? [] : [{ row, conflict: "content" }];
+    if (ifExists === "return_identical" && beginning.live && same) return [];
+    if (purged.has(row.itemId)) return [{ row, conflict: "purged" }];
+    if (ifExists === "fail") return beginning.live ? [{ row, conflict: "exists" }] : [];
+    return [{ row, conflict: beginning.live ? "content" : "deleted" }];
   });
   const faults = new RowFaults();
   for (const { row, conflict } of conflicts) {
-    const facts = { index: row.rowNumber, item_id: row.itemId, conflict };
-    faults.add("ITEM_EXISTS", facts, `items[${row.rowNumber}].item_id`);
+    const facts = { index: row.rowNumber, item_id: row.itemId };
+    const field = `items[${row.rowNumber}].item_id`;
+    if (conflict === "purged") faults.add("ITEM_PURGED", facts, field);
+    else faults.add("ITEM_EXISTS", { ...facts, conflict }, field);
   }
   faults.throwIfAny();
   return ifExists === "fail" ? new Set() : new Set(beginnings.keys());

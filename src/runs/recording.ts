@@ -3,6 +3,7 @@ import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
+import { listPurged } from "../items/purge-store.ts";
 import { advanceRun, lockRun } from "./locked-run-store.ts";
 import { type CellChange, followCells } from "./open-cell-store.ts";
 import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
@@ -82,7 +83,7 @@ export interface PreparedRecording {
 /**
  * Records results, all or nothing, and returns when they are durable. Costs the same however many results the run has.
  *
- * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN, RESULT_FINAL, LIMIT_EXCEEDED
+ * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN, RESULT_FINAL, ITEM_PURGED, LIMIT_EXCEEDED
  */
 export async function recordResults(
   recorder: Recorder,
@@ -117,7 +118,7 @@ export async function prepareRecording(
 
 /**
  * The second half, for requests about one run, in their order: each is written all or nothing, and none behind one that
- * fails. The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL or LIMIT_EXCEEDED.
+ * fails. The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, ITEM_PURGED or LIMIT_EXCEEDED.
  */
 export async function writeRecordings({ gathering }: Recorder, prepared: Prepared): Promise<Outcome> {
   return gathering.add(prepared[0].scope.runId, prepared);
@@ -161,10 +162,17 @@ async function recordLocked(client: Client, prepared: readonly PreparedRecording
   requireOpen(run);
   const results = prepared.flatMap(({ request }) => request.results);
   const current = await findCurrentResults(client, scope, results);
-  const decided = prepared.map(({ request }) =>
-    decideRecordings(run, request.results, current.splice(0, request.results.length), request.overwrite),
-  );
   const itemVersions = new Map(prepared.flatMap((one) => [...one.itemVersions]));
+  const purged = await listPurged(client, scope.datasetId, [...itemVersions.keys()]);
+  const decided = prepared.map(({ request }) =>
+    decideRecordings(
+      run,
+      request.results,
+      current.splice(0, request.results.length),
+      request.overwrite,
+      purged,
+    ),
+  );
   const { resultIds } = await writeDecided(client, run, results, decided.flat(), itemVersions);
   const ids = [...resultIds];
   return decided.map((recordings) => ({

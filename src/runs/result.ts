@@ -12,6 +12,11 @@ export interface ResultError {
   readonly stack: string;
 }
 
+/** An error of a purged item: its code, which groups it with others, and no text. */
+export function erasedError({ code }: ResultError): ResultError {
+  return { code, message: "", stack: "" };
+}
+
 /** What a result cost. Undefined means unknown, which is not 0. */
 export interface Usage {
   readonly inputTokens: bigint | undefined;
@@ -86,24 +91,27 @@ export interface RecordedCounts {
 
 /**
  * Decides about each result of a request: a success is final, an error may be replaced by anything, and the very same result
- * again changes nothing. `current` holds, at the position of each result, the current one of its cell.
+ * again changes nothing. `current` holds, at the position of each result, the current one of its cell. Items that were
+ * purged take neither results nor scores any more.
  *
- * @throws Failure RESULT_FINAL about the first success that would be replaced without `overwrite`.
+ * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
  */
 export function decideRecordings(
   run: { readonly runId: string; readonly resultIdPrefix: string },
   results: readonly NewResult[],
   current: readonly (CurrentResult | undefined)[],
   overwrite: boolean,
+  purged: ReadonlySet<string>,
 ): Recording[] {
   const faults = new RowFaults();
   const recordings = results.map((result, index): Recording => {
     const known = current[index];
+    const isSame = known !== undefined && Buffer.compare(known.fingerprint, result.fingerprint) === 0;
+    const isPurged = purged.has(result.itemId) && !(isSame && result.scores.length === 0);
+    if (isPurged) faults.add("ITEM_PURGED", { index, item_id: result.itemId }, `results[${index}]`);
     if (known === undefined) return { kind: "created" };
-    if (Buffer.compare(known.fingerprint, result.fingerprint) === 0) {
-      return { kind: "unchanged", current: known };
-    }
-    if (known.succeeded && !overwrite) {
+    if (isSame) return { kind: "unchanged", current: known };
+    if (!isPurged && known.succeeded && !overwrite) {
       const facts = {
         run_id: run.runId,
         index,

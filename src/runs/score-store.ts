@@ -43,6 +43,15 @@ export function scoresFromColumn(scores: string | undefined): readonly RecordedS
   return stored.map(fromStored);
 }
 
+/** One score, as replaced_scores keep it. */
+export function scoreToColumn(score: RecordedScore): string {
+  return JSON.stringify(toStored(score));
+}
+
+export function scoreFromColumn(score: string): RecordedScore {
+  return fromStored(JSON.parse(score));
+}
+
 /** The current scores of the results at these places. Results without scores are left out. */
 export async function listScores(
   db: Queryable,
@@ -126,7 +135,7 @@ export async function updateScores(
       replaced.map(({ number }) => number),
       replaced.map(({ newSequence }) => newSequence),
       replaced.map(({ score }) => score.name),
-      replaced.map(({ score }) => JSON.stringify(toStored(score))),
+      replaced.map(({ score }) => scoreToColumn(score)),
     ],
   );
 }
@@ -149,7 +158,7 @@ export async function listReplacedScores(
      limit $4`,
     [datasetId, runId, number, limit],
   );
-  return rows.map((row) => fromStored(JSON.parse(row.score)));
+  return rows.map((row) => scoreFromColumn(row.score));
 }
 
 function toStored(score: RecordedScore): StoredScore {

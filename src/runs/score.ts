@@ -63,6 +63,14 @@ export function applyScores(
   return { scores: [...byName.values()], replaced, created, unchanged };
 }
 
+/** What the error of a score says once its item was purged, so that it does not pass for a judgement. */
+const purgedError = "purged";
+
+/** A score of a purged item: value, label and times stay; the texts and metadata are gone. */
+export function erasedScore(score: RecordedScore): RecordedScore {
+  return { ...score, explanation: "", error: score.error && purgedError, metadata: undefined };
+}
+
 /** Whether `change` leaves the scores as they were. */
 export function changesNothing({ created, replaced }: ScoreChange): boolean {
   return created === 0 && replaced.length === 0;

@@ -62,10 +62,11 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
     head_version: bigint;
     item_count: bigint;
     digest: Buffer;
+    purge_count: bigint;
     time: Instant;
   }>({
     name: "lock_target",
-    text: `select create_time is not null as exists, head_version, item_count, digest,
+    text: `select create_time is not null as exists, head_version, item_count, digest, purge_count,
             greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
      from datasets where dataset_id = $1 for update`,
     values: [datasetId],
@@ -78,6 +79,7 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
       headVersion: row.head_version,
       itemCount: row.item_count,
       digest: row.digest,
+      purgeCount: row.purge_count,
       time: row.time,
     }
   );

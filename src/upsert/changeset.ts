@@ -91,6 +91,8 @@ export interface Target {
   readonly headVersion: bigint;
   readonly itemCount: bigint;
   readonly digest: Uint8Array;
+  /** How many of its items were purged. */
+  readonly purgeCount: bigint;
   /** What the clock says, and at least a microsecond after the version before. */
   readonly time: Instant;
 }
@@ -103,6 +105,11 @@ function stateName(state: ChangesetState): string {
 /** The failure of a call that needs the write in another state. */
 export function notReady({ requestId, state }: Pick<Changeset, "requestId" | "state">): Failure {
   return failure("UPSERT_NOT_READY", { request_id: requestId, state: stateName(state) });
+}
+
+/** Whether the write may have revisions of purged items, which hold nothing: a restored version has them as they are. */
+export function bringsBackPurged({ method }: Pick<Changeset, "method">): boolean {
+  return method === "RestoreVersion";
 }
 
 /** Whether nothing has to change. */

@@ -3,10 +3,19 @@ import { createReserved } from "../datasets/dataset-store.ts";
 import type { Client } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import { DigestSum } from "../versions/digest.ts";
-import { type Changeset, guardFailure, isNoOp, mirrorDeletions, type Target, unmatch } from "./changeset.ts";
+import {
+  bringsBackPurged,
+  type Changeset,
+  guardFailure,
+  isNoOp,
+  mirrorDeletions,
+  type Target,
+  unmatch,
+} from "./changeset.ts";
 import { advanceHead, updateChangeset } from "./changeset-store.ts";
 import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
+import { findPurgedMatch, findPurgedRevision } from "./purged-row-store.ts";
 import { rebase } from "./rebase-changeset.ts";
 import { deleteNotes, deleteRevisions } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
@@ -33,7 +42,8 @@ export interface PublishOptions {
  * Costs as much as what changed, was deleted, or was touched by versions that came in between; a first import costs the same
  * at any size.
  *
- * @throws Failure VERSION_CONFLICT if `expectedVersion` is not the head; DUPLICATE_ITEM_ID if two rows stand for one item.
+ * @throws Failure VERSION_CONFLICT if `expectedVersion` is not the head; DUPLICATE_ITEM_ID if two rows stand for one item;
+ * ITEM_PURGED if a row changes or brings back a purged item.
  */
 export async function publish(
   client: Client,
@@ -47,6 +57,7 @@ export async function publish(
 
   const { counts } = changeset;
   const matched = await match(client, changeset, target);
+  if (target.purgeCount > 0n) await requireNothingPurged(client, changeset);
   counts.deleted =
     changeset.mode === "mirror" ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
@@ -106,6 +117,19 @@ async function match(client: Client, changeset: Changeset, target: Target): Prom
   counts.updated += updated;
   counts.unchanged += unchanged;
   return updated + unchanged > 0n;
+}
+
+/**
+ * Fails with ITEM_PURGED if the write has a revision of a purged item. Most are refused when they are staged; this is about
+ * those that were staged before the item was purged, and those that matching and rebasing gave to it.
+ */
+async function requireNothingPurged(client: Client, changeset: Changeset): Promise<void> {
+  if (bringsBackPurged(changeset)) return;
+  const { unidentified } = changeset;
+  const row =
+    (await findPurgedRevision(client, changeset)) ??
+    (unidentified.updated > 0n ? await findPurgedMatch(client, changeset) : undefined);
+  if (row !== undefined) throw failure("ITEM_PURGED", { index: row.rowNumber, item_id: row.itemId });
 }
 
 /** Ends the revisions that the new version replaces or deletes, and gives the digest of the new version. */

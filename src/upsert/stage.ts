@@ -1,6 +1,8 @@
 import type { Client } from "../db/pool.ts";
+import { failure } from "../failure.ts";
 import { itemIdOfRow } from "../ids.ts";
 import type { Row } from "../items/item.ts";
+import { listPurged } from "../items/purge-store.ts";
 import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
 import { classify, equalBytes, type RowKind } from "./classify.ts";
@@ -39,6 +41,7 @@ export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumb
  *
  * @param baseIsEmpty whether the base version has no items: then nothing needs to be looked up.
  * @returns what became of each row, in order.
+ * @throws Failure ITEM_PURGED
  */
 export async function stageRows(
   client: Client,
@@ -62,6 +65,11 @@ export async function stageRows(
     revisions.push({ row, splits, replaces: item });
     return kind;
   });
+  await requireNotPurged(
+    client,
+    changeset,
+    revisions.flatMap(({ row }) => (row.unidentified ? [] : [row])),
+  );
   // The digest is summed up along the way, while the database takes the rows in front.
   await insertRevisions(client, changeset, revisions, ({ row, splits, replaces }) => {
     if (replaces !== undefined) digest.subtract(row.itemId, replaces.contentHash, replaces.splits);
@@ -103,6 +111,7 @@ async function findBaseItems(
  * Counts them in `changeset`, except for `received`.
  *
  * @returns the positions of wanted rows, ascending.
+ * @throws Failure ITEM_PURGED
  */
 export async function stageOffers(
   client: Client,
@@ -138,17 +147,33 @@ export async function stageOffers(
     digest.add(offer.itemId, offer.contentHash, splits);
     copies.push({ ...offer, splits, originChangesetId: item.originChangesetId });
   });
+  const wantedOffers = wanted.map((position) => offers[position] as Want);
+  await requireNotPurged(client, changeset, [...wantedOffers, ...copies]);
   await copyRevisions(client, changeset, changeset.baseVersion, copies);
   await seen.insert(client, changeset);
-  await insertWants(
-    client,
-    changeset,
-    wanted.map((position) => offers[position] as Want),
-  );
+  await insertWants(client, changeset, wantedOffers);
   changeset.digestChange = digest.bytes();
   count(changeset, kinds);
   changeset.missingBodies += BigInt(wanted.length);
   return wanted;
+}
+
+/**
+ * Fails if any of these rows, which change their items, stands for one that was purged. Rows that leave theirs as they are
+ * may: they write nothing.
+ */
+async function requireNotPurged(
+  client: Client,
+  { datasetId }: Changeset,
+  rows: readonly { readonly itemId: string; readonly rowNumber: number }[],
+): Promise<void> {
+  const purged = await listPurged(
+    client,
+    datasetId,
+    rows.map((row) => row.itemId),
+  );
+  const row = purged.size > 0 && rows.find(({ itemId }) => purged.has(itemId));
+  if (row) throw failure("ITEM_PURGED", { index: row.rowNumber, item_id: row.itemId });
 }
 
 /** Collects rows whose items the base version has, and notes them in as few segments as possible. */

@@ -830,7 +830,9 @@ export declare type PurgeItemResponse = Message<"assay.v1.PurgeItemResponse"> & 
   revisionCount: bigint;
 
   /**
-   * How many results, of all runs and attempts, hold no texts now.
+   * How many results, of all runs and attempts, hold no texts now. A success
+   * then has the empty output_json, which is no JSON; an error keeps its `code`;
+   * a score that is an error says `purged`.
    *
    * @generated from field: int64 result_count = 2;
    */
@@ -1004,8 +1006,12 @@ export declare const ItemService: GenService<{
    * Ids, hashes, digests, counts, score values, labels and times stay, so that
    * history still adds up; keep personal data out of ids. No version is made.
    * The item stays where it was, marked `purged`; it may be deleted, but every
-   * other write to its id fails with ITEM_PURGED, for good. Purging again
-   * changes nothing.
+   * other write to its id fails with ITEM_PURGED, for good, and so do results
+   * and scores for it. What changes nothing is no write: a row whose content
+   * hash and splits are those of the item counts as unchanged, and a source that
+   * still has the item can go on mirroring. An open or planned write that
+   * changes the item fails when it is published. Purging again changes nothing.
+   * Fails with ITEM_NOT_FOUND if no version ever had the item.
    *
    * @generated from rpc assay.v1.ItemService.PurgeItem
    */

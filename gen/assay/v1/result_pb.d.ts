@@ -72,7 +72,8 @@ export declare type RunResult = Message<"assay.v1.RunResult"> & {
   outcome: {
     /**
      * A success: what the target answered. Any JSON, `null` included, under the
-     * rules of Item. At most Limits.max_item_bytes, by default 1 MiB.
+     * rules of Item. At most Limits.max_item_bytes, by default 1 MiB. In answers
+     * it is empty, which is no JSON, once the item was purged.
      *
      * @generated from field: string output_json = 7;
      */

@@ -1457,7 +1457,8 @@ export declare const RunService: GenService<{
   },
   /**
    * Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
-   * ITEM_NOT_IN_RUN or RESULT_FINAL.
+   * ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
+   * purged before it had a result stay missing.
    *
    * @generated from rpc assay.v1.RunService.RecordResults
    */
@@ -1528,7 +1529,8 @@ export declare const RunService: GenService<{
    * Records up to 1,000 scores of results, in any state of the run. All or
    * nothing. A score replaces the one of the same name, which stays as history;
    * the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
-   * the result has been replaced since it was read.
+   * the result has been replaced since it was read, and with ITEM_PURGED if its
+   * item was purged.
    *
    * @generated from rpc assay.v1.RunService.RecordScores
    */

@@ -1,0 +1,93 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+
+/**
+ * Those of these items that were purged. Whoever is about to store content of an item asks this under a lock that purging
+ * takes as well: on the dataset, the changeset or the run.
+ */
+export async function listPurged(
+  db: Queryable,
+  datasetId: string,
+  itemIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  // Most datasets have none, and learn it without sending their ids.
+  if (itemIds.length === 0 || !(await hasPurged(db, datasetId))) return new Set();
+  const { rows } = await db.query<{ item_id: string }>(
+    "select item_id from purges where dataset_id = $1 and item_id = any((select $2::text[])::text[])",
+    [datasetId, itemIds],
+  );
+  return new Set(rows.map((row) => row.item_id));
+}
+
+async function hasPurged(db: Queryable, datasetId: string): Promise<boolean> {
+  const { rowCount } = await db.query({
+    name: "has_purged",
+    text: "select from purges where dataset_id = $1 limit 1",
+    values: [datasetId],
+  });
+  return rowCount === 1;
+}
+
+/** When an item was purged. */
+export async function findPurgeTime(
+  db: Queryable,
+  datasetId: string,
+  itemId: string,
+): Promise<Instant | undefined> {
+  const { rows } = await db.query<{ purge_time: Instant }>(
+    "select purge_time from purges where dataset_id = $1 and item_id = $2",
+    [datasetId, itemId],
+  );
+  return rows[0]?.purge_time;
+}
+
+/** Marks an item as purged, for good, in a dataset whose row is locked. */
+export async function insertPurge(
+  client: Client,
+  datasetId: string,
+  itemId: string,
+  time: Instant,
+): Promise<void> {
+  await client.query("insert into purges (dataset_id, item_id, purge_time) values ($1, $2, $3)", [
+    datasetId,
+    itemId,
+    instantToSql(time),
+  ]);
+  await client.query(
+    "update datasets set purge_count = purge_count + 1, update_time = $2 where dataset_id = $1",
+    [datasetId, instantToSql(time)],
+  );
+}
+
+/** How many revisions of an item versions have, whether shown by the latest or not. 0 if there never was such an item. */
+export async function countRevisions(db: Queryable, datasetId: string, itemId: string): Promise<bigint> {
+  const { rows } = await db.query<{ count: bigint }>(
+    `select count(*)
+     from item_revisions revision
+     join changesets changeset
+       on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+     where revision.dataset_id = $1 and revision.item_id = $2 and changeset.version is not null`,
+    [datasetId, itemId],
+  );
+  return rows[0]?.count ?? 0n;
+}
+
+/**
+ * Locks the open and planned writes of a dataset, waiting for rows that are being added. Whoever adds rows afterwards sees
+ * what this transaction did.
+ */
+export async function lockUnfinishedWrites(client: Client, datasetId: string): Promise<void> {
+  await client.query(
+    `select from changesets where dataset_id = $1 and expire_time is not null order by changeset_id for update`,
+    [datasetId],
+  );
+}
+
+/** Erases what all revisions of an item hold, those of unfinished writes included. */
+export async function eraseRevisions(client: Client, datasetId: string, itemId: string): Promise<void> {
+  await client.query(
+    `update item_revisions set input = null, expected_output = null, metadata = null
+     where dataset_id = $1 and item_id = $2 and input is not null`,
+    [datasetId, itemId],
+  );
+}

@@ -1,0 +1,39 @@
+import type { Client } from "../db/pool.ts";
+import {
+  lockRunsOfItem,
+  streamReplacedScoresOfItem,
+  streamResultsOfItem,
+  updateErasedResults,
+  updateErasedScores,
+} from "./erasure-store.ts";
+import { erasedError } from "./result.ts";
+import { erasedScore } from "./score.ts";
+
+/**
+ * Erases the texts of all results of an item in all runs on a dataset whose row is locked, replaced results and scores
+ * included, and says how many results there are. Locks the runs that may be taking such results.
+ */
+export async function eraseResults(client: Client, datasetId: string, itemId: string): Promise<bigint> {
+  await lockRunsOfItem(client, datasetId, itemId);
+  let count = 0n;
+  for await (const results of streamResultsOfItem(client, datasetId, itemId)) {
+    count += BigInt(results.length);
+    await updateErasedResults(
+      client,
+      datasetId,
+      results.map(({ error, scores, ...place }) => ({
+        ...place,
+        error: error && erasedError(error),
+        scores: scores.map(erasedScore),
+      })),
+    );
+  }
+  for await (const scores of streamReplacedScoresOfItem(client, datasetId, itemId)) {
+    await updateErasedScores(
+      client,
+      datasetId,
+      scores.map(({ score, ...place }) => ({ ...place, score: erasedScore(score) })),
+    );
+  }
+  return count;
+}
