@@ -70,7 +70,7 @@ export async function* streamResultsOfItem(
       runNumber: row.run_number,
       sequence: row.sequence,
       error: row.error === null ? undefined : JSON.parse(row.error),
-      scores: scoresFromColumn(row.scores),
+      scores: scoresFromColumn(row.scores ?? undefined),
     }));
   }
   await client.query("close results_of_item");

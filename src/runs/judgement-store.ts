@@ -19,6 +19,7 @@ export async function findJudgedResults(
     repetition: number;
     succeeded: boolean;
     replaced: boolean;
+    purged: boolean;
     bytes: number;
   }>(
     `select wanted.number, found.*
@@ -36,6 +37,8 @@ export async function findJudgedResults(
   return new Map(rows.map(({ item_id: itemId, ...row }) => [row.number, { ...row, itemId }]));
 }
 
+// No output is empty until it is erased, and that takes the lock on the run, which whoever asks here holds.
 const columns = `
   r.sequence, r.item_id, r.repetition, r.output is not null as succeeded, r.superseded_by is not null as replaced,
+  coalesce(r.output = '', false) as purged,
   octet_length(coalesce(r.output, r.error)) as bytes`;

@@ -17,6 +17,8 @@ export interface JudgedResult {
   readonly succeeded: boolean;
   /** True once another result took its cell. */
   readonly replaced: boolean;
+  /** Whether its item was purged: then it takes no scores any more. */
+  readonly purged: boolean;
   /** Bytes of its outcome. */
   readonly bytes: number;
 }
@@ -57,7 +59,7 @@ export function groupByResult(
  * Checks that all results that are judged are there, are successes and are current. `found` has those that are there, and
  * `current` the number of the current result of the cell of each that was replaced.
  *
- * @throws Failure RESULT_NOT_FOUND, RESULT_SUPERSEDED, INVALID_FIELD
+ * @throws Failure RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD
  */
 export function requireJudgeable(
   { resultIdPrefix }: { readonly resultIdPrefix: string },
@@ -74,6 +76,8 @@ export function requireJudgeable(
     } else if (result.replaced) {
       const currentId = resultId(resultIdPrefix, current.get(result.number) ?? 0n);
       faults.add("RESULT_SUPERSEDED", { result_id: id, current_result_id: currentId }, field);
+    } else if (result.purged) {
+      faults.add("ITEM_PURGED", { index, item_id: result.itemId }, field);
     } else if (!result.succeeded) {
       faults.add("INVALID_FIELD", { field, problem: "is an error; only a success can be scored" }, field);
     }

@@ -27,7 +27,7 @@ export interface ScoreRequest {
  * Records scores of results, all or nothing, in any state of the run, and returns when they are durable. A result whose scores
  * change gets a new place in the order of changes, one however many of its scores do.
  *
- * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, INVALID_FIELD, LIMIT_EXCEEDED
+ * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD, LIMIT_EXCEEDED
  */
 export async function recordScores(
   { pool, changes, turns }: Recorder,

@@ -4,7 +4,7 @@ import { IfExists } from "../../gen/assay/v1/item_service_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
 import { waitForLock } from "../support/locks.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
-import { batch, commit, open, receiptOf, send } from "../upsert/streaming.ts";
+import { batch, commit, type Frame, open, receiptOf, send } from "../upsert/streaming.ts";
 import {
   countsOf,
   type DatasetRef,
@@ -183,24 +183,23 @@ const writes: Record<string, Write> = {
     send(service.upserts, [open({ dataset, requestId: randomUUID() }), offerOf("x", secret, ["a"])]),
 };
 
-const offerOf = (itemId: string, input: unknown, splits: string[] = []) =>
-  ({
-    case: "offer",
-    value: {
-      offset: 0n,
-      entries: [
-        {
-          itemId,
-          contentHash: contentHash({
-            input: JSON.stringify(input),
-            expectedOutput: undefined,
-            metadata: undefined,
-          }),
-          splits,
-        },
-      ],
-    },
-  }) as const;
+const offerOf = (itemId: string, input: unknown, splits: string[] = []): Frame => ({
+  case: "offer",
+  value: {
+    offset: 0n,
+    entries: [
+      {
+        itemId,
+        contentHash: contentHash({
+          input: JSON.stringify(input),
+          expectedOutput: undefined,
+          metadata: undefined,
+        }),
+        splits,
+      },
+    ],
+  },
+});
 
 describe("A purged item", () => {
   test.each(Object.entries(writes))("refuses %s", async (_, write) => {

@@ -210,6 +210,21 @@ describe("A purged item", () => {
     await record(run, success("q2", "fine"));
   });
 
+  test("takes no scores any more", async () => {
+    const { name, run } = await withRun();
+    const { resultIds } = await record(run, success("q2", 1), success("q1", secret, { scores: [scored(1)] }));
+    await purge(name);
+    const [fine = "", gone = ""] = resultIds;
+    const scores = (...ids: string[]) =>
+      clients.runs.recordScores({
+        runId: run.runId,
+        scores: ids.map((resultId) => ({ resultId, score: scored(0.5) })),
+      });
+    expect(await refusalOf(scores(fine, gone))).toEqual(purged("q1", { index: "1" }));
+    expect((await scores(fine)).counts).toMatchObject({ created: 1n });
+    expect(await rowsWithSecret(run)).toBe(1);
+  });
+
   test("leaves its missing cells missing, and the run can end", async () => {
     const { name, run } = await withRun();
     await record(run, success("q1", secret), success("q2", 1));
@@ -220,12 +235,11 @@ describe("A purged item", () => {
 
   test("lets a result that it has be sent again, but not scores with it", async () => {
     const { name, run } = await withRun();
-    const result = success("q1", secret, { scores: [scored(1)] });
-    await record(run, result);
+    const result = (scores: ResultInit["scores"] = []) => success("q1", secret, { scores } as ResultInit);
+    await record(run, result([scored(1)]));
     await purge(name);
-    const { scores: _, ...unscored } = result;
-    expect((await record(run, unscored)).counts).toMatchObject({ unchanged: 1n });
-    expect(await refusalOf(record(run, result))).toEqual(purged());
+    expect((await record(run, result())).counts).toMatchObject({ unchanged: 1n });
+    expect(await refusalOf(record(run, result([scored(1)])))).toEqual(purged());
     expect(await rowsWithSecret(run)).toBe(0);
   });
 

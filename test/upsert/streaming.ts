@@ -9,7 +9,8 @@ import type {
 } from "../../gen/assay/v1/upsert_service_pb.js";
 import type { ItemInit } from "../items/item-service.ts";
 
-type Frame = NonNullable<MessageInitShape<typeof StreamUpsertItemsRequestSchema>["frame"]>;
+/** What a client sends. */
+export type Frame = NonNullable<MessageInitShape<typeof StreamUpsertItemsRequestSchema>["frame"]>;
 
 /** The first frame. */
 export function open(value: MessageInitShape<typeof UpsertOpenSchema>): Frame {
