@@ -4,7 +4,8 @@ import { defineConfig } from "vitest/config";
  * Suites that need no database run once. The others run on the embedded PostgreSQL and, where TEST_DATABASE_URL names
  * one, on that server as well: it has to allow creating databases.
  */
-const onDatabase = ["test/**/*.db.test.ts"];
+const onDatabase = ["test/**/*.db.test.ts", "clients/typescript/test/**/*.db.test.ts"];
+const all = ["test/**/*.test.ts", "clients/typescript/test/**/*.test.ts"];
 
 export default defineConfig({
   test: {
@@ -15,7 +16,7 @@ export default defineConfig({
     projects: [
       {
         extends: true,
-        test: { name: "rules", include: ["test/**/*.test.ts"], exclude: onDatabase },
+        test: { name: "rules", include: all, exclude: onDatabase },
       },
       {
         extends: true,

@@ -13,10 +13,10 @@ const checks: Check[] = [
   ["the contract follows its style", "buf", "lint"],
   ["the contract is formatted", "buf", "format", "--diff", "--exit-code", "proto"],
   [
-    "gen/ is what the contract generates",
+    "generated code is what the contract generates",
     "sh",
     "-c",
-    'buf generate && git diff --exit-code --stat -- gen && test -z "$(git ls-files --others --exclude-standard gen)"',
+    'set -- gen clients/typescript/gen && buf generate && git diff --exit-code --stat -- "$@" && test -z "$(git ls-files --others --exclude-standard "$@")"',
   ],
 ];
 
