@@ -1,0 +1,129 @@
+import type { Transport } from "@connectrpc/connect";
+import { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
+import { ItemService } from "../gen/assay/v1/item_service_pb.js";
+import type { Limits } from "../gen/assay/v1/limits_pb.js";
+import { QueryService } from "../gen/assay/v1/query_service_pb.js";
+import { RunService } from "../gen/assay/v1/run_service_pb.js";
+import { SystemService } from "../gen/assay/v1/system_service_pb.js";
+import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
+import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import { defaultRetry, type RetrySettings } from "./backoff.ts";
+import type { Connection, Services } from "./connection.ts";
+import { type DatasetAddress, datasetRef } from "./dataset-ref.ts";
+import type { Platform } from "./platform.ts";
+import { newServiceClient } from "./service-client.ts";
+import { type ItemInit, prepareRow } from "./upsert/item-row.ts";
+import { applyUpsert, upsertDataset } from "./upsert/upsert-dataset.ts";
+import type { UpsertDatasetOptions } from "./upsert/upsert-options.ts";
+import { type ApplyOptions, toHex, type UpsertPlan, type UpsertResult } from "./upsert/upsert-outcome.ts";
+import { clientVersion } from "./version.ts";
+
+/** What the constructor of `Headers` takes. */
+export type HeadersLike = ConstructorParameters<typeof Headers>[0];
+
+/** What every client can be told, in Node and in browsers. */
+export interface ClientOptions {
+  /** Sent as `authorization: Bearer …`. A function is asked before every call, so that a token can be renewed. */
+  readonly token?: string | (() => string | Promise<string>);
+  /** Sent with every call. A function is asked before every call. */
+  readonly headers?: HeadersLike | (() => HeadersLike | Promise<HeadersLike>);
+  /** Put in front of the client's own name in the user agent: `my-pipeline/1.4`. */
+  readonly userAgent?: string;
+  /** Deadline of unary calls that name none, in milliseconds, all attempts together. 60,000 unless set. */
+  readonly timeoutMs?: number;
+  /** How often and how fast calls are repeated and streams resumed. */
+  readonly retry?: Partial<RetrySettings>;
+}
+
+/** How to reach a server: what the entry points for Node and for browsers provide. */
+export interface Route {
+  readonly transport: Transport;
+  readonly platform: Platform;
+  /** Whether client and server can both stream at once. */
+  readonly duplex: boolean;
+  close(): void;
+}
+
+/**
+ * A client of one Assay server. The services of the contract are there as they are, typed; the other methods do what most
+ * people come for. All errors are AssayErrors, except that an aborted call throws the reason of its signal.
+ */
+export interface AssayClient extends Services {
+  /** What the server takes. Asked for once. */
+  limits(signal?: AbortSignal): Promise<Limits>;
+
+  /**
+   * Brings a dataset in line with rows. Hashes them, sends bodies only for what the server does not hold, resumes where a
+   * connection broke, and makes at most one version, which readers see as a whole or not at all. Rows that change nothing
+   * make no version.
+   *
+   * With `plan: true`, gives what would happen instead, to be applied or discarded.
+   *
+   * @throws AssayError INVALID_JSON, INVALID_FIELD and LIMIT_EXCEEDED naming the row, whichever side finds it;
+   * DUPLICATE_ITEM_ID; DELETE_LIMIT_EXCEEDED, after which the upsert is kept as a plan: `applyUpsert` with other guards
+   * publishes it; VERSION_CONFLICT; DATASET_NOT_FOUND
+   */
+  upsertDataset<Row>(options: UpsertDatasetOptions<Row> & { readonly plan: true }): Promise<UpsertPlan>;
+  upsertDataset<Row>(
+    options: UpsertDatasetOptions<Row> & { readonly plan?: false | undefined },
+  ): Promise<UpsertResult>;
+  upsertDataset<Row>(options: UpsertDatasetOptions<Row>): Promise<UpsertResult | UpsertPlan>;
+
+  /** Publishes a plan by the `requestId` of its upsert, also one that a guard made of an upsert. */
+  applyUpsert(
+    dataset: DatasetAddress,
+    write: { readonly requestId: string } & ApplyOptions,
+  ): Promise<UpsertResult>;
+
+  /** The content hash of an item, `sha256-jcs-v1`, in hexadecimal. @throws AssayError INVALID_JSON */
+  contentHash(item: ItemInit): string;
+
+  /** Closes the connections. Calls under way fail. */
+  close(): void;
+  [Symbol.dispose](): void;
+}
+
+/** Makes a client for a server that can be reached by `route`. */
+export function newClient(route: Route, options: ClientOptions): AssayClient {
+  const { transport, platform, duplex } = route;
+  const retry = { ...defaultRetry, ...options.retry };
+  const agent = `${options.userAgent ? `${options.userAgent} ` : ""}assay-client-ts/${clientVersion}`;
+  const settings = {
+    retry,
+    timeoutMs: options.timeoutMs ?? 60_000,
+    async headers() {
+      const { token, headers: given } = options;
+      const headers = new Headers(typeof given === "function" ? await given() : given);
+      const bearer = typeof token === "function" ? await token() : token;
+      if (bearer !== undefined) headers.set("authorization", `Bearer ${bearer}`);
+      if (!headers.has(platform.userAgentHeader)) headers.set(platform.userAgentHeader, agent);
+      return headers;
+    },
+  };
+  const services: Services = {
+    datasets: newServiceClient(DatasetService, transport, settings),
+    items: newServiceClient(ItemService, transport, settings),
+    upserts: newServiceClient(UpsertService, transport, settings),
+    runs: newServiceClient(RunService, transport, settings),
+    uploads: newServiceClient(UploadService, transport, settings),
+    queries: newServiceClient(QueryService, transport, settings),
+    system: newServiceClient(SystemService, transport, settings),
+  };
+  let known: Limits | undefined;
+  const limits = async (signal?: AbortSignal): Promise<Limits> => {
+    known ??= (await services.system.getServerInfo({}, signal ? { signal } : {})).limits as Limits;
+    return known;
+  };
+  const connection: Connection = { ...services, platform, retry, duplex, limits };
+  return {
+    ...services,
+    limits,
+    upsertDataset: ((given: UpsertDatasetOptions<unknown>) =>
+      upsertDataset(connection, given)) as AssayClient["upsertDataset"],
+    applyUpsert: (dataset, { requestId, ...how }) =>
+      applyUpsert(connection, datasetRef(dataset), requestId, how),
+    contentHash: (item) => toHex(prepareRow(platform, undefined, {}, item, 0).item.contentHash),
+    close: () => route.close(),
+    [Symbol.dispose]: () => route.close(),
+  };
+}

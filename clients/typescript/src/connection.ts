@@ -1,0 +1,32 @@
+import type { Client } from "@connectrpc/connect";
+import type { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
+import type { ItemService } from "../gen/assay/v1/item_service_pb.js";
+import type { Limits } from "../gen/assay/v1/limits_pb.js";
+import type { QueryService } from "../gen/assay/v1/query_service_pb.js";
+import type { RunService } from "../gen/assay/v1/run_service_pb.js";
+import type { SystemService } from "../gen/assay/v1/system_service_pb.js";
+import type { UploadService } from "../gen/assay/v1/upload_service_pb.js";
+import type { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { RetrySettings } from "./backoff.ts";
+import type { Platform } from "./platform.ts";
+
+/** All services of the contract, typed. */
+export interface Services {
+  readonly datasets: Client<typeof DatasetService>;
+  readonly items: Client<typeof ItemService>;
+  readonly upserts: Client<typeof UpsertService>;
+  readonly runs: Client<typeof RunService>;
+  readonly uploads: Client<typeof UploadService>;
+  readonly queries: Client<typeof QueryService>;
+  readonly system: Client<typeof SystemService>;
+}
+
+/** A server as the procedures of this package see it. */
+export interface Connection extends Services {
+  readonly platform: Platform;
+  readonly retry: RetrySettings;
+  /** Whether client and server can both stream at once. Browsers cannot. */
+  readonly duplex: boolean;
+  /** What the server takes. Asked for once. */
+  limits(signal?: AbortSignal): Promise<Limits>;
+}

@@ -1,0 +1,103 @@
+import { JsonProblem } from "./json/json-problem.ts";
+import { readJsonText } from "./json/json-text.ts";
+import { type Json, plainJson } from "./json/json-value.ts";
+import type { Platform } from "./platform.ts";
+
+/** What a content hash is of, as JSON texts. */
+export interface ContentTexts {
+  readonly inputJson: string;
+  /** Left out means that there is none, which is not the same as `null`. */
+  readonly expectedOutputJson?: string | undefined;
+  /** A JSON object. Left out or empty means that there is none. */
+  readonly metadataJson?: string | undefined;
+}
+
+/** Texts and the hash of what they mean. */
+export interface HashedContent {
+  readonly inputJson: string;
+  readonly expectedOutputJson: string | undefined;
+  /** Empty if there is none. */
+  readonly metadataJson: string;
+  /** `sha256-jcs-v1`, 32 bytes. */
+  readonly contentHash: Uint8Array;
+}
+
+/** A payload on its way into an item: a value, or a text that is to be kept as it is spelled. */
+export type Payload = { readonly value: unknown } | { readonly text: string };
+
+/**
+ * Spells payloads and hashes them (`sha256-jcs-v1`): the SHA-256 of the RFC 8785 form of an object with the members
+ * expected_output, input and metadata, without those that are undefined.
+ *
+ * @throws JsonProblem whose path starts at the item, as in `$.input.messages[2]`
+ */
+export function hashContent(
+  platform: Platform,
+  input: Payload,
+  expectedOutput: Payload | undefined,
+  metadata: Payload | undefined,
+): HashedContent {
+  const expected = expectedOutput && spell(expectedOutput, "$.expected_output");
+  const given = spell(input, "$.input");
+  const annotations = metadata && spell(metadata, "$.metadata");
+  if (annotations !== undefined && !annotations.canonical.startsWith("{")) {
+    throw new JsonProblem("$.metadata", [], "has to be a JSON object");
+  }
+  const members = [
+    ...(expected ? [`"expected_output":${expected.canonical}`] : []),
+    `"input":${given.canonical}`,
+    ...(annotations ? [`"metadata":${annotations.canonical}`] : []),
+  ];
+  return {
+    inputJson: given.text,
+    expectedOutputJson: expected?.text,
+    metadataJson: annotations?.text ?? "",
+    contentHash: platform.sha256(`{${members.join(",")}}`),
+  };
+}
+
+/**
+ * The content hash of an item whose payloads are JSON texts.
+ *
+ * @throws JsonProblem as `hashContent`
+ */
+export function contentHashOfTexts(platform: Platform, texts: ContentTexts): Uint8Array {
+  const { inputJson, expectedOutputJson, metadataJson } = texts;
+  return hashContent(
+    platform,
+    { text: inputJson },
+    expectedOutputJson === undefined ? undefined : { text: expectedOutputJson },
+    metadataJson ? { text: metadataJson } : undefined,
+  ).contentHash;
+}
+
+function spell(payload: Payload, root: string): { readonly text: string; readonly canonical: string } {
+  if ("text" in payload) {
+    return { text: payload.text, canonical: canonical(readJsonText(payload.text, root)) };
+  }
+  const plain = plainJson(payload.value, root);
+  const text = JSON.stringify(plain);
+  return { text, canonical: isSorted(plain) ? text : canonical(plain) };
+}
+
+/** The RFC 8785 form: that of JSON.stringify, with members sorted by the UTF-16 units of their names. */
+function canonical(plain: Json): string {
+  if (plain === null || typeof plain !== "object") return JSON.stringify(plain);
+  if (Array.isArray(plain)) return `[${plain.map(canonical).join(",")}]`;
+  const object = plain as Readonly<Record<string, Json>>;
+  const members = Object.keys(object).sort();
+  return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(object[name] as Json)}`).join(",")}}`;
+}
+
+/** Whether all members are in canonical order: JSON.stringify then gives the canonical form, in a fraction of the time. */
+function isSorted(plain: Json): boolean {
+  if (plain === null || typeof plain !== "object") return true;
+  if (Array.isArray(plain)) return plain.every(isSorted);
+  let previous: string | undefined;
+  for (const [name, member] of Object.entries(plain)) {
+    if (previous !== undefined && previous > name) return false;
+    if (!isSorted(member)) return false;
+    previous = name;
+  }
+  return true;
+}

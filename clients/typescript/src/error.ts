@@ -1,0 +1,175 @@
+import { Code, ConnectError } from "@connectrpc/connect";
+import { ErrorReason } from "../gen/assay/v1/error_reason_pb.js";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+
+/** Why a call failed, in the words of the contract: `DATASET_NOT_FOUND`. */
+export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
+
+/** One fault in a request: where and what. */
+export interface FieldViolation {
+  /** A path of field names from the request down: `items[17].input_json`. */
+  readonly field: string;
+  readonly description: string;
+}
+
+export interface AssayErrorInit {
+  readonly code: Code;
+  readonly reason?: Reason | undefined;
+  readonly facts?: Readonly<Record<string, string>>;
+  readonly violations?: readonly FieldViolation[];
+  readonly retryDelayMs?: number | undefined;
+  readonly retryable?: boolean;
+  readonly cause?: unknown;
+}
+
+/**
+ * Everything that goes wrong between this client and a server, and what the client itself refuses in the words that the
+ * server would use. Act on `reason`, or on `code` where there is none; messages are for people and may change.
+ */
+export class AssayError extends Error {
+  override readonly name = "AssayError";
+  /** The status code. */
+  readonly code: Code;
+  /** Why, if Assay itself says so. Undefined for errors of the network and for reasons that this client does not know. */
+  readonly reason: Reason | undefined;
+  /** The facts of the reason, as the comments of `ErrorReason` list them: `{ index: "17", item_id: "q17", … }`. */
+  readonly facts: Readonly<Record<string, string>>;
+  /** The fields at fault, as many as the server named. */
+  readonly violations: readonly FieldViolation[];
+  /** How long the server asks to wait before repeating the call. */
+  readonly retryDelayMs: number | undefined;
+  /** Whether repeating the same call may help. The client has done so already, as often as its settings say. */
+  readonly retryable: boolean;
+
+  constructor(message: string, init: AssayErrorInit) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = init.code;
+    this.reason = init.reason;
+    this.facts = init.facts ?? {};
+    this.violations = init.violations ?? [];
+    this.retryDelayMs = init.retryDelayMs;
+    this.retryable = init.retryable ?? false;
+  }
+}
+
+/** Reasons of which the contract says to repeat the call. */
+const retryableReasons: ReadonlySet<Reason> = new Set([
+  "WRITE_CONTENTION",
+  "SHUTTING_DOWN",
+  "DATABASE_UNAVAILABLE",
+  "STORAGE_UNAVAILABLE",
+] satisfies Reason[]);
+
+/**
+ * What was thrown in a call, as an AssayError.
+ *
+ * @param signal of the caller: once it is aborted, its reason is what is to be thrown, as `fetch` does it.
+ */
+export function toAssayError(error: unknown, signal?: AbortSignal): unknown {
+  if (signal?.aborted) return signal.reason;
+  if (error instanceof AssayError) return error;
+  const connectError = ConnectError.from(error);
+  const { code, rawMessage } = connectError;
+  const info = connectError.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "assay");
+  const delay = connectError.findDetails(RetryInfoSchema)[0]?.retryDelay;
+  if (info === undefined) {
+    return new AssayError(rawMessage, { code, retryable: isInterruption(connectError), cause: connectError });
+  }
+  const reason = knownReason(info.reason);
+  return new AssayError(rawMessage, {
+    code,
+    reason,
+    facts: info.metadata,
+    violations: connectError
+      .findDetails(BadRequestSchema)
+      .flatMap((request) => request.fieldViolations)
+      .map(({ field, description }) => ({ field, description })),
+    retryDelayMs: delay && Number(delay.seconds) * 1000 + delay.nanos / 1e6,
+    retryable: delay !== undefined || (reason !== undefined && retryableReasons.has(reason)),
+    cause: connectError,
+  });
+}
+
+function knownReason(name: string): Reason | undefined {
+  const short = name.replace(/^ERROR_REASON_/, "");
+  return short in ErrorReason && short !== "UNSPECIFIED" ? (short as Reason) : undefined;
+}
+
+/**
+ * Whether an error without a word from Assay is one of a connection that broke or of a server that is away. Connect has
+ * no code of its own for that: it depends on where the connection broke.
+ */
+function isInterruption(error: ConnectError): boolean {
+  switch (error.code) {
+    case Code.Unavailable:
+    case Code.Aborted:
+    // The caller did not cancel, so something between here and the server did.
+    case Code.Canceled:
+      return true;
+    case Code.Internal:
+    case Code.Unknown:
+      return /^protocol error: missing|^http\/2 stream closed|^missing EndStreamResponse/.test(
+        error.rawMessage,
+      )
+        ? true
+        : isNetworkFault(error.cause);
+    default:
+      return false;
+  }
+}
+
+/** Whether a fault comes from a socket: Node names those by codes, `fetch` throws a TypeError and leaves it at that. */
+function isNetworkFault(fault: unknown): boolean {
+  for (let cause = fault; cause instanceof Error; cause = cause.cause) {
+    if (
+      "code" in cause &&
+      typeof cause.code === "string" &&
+      /^(E[A-Z]+|ERR_HTTP2_|ERR_STREAM_|UND_ERR_)/.test(cause.code)
+    ) {
+      return true;
+    }
+    if (
+      cause instanceof TypeError &&
+      /fetch|network|Load failed|terminated|connection/i.test(cause.message)
+    ) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/** A payload that the client refuses, as the server would. */
+export function invalidJson(index: number, itemId: string, path: string, problem: string): AssayError {
+  const at = `in row ${index}${itemId ? ` (item ${JSON.stringify(itemId)})` : ""}`;
+  return new AssayError(`${path} ${at}: ${problem}`, {
+    code: Code.InvalidArgument,
+    reason: "INVALID_JSON",
+    facts: { index: String(index), ...(itemId && { item_id: itemId }), path, problem },
+    violations: [{ field: `items[${index}]`, description: `${path}: ${problem}` }],
+  });
+}
+
+/** An argument that the client refuses, as the server would refuse a field. */
+export function invalidField(field: string, problem: string): AssayError {
+  return new AssayError(`${field}: ${problem}`, {
+    code: Code.InvalidArgument,
+    reason: "INVALID_FIELD",
+    facts: { field },
+    violations: [{ field, description: problem }],
+  });
+}
+
+/** Something beyond a field of `Limits`. */
+export function limitExceeded(
+  limit: string,
+  maximum: bigint | number,
+  received: number,
+  about: string,
+  facts: Readonly<Record<string, string>> = {},
+): AssayError {
+  return new AssayError(`${about}: ${received} is beyond ${limit}, which is ${maximum}`, {
+    code: Code.InvalidArgument,
+    reason: "LIMIT_EXCEEDED",
+    facts: { ...facts, limit, maximum: String(maximum), received: String(received) },
+  });
+}

@@ -1,0 +1,26 @@
+/** Longest path that an error quotes, in characters. */
+const maxPathLength = 1000;
+
+/**
+ * The place within an item that `steps` lead to from `root`, in the manner of RFC 9535: `$.input.messages[2]['top-k']`.
+ * Steps that would make it longer than 1,000 characters are left off.
+ */
+export function jsonPath(root: string, steps: readonly (string | number)[]): string {
+  let path = root;
+  for (const step of steps) {
+    const longer = path + (typeof step === "number" ? `[${step}]` : memberStep(step));
+    if (longer.length > maxPathLength) break;
+    path = longer;
+  }
+  return path;
+}
+
+function memberStep(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
+  const escaped = name
+    .replaceAll("\\", "\\\\")
+    .replaceAll("'", "\\'")
+    // Control characters.
+    .replace(/[^ -\uffff]/g, (character) => JSON.stringify(character).slice(1, -1));
+  return `['${escaped}']`;
+}

@@ -1,0 +1,135 @@
+import { JsonProblem } from "./json-problem.ts";
+
+/** What JSON can hold. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+
+/** How deep arrays and objects may nest, by the contract. */
+export const maxDepth = 128;
+
+/**
+ * A value as plain JSON data, or an error where JSON.stringify would lose something without a word:
+ *
+ * - members that are undefined are left out, as JSON.stringify does; elements that are undefined, functions and symbols are
+ *   refused;
+ * - an object with a `toJSON` method stands for what the method gives, so a Date is its ISO text; an invalid Date is
+ *   refused;
+ * - any other object has to be plain: a Map, a Promise or a Uint8Array is refused rather than turned into `{}`;
+ * - a bigint is a number if it is within ±(2^53-1), else refused;
+ * - NaN, the infinities, integers that JSON.stringify spells with digits beyond ±(2^53-1), lone surrogates, cycles, and more
+ *   than 128 levels are refused.
+ *
+ * The value is not changed; what comes back shares the parts of it that are plain already.
+ *
+ * @throws JsonProblem with a path that starts with `root`
+ */
+export function plainJson(value: unknown, root: string): Json {
+  return new Visit(root).value(value, "");
+}
+
+/** One walk through a value, with the way to where it is. */
+class Visit {
+  readonly #root: string;
+  readonly #steps: (string | number)[] = [];
+  readonly #ancestors: object[] = [];
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  value(value: unknown, key: string): Json {
+    switch (typeof value) {
+      case "string":
+        return value.isWellFormed() ? value : this.#fail("lone surrogate");
+      case "number":
+        return this.#number(value);
+      case "boolean":
+        return value;
+      case "bigint": {
+        const number = Number(value);
+        return Number.isSafeInteger(number) ? number : this.#fail("integer beyond 2^53-1; send it as a text");
+      }
+      case "object":
+        return value === null ? null : this.#object(value, key);
+      default:
+        return this.#fail(`${value === undefined ? "undefined" : `a ${typeof value}`} is not JSON`);
+    }
+  }
+
+  #number(value: number): number {
+    if (!Number.isFinite(value)) this.#fail(`${value} is not JSON`);
+    // From 1e21 on numbers are spelled with an exponent, which says that they are no exact integers.
+    if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21) {
+      this.#fail("integer beyond 2^53-1; send it as a text");
+    }
+    return value;
+  }
+
+  #object(object: object, key: string): Json {
+    if ("toJSON" in object && typeof object.toJSON === "function") {
+      if (object instanceof Date && Number.isNaN(object.getTime())) this.#fail("an invalid Date is not JSON");
+      const stand: unknown = object.toJSON(key);
+      // JSON.stringify does not ask what toJSON gave for its own toJSON.
+      if (stand === object) this.#fail("toJSON gives the object itself");
+      return this.value(stand, key);
+    }
+    if (this.#ancestors.includes(object)) this.#fail("refers to an object that holds it");
+    if (this.#ancestors.length === maxDepth) this.#fail(`more than ${maxDepth} levels`);
+    this.#ancestors.push(object);
+    const plain = Array.isArray(object) ? this.#array(object) : this.#members(object);
+    this.#ancestors.pop();
+    return plain;
+  }
+
+  #array(array: readonly unknown[]): Json {
+    let copy: Json[] | undefined;
+    for (let index = 0; index < array.length; index++) {
+      const element = array[index];
+      this.#steps.push(index);
+      const plain = this.value(element, String(index));
+      this.#steps.pop();
+      if (plain !== element) copy ??= array.slice(0, index) as Json[];
+      copy?.push(plain);
+    }
+    return copy ?? (array as Json);
+  }
+
+  #members(object: object): Json {
+    if (!isPlain(object)) this.#fail(`${describe(object)} is not JSON; give what stands for it`);
+    const members = object as Readonly<Record<string, unknown>>;
+    const names = Object.keys(members);
+    const values: Json[] = [];
+    let changed = false;
+    for (const name of names) {
+      if (!name.isWellFormed()) this.#fail("lone surrogate in the name of a member");
+      const member = members[name];
+      this.#steps.push(name);
+      const plain = member === undefined ? undefined : this.value(member, name);
+      this.#steps.pop();
+      if (plain !== member || plain === undefined) changed = true;
+      values.push(plain as Json);
+    }
+    if (!changed) return members as Json;
+    // Without a prototype, `__proto__` is a name like any other.
+    const copy: Record<string, Json> = Object.create(null);
+    for (const [position, name] of names.entries()) {
+      const plain = values[position];
+      if (plain !== undefined) copy[name] = plain;
+    }
+    return copy;
+  }
+
+  #fail(problem: string): never {
+    throw new JsonProblem(this.#root, this.#steps, problem);
+  }
+}
+
+/** Whether it is made by a literal, by JSON.parse or by Object.create(null), in this realm or another. */
+export function isPlain(object: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(object);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
+}
+
+function describe(object: object): string {
+  const name = object.constructor?.name;
+  return name ? `an object of class ${name}` : "an object with a prototype";
+}

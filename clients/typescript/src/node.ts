@@ -1,0 +1,44 @@
+import { hash } from "node:crypto";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { type AssayClient, type ClientOptions, newClient } from "./client.ts";
+import { invalidField } from "./error.ts";
+import type { Platform } from "./platform.ts";
+
+export * from "./api.ts";
+
+/** What a client in Node can be told. */
+export interface AssayClientOptions extends ClientOptions {
+  /** Where the server is: `http://127.0.0.1:50051`, or `https://…` for one behind TLS. */
+  readonly url: string;
+}
+
+const platform: Platform = {
+  sha256: (text) => hash("sha256", text, "buffer"),
+  byteLength: (text) => Buffer.byteLength(text),
+  userAgentHeader: "user-agent",
+};
+
+/** Silence, in milliseconds, after which a connection with open calls is asked whether it is still there. */
+const pingIntervalMs = 20_000;
+
+/**
+ * A client that speaks gRPC over HTTP/2. It connects when it is first used, and again whenever it has to.
+ *
+ * @throws AssayError INVALID_FIELD for a `url` that is none
+ */
+export function createAssayClient(options: AssayClientOptions): AssayClient {
+  const { url } = options;
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
+    throw invalidField("url", `${JSON.stringify(url)} is not a URL such as http://127.0.0.1:50051`);
+  }
+  const sessionManager = new Http2SessionManager(url, { pingIntervalMs });
+  return newClient(
+    {
+      transport: createGrpcTransport({ baseUrl: url, sessionManager }),
+      platform,
+      duplex: true,
+      close: () => sessionManager.abort(),
+    },
+    options,
+  );
+}

@@ -1,0 +1,121 @@
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+} from "@bufbuild/protobuf";
+import {
+  type CallOptions,
+  type Client,
+  createClient,
+  makeAnyClient,
+  type Transport,
+} from "@connectrpc/connect";
+import { Backoff, type RetrySettings } from "./backoff.ts";
+import { toAssayError } from "./error.ts";
+import { newUuid } from "./uuid.ts";
+
+/** What holds for all calls of a client. */
+export interface CallSettings {
+  readonly retry: RetrySettings;
+  /** Deadline of unary calls that name none, in milliseconds, all attempts together. */
+  readonly timeoutMs: number;
+  /** Headers for the next attempt at a call. */
+  readonly headers: () => Promise<Headers>;
+}
+
+type Init = MessageInitShape<DescMessage>;
+type UnaryCall = (request: Init, options?: CallOptions) => Promise<unknown>;
+type StreamCall = (request: Init | AsyncIterable<Init>, options?: CallOptions) => AsyncIterable<unknown>;
+type UploadCall = (requests: AsyncIterable<Init>, options?: CallOptions) => Promise<unknown>;
+
+/**
+ * A typed client of one service. Beyond what Connect's does:
+ *
+ * - all errors are AssayErrors, or the reason of the caller's signal once that is aborted;
+ * - unary calls have a deadline, and are repeated where that may help. Each carries a request_id, so that a call which is
+ *   repeated takes effect once;
+ * - who stops reading a stream ends it.
+ */
+export function newServiceClient<S extends DescService>(
+  service: S,
+  transport: Transport,
+  settings: CallSettings,
+): Client<S> {
+  const plain = createClient(service, transport) as unknown as Record<string, unknown>;
+  return makeAnyClient(service, (method) => {
+    const call = plain[method.localName];
+    switch (method.methodKind) {
+      case "unary":
+        return unary(method as DescMethodUnary, call as UnaryCall, settings);
+      case "client_streaming":
+        return upload(call as UploadCall, settings);
+      default:
+        return stream(call as StreamCall, settings);
+    }
+  }) as Client<S>;
+}
+
+function unary(method: DescMethodUnary, call: UnaryCall, settings: CallSettings): UnaryCall {
+  return async (request, options = {}) => {
+    const { signal, timeoutMs = settings.timeoutMs } = options;
+    const deadline = Date.now() + timeoutMs;
+    const named = withRequestId(method, request);
+    const backoff = new Backoff(settings.retry, settings.retry.callAttempts);
+    for (;;) {
+      try {
+        const headers = await headersOf(settings, options);
+        return await call(named, { ...options, headers, timeoutMs: Math.max(1, deadline - Date.now()) });
+      } catch (thrown) {
+        const error = toAssayError(thrown, signal);
+        await backoff.wait(error, signal);
+        if (Date.now() >= deadline) throw error;
+      }
+    }
+  };
+}
+
+/** Calls whose request_id names a write that there is already, rather than the call itself. */
+const looksUp = new Set(["GetUpsert", "ApplyUpsert", "DiscardUpsert", "GetUpload"]);
+
+/** Gives a request a name of its own, if it is one that may have a name and has none. */
+function withRequestId({ name, input }: DescMethod, request: Init): Init {
+  const field = input.field.requestId;
+  if (field?.scalar === undefined || looksUp.has(name)) return request;
+  const { requestId } = request as { requestId?: string };
+  return requestId ? request : ({ ...request, requestId: newUuid() } as Init);
+}
+
+function upload(call: UploadCall, settings: CallSettings): UploadCall {
+  return async (requests, options = {}) => {
+    try {
+      return await call(requests, { ...options, headers: await headersOf(settings, options) });
+    } catch (error) {
+      throw toAssayError(error, options.signal);
+    }
+  };
+}
+
+function stream(call: StreamCall, settings: CallSettings): StreamCall {
+  return async function* (request, options = {}) {
+    // Connect leaves a stream open whose reader has gone away, until it is told to end it.
+    const gone = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, gone.signal]) : gone.signal;
+    try {
+      const headers = await headersOf(settings, options);
+      yield* call(request, { ...options, headers, signal });
+    } catch (error) {
+      throw toAssayError(error, options.signal);
+    } finally {
+      gone.abort();
+    }
+  };
+}
+
+/** Those of the call win over those of the client. */
+async function headersOf(settings: CallSettings, { headers: own }: CallOptions): Promise<Headers> {
+  const headers = await settings.headers();
+  if (own !== undefined) for (const [name, value] of new Headers(own)) headers.set(name, value);
+  return headers;
+}

@@ -1,0 +1,239 @@
+import type { Item } from "../../gen/assay/v1/item_pb.js";
+import { type Receipt, Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
+import { Backoff } from "../backoff.ts";
+import type { Connection } from "../connection.ts";
+import { type DatasetRefInit, datasetRef } from "../dataset-ref.ts";
+import { AssayError, limitExceeded } from "../error.ts";
+import { newUuid } from "../uuid.ts";
+import { type ImportPlan, ImportStream } from "./import-stream.ts";
+import { prepareRow } from "./item-row.ts";
+import { countRows, openRows } from "./row-source.ts";
+import { RowWindow } from "./row-window.ts";
+import {
+  guardsToWire,
+  optionsToWire,
+  type UpsertDatasetOptions,
+  type UpsertProgressReport,
+} from "./upsert-options.ts";
+import { type ApplyOptions, planOf, resultOf, type UpsertPlan, type UpsertResult } from "./upsert-outcome.ts";
+
+/** Rows to keep at most. Each takes some hundred bytes besides its payload. */
+const maxBufferedRows = 50_000;
+const defaultBufferedBytes = 32 * 1024 * 1024;
+
+/** What names an import and says what is to become of its rows. */
+interface Opening {
+  readonly dataset: DatasetRefInit;
+  readonly requestId: string;
+  readonly options: ReturnType<typeof optionsToWire>;
+}
+
+/** How long publishing a plan may take: as long as it takes to look at all items that it deletes. */
+const applyTimeoutMs = 600_000;
+
+/** How long to try to give up a write that failed. If that fails as well, the server does it when the write expires. */
+const discardTimeoutMs = 5_000;
+
+/** Brings a dataset in line with rows. See `AssayClient.upsertDataset`. */
+export async function upsertDataset<Row>(
+  connection: Connection,
+  options: UpsertDatasetOptions<Row>,
+): Promise<UpsertResult | UpsertPlan> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const dataset = datasetRef({ name: options.name, datasetId: options.datasetId });
+  const open: Opening = {
+    dataset,
+    requestId: options.requestId ?? newUuid(),
+    options: optionsToWire(options),
+  };
+  let receipt: Receipt;
+  try {
+    receipt = connection.duplex
+      ? await importRows(connection, options, open)
+      : await upsertInOneCall(connection, options, open);
+  } catch (error) {
+    if (options.requestId === undefined) await giveUp(connection, dataset, open.requestId, error);
+    throw error;
+  }
+  if (receipt.state === Receipt_State.PLANNED) {
+    const plan = planOf(receipt, {
+      apply: (how) => applyUpsert(connection, dataset, receipt.requestId, how),
+      discard: async () => {
+        await connection.upserts.discardUpsert({ dataset, requestId: receipt.requestId });
+      },
+    });
+    // A write that its guard had stopped, and that is repeated: what it says is for `apply` to say again.
+    return options.plan ? plan : plan.apply(signal ? { signal } : {});
+  }
+  return finished(connection, receipt, signal);
+}
+
+/** Publishes a plan, also one that a guard made of an upsert. */
+export async function applyUpsert(
+  connection: Connection,
+  dataset: DatasetRefInit,
+  requestId: string,
+  { allowRebase = false, guards, signal }: ApplyOptions = {},
+): Promise<UpsertResult> {
+  const { receipt } = await connection.upserts.applyUpsert(
+    { dataset, requestId, allowRebase, ...(guards && { guard: guardsToWire(guards) }) },
+    { timeoutMs: applyTimeoutMs, ...(signal && { signal }) },
+  );
+  return finished(connection, receipt as Receipt, signal);
+}
+
+async function finished(
+  connection: Connection,
+  receipt: Receipt,
+  signal: AbortSignal | undefined,
+): Promise<UpsertResult> {
+  const { version } = await connection.datasets.getVersion(
+    { dataset: datasetRef(receipt), at: { by: { case: "version", value: receipt.version } } },
+    signal ? { signal } : {},
+  );
+  return resultOf(receipt, version?.digest ?? new Uint8Array());
+}
+
+/** Streams rows, and resumes until there is a receipt. */
+async function importRows<Row>(
+  connection: Connection,
+  options: UpsertDatasetOptions<Row>,
+  open: Opening,
+): Promise<Receipt> {
+  const { signal } = options;
+  const limits = await connection.limits(signal);
+  const offering = await holdsItems(connection, open.dataset, options);
+  const plan: ImportPlan = { open, offering, limits };
+  const window = new RowWindow(
+    openRows(options.items),
+    (row: Row, index) => prepareRow(connection.platform, limits, options, row, index),
+    { rows: maxBufferedRows, bytes: options.maxBufferedBytes ?? defaultBufferedBytes },
+  );
+  const backoff = new Backoff(connection.retry, connection.retry.resumeAttempts);
+  const rowsTotal = countRows(options.items);
+  let report: UpsertProgressReport = {
+    rowsRead: 0,
+    rowsTotal,
+    rowsTaken: 0,
+    bodiesSent: 0,
+    bytesSent: 0,
+    resumptions: 0,
+  };
+  const listener = {
+    onAnswer({ nextOffset }: { nextOffset: bigint }) {
+      const rowsTaken = Number(nextOffset);
+      if (rowsTaken > report.rowsTaken) backoff.succeeded();
+      report = { ...report, rowsTaken, rowsRead: window.end };
+      options.onProgress?.(report);
+    },
+    onSend(rows: number, bytes: number) {
+      report = { ...report, bodiesSent: report.bodiesSent + rows, bytesSent: report.bytesSent + bytes };
+    },
+  };
+  // Ends the wait for a source that gives nothing more.
+  const stop = new AbortController();
+  const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
+  try {
+    for (;;) {
+      try {
+        const stream = new ImportStream(plan, window, listener, backoff.failed);
+        return await stream.run(connection.upserts, either);
+      } catch (error) {
+        signal?.throwIfAborted();
+        // It ended the frames, and with them the stream.
+        window.throwIfFailed();
+        await backoff.wait(error, signal, isResumable(error, window.end));
+        report = { ...report, resumptions: report.resumptions + 1 };
+      }
+    }
+  } finally {
+    stop.abort();
+    window.close();
+  }
+}
+
+/** Whether another stream may put the import right: after a crash a server may lack rows that it had. */
+function isResumable(error: unknown, rows: number): boolean {
+  if (!(error instanceof AssayError)) return false;
+  if (error.reason === "OFFSET_GAP") return true;
+  // Of an import that was begun by another program with more rows, this one cannot make less.
+  if (error.reason === "INCOMPLETE_STREAM") return Number(error.facts.received_item_count) <= rows;
+  return error.retryable;
+}
+
+/** Whether there is a dataset with items in it, so that it may hold some of the rows. */
+async function holdsItems(
+  connection: Connection,
+  dataset: DatasetRefInit,
+  { signal }: { readonly signal?: AbortSignal },
+): Promise<boolean> {
+  try {
+    const answer = await connection.datasets.getDataset({ dataset }, signal ? { signal } : {});
+    return (answer.dataset?.itemCount ?? 0n) > 0n;
+  } catch (error) {
+    // If it is not to be created either, opening the import says so.
+    if (error instanceof AssayError && error.reason === "DATASET_NOT_FOUND") return false;
+    throw error;
+  }
+}
+
+/** For browsers, which cannot send a stream: all rows in one call, or none. */
+async function upsertInOneCall<Row>(
+  connection: Connection,
+  options: UpsertDatasetOptions<Row>,
+  open: Opening,
+): Promise<Receipt> {
+  const { signal, onProgress } = options;
+  const limits = await connection.limits(signal);
+  const source = openRows(options.items);
+  const items: Item[] = [];
+  let bytes = 0;
+  const refuse = (limit: string, maximum: bigint | number, received: number) =>
+    limitExceeded(
+      limit,
+      maximum,
+      received,
+      "this connection cannot stream, so an upsert has to fit into one call",
+    );
+  try {
+    for (;;) {
+      const { done, value } = await source.next();
+      signal?.throwIfAborted();
+      if (done) break;
+      const row = prepareRow(connection.platform, limits, options, value, items.length);
+      items.push(row.item);
+      bytes += row.bytes;
+      if (items.length > limits.maxBatchSize)
+        throw refuse("max_batch_size", limits.maxBatchSize, items.length);
+      if (bytes > limits.maxBatchBytes) throw refuse("max_batch_bytes", limits.maxBatchBytes, bytes);
+    }
+  } finally {
+    source.stop();
+  }
+  const { receipt } = await connection.upserts.upsertItems({ ...open, items }, signal ? { signal } : {});
+  const count = items.length;
+  onProgress?.({
+    rowsRead: count,
+    rowsTotal: count,
+    rowsTaken: count,
+    bodiesSent: count,
+    bytesSent: bytes,
+    resumptions: 0,
+  });
+  return receipt as Receipt;
+}
+
+/** Discards a write that failed, so that it takes no room until it expires. Says nothing if that fails as well. */
+async function giveUp(
+  connection: Connection,
+  dataset: DatasetRefInit,
+  requestId: string,
+  error: unknown,
+): Promise<void> {
+  // A plan that its guard stopped is worth a look. What is unreachable cannot be told.
+  if (error instanceof AssayError && (error.reason === "DELETE_LIMIT_EXCEEDED" || error.retryable)) return;
+  await connection.upserts
+    .discardUpsert({ dataset, requestId }, { timeoutMs: discardTimeoutMs })
+    .catch(() => undefined);
+}

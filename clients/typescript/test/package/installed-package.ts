@@ -1,0 +1,53 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, rename, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+
+const run = promisify(execFile);
+
+/** The package of the client, and the repository that brings its dependencies. */
+const packageFolder = join(import.meta.dirname, "../..");
+const repository = join(packageFolder, "../..");
+
+/** A project that has installed the client as it is published. */
+export interface InstalledPackage {
+  readonly folder: string;
+  /** What the package consists of, from its root down. */
+  readonly files: readonly string[];
+  remove(): Promise<void>;
+}
+
+/** Builds and packs the client, and installs the tarball into an empty project. */
+export async function installPackage(): Promise<InstalledPackage> {
+  const folder = await mkdtemp(join(tmpdir(), "assay-client-"));
+  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], {
+    cwd: packageFolder,
+  });
+  // The build script talks first.
+  const packed: unknown = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
+  const [{ filename }] = Object.values(packed as object) as [{ filename: string }];
+  await run("tar", ["-xzf", filename], { cwd: folder });
+  await mkdir(join(folder, "node_modules", "@assay"), { recursive: true });
+  const installed = join(folder, "node_modules", "@assay", "client");
+  await rename(join(folder, "package"), installed);
+  for (const scope of ["@bufbuild", "@connectrpc", "@noble", "@types"]) {
+    await symlink(join(repository, "node_modules", scope), join(folder, "node_modules", scope));
+  }
+  return {
+    folder,
+    files: (await readdir(installed, { recursive: true, withFileTypes: true }))
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(installed.length + 1)),
+    remove: () => rm(folder, { recursive: true }),
+  };
+}
+
+/** Runs a program of the repository's dependencies in a folder. */
+export async function runTool(name: string, args: readonly string[], cwd: string): Promise<string> {
+  const bin = join(repository, "node_modules", ".bin", name);
+  const { stdout } = await run(bin, args, { cwd }).catch((error: { stdout: string; stderr: string }) => {
+    throw new Error(`${name} ${args.join(" ")}: ${error.stdout}${error.stderr}`);
+  });
+  return stdout;
+}

@@ -1,0 +1,94 @@
+import { readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { build, type Rolldown } from "vite";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { clientVersion } from "../../src/version.ts";
+import { type InstalledPackage, installPackage, runTool } from "./installed-package.ts";
+
+let installed: InstalledPackage;
+
+beforeAll(async () => {
+  installed = await installPackage();
+});
+
+afterAll(() => installed.remove());
+
+const program = `
+import { type AssayClient, AssayError, createAssayClient, type UpsertResult } from "@assay/client";
+import { type Run, Run_State } from "@assay/client/contract";
+
+const assay: AssayClient = createAssayClient({ url: "http://127.0.0.1:1" });
+export const upsert = async (): Promise<UpsertResult> =>
+  assay.upsertDataset({ name: "qa", items: [{ sku: 1, q: "?" }], itemId: "sku", map: ({ q }) => ({ input: q }) });
+export const ended = (run: Run): boolean => run.state === Run_State.COMPLETED;
+if (!(new Error() instanceof AssayError)) console.log(assay.contentHash({ input: { q: "2+2?" }, expectedOutput: "4" }));
+assay.close();
+`;
+
+describe("the package", () => {
+  test("holds what is built, what is generated, a license, and nothing else", () => {
+    const kinds = new Set(installed.files.map((file) => file.replace(/\/.*|\.(d\.ts|js)$/, "")));
+    expect([...kinds].sort()).toEqual(["LICENSE", "README.md", "dist", "gen", "package.json"]);
+    expect(installed.files.filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))).toEqual([]);
+    expect(installed.files).toContain("gen/assay/v1/item_pb.js");
+  });
+
+  test("has the version that it says in calls", () => {
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
+    expect(clientVersion).toBe(version);
+  });
+
+  test("runs in Node without the sources", async () => {
+    const file = join(installed.folder, "program.mts");
+    await writeFile(file, program);
+    expect(await runTool("node", [file], installed.folder)).toBe(
+      "b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd\n",
+    );
+  });
+
+  test.each([
+    [
+      "in Node",
+      // Connect's own declarations name types of browsers; ours are checked below.
+      { module: "nodenext", types: ["node"], lib: ["es2024", "esnext.disposable"], skipLibCheck: true },
+    ],
+    [
+      "in browsers, without a word of Node",
+      {
+        module: "esnext",
+        moduleResolution: "bundler",
+        customConditions: ["browser"],
+        types: [],
+        lib: ["es2024", "esnext.disposable", "dom", "dom.iterable", "dom.asynciterable"],
+      },
+    ],
+  ])("has types that hold %s", async (_, compilerOptions) => {
+    await writeFile(join(installed.folder, "typed.mts"), program);
+    const config = {
+      compilerOptions: { target: "es2022", strict: true, noEmit: true, ...compilerOptions },
+      files: ["typed.mts"],
+    };
+    await writeFile(join(installed.folder, "tsconfig.json"), JSON.stringify(config));
+    await runTool("tsc", ["--project", "tsconfig.json"], installed.folder);
+  });
+
+  test("is bundled for browsers without anything of Node", async () => {
+    await writeFile(
+      join(installed.folder, "page.mjs"),
+      'import { createAssayClient } from "@assay/client";\n' +
+        'console.log(createAssayClient({ url: "http://127.0.0.1:1" }).contentHash({ input: 1 }));\n',
+    );
+    const bundle = await build({
+      root: installed.folder,
+      configFile: false,
+      logLevel: "error",
+      build: { write: false, minify: false, rollupOptions: { input: "page.mjs" } },
+    });
+    const chunks = (bundle as Rolldown.RolldownOutput).output.filter((part) => part.type === "chunk");
+    const modules = chunks.flatMap(({ moduleIds }) => moduleIds);
+    expect(modules.some((id) => id.endsWith("@assay/client/dist/browser.js"))).toBe(true);
+    expect(modules.filter((id) => /browser-external|connect-node|^node:/.test(id))).toEqual([]);
+    expect(chunks.map(({ code }) => code).join()).not.toMatch(/from "node:|require\(/);
+  });
+});

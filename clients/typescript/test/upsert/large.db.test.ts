@@ -1,0 +1,61 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { type AssayClient, createAssayClient } from "../../src/node.ts";
+
+let service: TestService;
+let assay: AssayClient;
+
+beforeAll(async () => {
+  service = await startTestService();
+  assay = createAssayClient({ url: service.url });
+});
+
+afterAll(async () => {
+  assay.close();
+  await service.stop();
+});
+
+test("a generator of 200,000 rows is never read further ahead than the buffer allows", async () => {
+  const count = 200_000;
+  const maxBufferedBytes = 2 * 1024 * 1024;
+  let read = 0;
+  let taken = 0;
+  let furthestAhead = 0;
+  async function* rows(revision: number) {
+    for (read = 0; read < count; read++) {
+      furthestAhead = Math.max(furthestAhead, read - taken);
+      yield {
+        itemId: `k${read}`,
+        input: { question: `${read} ${"x".repeat(80)}`, revision: read % revision },
+      };
+    }
+  }
+  const onProgress = ({ rowsTaken }: { rowsTaken: number }) => {
+    taken = rowsTaken;
+  };
+  const first = await assay.upsertDataset({ name: "large", items: rows(1), maxBufferedBytes, onProgress });
+  expect(first).toMatchObject({ version: 1, counts: { received: count, created: count } });
+  // A row takes 150 bytes at least, and 1 MiB of slack is more than what is under way besides.
+  const bound = (maxBufferedBytes + 1024 * 1024) / 150;
+  expect(furthestAhead).toBeLessThan(bound);
+  expect(furthestAhead).toBeGreaterThan(1_000);
+
+  [taken, furthestAhead] = [0, 0];
+  let bodiesSent = 0;
+  const second = await assay.upsertDataset({
+    name: "large",
+    items: rows(100),
+    maxBufferedBytes,
+    onProgress: (progress) => {
+      bodiesSent = progress.bodiesSent;
+      onProgress(progress);
+    },
+  });
+  // 0 modulo 100 stays 0.
+  expect(second).toMatchObject({
+    version: 2,
+    counts: { updated: count - count / 100, unchanged: count / 100 },
+  });
+  expect(bodiesSent).toBe(count - count / 100);
+  expect(furthestAhead).toBeLessThan(bound);
+});

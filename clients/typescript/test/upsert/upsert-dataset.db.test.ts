@@ -1,0 +1,140 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { type AssayClient, AssayError, createAssayClient } from "../../src/node.ts";
+
+let service: TestService;
+let assay: AssayClient;
+
+beforeAll(async () => {
+  service = await startTestService();
+  assay = createAssayClient({ url: service.url });
+});
+
+afterAll(async () => {
+  assay.close();
+  await service.stop();
+});
+
+const capitals = [
+  { sku: "fr", input: "capital of France", expectedOutput: "Paris" },
+  { sku: "de", input: "capital of Germany", expectedOutput: "Berlin" },
+];
+
+/** The items of a version, as the service gives them. */
+async function itemsOf(name: string, version?: number) {
+  const at =
+    version === undefined ? {} : { at: { by: { case: "version", value: BigInt(version) } as const } };
+  const { items } = await assay.items.listItems({
+    dataset: { by: { case: "name", value: name } },
+    ...at,
+    pageSize: 1000,
+  });
+  return items.map(({ itemId, inputJson, expectedOutputJson, metadataJson, splits }) => ({
+    itemId,
+    inputJson,
+    expectedOutputJson,
+    metadataJson,
+    splits,
+  }));
+}
+
+describe("an upsert", () => {
+  test("creates the dataset, and says what it did", async () => {
+    const result = await assay.upsertDataset({
+      name: "capitals",
+      items: capitals,
+      itemId: "sku",
+      note: "first",
+    });
+    expect(result).toMatchObject({
+      datasetId: expect.stringMatching(/^data[0-9a-z]{26}$/),
+      version: 1,
+      noOp: false,
+      createdDataset: true,
+      itemCount: 2,
+      counts: { received: 2, created: 2, updated: 0, unchanged: 0, deleted: 0 },
+      digest: expect.stringMatching(/^[0-9a-f]{64}$/),
+      receipt: { version: 1n },
+    });
+    expect(await itemsOf("capitals")).toEqual([
+      {
+        itemId: "de",
+        inputJson: '"capital of Germany"',
+        expectedOutputJson: '"Berlin"',
+        metadataJson: "",
+        splits: [],
+      },
+      {
+        itemId: "fr",
+        inputJson: '"capital of France"',
+        expectedOutputJson: '"Paris"',
+        metadataJson: "",
+        splits: [],
+      },
+    ]);
+  });
+
+  test("of the same rows makes no version, and sends no bodies", async () => {
+    const sent: number[] = [];
+    const again = await assay.upsertDataset({
+      name: "capitals",
+      items: capitals,
+      itemId: "sku",
+      onProgress: ({ bodiesSent }) => sent.push(bodiesSent),
+    });
+    expect(again).toMatchObject({ version: 1, noOp: true, counts: { received: 2, unchanged: 2 } });
+    expect(sent.at(-1)).toBe(0);
+  });
+
+  test("sends the bodies of what changed alone", async () => {
+    const sent: number[] = [];
+    const changed = await assay.upsertDataset({
+      name: "capitals",
+      items: [...capitals.slice(1), { sku: "fr", input: "capital of France", expectedOutput: "Paris!" }],
+      itemId: "sku",
+      onProgress: ({ bodiesSent }) => sent.push(bodiesSent),
+    });
+    expect(changed).toMatchObject({ version: 2, counts: { updated: 1, unchanged: 1 } });
+    expect(sent.at(-1)).toBe(1);
+  });
+
+  test("finds the dataset by its id, and mirrors", async () => {
+    const { datasetId } = await assay.upsertDataset({ name: "mirrored", items: capitals, itemId: "sku" });
+    const result = await assay.upsertDataset({
+      datasetId,
+      items: capitals.slice(0, 1),
+      itemId: "sku",
+      mode: "mirror",
+    });
+    expect(result).toMatchObject({ datasetId, counts: { unchanged: 1, deleted: 1 }, itemCount: 1 });
+  });
+
+  test("plans first, and applies then", async () => {
+    const plan = await assay.upsertDataset({ name: "planned", items: capitals, itemId: "sku", plan: true });
+    expect(plan).toMatchObject({ createsDataset: true, counts: { created: 2 }, baseVersion: 0 });
+    await expect(itemsOf("planned")).rejects.toMatchObject({ reason: "DATASET_NOT_FOUND" });
+    expect(await plan.apply()).toMatchObject({ version: 1, counts: { created: 2 }, createdDataset: true });
+  });
+
+  test("is refused where a guard forbids it, and can be applied all the same", async () => {
+    await assay.upsertDataset({ name: "guarded", items: capitals, itemId: "sku" });
+    const requestId = randomUUID();
+    const upsert = { name: "guarded", items: [], mode: "mirror", requestId } as const;
+    const refusal = await assay.upsertDataset(upsert).catch((error) => error);
+    expect(refusal).toBeInstanceOf(AssayError);
+    expect(refusal).toMatchObject({ reason: "DELETE_LIMIT_EXCEEDED", facts: { request_id: requestId } });
+    await expect(assay.upsertDataset(upsert)).rejects.toMatchObject({ reason: "DELETE_LIMIT_EXCEEDED" });
+    const applied = await assay.applyUpsert({ name: "guarded" }, { requestId, guards: { allowEmpty: true } });
+    expect(applied).toMatchObject({
+      version: 2,
+      itemCount: 0,
+      counts: { deleted: 2 },
+      digest: "0".repeat(64),
+    });
+  });
+
+  test("of nothing into a dataset that is empty makes no version", async () => {
+    expect(await assay.upsertDataset({ name: "empty", items: [] })).toMatchObject({ version: 0, noOp: true });
+  });
+});
