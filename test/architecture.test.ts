@@ -21,6 +21,7 @@ const procedures = [
   "datasets/delete-dataset.ts",
   "datasets/update-dataset.ts",
   "versions/tag-version.ts",
+  "versions/watch-dataset.ts",
   "items/item-read.ts",
   "items/item-write.ts",
   "items/purge-item.ts",

@@ -1,5 +1,7 @@
+import { notifyAfterCommit } from "../db/notifications.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import { versionsChannel } from "../versions/version.ts";
 import { type DatasetRef, requireEtag } from "./dataset.ts";
 import { lockDataset } from "./dataset-store.ts";
 import { countRuns, deleteDatasetRows, listLockedTags } from "./deletion-store.ts";
@@ -36,5 +38,6 @@ export async function deleteDataset(
     });
   }
   await deleteDatasetRows(client, datasetId);
+  notifyAfterCommit(client, versionsChannel, datasetId);
   return runCount;
 }

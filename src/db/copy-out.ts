@@ -2,6 +2,7 @@ import pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import type { Instant } from "../instant.ts";
 import type { Pool } from "./pool.ts";
+import { databaseFault } from "./sqlstate.ts";
 
 /** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
 const headerBytes = 19;
@@ -100,8 +101,9 @@ export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRo
       chunks.push(chunk);
     }
   } catch (error) {
-    // After an error of the statement the connection is as good as before; if it broke, the pool finds out itself.
-    broken = error instanceof pg.DatabaseError ? undefined : (error as Error);
+    // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
+    const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
+    broken = isOver ? (error as Error) : undefined;
     throw error;
   } finally {
     client.release(broken);

@@ -1,8 +1,10 @@
 import { randomUUID } from "node:crypto";
+import type { EventEmitter } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import pg from "pg";
 import type { Logger } from "../log.ts";
-import type { Pool } from "./pool.ts";
+import type { Client, Pool } from "./pool.ts";
+import { afterCommit } from "./transaction.ts";
 
 /** How long to wait before connecting again: short, since followers are served late meanwhile, but no busy loop. */
 const reconnectMilliseconds = 500;
@@ -37,6 +39,23 @@ export interface Notifications {
    */
   notify(key: string): void;
 }
+
+/**
+ * Tells the followers on a channel that a key has changed, behind the commit of the transaction on this connection.
+ *
+ * A NOTIFY within the transaction would be simpler, but PostgreSQL lets such transactions commit only one after the other,
+ * on all databases of the server (measured: 30 to 40 percent fewer commits on a fast disk, and more on a slow one). If this
+ * process dies between the commit and the telling, followers on other servers learn of the change when they next look.
+ */
+export function notifyAfterCommit(client: Client, channel: string, key: string): void {
+  afterCommit(client, (pool) => emitterOf(pool).emit(changeOn(channel), key));
+}
+
+/** What a pool emits when a key changes. */
+const changeOn = (channel: string) => `change on ${channel}`;
+
+/** The pool as what it is as well: its types know its own events alone. */
+const emitterOf = (pool: Pool): EventEmitter => pool;
 
 /** Notifications over a channel of PostgreSQL; its name is a plain identifier. */
 export function newNotifications(pool: Pool, log: Logger, channel: string): Notifications {
@@ -79,17 +98,20 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
     sending = false;
   };
 
+  const notify = (key: string) => {
+    followers.wake(key);
+    changed.add(key);
+    void send();
+  };
+  emitterOf(pool).on(changeOn(channel), notify);
+
   return {
     subscribe(key, signal) {
       const subscription = followers.add(key, signal);
       void listen();
       return subscription;
     },
-    notify(key) {
-      followers.wake(key);
-      changed.add(key);
-      void send();
-    },
+    notify,
   };
 }
 

@@ -6,6 +6,14 @@ import { databaseFault } from "./sqlstate.ts";
 /** How often a transaction is tried before its caller hears of contention. Five ride out bursts; more would hide livelock. */
 const maxAttempts = 5;
 
+/** What is to happen behind the commits of transactions that are under way. */
+const effects = new WeakMap<Client, ((pool: Pool) => void)[]>();
+
+/** Has something happen behind the commit of the transaction on this connection, and never if it is undone. */
+export function afterCommit(client: Client, effect: (pool: Pool) => void): void {
+  effects.set(client, [...(effects.get(client) ?? []), effect]);
+}
+
 /** How a transaction ends. */
 export interface TransactionOptions {
   /**
@@ -46,6 +54,7 @@ async function once<T>(pool: Pool, begin: string, work: (client: Client) => Prom
     await client.query(begin);
     const result = await work(client);
     await client.query("commit");
+    for (const effect of effects.get(client) ?? []) effect(pool);
     return result;
   } catch (error) {
     try {
@@ -56,6 +65,7 @@ async function once<T>(pool: Pool, begin: string, work: (client: Client) => Prom
     }
     throw error;
   } finally {
+    effects.delete(client);
     client.release(broken);
   }
 }

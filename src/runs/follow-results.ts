@@ -1,8 +1,9 @@
-import type { Notifications, Subscription } from "../db/notifications.ts";
-import { failure, invalidField } from "../failure.ts";
+import type { Notifications } from "../db/notifications.ts";
+import { invalidField } from "../failure.ts";
 import { type Instant, now } from "../instant.ts";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
+import { Follower } from "../rpc/follower.ts";
 import type { Result } from "./result.ts";
 import { listChanges, type ResultPage } from "./result-store.ts";
 import { hasEnded, type Run } from "./run.ts";
@@ -40,13 +41,13 @@ export async function* followResults(
   { runId, afterSequence, follow, includeItem }: StreamRequest,
   signal: AbortSignal,
 ): AsyncGenerator<ResultsFrame> {
-  const { pool, stopping } = resources;
-  const heartbeat = resources.heartbeatSeconds * 1000;
-  // Followed before the first look, so that nothing passes in between.
-  using changes = follow ? notifications.subscribe(runId, AbortSignal.any([signal, stopping])) : noChanges;
+  const { pool, stopping, heartbeatSeconds } = resources;
+  using follower = follow
+    ? new Follower({ notifications, key: runId, heartbeatSeconds, stopping, signal })
+    : undefined;
 
   let through = afterSequence;
-  let spoke = performance.now();
+  let heartbeatIsDue = false;
   for (;;) {
     // Read before the results: all places up to its sequence are filled by then, and an ended run takes no more of them
     // but for scores.
@@ -62,30 +63,23 @@ export async function* followResults(
       next?.catch(() => undefined);
       if (results.length > 0) {
         yield { kind: "batch", results };
-        spoke = performance.now();
+        follower?.spoke();
+        heartbeatIsDue = false;
       }
       page = await next;
     }
     // Places of results that were replaced since are passed over.
     if (run.sequence > through) through = run.sequence;
-    if (!follow || hasEnded(run.state)) {
+    if (follower === undefined || hasEnded(run.state)) {
       // The results of a run that was deleted meanwhile may have been gone before they were read.
       await getRunScope(pool, projectId, runId);
       yield { kind: "end", throughSequence: through, run };
       return;
     }
-    await changes.wait(spoke + heartbeat - performance.now());
-    if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
-    signal.throwIfAborted();
-    if (performance.now() - spoke >= heartbeat) {
+    if (heartbeatIsDue) {
       yield { kind: "heartbeat", throughSequence: through, time: now() };
-      spoke = performance.now();
+      follower.spoke();
     }
+    ({ heartbeatIsDue } = await follower.wait());
   }
 }
-
-/** Stands in where nobody waits. */
-const noChanges: Subscription = {
-  wait: () => Promise.resolve(),
-  [Symbol.dispose]: () => undefined,
-};

@@ -1,8 +1,10 @@
 import type { DatasetDefinition } from "../datasets/dataset.ts";
 import { createReserved } from "../datasets/dataset-store.ts";
+import { notifyAfterCommit } from "../db/notifications.ts";
 import type { Client } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import { DigestSum } from "../versions/digest.ts";
+import { versionsChannel } from "../versions/version.ts";
 import {
   bringsBackPurged,
   type Changeset,
@@ -79,6 +81,7 @@ export async function publish(
     const digest = await replace(client, changeset, target, { version, matched, deletions });
     await finish(client, changeset, target, { version, digest });
     await advanceHead(client, changeset);
+    notifyAfterCommit(client, versionsChannel, changeset.datasetId);
   }
   return { changeset, refusal: undefined };
 }

@@ -15,15 +15,17 @@ import type { Resources } from "../resources.ts";
 import { pageSize } from "../rpc/request-wire.ts";
 import { tagVersion, untagVersion } from "./tag-version.ts";
 import { getVersion, listVersions, resolveVersion } from "./version-store.ts";
-import { selectorFromWire, tagFromWire, versionToWire } from "./version-wire.ts";
+import { selectorFromWire, tagFromWire, versionToWire, watchFrameToWire } from "./version-wire.ts";
+import { newWatching, watchDataset } from "./watch-dataset.ts";
 
-type VersionMethods = "getVersion" | "listVersions" | "tagVersion" | "untagVersion";
+type VersionMethods = "getVersion" | "listVersions" | "tagVersion" | "untagVersion" | "watchDataset";
 
 /** The handlers of DatasetService for versions and tags. */
-export function versionHandler({
-  pool,
-  pageTokens,
-}: Resources): Pick<ServiceImpl<typeof DatasetService>, VersionMethods> {
+export function versionHandler(
+  resources: Resources,
+): Pick<ServiceImpl<typeof DatasetService>, VersionMethods> {
+  const { pool, pageTokens } = resources;
+  const watching = newWatching(resources);
   return {
     async listVersions(request, context) {
       const projectId = projectOf(context);
@@ -84,6 +86,17 @@ export function versionHandler({
       };
       const version = await transaction(pool, (client) => untagVersion(client, name));
       return create(UntagVersionResponseSchema, { version: versionToWire(version) });
+    },
+
+    async *watchDataset(request, context) {
+      const watch = {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        afterVersion: request.afterVersion,
+      };
+      for await (const frame of watchDataset(resources, watching, watch, context.signal)) {
+        yield watchFrameToWire(frame);
+      }
     },
   };
 }

@@ -24,7 +24,8 @@ export async function resolveVersion(
   return selector.version;
 }
 
-const versionNotFound = (dataset: Pick<Dataset, "datasetId" | "headVersion">, version: bigint) =>
+/** The failure of a call about a version that a dataset does not have. */
+export const versionNotFound = (dataset: Pick<Dataset, "datasetId" | "headVersion">, version: bigint) =>
   failure("VERSION_NOT_FOUND", {
     dataset_id: dataset.datasetId,
     version,
@@ -91,6 +92,21 @@ export async function getVersion(db: Queryable, dataset: Dataset, version: bigin
   return fromRow(dataset.datasetId, row, tags.get(version));
 }
 
+/** The versions behind `after`, oldest first. */
+export async function listVersionsAfter(
+  db: Queryable,
+  datasetId: string,
+  after: bigint,
+  limit: number,
+): Promise<DatasetVersion[]> {
+  const { rows } = await db.query<VersionRow>(`${published} and c.version > $2 order by c.version limit $3`, [
+    datasetId,
+    after,
+    limit,
+  ]);
+  return withTags(db, datasetId, rows);
+}
+
 /** The versions below `before`, newest first, without version 0. */
 export async function listVersions(
   db: Queryable,
@@ -108,6 +124,14 @@ export async function listVersions(
      limit $4`,
     [datasetId, before, taggedOnly, limit],
   );
+  return withTags(db, datasetId, rows);
+}
+
+async function withTags(
+  db: Queryable,
+  datasetId: string,
+  rows: readonly VersionRow[],
+): Promise<DatasetVersion[]> {
   const tags = await listTags(
     db,
     datasetId,

@@ -1,13 +1,15 @@
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import {
   DatasetVersionSchema,
   type VersionSelector as WireSelector,
   type DatasetVersion as WireVersion,
 } from "../../gen/assay/v1/dataset_pb.js";
+import type { WatchDatasetResponseSchema } from "../../gen/assay/v1/dataset_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { boundedText } from "../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
 import { type DatasetVersion, tagProblem, type VersionSelector } from "./version.ts";
+import type { WatchFrame } from "./watch-dataset.ts";
 
 /** Characters of a tag. */
 const maxTagLength = 64;
@@ -32,6 +34,13 @@ export function tagFromWire(field: string, tag: string): string {
   const problem = tagProblem(tag);
   if (problem !== undefined) throw invalidField(field, problem);
   return tag;
+}
+
+/** A frame of a watch as it goes on the wire. */
+export function watchFrameToWire(frame: WatchFrame): MessageInitShape<typeof WatchDatasetResponseSchema> {
+  if (frame.kind === "version") return { frame: { case: "version", value: versionToWire(frame.version) } };
+  const { latestVersion, time } = frame;
+  return { frame: { case: "heartbeat", value: { latestVersion, serverTime: timestampToWire(time) } } };
 }
 
 /** A version as it goes on the wire. */

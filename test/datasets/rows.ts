@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Queryable } from "../../src/db/pool.ts";
 
-/** Puts a run on version 1 of a dataset, with a result. */
+/** Puts a run on version 1 of a dataset, with a result and a worker who holds a cell. */
 export async function addRun(db: Queryable, datasetId: string): Promise<void> {
   const runId = `runs${randomUUID().replaceAll("-", "").slice(0, 26)}`;
   const { rows } = await db.query<{ run_number: bigint }>(
@@ -28,9 +28,17 @@ export async function addRun(db: Queryable, datasetId: string): Promise<void> {
      values ($1, $2, $3, 'a', 1, 1, 1, 1, 1, '1', 0, '', decode(repeat('00', 32), 'hex'), now())`,
     [datasetId, runId, runNumber],
   );
+  await db.query(
+    "insert into open_cells (dataset_id, run_id, item_id, repetition, attempts) values ($1, $2, 'b', 1, 0)",
+    [datasetId, runId],
+  );
+  await db.query(
+    "insert into run_workers (dataset_id, run_id, worker_id, stream_number) values ($1, $2, 'a', 1)",
+    [datasetId, runId],
+  );
 }
 
-/** A revision, and the notes of a write that is open. */
+/** A revision, a purge, and the notes of a write that is open. */
 export async function addItemRows(db: Queryable, datasetId: string): Promise<void> {
   await db.query(
     `insert into item_revisions (
@@ -38,6 +46,7 @@ export async function addItemRows(db: Queryable, datasetId: string): Promise<voi
      values ($1, 'a', 1, 0, decode(repeat('00', 32), 'hex'), '{}', false, '1')`,
     [datasetId],
   );
+  await db.query("insert into purges (dataset_id, item_id, purge_time) values ($1, 'a', now())", [datasetId]);
   await db.query(
     `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
