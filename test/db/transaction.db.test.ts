@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { newPool } from "../../src/db/pool.ts";
 import { databaseFault } from "../../src/db/sqlstate.ts";
-import { snapshot, transaction } from "../../src/db/transaction.ts";
+import { afterCommit, snapshot, transaction } from "../../src/db/transaction.ts";
 import { newLog } from "../../src/log.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitForLock } from "../support/locks.ts";
@@ -36,6 +36,31 @@ describe("a transaction", () => {
       return 42;
     });
     expect([result, await counted("a")]).toEqual([42, 1]);
+  });
+
+  test("has what is to follow its commit happen then, and only once", async () => {
+    const seen: (number | undefined)[] = [];
+    let attempts = 0;
+    await transaction(database.pool, async (client) => {
+      afterCommit(client, (pool) => seen.push(pool === database.pool ? attempts : -1));
+      await client.query(add("a"));
+      if (++attempts < 3) await client.query(raise("40001"));
+      seen.push(await counted("a"));
+    });
+    expect([seen, await counted("a")]).toEqual([[0, 3], 1]);
+    await transaction(database.pool, (client) => client.query(add("b")));
+    expect(seen).toEqual([0, 3]);
+  });
+
+  test("forgets what was to follow its commit if it is undone", async () => {
+    const seen: string[] = [];
+    const undone = transaction(database.pool, async (client) => {
+      afterCommit(client, () => seen.push("undone"));
+      throw new Error("oops");
+    });
+    await expect(undone).rejects.toThrow("oops");
+    await transaction(database.pool, (client) => client.query(add("a")));
+    expect(seen).toEqual([]);
   });
 
   test("undoes everything and throws the very error of its work", async () => {
