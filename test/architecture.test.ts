@@ -44,6 +44,7 @@ const procedures = [
   "runs/erase-results.ts",
   "runs/follow-results.ts",
   "runs/get-result.ts",
+  "runs/list-incomplete.ts",
   "runs/list-results.ts",
   "runs/list-runs.ts",
   "runs/recording.ts",

@@ -12,3 +12,15 @@ export async function withHashJoins<T>(client: Client, work: () => Promise<T>): 
   await client.query("set local enable_nestloop = on");
   return result;
 }
+
+/**
+ * Plans what `work` runs by reading along indexes rather than sorting what was found, wherever there is a choice. Pages in the
+ * order of a key need it: the planner expects a handful of rows of a fresh table, fetches all that are behind the page and
+ * sorts them, for every page again. Runs within a transaction.
+ */
+export async function withIndexOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  await client.query("set local enable_sort = off; set local enable_bitmapscan = off");
+  const result = await work();
+  await client.query("set local enable_sort = on; set local enable_bitmapscan = on");
+  return result;
+}

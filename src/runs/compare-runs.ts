@@ -1,3 +1,4 @@
+import { withIndexOrder } from "../db/planner.ts";
 import type { Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import {
@@ -48,7 +49,9 @@ export async function compareRuns(
     const base = await getRun(client, projectId, baseRunId);
     const candidate = await getRun(client, projectId, candidateRunId);
     requireComparable(base, candidate);
-    const { scoreNames, ...sides } = await readSideBySide(client, base, candidate);
+    const { scoreNames, ...sides } = await withIndexOrder(client, () =>
+      readSideBySide(client, base, candidate),
+    );
     const used = settings.length > 0 ? settings : defaultSettings(scoreNames);
     return {
       base,

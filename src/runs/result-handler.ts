@@ -5,6 +5,7 @@ import type { Resources } from "../resources.ts";
 import { deleteResults } from "./delete-results.ts";
 import { followResults } from "./follow-results.ts";
 import { getResult } from "./get-result.ts";
+import { listIncompletePage } from "./list-incomplete.ts";
 import { listResultPage } from "./list-results.ts";
 import { recordFrames } from "./record-frames.ts";
 import { type Recorder, recordResults } from "./recording.ts";
@@ -12,6 +13,8 @@ import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire }
 import {
   deletionFromWire,
   frameToWire,
+  incompleteListingFromWire,
+  incompleteToWire,
   resultListingFromWire,
   streamRequestFromWire,
 } from "./results-wire.ts";
@@ -68,6 +71,15 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
         context.signal,
       );
       for await (const frame of frames) yield frameToWire(frame);
+    },
+
+    async listIncomplete(request, context) {
+      const { items, nextPageToken } = await listIncompletePage(
+        { pool, pageTokens },
+        projectOf(context),
+        incompleteListingFromWire(request),
+      );
+      return { items: items.map(incompleteToWire), nextPageToken };
     },
 
     async deleteResults(request, context) {

@@ -1,16 +1,20 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type {
   DeleteResultsRequest,
+  IncompleteItemSchema,
+  ListIncompleteRequest,
   ListResultsRequest,
   StreamResultsRequest,
   StreamResultsResponseSchema,
 } from "../../gen/assay/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
-import { itemIdFromWire, requireBatchSize } from "../items/item-wire.ts";
+import { itemIdFromWire, itemToWire, requireBatchSize } from "../items/item-wire.ts";
 import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import type { DeletionRequest } from "./delete-results.ts";
 import type { ResultsFrame, StreamRequest } from "./follow-results.ts";
+import type { IncompleteItem } from "./incomplete.ts";
+import type { IncompleteListing } from "./list-incomplete.ts";
 import type { ResultListing } from "./list-results.ts";
 import { resultToWire } from "./result-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";
@@ -58,6 +62,25 @@ export function deletionFromWire({ runId, cells }: DeleteResultsRequest): Deleti
   }));
   violations.throwIfAny();
   return { runId: runIdFromWire("run_id", runId), cells: checked };
+}
+
+/** @throws Failure INVALID_FIELD */
+export function incompleteListingFromWire(request: ListIncompleteRequest): IncompleteListing {
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    includeItem: request.includeItem,
+    pageSize: pageSize("page_size", request.pageSize),
+    pageToken: request.pageToken,
+  };
+}
+
+export function incompleteToWire(one: IncompleteItem): MessageInitShape<typeof IncompleteItemSchema> {
+  return {
+    itemId: one.itemId,
+    missingRepetitions: [...one.missingRepetitions],
+    failedRepetitions: [...one.failedRepetitions],
+    ...(one.item === undefined ? {} : { item: itemToWire(one.item) }),
+  };
 }
 
 export function frameToWire(frame: ResultsFrame): MessageInitShape<typeof StreamResultsResponseSchema> {

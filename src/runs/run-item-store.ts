@@ -58,6 +58,21 @@ export interface CoveredItem {
   readonly contentHash: Buffer;
 }
 
+/**
+ * The items that a run covers, as revisions `r`: of dataset $1, as version $2 has them, in any of the splits $3. More conditions
+ * may follow. `limit 1` makes each revision look for its changeset rather than the reverse, so that revisions may be read along
+ * their key, see `withIndexOrder`.
+ */
+export const coveredRevisions = `
+  item_revisions as r
+  cross join lateral (
+    select from changesets as c
+    where c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id and c.version <= $2
+    limit 1
+  ) as c
+  where r.dataset_id = $1 and (r.superseded_at is null or r.superseded_at > $2)
+    and (cardinality($3::text[]) = 0 or r.splits && $3::text[])`;
+
 /** The items that a run covers behind `afterItemId`, in ascending byte order of their ids. */
 export async function listCoveredItems(
   db: Queryable,
@@ -67,11 +82,7 @@ export async function listCoveredItems(
 ): Promise<CoveredItem[]> {
   const { rows } = await db.query<{ item_id: string; content_hash: Buffer }>(
     `select r.item_id, r.content_hash
-     from item_revisions as r
-     join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
-     where r.dataset_id = $1 and r.item_id > $4
-       and c.version <= $2 and (r.superseded_at is null or r.superseded_at > $2)
-       and (cardinality($3::text[]) = 0 or r.splits && $3::text[])
+     from ${coveredRevisions} and r.item_id > $4
      order by r.item_id
      limit $5`,
     [datasetId, datasetVersion, splits, afterItemId, limit],

@@ -1,0 +1,106 @@
+import type { Client } from "../db/pool.ts";
+import type { RunScope } from "./run.ts";
+import { coveredRevisions } from "./run-item-store.ts";
+
+/** Some items that a run covers, next to each other in the order of item_id. */
+export interface ItemBlock {
+  /** The last of them. */
+  readonly through: string;
+  readonly itemCount: number;
+  /** Cells of these items that have a success. */
+  readonly succeeded: number;
+}
+
+/**
+ * The next items behind `after`, with the number of their successes. Both are counted along an index, without being brought
+ * together, so passing over a block that is done costs little more than reading it.
+ */
+export async function countBlock(
+  client: Client,
+  { datasetId, runId, datasetVersion, splits }: RunScope,
+  after: string,
+  maxItems: number,
+): Promise<ItemBlock> {
+  const { rows } = await client.query<{ through: string | null; item_count: bigint; succeeded: bigint }>(
+    `with block as materialized (
+       select r.item_id from ${coveredRevisions} and r.item_id > $5
+       order by r.item_id
+       limit $6
+     ), bounds as (
+       select max(item_id) as through, count(*) as item_count from block
+     )
+     select through, item_count, (
+       select count(*) from run_results
+       where dataset_id = $1 and run_id = $4 and item_id > $5 and item_id <= bounds.through
+         and superseded_by is null and output is not null
+     ) as succeeded
+     from bounds`,
+    [datasetId, datasetVersion, splits, runId, after, maxItems],
+  );
+  const row = rows[0];
+  return {
+    through: row?.through ?? after,
+    itemCount: Number(row?.item_count ?? 0n),
+    succeeded: Number(row?.succeeded ?? 0n),
+  };
+}
+
+/** An item that lacks a success, with what is in its cells. */
+export interface OpenItem {
+  readonly itemId: string;
+  readonly succeededRepetitions: readonly number[];
+  readonly failedRepetitions: readonly number[];
+  /** Bytes on the wire, about; of its payloads only if they are wanted. */
+  readonly size: number;
+}
+
+/** Which items to look at. */
+export interface ItemRange {
+  /** Behind this item_id, and up to that one. */
+  readonly after: string;
+  readonly through: string;
+  readonly limit: number;
+  /** Whether payloads count into sizes. */
+  readonly includeItem: boolean;
+}
+
+/** Items in a range that lack a success, in ascending byte order of item_id: a look-up by key for each item of the range. */
+export async function listOpenItems(
+  client: Client,
+  { datasetId, runId, datasetVersion, splits, repetitions }: RunScope,
+  { after, through, limit, includeItem }: ItemRange,
+): Promise<OpenItem[]> {
+  const { rows } = await client.query<{
+    item_id: string;
+    size: number;
+    succeeded: number[];
+    failed: number[];
+  }>(
+    `select covered.*, cells.*
+     from (
+       select r.item_id, 256 + 2 * octet_length(r.item_id) + 3 * $7::int + ${includeItem ? itemSize : "0"} as size
+       from ${coveredRevisions} and r.item_id > $5 and r.item_id <= $6
+       order by r.item_id
+     ) as covered
+     cross join lateral (
+       select coalesce(array_agg(repetition order by repetition) filter (where output is not null), '{}') as succeeded,
+              coalesce(array_agg(repetition order by repetition) filter (where output is null), '{}') as failed
+       from run_results
+       where dataset_id = $1 and run_id = $4 and item_id = covered.item_id and superseded_by is null
+     ) as cells
+     where cardinality(cells.succeeded) < $7
+     order by covered.item_id
+     limit $8`,
+    [datasetId, datasetVersion, splits, runId, after, through, repetitions, limit],
+  );
+  return rows.map((row) => ({
+    itemId: row.item_id,
+    succeededRepetitions: row.succeeded,
+    failedRepetitions: row.failed,
+    size: row.size,
+  }));
+}
+
+const itemSize = `
+  coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.expected_output), 0) + coalesce(octet_length(r.metadata), 0)
+  + octet_length(array_to_string(r.splits, '')) + 4 * cardinality(r.splits)`;

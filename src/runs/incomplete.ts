@@ -1,0 +1,33 @@
+import type { Item } from "../items/item.ts";
+
+/** An item that lacks a success in some repetition of a run. */
+export interface IncompleteItem {
+  readonly itemId: string;
+  /** Repetitions without a result, ascending. */
+  readonly missingRepetitions: readonly number[];
+  /** Repetitions whose current result is an error, ascending. */
+  readonly failedRepetitions: readonly number[];
+  /** Set only where it was asked for. */
+  readonly item: Item | undefined;
+}
+
+/** The repetitions, from 1 to `repetitions`, that are none of `recorded`. */
+export function missingRepetitions(repetitions: number, recorded: Iterable<number>): number[] {
+  const known = new Set(recorded);
+  const all = Array.from({ length: repetitions }, (_, index) => index + 1);
+  return all.filter((repetition) => !known.has(repetition));
+}
+
+/**
+ * How many of these things fit on a page, in their order: at least one, however large, if there is any.
+ *
+ * @param sizes The bytes of each.
+ */
+export function countFitting(sizes: readonly number[], maxCount: number, maxBytes: number): number {
+  let bytes = 0;
+  for (const [index, size] of sizes.entries()) {
+    bytes += size;
+    if (index > 0 && (index >= maxCount || bytes > maxBytes)) return index;
+  }
+  return sizes.length;
+}

@@ -1,0 +1,105 @@
+import { withIndexOrder } from "../db/planner.ts";
+import type { Client } from "../db/pool.ts";
+import { snapshot } from "../db/transaction.ts";
+import { listItemsById } from "../items/item-store.ts";
+import { limits } from "../limits.ts";
+import type { Resources } from "../resources.ts";
+import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete.ts";
+import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
+import type { Run } from "./run.ts";
+import { getRun } from "./run-store.ts";
+
+/** One page to list. */
+export interface IncompleteListing {
+  readonly runId: string;
+  readonly includeItem: boolean;
+  readonly pageSize: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+/** One page. */
+export interface IncompletePage {
+  readonly items: readonly IncompleteItem[];
+  readonly nextPageToken: string;
+}
+
+/**
+ * Items that are passed over at a time where all are done: enough for the statement not to matter, few enough to look at one
+ * by one if a single cell among theirs is open.
+ */
+const blockSize = 2_000;
+
+/**
+ * Lists the items that lack a success in some repetition, page by page, each page as of one moment. What is not done yet is
+ * found by looking past what is, so the first page costs the more the more is done, up to reading the results of the run once.
+ *
+ * @throws Failure RUN_NOT_FOUND, INVALID_PAGE_TOKEN
+ */
+export async function listIncompletePage(
+  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  projectId: string,
+  { runId, includeItem, pageSize, pageToken }: IncompleteListing,
+): Promise<IncompletePage> {
+  const binding = [runId, includeItem];
+  return snapshot(pool, async (client) => {
+    const run = await getRun(client, projectId, runId);
+    const [after = ""] =
+      pageToken === "" ? [] : pageTokens.open("page_token", pageToken, "ListIncomplete", binding);
+    // One more than the page holds tells whether another follows.
+    const found = await withIndexOrder(client, () =>
+      findOpenItems(client, run, after, pageSize + 1, includeItem),
+    );
+    const count = countFitting(
+      found.map(({ size }) => size),
+      pageSize,
+      limits.maxBatchBytes,
+    );
+    const page = found.slice(0, count);
+    const last = page.at(-1);
+    return {
+      items: await withItems(client, run, page, includeItem),
+      nextPageToken:
+        count < found.length && last !== undefined
+          ? pageTokens.seal("ListIncomplete", binding, [last.itemId])
+          : "",
+    };
+  });
+}
+
+async function findOpenItems(
+  client: Client,
+  run: Run,
+  after: string,
+  limit: number,
+  includeItem: boolean,
+): Promise<OpenItem[]> {
+  const found: OpenItem[] = [];
+  if (run.counts.succeeded === run.counts.expected) return found;
+  for (let from = after; ; ) {
+    const { through, itemCount, succeeded } = await countBlock(client, run, from, blockSize);
+    if (succeeded < itemCount * run.repetitions) {
+      const range = { after: from, through, limit: limit - found.length, includeItem };
+      found.push(...(await listOpenItems(client, run, range)));
+    }
+    if (found.length === limit || itemCount < blockSize) return found;
+    from = through;
+  }
+}
+
+async function withItems(
+  client: Client,
+  { datasetId, datasetVersion, repetitions }: Run,
+  page: readonly OpenItem[],
+  includeItem: boolean,
+): Promise<IncompleteItem[]> {
+  const itemIds = includeItem ? page.map(({ itemId }) => itemId) : [];
+  const items = itemIds.length === 0 ? [] : await listItemsById(client, datasetId, datasetVersion, itemIds);
+  const itemOf = new Map(items.map((item) => [item.itemId, item]));
+  return page.map(({ itemId, succeededRepetitions, failedRepetitions }) => ({
+    itemId,
+    missingRepetitions: missingRepetitions(repetitions, [...succeededRepetitions, ...failedRepetitions]),
+    failedRepetitions,
+    item: itemOf.get(itemId),
+  }));
+}
