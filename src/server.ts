@@ -22,6 +22,7 @@ import { listen, type RequestHandler } from "./rpc/listener.ts";
 import { loadPageTokens } from "./rpc/page-token.ts";
 import { reflectionRoutes } from "./rpc/reflection.ts";
 import { runDeletedRunSweeper } from "./runs/deleted-runs.ts";
+import { runUploadSweeper } from "./uploads/upload-sweeper.ts";
 import { runSweeper } from "./upsert/sweeper.ts";
 
 /** The service, ready for calls. */
@@ -97,8 +98,8 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   try {
     database = await openDatabase(config, log);
     const { pool } = database;
-    blobs = await openBlobs(config.blobs);
     const scratch = await openScratch(join(config.dataDir, "scratch"));
+    blobs = await openBlobs(config.blobs, scratch);
     // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
     blobs.check().catch((error: unknown) => log.warn({ err: error }, "the storage of files does not answer"));
     const resources: Resources = {
@@ -125,6 +126,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     });
     void runSweeper(pool, log, stopping.signal);
     void runDeletedRunSweeper(pool, log, stopping.signal);
+    void runUploadSweeper(resources, stopping.signal);
     health.setServing(true);
 
     const { close, description } = database;

@@ -1,9 +1,12 @@
 import type { BlobLocation } from "./blob-location.ts";
 import type { BlobStore } from "./blob-store.ts";
 import { newDirectoryBlobs } from "./directory-blobs.ts";
+import type { Scratch } from "./scratch.ts";
 
 /** Opens the storage at a location. Nothing is sent or made before its first use. */
-export async function openBlobs(location: BlobLocation): Promise<BlobStore> {
+export async function openBlobs(location: BlobLocation, scratch: Scratch): Promise<BlobStore> {
   if (location.kind === "directory") return newDirectoryBlobs(location.path);
-  throw new Error("s3 is not there yet");
+  // Loading the SDK takes a while, which services without S3 are spared.
+  const { newS3Blobs } = await import("./s3-blobs.ts");
+  return newS3Blobs(location, scratch);
 }
