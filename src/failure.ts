@@ -19,6 +19,15 @@ const at = (index: number | bigint | undefined, itemId: string | undefined) =>
 const datasetName = (f: { dataset_id?: string; name?: string }) =>
   f.name === undefined ? (f.dataset_id ?? "") : JSON.stringify(f.name);
 
+const fileplace = (f: { row?: number; line?: number; column?: string }) => {
+  const places = [
+    f.row === undefined ? "" : `row ${f.row}`,
+    f.line === undefined ? "" : `line ${f.line}`,
+    f.column === undefined ? "" : `column ${JSON.stringify(f.column)}`,
+  ].filter((place) => place !== "");
+  return places.length === 0 ? "the file " : `${places.join(", ")} of the file: `;
+};
+
 /** The message of each reason, from its facts. A key is the name of an `ErrorReason` value without its prefix. */
 const messages = {
   INVALID_FIELD: (f: { field: string; problem: string }) => `${f.field}: ${f.problem}`,
@@ -39,8 +48,8 @@ const messages = {
     given: string;
     computed: string;
   }) => `content_hash${at(f.index, f.item_id)} is ${f.given}, but the content hashes to ${f.computed}`,
-  LIMIT_EXCEEDED: (f: { limit: string; maximum: number | bigint; received: number | bigint }) =>
-    `${f.received} is beyond ${f.limit}, which is ${f.maximum}`,
+  LIMIT_EXCEEDED: (f: { limit: string; maximum: number | bigint; received: number | bigint; row?: number }) =>
+    `${f.row === undefined ? "" : `row ${f.row} of the file: `}${f.received} is beyond ${f.limit}, which is ${f.maximum}`,
   INVALID_PAGE_TOKEN: (f: { field: string }) =>
     `${f.field} is not from this call with these arguments; start again without it`,
   REQUEST_ID_REUSED: (f: { request_id: string }) =>
@@ -53,6 +62,20 @@ const messages = {
     f.base_run_id === f.candidate_run_id
       ? `${f.base_run_id} cannot be compared with itself`
       : `runs ${f.base_run_id} and ${f.candidate_run_id} are on different datasets`,
+  UNKNOWN_FORMAT: (f: { content_type: string; filename: string }) =>
+    `neither the content type ${JSON.stringify(f.content_type)} nor the name ${JSON.stringify(f.filename)} nor its bytes tell the format of the file; set format`,
+  INVALID_FILE: (f: { row?: number; line?: number; column?: string; problem: string }) =>
+    `${fileplace(f)}${f.problem}`,
+  CHECKSUM_MISMATCH: (f: {
+    upload_id: string;
+    expected_size: bigint;
+    received_size: bigint;
+    expected_sha256: string;
+    received_sha256: string;
+  }) =>
+    f.expected_size === f.received_size
+      ? `the file hashes to ${f.received_sha256}, not to ${f.expected_sha256}; send it again from offset 0`
+      : `the file has ${f.received_size} bytes, not ${f.expected_size}; send it again from offset 0`,
 
   DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
   VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>
@@ -64,6 +87,11 @@ const messages = {
     `no write of the dataset has the request_id ${f.request_id}`,
   RUN_NOT_FOUND: (f: { run_id: string }) => `there is no run ${f.run_id}`,
   RESULT_NOT_FOUND: (f: { result_id: string }) => `there is no result ${f.result_id}`,
+
+  UPLOAD_NOT_FOUND: (f: { upload_id?: string; request_id?: string }) =>
+    f.upload_id === undefined
+      ? `no upload has the request_id ${f.request_id}`
+      : `there is no upload ${f.upload_id}`,
 
   DATASET_NAME_TAKEN: (f: { name: string; dataset_id: string }) =>
     `the name ${JSON.stringify(f.name)} belongs to dataset ${f.dataset_id}`,
@@ -120,11 +148,13 @@ const messages = {
   RUN_ENDED: (f: { run_id: string; state: string }) => `run ${f.run_id} is in ${f.state}`,
   RESULT_SUPERSEDED: (f: { result_id: string; current_result_id: string }) =>
     `result ${f.result_id} was replaced by ${f.current_result_id}`,
+  UPLOAD_NOT_READY: (f: { upload_id: string; state: string }) => `upload ${f.upload_id} is in ${f.state}`,
   OFFSET_GAP: (f: { next_offset: bigint; received_offset: bigint }) =>
     `the frame starts at ${f.received_offset}, but ${f.next_offset} is next`,
 
   SHUTTING_DOWN: (_: Record<never, never>) => "the server is about to stop; repeat the call elsewhere",
   DATABASE_UNAVAILABLE: (_: Record<never, never>) => "the database does not answer; repeat the call",
+  STORAGE_UNAVAILABLE: (_: Record<never, never>) => "the storage of files does not answer; repeat the call",
   INTERNAL: (f: { error_id: string }) => `a fault of the server; its log tells more under ${f.error_id}`,
 } satisfies Record<string, (facts: never) => string>;
 

@@ -4,7 +4,7 @@ import { encodeTime, ulid } from "ulid";
  * Identifiers: a prefix of four letters and 26 characters of [0-9a-z], a ULID in lower case. They sort by the time of
  * their making, which keeps b-trees compact and newest-first listings cheap.
  */
-export type IdPrefix = "data" | "runs" | "rslt";
+export type IdPrefix = "data" | "runs" | "rslt" | "upld";
 
 /** A new identifier, 30 characters. */
 export function newId(prefix: IdPrefix): string {

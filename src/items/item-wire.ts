@@ -14,6 +14,7 @@ import { timestampToWire } from "../rpc/time-wire.ts";
 import { JsonProblem } from "./canonical-json.ts";
 import { contentHash } from "./content-hash.ts";
 import type { ChangeKind, Item, ItemRevision, Row } from "./item.ts";
+import { itemIdProblem, requireDistinctIds, splitsProblem } from "./item-checks.ts";
 import type { IfExists } from "./item-write.ts";
 import { RowFaults } from "./row-faults.ts";
 import { normalizeSplits } from "./splits.ts";
@@ -117,9 +118,9 @@ function rowFromWire(item: WireItem, index: number, field: () => string, faults:
     faults.add("INVALID_FIELD", { field: `${field()}.item_id`, problem: idProblem }, `${field()}.item_id`);
     return undefined;
   }
-  const splitsProblem = item.splits.length === 0 ? undefined : findSplitsProblem(item.splits);
-  if (splitsProblem !== undefined) {
-    faults.add("INVALID_FIELD", { field: `${field()}.splits`, problem: splitsProblem }, `${field()}.splits`);
+  const badSplits = item.splits.length === 0 ? undefined : splitsProblem(item.splits);
+  if (badSplits !== undefined) {
+    faults.add("INVALID_FIELD", { field: `${field()}.splits`, problem: badSplits }, `${field()}.splits`);
     return undefined;
   }
   const content = {
@@ -209,62 +210,13 @@ export function ifExistsFromWire(ifExists: WireIfExists): IfExists {
 
 /** Splits that a call filters by or an item is to have, each once, in order. @throws Failure INVALID_FIELD */
 export function splitsFromWire(field: string, splits: readonly string[]): readonly string[] {
-  const problem = findSplitsProblem(splits);
+  const problem = splitsProblem(splits);
   if (problem !== undefined) throw invalidField(field, problem);
   return normalizeSplits(splits);
-}
-
-/** C0 and C1 control characters, which is category Cc. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
-const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
-
-function itemIdProblem(itemId: string): string | undefined {
-  // No text has fewer UTF-8 bytes than UTF-16 units, nor more than three times as many.
-  if (itemId.length * 3 > limits.maxItemIdBytes && Buffer.byteLength(itemId) > limits.maxItemIdBytes) {
-    return `has ${Buffer.byteLength(itemId)} bytes; at most ${limits.maxItemIdBytes} are allowed`;
-  }
-  return textProblem(itemId);
-}
-
-function findSplitsProblem(splits: readonly string[]): string | undefined {
-  if (new Set(splits).size > limits.maxSplitsPerItem) {
-    return `has ${splits.length} splits; at most ${limits.maxSplitsPerItem} are allowed`;
-  }
-  for (const split of splits) {
-    if (split === "") return "has a split without a name";
-    if (Buffer.byteLength(split) > limits.maxSplitBytes) {
-      return `has a split of ${Buffer.byteLength(split)} bytes; at most ${limits.maxSplitBytes} are allowed`;
-    }
-    const problem = textProblem(split);
-    if (problem !== undefined) return problem;
-  }
-  return undefined;
-}
-
-function textProblem(text: string): string | undefined {
-  if (controlCharacter.test(text)) return "contains a control character";
-  return text.isWellFormed() ? undefined : "contains a lone surrogate";
 }
 
 /** @throws Failure LIMIT_EXCEEDED for more things than a request or frame may have. */
 export function requireBatchSize(received: number): void {
   if (received <= limits.maxBatchSize) return;
   throw failure("LIMIT_EXCEEDED", { limit: "max_batch_size", maximum: limits.maxBatchSize, received });
-}
-
-/** @throws Failure DUPLICATE_ITEM_ID if two rows have one id. Rows without an id do not count. */
-export function requireDistinctIds(rows: readonly { readonly itemId: string }[], firstNumber: number): void {
-  const positions = new Map<string, number>();
-  rows.forEach(({ itemId }, position) => {
-    if (itemId === "") return;
-    const first = positions.get(itemId);
-    if (first !== undefined) {
-      throw failure("DUPLICATE_ITEM_ID", {
-        item_id: itemId,
-        first_index: firstNumber + first,
-        second_index: firstNumber + position,
-      });
-    }
-    positions.set(itemId, position);
-  });
 }

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { DescMessage, MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { StorageError } from "../blobs/blob-store.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { Failure, failure, type Reason, type Violation } from "../failure.ts";
 import type { Logger } from "../log.ts";
@@ -19,6 +20,9 @@ export const codes: Readonly<Record<Reason, Code>> = {
   UNEXPECTED_FRAME: Code.InvalidArgument,
   ITEM_NOT_IN_RUN: Code.InvalidArgument,
   RUNS_NOT_COMPARABLE: Code.InvalidArgument,
+  UNKNOWN_FORMAT: Code.InvalidArgument,
+  INVALID_FILE: Code.InvalidArgument,
+  CHECKSUM_MISMATCH: Code.InvalidArgument,
 
   DATASET_NOT_FOUND: Code.NotFound,
   VERSION_NOT_FOUND: Code.NotFound,
@@ -27,6 +31,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   UPSERT_NOT_FOUND: Code.NotFound,
   RUN_NOT_FOUND: Code.NotFound,
   RESULT_NOT_FOUND: Code.NotFound,
+  UPLOAD_NOT_FOUND: Code.NotFound,
 
   DATASET_NAME_TAKEN: Code.AlreadyExists,
   TABLE_NAME_TAKEN: Code.AlreadyExists,
@@ -47,11 +52,13 @@ export const codes: Readonly<Record<Reason, Code>> = {
   EMPTY_RUN: Code.FailedPrecondition,
   RUN_ENDED: Code.FailedPrecondition,
   RESULT_SUPERSEDED: Code.FailedPrecondition,
+  UPLOAD_NOT_READY: Code.FailedPrecondition,
 
   OFFSET_GAP: Code.OutOfRange,
 
   SHUTTING_DOWN: Code.Unavailable,
   DATABASE_UNAVAILABLE: Code.Unavailable,
+  STORAGE_UNAVAILABLE: Code.Unavailable,
   INTERNAL: Code.Internal,
 };
 
@@ -63,6 +70,7 @@ const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
   WRITE_CONTENTION: 100,
   SHUTTING_DOWN: 1_000,
   DATABASE_UNAVAILABLE: 1_000,
+  STORAGE_UNAVAILABLE: 1_000,
 };
 
 /** Bytes of BadRequest, as encoded. Many clients refuse trailers beyond 8 KiB, and base64 adds a third. */
@@ -94,6 +102,10 @@ export function toConnectError(error: unknown, log: Logger, call?: FailedCall): 
   const fault = databaseFault(error);
   if (call?.signal.aborted && (fault?.kind === "cancelled" || isAbortError(error))) {
     return cancellation(call.signal.reason);
+  }
+  if (error instanceof StorageError) {
+    log.warn({ method: call?.method, err: error }, "the storage of files does not answer");
+    return failureToConnectError(failure("STORAGE_UNAVAILABLE", {}));
   }
   if (isClientGone(error)) return cancellation(call?.signal.aborted ? call.signal.reason : error);
   switch (fault?.kind) {

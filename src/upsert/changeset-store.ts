@@ -39,6 +39,7 @@ interface ChangesetRow {
   digest: Buffer | null;
   note: string;
   author: string;
+  upload_id: string | null;
   create_time: Instant;
   publish_time: Instant | null;
   expire_time: Instant | null;
@@ -50,7 +51,7 @@ const columns = `
   creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty, base_version,
   item_id_prefix, stream_number, received, received_bytes, missing_bodies, created, updated, unchanged, deleted,
   unidentified, unidentified_updated, unidentified_unchanged, digest_change, version, outcome_version, item_count,
-  digest, note, author, create_time, publish_time, expire_time`;
+  digest, note, author, upload_id, create_time, publish_time, expire_time`;
 
 // Statements that every write runs are named, so that each connection parses and plans them once.
 
@@ -97,9 +98,9 @@ export async function insertChangeset(
     text: `insert into changesets (
        dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
        creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty,
-       base_version, item_id_prefix, note, author, create_time, expire_time)
+       base_version, item_id_prefix, note, author, create_time, expire_time, upload_id)
      values ($1, nextval('changeset_ids'), $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-             $17, $18, $19)
+             $17, $18, $19, $20)
      returning ${columns}`,
     values: [
       target.datasetId,
@@ -121,6 +122,7 @@ export async function insertChangeset(
       request.author,
       instantToSql(target.time),
       instantToSql(expireTime),
+      request.uploadId,
     ],
   });
   return fromRow(rows[0] as ChangesetRow);
@@ -211,6 +213,14 @@ export async function advanceHead(client: Client, changeset: Changeset): Promise
   });
 }
 
+/** Forgets a write that came to nothing, as if it had never begun. Its rows have to be gone. */
+export async function deleteChangeset(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
+  await client.query("delete from changesets where dataset_id = $1 and changeset_id = $2", [
+    datasetId,
+    changesetId,
+  ]);
+}
+
 /** How many items a version has; 0 for version 0. */
 export async function itemCountOf(db: Queryable, datasetId: string, version: bigint): Promise<bigint> {
   if (version === 0n) return 0n;
@@ -264,6 +274,7 @@ function fromRow(row: ChangesetRow): Changeset {
     digest: row.digest ?? undefined,
     note: row.note,
     author: row.author,
+    uploadId: row.upload_id ?? undefined,
     createTime: row.create_time,
     publishTime: row.publish_time ?? undefined,
     expireTime: row.expire_time ?? undefined,

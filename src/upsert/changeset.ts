@@ -44,6 +44,8 @@ export interface ChangesetRequest {
   readonly guard: MirrorGuard;
   readonly note: string;
   readonly author: string;
+  /** The upload that the rows come from, if they come from one. */
+  readonly uploadId?: string | undefined;
 }
 
 /** One write to the items of a dataset: while it collects rows, and ever after as the receipt. */
@@ -78,6 +80,8 @@ export interface Changeset {
   digest: Uint8Array | undefined;
   readonly note: string;
   readonly author: string;
+  /** The upload that publishing uses up. */
+  readonly uploadId: string | undefined;
   readonly createTime: Instant;
   publishTime: Instant | undefined;
   expireTime: Instant | undefined;

@@ -5,6 +5,7 @@ import { failure } from "../failure.ts";
 import { now } from "../instant.ts";
 import { type Changeset, type ChangesetRequest, notReady } from "./changeset.ts";
 import {
+  deleteChangeset,
   insertChangeset,
   itemCountOf,
   lockChangeset,
@@ -15,6 +16,7 @@ import { findRowNumbers } from "./duplicate-store.ts";
 import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
 import { joinBatches } from "./join-batches.ts";
 import { publish, requireExpectedVersion } from "./publish.ts";
+import { deleteNotes, deleteRevisions } from "./staging-store.ts";
 import { takeFrame } from "./take-frame.ts";
 import { findFirstWant } from "./want-store.ts";
 import {
@@ -34,12 +36,14 @@ export interface FinishedImport {
 /**
  * Opens an import, or resumes it if the request_id is known. From then on older streams of it are refused.
  *
- * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, UPSERT_NOT_READY
+ * @param admit may refuse the import, in the transaction that opens it; one that is finished is not asked about.
+ * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, UPSERT_NOT_READY, and those of `admit`
  */
 export async function openImport(
   resources: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
+  admit: (client: Client, datasetId: string) => Promise<void> = async () => undefined,
 ): Promise<ImportSession | FinishedImport> {
   const open = async (client: Client): Promise<ImportSession | FinishedImport> => {
     const target = await lockWriteTarget(client, writeTarget);
@@ -51,6 +55,7 @@ export async function openImport(
     } else {
       requireExpectedVersion(request, target.headVersion);
     }
+    await admit(client, target.datasetId);
     const expireTime = expiry(target.time, resources.importTtlSeconds);
     const changeset = known ?? (await insertChangeset(client, target, request, expireTime));
     changeset.streamNumber++;
@@ -83,6 +88,10 @@ export class ImportSession {
     this.#requestId = changeset.requestId;
     this.#streamNumber = changeset.streamNumber;
     this.#baseIsEmpty = baseIsEmpty;
+  }
+
+  get datasetId(): string {
+    return this.#datasetId;
   }
 
   /** How far the import has come. */
@@ -179,6 +188,17 @@ export class ImportSession {
     const outcome = await turns.take(this.#turnKey, () => transaction(pool, finish));
     if (outcome.refusal !== undefined) throw outcome.refusal;
     return outcome.changeset;
+  }
+
+  /** Takes the import back, as if it had never begun, unless it is finished or another stream goes on with it. */
+  async withdraw(): Promise<void> {
+    await transaction(this.#resources.pool, async (client) => {
+      const changeset = await lockChangeset(client, this.#datasetId, this.#requestId);
+      if (changeset?.state !== "open" || changeset.streamNumber !== this.#streamNumber) return;
+      await deleteRevisions(client, changeset);
+      await deleteNotes(client, changeset);
+      await deleteChangeset(client, changeset);
+    });
   }
 
   /** Locks the changeset for this stream. @throws Failure STREAM_SUPERSEDED, UPSERT_NOT_READY, DATASET_NOT_FOUND */

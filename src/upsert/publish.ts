@@ -3,6 +3,7 @@ import { createReserved } from "../datasets/dataset-store.ts";
 import { notifyAfterCommit } from "../db/notifications.ts";
 import type { Client } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
+import { consumeUpload } from "../uploads/claim-store.ts";
 import { DigestSum } from "../versions/digest.ts";
 import { versionsChannel } from "../versions/version.ts";
 import {
@@ -196,6 +197,14 @@ async function finish(
   changeset.publishTime = target.time;
   changeset.expireTime = undefined;
   if (!target.exists) await createReserved(client, changeset.datasetId, definitionOf(changeset), target.time);
+  if (changeset.uploadId !== undefined) {
+    await consumeUpload(client, changeset.uploadId, {
+      datasetId: changeset.datasetId,
+      requestId: changeset.requestId,
+      version: changeset.outcomeVersion,
+      time: target.time,
+    });
+  }
   await deleteNotes(client, changeset);
   await updateChangeset(client, changeset);
 }

@@ -15,13 +15,8 @@ import {
 } from "../../gen/assay/v1/upsert_service_pb.js";
 import { datasetRefFromWire, definitionFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";
-import {
-  itemIdFromWire,
-  requireBatchSize,
-  requireDistinctIds,
-  rowsFromWire,
-  splitsFromWire,
-} from "../items/item-wire.ts";
+import { requireDistinctIds } from "../items/item-checks.ts";
+import { itemIdFromWire, requireBatchSize, rowsFromWire, splitsFromWire } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";
 import { newViolations, note } from "../rpc/request-wire.ts";
 import type { ChangesetMode, ChangesetRequest, MirrorGuard } from "./changeset.ts";

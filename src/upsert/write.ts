@@ -77,12 +77,18 @@ export function expiry(time: Instant, ttlSeconds: number): Instant {
 async function replay(client: Client, known: Changeset, request: ChangesetRequest): Promise<WriteResult> {
   requireSameRequest(known, request);
   if (known.state === "discarded") throw notReady(known);
-  const before = (known.itemCount ?? 0n) - known.counts.created + known.counts.deleted;
   return {
     changeset: known,
     rows: await listRowOutcomes(client, known),
-    refusal: known.state === "planned" && !known.validateOnly ? guardFailure(known, before) : undefined,
+    refusal: standingRefusal(known),
   };
+}
+
+/** Why a write that was not meant as a plan is one; undefined if it is none. */
+export function standingRefusal(known: Changeset): Failure | undefined {
+  if (known.state !== "planned" || known.validateOnly) return undefined;
+  const itemCount = (known.itemCount ?? 0n) - known.counts.created + known.counts.deleted;
+  return guardFailure(known, itemCount);
 }
 
 /** Fails with REQUEST_ID_REUSED unless the request is the one that began the write. */
