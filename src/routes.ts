@@ -12,6 +12,7 @@ import { itemHandler } from "./items/item-handler.ts";
 import type { Resources } from "./resources.ts";
 import { runHandler } from "./runs/run-handler.ts";
 import { systemHandler } from "./system/system-handler.ts";
+import { uploadHandler } from "./uploads/upload-handler.ts";
 import { upsertHandler } from "./upsert/upsert-handler.ts";
 
 /** The services of the contract. */
@@ -32,7 +33,7 @@ export function routes(resources: Resources): (router: ConnectRouter) => void {
     router.service(ItemService, itemHandler(resources));
     router.service(UpsertService, upsertHandler(resources));
     router.service(RunService, runHandler(resources));
-    router.service(UploadService, {});
+    router.service(UploadService, uploadHandler(resources));
     router.service(QueryService, {});
     router.service(SystemService, systemHandler(resources));
   };

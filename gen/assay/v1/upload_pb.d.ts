@@ -172,7 +172,8 @@ export declare const Upload_StateSchema: GenEnum<Upload_State>;
 
 /**
  * Which columns of a file, or members of its objects, make up an item. A column
- * may be used more than once. With the whole message unset:
+ * may be used more than once. With no column named, which is with the whole
+ * message unset or nothing but cell_parsing set:
  *
  * - if there is a column `input`, the columns item_id, input, expected_output,
  *   metadata and splits are taken as a whole, those of them that exist, and any
@@ -184,8 +185,9 @@ export declare const Upload_StateSchema: GenEnum<Upload_State>;
  */
 export declare type ColumnMapping = Message<"assay.v1.ColumnMapping"> & {
   /**
-   * The column with the item_id, as text. Empty means that rows have none. A
-   * row whose cell is blank, null or missing has none either.
+   * The column with the item_id, as text; a number counts as it is spelled.
+   * Empty means that rows have none. A row whose cell is blank, null or missing
+   * has none either.
    *
    * @generated from field: string item_id_column = 1;
    */
@@ -214,8 +216,8 @@ export declare type ColumnMapping = Message<"assay.v1.ColumnMapping"> & {
   metadata?: ColumnSource | undefined;
 
   /**
-   * The column with the splits: a list or, in CSV, a JSON array or names parted
-   * by `;`. Empty means that rows have none.
+   * The column with the splits: a list or, as text in CSV and Parquet, a JSON
+   * array or names parted by `;`. Empty means that rows have none.
    *
    * @generated from field: string splits_column = 5;
    */
@@ -269,7 +271,9 @@ export declare type ColumnSource = Message<"assay.v1.ColumnSource"> & {
 export declare const ColumnSourceSchema: GenMessage<ColumnSource>;
 
 /**
- * How the bytes of a file are read or written.
+ * How the bytes of a file are read or written. Files that are read, all but
+ * Parquet, may be compressed with gzip or zstd, which their first bytes tell;
+ * they may unpack to Limits.max_upload_bytes.
  *
  * @generated from enum assay.v1.FileFormat
  */
@@ -285,7 +289,9 @@ export enum FileFormat {
   UNSPECIFIED = 0,
 
   /**
-   * Comma-separated values (RFC 4180) with a header line, in UTF-8.
+   * Comma-separated values (RFC 4180) with a header line, in UTF-8. If there is
+   * no comma in the header, cells are parted by the first of tab, semicolon and
+   * `|` that it has. Blank lines are skipped.
    *
    * @generated from enum value: FILE_FORMAT_CSV = 1;
    */
@@ -334,8 +340,9 @@ export enum CellParsing {
 
   /**
    * In CSV, a column whose every cell reads as a number, or as true or false,
-   * and would be written back the same, holds those; `007` is text. All other
-   * columns hold text.
+   * and would be written back the same, holds those; blank cells do not count.
+   * `007`, `1.50`, `TRUE`, `null`, dates and integers beyond 2^53-1 are text.
+   * All other columns hold text.
    *
    * @generated from enum value: CELL_PARSING_INFER = 1;
    */

@@ -53,7 +53,9 @@ export const FileFormatSchema = /*@__PURE__*/
   enumDesc(file_assay_v1_upload, 0);
 
 /**
- * How the bytes of a file are read or written.
+ * How the bytes of a file are read or written. Files that are read, all but
+ * Parquet, may be compressed with gzip or zstd, which their first bytes tell;
+ * they may unpack to Limits.max_upload_bytes.
  *
  * @generated from enum assay.v1.FileFormat
  */

@@ -150,9 +150,10 @@ export enum ErrorReason {
 
   /**
    * INVALID_ARGUMENT. A file cannot be read as what it should be. `row` counts
-   * from 1 without the header, `column` is left out where it does not apply.
+   * from 1 without the header, `line` with it; what does not apply is left out.
    *
-   *     {"row": "3", "column": "metadata", "problem": "not a JSON object"}
+   *     {"row": "3", "line": "4", "column": "metadata",
+   *      "problem": "has to be a JSON object"}
    *
    * @generated from enum value: ERROR_REASON_INVALID_FILE = 13;
    */

@@ -1,0 +1,90 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import { type Upload, type UploadWriter, uploadNotFound, uploadNotReady } from "./upload.ts";
+import { uploadState } from "./upload-store.ts";
+
+/**
+ * Takes an upload, whose row is locked, for a write, until the lease runs out. The same write may take it again.
+ *
+ * @throws Failure UPLOAD_NOT_READY
+ */
+export async function claimUpload(
+  client: Client,
+  upload: Upload,
+  writer: UploadWriter,
+  leaseSeconds: number,
+): Promise<void> {
+  if (upload.state !== "pending" && !(upload.state === "processing" && isSame(upload.writer, writer))) {
+    throw uploadNotReady(upload);
+  }
+  await client.query(
+    `update uploads
+     set state = 'processing', writer_dataset_id = $2, writer_request_id = $3,
+         lease_expire_time = now() + $4 * interval '1 second'
+     where upload_id = $1`,
+    [upload.uploadId, writer.datasetId, writer.requestId, leaseSeconds],
+  );
+}
+
+/** Keeps an upload for a write that has it. */
+export async function renewClaim(
+  db: Queryable,
+  uploadId: string,
+  writer: UploadWriter,
+  leaseSeconds: number,
+): Promise<void> {
+  await db.query(
+    `update uploads set lease_expire_time = now() + $4 * interval '1 second'
+     where upload_id = $1 and state = 'processing' and writer_dataset_id = $2 and writer_request_id = $3`,
+    [uploadId, writer.datasetId, writer.requestId, leaseSeconds],
+  );
+}
+
+/** Gives an upload back that a write has, if it has it. */
+export async function releaseUpload(db: Queryable, uploadId: string, writer: UploadWriter): Promise<void> {
+  await db.query(
+    `update uploads
+     set state = 'pending', writer_dataset_id = null, writer_request_id = null, lease_expire_time = null
+     where upload_id = $1 and state = 'processing' and writer_dataset_id = $2 and writer_request_id = $3`,
+    [uploadId, writer.datasetId, writer.requestId],
+  );
+}
+
+/** What an upload has become. */
+export interface Consumption extends UploadWriter {
+  readonly version: bigint;
+  readonly time: Instant;
+}
+
+/**
+ * Uses an upload up, in the transaction that publishes what it became. It has to be free, or taken by this very write.
+ *
+ * @throws Failure UPLOAD_NOT_READY, UPLOAD_NOT_FOUND
+ */
+export async function consumeUpload(client: Client, uploadId: string, as: Consumption): Promise<void> {
+  const { rows } = await client.query<{
+    state: Upload["state"];
+    writer_dataset_id: string | null;
+    writer_request_id: string | null;
+  }>(
+    `select ${uploadState} as state, writer_dataset_id, writer_request_id from uploads where upload_id = $1 for update`,
+    [uploadId],
+  );
+  const [row] = rows;
+  if (row === undefined) throw uploadNotFound({ uploadId });
+  const isMine = row.writer_dataset_id === as.datasetId && row.writer_request_id === as.requestId;
+  if (row.state !== "pending" && !(row.state === "processing" && isMine)) {
+    throw uploadNotReady({ uploadId, state: row.state });
+  }
+  await client.query(
+    `update uploads
+     set state = 'consumed', dataset_id = $2, version = $3, consume_time = $4, expire_time = null,
+         writer_dataset_id = null, writer_request_id = null, lease_expire_time = null
+     where upload_id = $1`,
+    [uploadId, as.datasetId, as.version, instantToSql(as.time)],
+  );
+}
+
+function isSame(one: UploadWriter | undefined, other: UploadWriter): boolean {
+  return one?.datasetId === other.datasetId && one.requestId === other.requestId;
+}

@@ -1,0 +1,184 @@
+import { invalidField } from "../failure.ts";
+import { invalidFile } from "./invalid-file.ts";
+import type { CellParsing, Column, TableRow } from "./table.ts";
+
+/** Where one part of an item comes from: a column as it is, or several as members of an object. */
+export type ColumnSource = { readonly column: string } | { readonly members: readonly string[] };
+
+/** Which columns make up an item, as a caller says it. */
+export interface NamedColumns {
+  readonly itemId: string | undefined;
+  /** Undefined takes all columns that nothing else uses, as members. */
+  readonly input: ColumnSource | undefined;
+  readonly expectedOutput: ColumnSource | undefined;
+  readonly metadata: ColumnSource | undefined;
+  readonly splits: string | undefined;
+}
+
+/** How columns become items. */
+export interface ColumnMapping {
+  /** Undefined goes by the names of the columns, see `byName`. */
+  readonly named: NamedColumns | undefined;
+  readonly parsing: CellParsing;
+}
+
+/** A part of an item by the positions of columns; -1 for a column that these rows do not have. */
+export type PlacedPart =
+  | { readonly kind: "whole"; readonly place: number }
+  | { readonly kind: "members"; readonly places: readonly number[] };
+
+/** Where in rows with certain columns the parts of an item stand. */
+export interface ItemColumns {
+  /** -1 if rows have none. */
+  readonly itemId: number;
+  readonly input: PlacedPart;
+  readonly expectedOutput: PlacedPart | undefined;
+  readonly metadata: PlacedPart | undefined;
+  /** -1 if rows have none. */
+  readonly splits: number;
+  /** Columns that are part of nothing. */
+  readonly unused: readonly number[];
+}
+
+/** The columns that are taken as a whole where nothing is said and there is one called input. */
+const itemColumns: NamedColumns = {
+  itemId: "item_id",
+  input: { column: "input" },
+  expectedOutput: { column: "expected_output" },
+  metadata: { column: "metadata" },
+  splits: "splits",
+};
+const itemColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
+
+/** Where nothing is said and there is no column called input: all columns are members of the input. */
+const inputMembers: NamedColumns = {
+  itemId: undefined,
+  input: undefined,
+  expectedOutput: undefined,
+  metadata: undefined,
+  splits: undefined,
+};
+
+/**
+ * Finds the parts of items among the columns of a file. Objects may lack members that others have, so in a file that is `open`
+ * each row is looked at for itself; columns of others are all known from the first row on.
+ */
+export class ColumnFinder {
+  readonly #mapping: ColumnMapping;
+  readonly #isOpen: boolean;
+  /** What the first row decided where nothing is said. */
+  #byName: NamedColumns | undefined;
+  #columns: readonly Column[] | undefined;
+  #found: ItemColumns | undefined;
+  /** Columns that the mapping names and no row has had yet, each with the field that names it. */
+  readonly #missing: Map<string, string>;
+
+  constructor(mapping: ColumnMapping, isOpen: boolean) {
+    this.#mapping = mapping;
+    this.#isOpen = isOpen;
+    this.#missing = new Map(mapping.named === undefined ? [] : fieldsByColumn(mapping.named));
+  }
+
+  /**
+   * The parts of the item that a row stands for.
+   *
+   * @throws Failure INVALID_FIELD if the mapping names a column that there is not; INVALID_FILE for a column that is not allowed.
+   */
+  find(row: Pick<TableRow, "columns" | "number" | "line">): ItemColumns {
+    if (row.columns === this.#columns && this.#found !== undefined) return this.#found;
+    const { columns } = row;
+    const places = new Map(columns.map(({ name }, place) => [name, place]));
+    for (const name of places.keys()) this.#missing.delete(name);
+    if (!this.#isOpen) this.requireAll();
+    const named = this.#mapping.named ?? this.#nameColumns(row, places);
+    this.#found = place(named, places);
+    this.#columns = columns;
+    return this.#found;
+  }
+
+  /** Makes sure that every column that the mapping names has been there. @throws Failure INVALID_FIELD */
+  requireAll(): void {
+    for (const [name, field] of this.#missing) {
+      throw invalidField(field, `names the column ${JSON.stringify(name)}, which the file does not have`);
+    }
+  }
+
+  #nameColumns(
+    row: Pick<TableRow, "columns" | "number" | "line">,
+    places: ReadonlyMap<string, number>,
+  ): NamedColumns {
+    const where = (column: string) => ({
+      ...(this.#isOpen ? { row: row.number } : {}),
+      ...(this.#isOpen && row.line !== undefined ? { line: row.line } : {}),
+      column,
+    });
+    this.#byName ??= places.has("input") ? itemColumns : inputMembers;
+    if (this.#byName === inputMembers) {
+      if (places.has("input")) {
+        throw invalidFile(
+          "is missing in the first row; say in `columns` what makes up an item",
+          where("input"),
+        );
+      }
+      return inputMembers;
+    }
+    for (const { name } of row.columns) {
+      if (itemColumnNames.includes(name)) continue;
+      throw invalidFile(
+        `is none of ${itemColumnNames.join(", ")}; say in \`columns\` what makes up an item`,
+        where(name),
+      );
+    }
+    return itemColumns;
+  }
+}
+
+function place(named: NamedColumns, places: ReadonlyMap<string, number>): ItemColumns {
+  const used = new Set<number>();
+  const placeOf = (name: string | undefined): number => {
+    const found = name === undefined ? -1 : (places.get(name) ?? -1);
+    used.add(found);
+    return found;
+  };
+  const part = (source: ColumnSource | undefined): PlacedPart | undefined => {
+    if (source === undefined) return undefined;
+    if ("column" in source) return { kind: "whole", place: placeOf(source.column) };
+    return { kind: "members", places: source.members.map(placeOf).filter((found) => found >= 0) };
+  };
+  const itemId = placeOf(named.itemId);
+  const input = part(named.input);
+  const expectedOutput = part(named.expectedOutput);
+  const metadata = part(named.metadata);
+  const splits = placeOf(named.splits);
+  const unused = [...places.values()].filter((found) => !used.has(found));
+  return {
+    itemId,
+    input: input ?? { kind: "members", places: unused },
+    expectedOutput,
+    metadata,
+    splits,
+    unused: input === undefined ? [] : unused,
+  };
+}
+
+/** The columns that a mapping names, each with the field that names it first. */
+function fieldsByColumn(named: NamedColumns): [string, string][] {
+  const fields: [string, string][] = [];
+  const add = (column: string | undefined, field: string) => {
+    if (column !== undefined) fields.push([column, field]);
+  };
+  const addSource = (source: ColumnSource | undefined, field: string) => {
+    if (source === undefined) return;
+    if ("column" in source) add(source.column, `${field}.column`);
+    else
+      for (const [index, member] of source.members.entries())
+        add(member, `${field}.member_columns[${index}]`);
+  };
+  add(named.itemId, "columns.item_id_column");
+  addSource(named.input, "columns.input");
+  addSource(named.expectedOutput, "columns.expected_output");
+  addSource(named.metadata, "columns.metadata");
+  add(named.splits, "columns.splits_column");
+  // The first of several fields that name a column is told, so it is written last.
+  return fields.reverse();
+}

@@ -1,0 +1,111 @@
+import { CsvReader, type CsvRecord } from "./csv.ts";
+import { invalidFile } from "./invalid-file.ts";
+import type { Column, TableRow } from "./table.ts";
+
+/** What the texts of a column are, as far as they have been looked at. */
+type Kind = "unknown" | "number" | "boolean" | "text";
+
+/**
+ * The rows of a CSV file, page by page. A blank cell is undefined.
+ *
+ * @param text The file in pieces of UTF-8 that end between characters.
+ * @param literals The columns whose texts stand for numbers or booleans, see `literalColumns`.
+ * @throws Failure INVALID_FILE
+ */
+export async function* csvRows(
+  text: AsyncIterable<Buffer>,
+  literals: ReadonlySet<string> = new Set(),
+): AsyncGenerator<TableRow[]> {
+  let columns: Column[] | undefined;
+  let number = 0;
+  for await (const records of csvRecords(text)) {
+    const page: TableRow[] = [];
+    for (const { cells, line } of records) {
+      if (columns === undefined) {
+        columns = requireNames(cells).map((name) => ({ name, isText: true, isLiteral: literals.has(name) }));
+        continue;
+      }
+      number++;
+      if (cells.length !== columns.length) {
+        throw invalidFile(`has ${cells.length} cells; the header has ${columns.length}`, {
+          row: number,
+          line,
+        });
+      }
+      page.push({
+        columns,
+        cells: cells.map((cell) => (cell === "" ? undefined : cell)),
+        number,
+        line,
+      });
+    }
+    yield page;
+  }
+  if (columns === undefined) throw invalidFile("has no header");
+}
+
+/** The names of the columns of a CSV file. Reads no further than it has to. @throws Failure INVALID_FILE */
+export async function csvColumns(text: AsyncIterable<Buffer>): Promise<string[]> {
+  for await (const [header] of csvRecords(text)) if (header !== undefined) return requireNames(header.cells);
+  throw invalidFile("has no header");
+}
+
+/**
+ * Tells which of the columns of a CSV file hold nothing but numbers, or nothing but true and false, each spelled as it would be
+ * written back. Blank cells do not count. Reads until no column is left, mostly to the end.
+ *
+ * @throws Failure INVALID_FILE
+ */
+export async function literalColumns(
+  text: AsyncIterable<Buffer>,
+  candidates: ReadonlySet<string>,
+): Promise<ReadonlySet<string>> {
+  const kinds = new Map<number, Kind>();
+  let names: readonly string[] | undefined;
+  for await (const page of csvRows(text)) {
+    for (const { columns, cells } of page) {
+      if (names === undefined) {
+        names = columns.map((column) => column.name);
+        names.forEach((name, place) => {
+          if (candidates.has(name)) kinds.set(place, "unknown");
+        });
+      }
+      for (const [place, kind] of kinds) {
+        const cell = cells[place];
+        if (cell === undefined) continue;
+        const seen = kindOf(cell);
+        if (seen === kind) continue;
+        if (kind === "unknown" && seen !== "text") kinds.set(place, seen);
+        else kinds.delete(place);
+      }
+    }
+    if (names !== undefined && kinds.size === 0) break;
+  }
+  const literal = [...kinds].filter(([, kind]) => kind !== "unknown");
+  return new Set(literal.map(([place]) => names?.[place] ?? ""));
+}
+
+/** What a text reads as, and would be written back as. */
+function kindOf(text: string): Kind {
+  if (text === "true" || text === "false") return "boolean";
+  if (!/^-?\d/.test(text)) return "text";
+  const value = Number(text);
+  if (!Number.isFinite(value) || String(value) !== text) return "text";
+  // Beyond 2^53 neighbours share a double: what is written back would be right by chance.
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? "text" : "number";
+}
+
+async function* csvRecords(text: AsyncIterable<Buffer>): AsyncGenerator<CsvRecord[]> {
+  const reader = new CsvReader();
+  for await (const piece of text) yield reader.feed(piece.toString());
+  yield reader.end();
+}
+
+/** @throws Failure INVALID_FILE for a column without a name, and for two of one name */
+function requireNames(names: string[]): string[] {
+  names.forEach((name, place) => {
+    if (name === "") throw invalidFile(`has no name for column ${place + 1}`);
+    if (names.indexOf(name) < place) throw invalidFile("is the name of two columns", { column: name });
+  });
+  return names;
+}

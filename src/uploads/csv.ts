@@ -1,0 +1,176 @@
+import { invalidFile } from "./invalid-file.ts";
+
+/** One record of a CSV file. */
+export interface CsvRecord {
+  readonly cells: string[];
+  /** The line that it begins in, from 1. */
+  readonly line: number;
+}
+
+/** Characters that one record may have: much more than an item may. Without a bound, one quote too few would take all memory. */
+const maxRecordLength = 4 * 1024 * 1024;
+
+const quote = 0x22;
+const lineFeed = 0x0a;
+const carriageReturn = 0x0d;
+
+/** What may part cells where the header has no comma, the first that it has being the one. */
+const otherDelimiters = ["\t", ";", "|"];
+
+/**
+ * Reads CSV as RFC 4180 describes it. Cells are parted by commas; if the header has none outside of quotes, by the first of tab,
+ * semicolon and bar that it has. Lines end with CR LF, LF or CR; those without a character are skipped. A quote has to stand at
+ * the beginning of a cell or be doubled within quotes.
+ *
+ * Feed it text piece by piece, and `end` it: each gives the records that are complete.
+ *
+ * @throws Failure INVALID_FILE
+ */
+export class CsvReader {
+  #text = "";
+  #delimiter = "";
+  #line = 1;
+  /** Records so far: the first is the header. */
+  #count = 0;
+
+  /** Takes more text, and gives the records that it completes. */
+  feed(text: string): CsvRecord[] {
+    this.#text += text;
+    return this.#take(false);
+  }
+
+  /** Gives the record that no line break ends. */
+  end(): CsvRecord[] {
+    return this.#take(true);
+  }
+
+  #take(isEnd: boolean): CsvRecord[] {
+    if (this.#delimiter === "") {
+      const delimiter = delimiterOf(this.#text, isEnd);
+      if (delimiter === undefined) {
+        this.#requireShort(0);
+        return [];
+      }
+      this.#delimiter = delimiter;
+    }
+    const records: CsvRecord[] = [];
+    let at = 0;
+    for (;;) {
+      const line = this.#line;
+      const cells: string[] = [];
+      const end = this.#record(at, cells, isEnd);
+      if (end < 0) break;
+      at = end;
+      if (cells.length > 0) {
+        records.push({ cells, line });
+        this.#count++;
+      }
+    }
+    this.#text = this.#text.slice(at);
+    this.#requireShort(0);
+    return records;
+  }
+
+  /**
+   * Reads the record at a position and gives the position behind its line break; -1 if it is not complete. Leaves `cells` empty
+   * for a line without a character. Counts lines only if it is complete.
+   */
+  #record(start: number, cells: string[], isEnd: boolean): number {
+    const text = this.#text;
+    const delimiter = this.#delimiter.charCodeAt(0);
+    let lines = 0;
+    let at = start;
+    if (at === text.length) return -1;
+    for (;;) {
+      let end: number;
+      if (text.charCodeAt(at) === quote) {
+        let from = at + 1;
+        let isDoubled = false;
+        for (;;) {
+          end = text.indexOf('"', from);
+          if (end < 0 || (end + 1 === text.length && !isEnd)) {
+            if (isEnd) throw this.#problem("has a quote that is never closed", cells.length);
+            return -1;
+          }
+          if (text.charCodeAt(end + 1) !== quote) break;
+          isDoubled = true;
+          from = end + 2;
+        }
+        const cell = text.slice(at + 1, end);
+        cells.push(isDoubled ? cell.replaceAll('""', '"') : cell);
+        lines += countBreaks(cell);
+        end++;
+      } else {
+        end = at;
+        for (; end < text.length; end++) {
+          const code = text.charCodeAt(end);
+          if (code === delimiter || code === lineFeed || code === carriageReturn) break;
+          if (code === quote)
+            throw this.#problem("has a quote within a cell that does not begin with one", cells.length);
+        }
+        cells.push(text.slice(at, end));
+      }
+      if (end === text.length) {
+        if (!isEnd) return -1;
+        this.#line += lines;
+        return end;
+      }
+      const code = text.charCodeAt(end);
+      if (code === delimiter) {
+        at = end + 1;
+        // A delimiter at the very end has a blank cell behind it.
+        if (at === text.length && isEnd) {
+          cells.push("");
+          this.#line += lines;
+          return at;
+        }
+        if (at === text.length) return -1;
+        continue;
+      }
+      if (code !== lineFeed && code !== carriageReturn) {
+        throw this.#problem("has characters behind a closing quote", cells.length - 1);
+      }
+      if (code === carriageReturn) {
+        if (end + 1 === text.length && !isEnd) return -1;
+        if (text.charCodeAt(end + 1) === lineFeed) end++;
+      }
+      this.#line += lines + 1;
+      if (cells.length === 1 && cells[0] === "" && end - start <= 1) cells.length = 0;
+      return end + 1;
+    }
+  }
+
+  #requireShort(from: number): void {
+    if (this.#text.length - from <= maxRecordLength) return;
+    throw this.#problem(`has more than ${maxRecordLength} characters; is a quote missing?`);
+  }
+
+  /** The number of a cell is told where the names of columns are not known. */
+  #problem(problem: string, cell?: number) {
+    const place = { line: this.#line, ...(this.#count === 0 ? {} : { row: this.#count }) };
+    return invalidFile(cell === undefined ? problem : `${problem}, in cell ${cell + 1}`, place);
+  }
+}
+
+/** What parts the cells of the header; undefined if it is not complete. */
+function delimiterOf(text: string, isEnd: boolean): string | undefined {
+  let start = 0;
+  while (text[start] === "\n" || text[start] === "\r") start++;
+  let isQuoted = false;
+  const seen = new Set<string>();
+  for (let at = start; at < text.length; at++) {
+    const character = text[at] as string;
+    if (character === '"') isQuoted = !isQuoted;
+    else if (isQuoted) continue;
+    else if (character === ",") return ",";
+    else if (character === "\n" || character === "\r")
+      return otherDelimiters.find((one) => seen.has(one)) ?? ",";
+    else if (otherDelimiters.includes(character)) seen.add(character);
+  }
+  return isEnd ? (otherDelimiters.find((one) => seen.has(one)) ?? ",") : undefined;
+}
+
+/** Line breaks within quotes: CR LF counts once. */
+function countBreaks(cell: string): number {
+  return cell.match(/\r\n|\n|\r/g)?.length ?? 0;
+}

@@ -1,0 +1,27 @@
+import { transaction } from "../db/transaction.ts";
+import type { Resources } from "../resources.ts";
+import { deleteSegments } from "./segment-store.ts";
+import { uploadNotReady } from "./upload.ts";
+import { deleteBlobs } from "./upload-bytes.ts";
+import { deleteUploadRow, lockUpload } from "./upload-store.ts";
+
+/** Deletes an upload and its bytes. @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied */
+export async function deleteUpload(
+  { pool, blobs, log }: Pick<Resources, "pool" | "blobs" | "log">,
+  projectId: string,
+  uploadId: string,
+): Promise<void> {
+  const segments = await transaction(pool, async (client) => {
+    const upload = await lockUpload(client, projectId, { uploadId });
+    if (upload.state === "processing") throw uploadNotReady(upload);
+    const dropped = await deleteSegments(client, uploadId);
+    await deleteUploadRow(client, upload);
+    return dropped;
+  });
+  try {
+    await deleteBlobs(blobs, uploadId, segments);
+  } catch (error) {
+    // Nobody can reach them any more, and the sweeper takes blobs that belong to nothing.
+    log.warn({ err: error, upload_id: uploadId }, "left the bytes of a deleted upload to the sweeper");
+  }
+}

@@ -1,0 +1,57 @@
+import { setImmediate } from "node:timers/promises";
+import type { Row } from "../items/item.ts";
+import { requireDistinctIds } from "../items/item-checks.ts";
+import { limits } from "../limits.ts";
+import { ColumnFinder, type ColumnMapping } from "./column-mapping.ts";
+import { invalidFile } from "./invalid-file.ts";
+import type { SourceFile } from "./read-table.ts";
+import type { TableRow } from "./table.ts";
+import { itemOfRow } from "./table-item.ts";
+
+/** Some rows that follow each other, the first of which has this number, from 0. */
+export interface RowBatch {
+  readonly offset: number;
+  readonly rows: readonly Row[];
+}
+
+/**
+ * Rows that are checked before others get a turn, as for rows that come in frames: a few hundred microseconds nobody notices.
+ */
+const rowsPerTurn = 200;
+
+/**
+ * Makes items of the rows of a table, batch by batch, each within the bounds of one request.
+ *
+ * @throws Failure INVALID_FILE, also for a file without rows; INVALID_FIELD if the mapping does not fit; LIMIT_EXCEEDED;
+ * DUPLICATE_ITEM_ID for two rows of one batch
+ */
+export async function* fileRows(
+  pages: AsyncIterable<readonly TableRow[]>,
+  { format }: Pick<SourceFile, "format">,
+  mapping: ColumnMapping,
+): AsyncGenerator<RowBatch> {
+  const finder = new ColumnFinder(mapping, format === "json" || format === "jsonl");
+  let offset = 0;
+  let rows: Row[] = [];
+  let bytes = 0;
+  const take = (): RowBatch => {
+    const batch = { offset, rows };
+    requireDistinctIds(rows, offset);
+    offset += rows.length;
+    rows = [];
+    bytes = 0;
+    return batch;
+  };
+  for await (const page of pages) {
+    for (const row of page) {
+      const item = itemOfRow(row, finder.find(row), mapping.parsing);
+      rows.push(item);
+      bytes += item.size;
+      if (rows.length % rowsPerTurn === 0) await setImmediate();
+      if (rows.length >= limits.maxBatchSize || bytes >= limits.maxBatchBytes) yield take();
+    }
+  }
+  if (rows.length > 0) yield take();
+  if (offset === 0) throw invalidFile("has no rows");
+  finder.requireAll();
+}

@@ -1,0 +1,40 @@
+import type { Resources } from "../resources.ts";
+import type { Upload, UploadState } from "./upload.ts";
+import { listUploads } from "./upload-store.ts";
+
+/** One page to list. */
+export interface UploadListing {
+  /** Empty lists all. */
+  readonly states: readonly UploadState[];
+  readonly pageSize: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+/** Lists uploads page by page, newest first. @throws Failure INVALID_PAGE_TOKEN */
+export async function listUploadPage(
+  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  projectId: string,
+  { states, pageSize, pageToken }: UploadListing,
+): Promise<{ readonly uploads: readonly Upload[]; readonly nextPageToken: string }> {
+  const binding = [projectId, states.join()];
+  const after =
+    pageToken === ""
+      ? undefined
+      : positionOf(pageTokens.open("page_token", pageToken, "ListUploads", binding));
+  // One more than the page holds tells whether another follows.
+  const found = await listUploads(pool, projectId, states, after, pageSize + 1);
+  const uploads = found.slice(0, pageSize);
+  const last = uploads.at(-1);
+  return {
+    uploads,
+    nextPageToken:
+      last !== undefined && found.length > pageSize
+        ? pageTokens.seal("ListUploads", binding, [`${last.createTime}`, last.uploadId])
+        : "",
+  };
+}
+
+function positionOf([createTime = "0", uploadId = ""]: readonly string[]) {
+  return { createTime: BigInt(createTime), uploadId };
+}

@@ -1,0 +1,76 @@
+import { createWriteStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import type { Scratch } from "../blobs/scratch.ts";
+import type { ColumnMapping } from "./column-mapping.ts";
+import { ColumnFinder } from "./column-mapping.ts";
+import { csvColumns, csvRows, literalColumns } from "./csv-table.ts";
+import { decompressed } from "./decompress.ts";
+import type { FileFormat } from "./file-format.ts";
+import { objectsOfArray, objectsOfLines } from "./json-objects.ts";
+import { objectRows } from "./json-table.ts";
+import { parquetRows } from "./parquet-table.ts";
+import type { TableRow } from "./table.ts";
+import { utf8Pieces } from "./utf8.ts";
+
+/** A file whose bytes can be streamed any number of times. */
+export interface SourceFile {
+  readonly format: FileFormat;
+  open(): AsyncIterable<Uint8Array>;
+}
+
+/** What reading a file takes. */
+export interface ReadResources {
+  readonly scratch: Scratch;
+  /** Bytes that a compressed file may unpack to. */
+  readonly maxUploadBytes: number;
+}
+
+/** The rows of a file, page by page. @throws Failure INVALID_FILE; LIMIT_EXCEEDED for one that unpacks to too much */
+export async function* readTable(
+  file: SourceFile,
+  mapping: ColumnMapping,
+  { scratch, maxUploadBytes }: ReadResources,
+): AsyncGenerator<TableRow[]> {
+  const text = () => utf8Pieces(decompressed(file.open(), maxUploadBytes));
+  switch (file.format) {
+    case "csv":
+      yield* csvRows(text(), await literalsOf(text, mapping));
+      break;
+    case "json":
+      yield* objectRows(objectsOfArray(text()));
+      break;
+    case "jsonl":
+      yield* objectRows(objectsOfLines(text()));
+      break;
+    case "parquet": {
+      // The engine reads back and forth.
+      await using copy = await scratch.newFile();
+      await pipeline(file.open(), createWriteStream(copy.path));
+      yield* parquetRows(copy.path, scratch);
+    }
+  }
+}
+
+/** Looks through a CSV file for columns that hold numbers or booleans, if that makes a difference. */
+async function literalsOf(
+  text: () => AsyncIterable<Buffer>,
+  mapping: ColumnMapping,
+): Promise<ReadonlySet<string>> {
+  if (mapping.parsing !== "infer") return new Set();
+  const names = await csvColumns(text());
+  const columns = names.map((name) => ({ name, isText: true, isLiteral: false }));
+  const { input, expectedOutput, metadata } = new ColumnFinder(mapping, false).find({
+    columns,
+    number: 0,
+    line: 1,
+  });
+  const places = new Set<number>();
+  for (const part of [input, expectedOutput]) {
+    if (part?.kind === "whole") places.add(part.place);
+  }
+  for (const part of [input, expectedOutput, metadata]) {
+    if (part?.kind === "members") for (const place of part.places) places.add(place);
+  }
+  const candidates = new Set([...places].flatMap((place) => names[place] ?? []));
+  return candidates.size === 0 ? candidates : literalColumns(text(), candidates);
+}

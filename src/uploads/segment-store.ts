@@ -1,0 +1,43 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import type { Segment } from "./upload.ts";
+
+/** Notes a segment whose blob is there. */
+export async function insertSegment(client: Client, uploadId: string, segment: Segment): Promise<void> {
+  await client.query(
+    "insert into upload_segments (upload_id, first_byte, size_bytes, stream_number) values ($1, $2, $3, $4)",
+    [uploadId, segment.firstByte, segment.sizeBytes, segment.streamNumber],
+  );
+}
+
+/** The segments of an upload, in the order of their bytes. */
+export async function listSegments(db: Queryable, uploadId: string): Promise<Segment[]> {
+  const { rows } = await db.query<{ first_byte: bigint; size_bytes: bigint; stream_number: bigint }>(
+    `select first_byte, size_bytes, stream_number from upload_segments where upload_id = $1 order by first_byte`,
+    [uploadId],
+  );
+  return rows.map((row) => ({
+    firstByte: row.first_byte,
+    sizeBytes: row.size_bytes,
+    streamNumber: row.stream_number,
+  }));
+}
+
+/** Forgets the segments of an upload, and gives them. */
+export async function deleteSegments(client: Queryable, uploadId: string): Promise<Segment[]> {
+  const segments = await listSegments(client, uploadId);
+  await client.query("delete from upload_segments where upload_id = $1", [uploadId]);
+  return segments;
+}
+
+/** Whether a blob of this key is a segment of an upload. */
+export async function isSegment(
+  db: Queryable,
+  uploadId: string,
+  { firstByte, streamNumber }: Pick<Segment, "firstByte" | "streamNumber">,
+): Promise<boolean> {
+  const { rowCount } = await db.query(
+    "select from upload_segments where upload_id = $1 and first_byte = $2 and stream_number = $3",
+    [uploadId, firstByte, streamNumber],
+  );
+  return rowCount === 1;
+}

@@ -1,0 +1,192 @@
+import { createHash, type Hash } from "node:crypto";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Client } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { failure } from "../failure.ts";
+import type { Resources } from "../resources.ts";
+import { type FileFormat, formatByBytes, sniffedBytes } from "./file-format.ts";
+import { deleteSegments, insertSegment, listSegments } from "./segment-store.ts";
+import { type NewUpload, type Segment, segmentKey, type Upload, uploadNotReady } from "./upload.ts";
+import { deleteBlobs, hashSegments, readSegments } from "./upload-bytes.ts";
+import { insertUpload, lockUpload, nextStream, setPending, setReceived } from "./upload-store.ts";
+
+/** What sending works with. */
+export type SendResources = Pick<Resources, "pool" | "blobs" | "log" | "maxUploadBytes" | "uploadTtlSeconds">;
+
+/**
+ * Bytes that are collected before they are put and count as arrived. A stream that breaks loses none, because what is there
+ * is put then; a server that is killed loses at most so many of each stream. Much less makes many small blobs, much more takes
+ * memory, for every stream that sends.
+ */
+const segmentBytes = 8 * 1024 * 1024;
+
+/** The size of a buffer at first, so that small files take little. */
+const firstBufferBytes = 64 * 1024;
+
+/** What the commit of an upload names. */
+export interface Announced {
+  readonly sizeBytes: bigint;
+  readonly sha256: Uint8Array;
+}
+
+/**
+ * Opens an upload, or resumes it if the request_id is known. From then on older streams of it are refused. One that is finished
+ * is given back.
+ *
+ * @throws Failure REQUEST_ID_REUSED; UPLOAD_NOT_READY if it has expired
+ */
+export async function openUpload(
+  resources: SendResources,
+  request: NewUpload,
+): Promise<UploadSession | { readonly finished: Upload }> {
+  const { pool, uploadTtlSeconds } = resources;
+  return transaction(pool, async (client) => {
+    await insertUpload(client, request, uploadTtlSeconds);
+    const upload = await lockUpload(client, request.projectId, { requestId: request.requestId });
+    if (Buffer.compare(upload.fingerprint, request.fingerprint) !== 0) {
+      throw failure("REQUEST_ID_REUSED", { request_id: request.requestId });
+    }
+    if (upload.state === "expired") throw uploadNotReady(upload);
+    if (upload.state !== "receiving") return { finished: upload };
+    return new UploadSession(resources, upload, await nextStream(client, upload, uploadTtlSeconds));
+  });
+}
+
+/** One stream of an upload. */
+export class UploadSession {
+  readonly #resources: SendResources;
+  readonly #blobs: BlobStore;
+  readonly #upload: Upload;
+  readonly #streamNumber: bigint;
+  /** Of all bytes so far. Undefined if some came with other streams: then they are read back in the end. */
+  readonly #hash: Hash | undefined;
+  /** Where the bytes that were not put begin. */
+  #firstByte: number;
+  /** Those bytes: the first `#length` of the buffer, which grows to what one segment takes. */
+  #buffer = Buffer.allocUnsafe(firstBufferBytes);
+  #length = 0;
+
+  constructor(resources: SendResources, upload: Upload, streamNumber: bigint) {
+    this.#resources = resources;
+    this.#blobs = resources.blobs;
+    this.#upload = upload;
+    this.#streamNumber = streamNumber;
+    this.#firstByte = Number(upload.sizeBytes);
+    this.#hash = upload.sizeBytes === 0n ? createHash("sha256") : undefined;
+  }
+
+  /**
+   * Takes some bytes. Those in front of what has arrived are skipped.
+   *
+   * @throws Failure OFFSET_GAP, LIMIT_EXCEEDED, STREAM_SUPERSEDED, UPLOAD_NOT_FOUND
+   */
+  async take(offset: number, data: Uint8Array): Promise<void> {
+    const next = this.#firstByte + this.#length;
+    if (offset > next) {
+      throw failure("OFFSET_GAP", { next_offset: BigInt(next), received_offset: BigInt(offset) });
+    }
+    const fresh = data.subarray(next - offset);
+    if (fresh.length === 0) return;
+    const received = next + fresh.length;
+    const { maxUploadBytes } = this.#resources;
+    if (received > maxUploadBytes) {
+      throw failure("LIMIT_EXCEEDED", { limit: "max_upload_bytes", maximum: maxUploadBytes, received });
+    }
+    this.#hash?.update(fresh);
+    this.#keep(fresh);
+    if (this.#length >= segmentBytes) await this.flush();
+  }
+
+  /** Copies bytes, because a client may send them one by one, and each array costs a hundred. */
+  #keep(bytes: Uint8Array): void {
+    const length = this.#length + bytes.length;
+    if (length > this.#buffer.length) {
+      const larger = Buffer.allocUnsafe(Math.max(length, 2 * this.#buffer.length));
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
+    }
+    this.#buffer.set(bytes, this.#length);
+    this.#length = length;
+  }
+
+  /** Puts what was not put yet. @throws Failure STREAM_SUPERSEDED, UPLOAD_NOT_FOUND */
+  async flush(): Promise<void> {
+    if (this.#length === 0) return;
+    const { pool, uploadTtlSeconds } = this.#resources;
+    const segment: Segment = {
+      firstByte: BigInt(this.#firstByte),
+      sizeBytes: BigInt(this.#length),
+      streamNumber: this.#streamNumber,
+    };
+    const key = segmentKey(this.#upload.uploadId, segment);
+    await this.#blobs.put(key, [this.#buffer.subarray(0, this.#length)]);
+    const received = segment.firstByte + segment.sizeBytes;
+    try {
+      await transaction(pool, async (client) => {
+        await this.#lock(client);
+        await insertSegment(client, this.#upload.uploadId, segment);
+        await setReceived(client, this.#upload, received, uploadTtlSeconds);
+      });
+    } catch (error) {
+      // If the answer to the commit was lost, the row may be there, and the blob has to be. The sweeper finds out.
+      this.#resources.log.debug({ key }, "left a segment to the sweeper");
+      throw error;
+    }
+    this.#firstByte += this.#length;
+    this.#length = 0;
+  }
+
+  /**
+   * Makes the upload ready for use if all has arrived; starts over otherwise.
+   *
+   * @throws Failure CHECKSUM_MISMATCH, STREAM_SUPERSEDED, UPLOAD_NOT_FOUND
+   */
+  async commit(announced: Announced): Promise<Upload> {
+    await this.flush();
+    const { pool, uploadTtlSeconds } = this.#resources;
+    const { uploadId } = this.#upload;
+    const segments = await listSegments(pool, uploadId);
+    const sha256 = this.#hash?.digest() ?? (await hashSegments(this.#blobs, uploadId, segments));
+    const sizeBytes = BigInt(this.#firstByte);
+    const isWhole = sizeBytes === announced.sizeBytes && Buffer.compare(sha256, announced.sha256) === 0;
+    const format = this.#upload.format ?? (isWhole ? await this.#sniff(segments) : undefined);
+    const outcome = await transaction(pool, async (client) => {
+      await this.#lock(client);
+      if (!isWhole) {
+        await setReceived(client, this.#upload, 0n, uploadTtlSeconds);
+        return { dropped: await deleteSegments(client, uploadId) };
+      }
+      await setPending(client, this.#upload, { format, sha256 }, uploadTtlSeconds);
+      return { upload: await lockUpload(client, this.#upload.projectId, { uploadId }) };
+    });
+    if (outcome.upload !== undefined) return outcome.upload;
+    // The rows are gone: what cannot be deleted now is swept.
+    await deleteBlobs(this.#blobs, uploadId, outcome.dropped).catch(() => undefined);
+    throw failure("CHECKSUM_MISMATCH", {
+      upload_id: uploadId,
+      expected_size: announced.sizeBytes,
+      received_size: sizeBytes,
+      expected_sha256: Buffer.from(announced.sha256).toString("hex"),
+      received_sha256: sha256.toString("hex"),
+    });
+  }
+
+  async #sniff(segments: readonly Segment[]): Promise<FileFormat | undefined> {
+    let first = Buffer.alloc(0);
+    for await (const piece of readSegments(this.#blobs, this.#upload.uploadId, segments)) {
+      first = Buffer.concat([first, piece]);
+      if (first.length >= sniffedBytes) break;
+    }
+    return formatByBytes(first);
+  }
+
+  /** Locks the upload for this stream. @throws Failure STREAM_SUPERSEDED, UPLOAD_NOT_FOUND, UPLOAD_NOT_READY */
+  async #lock(client: Client): Promise<void> {
+    const { projectId, uploadId, requestId } = this.#upload;
+    const upload = await lockUpload(client, projectId, { uploadId });
+    if (upload.streamNumber !== this.#streamNumber) {
+      throw failure("STREAM_SUPERSEDED", { request_id: requestId });
+    }
+    if (upload.state !== "receiving") throw uploadNotReady(upload);
+  }
+}

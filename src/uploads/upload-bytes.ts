@@ -1,0 +1,33 @@
+import { createHash } from "node:crypto";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Segment } from "./upload.ts";
+import { segmentKey } from "./upload.ts";
+
+/** Streams the bytes of an upload, from the first segment to the last. */
+export async function* readSegments(
+  blobs: BlobStore,
+  uploadId: string,
+  segments: readonly Segment[],
+): AsyncGenerator<Uint8Array> {
+  for (const segment of segments) yield* blobs.read(segmentKey(uploadId, segment));
+}
+
+/** The SHA-256 of the bytes of an upload, which are read for it. */
+export async function hashSegments(
+  blobs: BlobStore,
+  uploadId: string,
+  segments: readonly Segment[],
+): Promise<Buffer> {
+  const hash = createHash("sha256");
+  for await (const piece of readSegments(blobs, uploadId, segments)) hash.update(piece);
+  return hash.digest();
+}
+
+/** Deletes the blobs of segments. Those that are gone already do no harm. */
+export async function deleteBlobs(
+  blobs: BlobStore,
+  uploadId: string,
+  segments: readonly Segment[],
+): Promise<void> {
+  for (const segment of segments) await blobs.delete(segmentKey(uploadId, segment));
+}

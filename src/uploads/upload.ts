@@ -1,0 +1,92 @@
+import { type Failure, failure } from "../failure.ts";
+import type { Instant } from "../instant.ts";
+import type { FileFormat } from "./file-format.ts";
+
+/** Where an upload stands. `consumed` and `expired` are final. */
+export const uploadStates = ["receiving", "pending", "processing", "consumed", "expired"] as const;
+export type UploadState = (typeof uploadStates)[number];
+
+/** A file that was sent, or is being sent, and can become items of a dataset, once. */
+export interface Upload {
+  readonly uploadId: string;
+  readonly projectId: string;
+  readonly requestId: string;
+  /** A hash of what it was opened with. */
+  readonly fingerprint: Uint8Array;
+  /** One whose lease has run out is pending again, whatever its row says. */
+  readonly state: UploadState;
+  /** Undefined where it was not told and could not be found out. */
+  readonly format: FileFormat | undefined;
+  readonly contentType: string;
+  readonly filename: string;
+  /** The stream that may write. */
+  readonly streamNumber: bigint;
+  readonly sizeBytes: bigint;
+  /** Undefined while bytes are arriving. */
+  readonly sha256: Uint8Array | undefined;
+  /** The write that is at work on it, while it is processing. */
+  readonly writer: UploadWriter | undefined;
+  /** What it became. Undefined unless consumed. */
+  readonly datasetId: string | undefined;
+  readonly version: bigint | undefined;
+  readonly createTime: Instant;
+  readonly consumeTime: Instant | undefined;
+  readonly expireTime: Instant | undefined;
+}
+
+/** What an upload is opened with. */
+export interface NewUpload {
+  readonly projectId: string;
+  readonly requestId: string;
+  readonly fingerprint: Uint8Array;
+  readonly format: FileFormat | undefined;
+  readonly contentType: string;
+  readonly filename: string;
+}
+
+/** Points to an upload. */
+export type UploadRef = { readonly uploadId: string } | { readonly requestId: string };
+
+/** A write that takes its rows from an upload. */
+export interface UploadWriter {
+  readonly datasetId: string;
+  readonly requestId: string;
+}
+
+/** Some bytes of an upload, kept as one blob. */
+export interface Segment {
+  readonly firstByte: bigint;
+  readonly sizeBytes: bigint;
+  readonly streamNumber: bigint;
+}
+
+/** What the keys of all segments begin with. */
+export const segmentPrefix = "uploads";
+
+/** The key of the blob that holds a segment. Differs between streams, so that none overwrites what another has written. */
+export function segmentKey(uploadId: string, { firstByte, streamNumber }: Segment): string {
+  return `${segmentPrefix}/${uploadId}/${firstByte.toString().padStart(15, "0")}-${streamNumber}`;
+}
+
+/** The upload and segment that a key belongs to; undefined if it is no key of a segment. */
+export function segmentOfKey(
+  key: string,
+): { readonly uploadId: string; readonly firstByte: bigint; readonly streamNumber: bigint } | undefined {
+  const [, uploadId, firstByte, streamNumber] =
+    /^uploads\/(upld[0-9a-z]{26})\/(\d{15,})-(\d+)$/.exec(key) ?? [];
+  if (uploadId === undefined || firstByte === undefined || streamNumber === undefined) return undefined;
+  return { uploadId, firstByte: BigInt(firstByte), streamNumber: BigInt(streamNumber) };
+}
+
+/** The failure of a call that needs the upload in another state. */
+export function uploadNotReady({ uploadId, state }: Pick<Upload, "uploadId" | "state">): Failure {
+  return failure("UPLOAD_NOT_READY", { upload_id: uploadId, state: `STATE_${state.toUpperCase()}` });
+}
+
+/** The failure of a call about an upload that is not there. */
+export function uploadNotFound(ref: UploadRef): Failure {
+  return failure(
+    "UPLOAD_NOT_FOUND",
+    "uploadId" in ref ? { upload_id: ref.uploadId } : { request_id: ref.requestId },
+  );
+}
