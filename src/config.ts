@@ -22,6 +22,7 @@ export interface Config {
   readonly databaseConnections: number;
   readonly importTtlSeconds: number;
   readonly heartbeatSeconds: number;
+  readonly minLeaseSeconds: number;
   readonly blobs: BlobLocation;
   readonly maxUploadBytes: number;
   readonly uploadTtlSeconds: number;
@@ -111,6 +112,13 @@ const uploadTtl = variable(
   (text) => parseInteger(text, 1, 30 * 86_400),
 );
 
+const minLease = variable(
+  "ASSAY_MIN_LEASE_DURATION",
+  "Seconds that the lease of a worker on a part of a run lasts at least, 1 to 60.",
+  "5",
+  (text) => parseInteger(text, 1, 60),
+);
+
 /** All variables, by name. The table in docs/operations.md is checked against this one. */
 export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string, Variable<unknown>>([
   listen,
@@ -121,6 +129,7 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   databaseConnections,
   importTtl,
   heartbeat,
+  minLease,
   blobs,
   maxUploadBytes,
   uploadTtl,
@@ -155,6 +164,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     databaseConnections: read(databaseConnections),
     importTtlSeconds: read(importTtl),
     heartbeatSeconds: read(heartbeat),
+    minLeaseSeconds: read(minLease),
     blobs: readBlobs(read(blobs), read(dataDir)),
     maxUploadBytes: read(maxUploadBytes),
     uploadTtlSeconds: read(uploadTtl),

@@ -26,7 +26,6 @@ export const limits = {
   maxRepetitions: 1_000,
   maxScoresPerResult: 100,
   maxWorkerCapacity: 1_000,
-  minLeaseSeconds: 5,
   maxLeaseSeconds: 3_600,
   maxQueryRows: 1_000_000,
   maxQueryTimeoutSeconds: 60,

@@ -16,6 +16,8 @@ export interface Resources {
   readonly importTtlSeconds: number;
   /** How long a stream that follows something may be silent. */
   readonly heartbeatSeconds: number;
+  /** The shortest lease of a worker. At most 60. */
+  readonly minLeaseSeconds: number;
   readonly blobs: BlobStore;
   /** For files that nobody needs once the service has stopped. */
   readonly scratch: Scratch;

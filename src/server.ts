@@ -109,6 +109,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       pageTokens: await loadPageTokens(pool),
       importTtlSeconds: config.importTtlSeconds,
       heartbeatSeconds: config.heartbeatSeconds,
+      minLeaseSeconds: config.minLeaseSeconds,
       blobs,
       scratch,
       maxUploadBytes: config.maxUploadBytes,

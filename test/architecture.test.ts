@@ -59,6 +59,12 @@ const procedures = [
   "runs/record-scores.ts",
   "runs/result-rows.ts",
   "runs/update-run.ts",
+  "runs/deal-cells.ts",
+  "runs/load-assignments.ts",
+  "runs/take-work.ts",
+  "runs/work-desk.ts",
+  "runs/work-round.ts",
+  "runs/work-session.ts",
 ];
 
 /** Files beyond `-handler`, `-wire` and rpc/ that know the generated code, and why. */

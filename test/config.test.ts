@@ -12,6 +12,7 @@ describe("the configuration", () => {
       databaseConnections: 20,
       importTtlSeconds: 86_400,
       heartbeatSeconds: 15,
+      minLeaseSeconds: 5,
       blobs: { kind: "directory", path: ".assay/blobs" },
       maxUploadBytes: 5 * 1024 ** 3,
       uploadTtlSeconds: 86_400,

@@ -36,8 +36,10 @@ export interface Notifications {
   /**
    * Tells that a key has changed. Call it behind the commit. If the database is away, other servers are not told: whoever
    * must not miss a change looks from time to time.
+   *
+   * @param except A subscription that is not woken, since its holder made the change.
    */
-  notify(key: string): void;
+  notify(key: string, except?: Subscription): void;
 }
 
 /**
@@ -98,8 +100,8 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
     sending = false;
   };
 
-  const notify = (key: string) => {
-    followers.wake(key);
+  const notify = (key: string, except?: Subscription) => {
+    followers.wake(key, except);
     changed.add(key);
     void send();
   };
@@ -147,6 +149,7 @@ async function listenUntilNone(
 /** Those who wait, by what they wait for. */
 class Followers {
   readonly #wakers = new Map<string, Set<() => void>>();
+  readonly #wakerOf = new WeakMap<Subscription, () => void>();
   #onNone: (() => void) | undefined;
 
   get areNone(): boolean {
@@ -161,8 +164,9 @@ class Followers {
     });
   }
 
-  wake(key: string): void {
-    for (const waker of this.#wakers.get(key) ?? []) waker();
+  wake(key: string, except?: Subscription): void {
+    const spared = except && this.#wakerOf.get(except);
+    for (const waker of this.#wakers.get(key) ?? []) if (waker !== spared) waker();
   }
 
   wakeAll(): void {
@@ -184,7 +188,7 @@ class Followers {
     this.#wakers.set(key, (this.#wakers.get(key) ?? new Set()).add(waker));
     if (signal.aborted) leave();
     else signal.addEventListener("abort", leave);
-    return {
+    const subscription: Subscription = {
       async wait(milliseconds) {
         if (!changed && !signal.aborted && milliseconds > 0) {
           await new Promise<void>((resolve) => {
@@ -200,6 +204,8 @@ class Followers {
       },
       [Symbol.dispose]: leave,
     };
+    this.#wakerOf.set(subscription, waker);
+    return subscription;
   }
 
   #remove(key: string, waker: () => void): void {

@@ -3,6 +3,7 @@ import { transaction } from "../db/transaction.ts";
 import { endRun, lockRun } from "./locked-run-store.ts";
 import { type FinishTerms, finishVerdict, hasEnded, type LockedRun, type Run, runEnded } from "./run.ts";
 import { getRun, getRunScope } from "./run-store.ts";
+import { endDealing } from "./worker-store.ts";
 
 /**
  * Ends a run as completed or failed. Whoever records at the same time is either before it and counted, or behind it and
@@ -20,6 +21,7 @@ export async function finishRun(
     if (run.state === "cancelled") throw runEnded(runId, run.state);
     if (hasEnded(run.state)) return;
     await endRun(client, run, finishVerdict(run.counts, terms), terms.failureMessage);
+    await endDealing(client, run);
   });
 }
 
@@ -33,6 +35,7 @@ export async function cancelRun(pool: Pool, projectId: string, runId: string): P
     if (run.state === "cancelled") return;
     if (hasEnded(run.state)) throw runEnded(runId, run.state);
     await endRun(client, run, "cancelled", "");
+    await endDealing(client, run);
   });
 }
 

@@ -23,16 +23,19 @@ export async function followCells(
   if (run.dealt === undefined) return;
   const done = changes.filter((change) => change.succeeded);
   const open = changes.filter((change) => !change.succeeded);
-  if (done.length > 0) await deleteCells(client, run, done);
+  await dropCells(client, run, done);
   if (open.length > 0) await upsertCells(client, run, run.dealt, open);
 }
 
-/** The cells are found one by one, as results are in recording-store.ts, and for the same reason. */
-async function deleteCells(
+/**
+ * Takes cells from workers for good. They are found one by one, as results are in recording-store.ts, and for the same reason.
+ */
+export async function dropCells(
   client: Client,
   { datasetId, runId }: LockedRun,
-  cells: readonly CellChange[],
+  cells: readonly RunCell[],
 ): Promise<void> {
+  if (cells.length === 0) return;
   await client.query(
     `delete from open_cells as c
      using (

@@ -33,12 +33,25 @@ export function resultIdFromWire(field: string, resultId: string): string {
   return boundedText(field, resultId, 1, 128);
 }
 
+/** How results stand in a request or frame. */
+export interface ResultsPlace {
+  /** The path of the result at a position. */
+  readonly field: (index: number) => string;
+  /** Whether a cell may have several results, each to be recorded behind the one before. */
+  readonly repeatsCells: boolean;
+}
+
+const ownPlace: ResultsPlace = { field: (index) => `results[${index}]`, repeatsCells: false };
+
 /**
  * The results of one request or frame. Says of all bad results what is wrong with them, of each the first fault.
  *
  * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
-export async function resultsFromWire(results: readonly WireResult[]): Promise<NewResult[]> {
+export async function resultsFromWire(
+  results: readonly WireResult[],
+  { field, repeatsCells }: ResultsPlace = ownPlace,
+): Promise<NewResult[]> {
   requireBatchSize(results.length);
   const faults: Failure[] = [];
   const checked: NewResult[] = [];
@@ -51,10 +64,10 @@ export async function resultsFromWire(results: readonly WireResult[]): Promise<N
       size += bytes;
       const cell = `${result.repetition} ${result.itemId}`;
       const first = positions.get(cell);
-      if (first !== undefined)
-        throw invalidField(`results[${index}]`, `is of the same cell as results[${first}]`);
+      if (first !== undefined && !repeatsCells)
+        throw invalidField(field(index), `is of the same cell as ${field(first)}`);
       positions.set(cell, index);
-      checked.push(resultFromWire(result, index, bytes));
+      checked.push(resultFromWire(field(index), result, index, bytes));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       if (faults.length < maxFaults) faults.push(error);
@@ -74,8 +87,7 @@ function throwIfAny(faults: readonly Failure[]): void {
   throw new Failure(first.reason, facts, violations, first.message);
 }
 
-function resultFromWire(result: WireResult, index: number, bytes: number): NewResult {
-  const field = `results[${index}]`;
+function resultFromWire(field: string, result: WireResult, index: number, bytes: number): NewResult {
   if (bytes > limits.maxResultBytes) throw beyond("max_result_bytes", limits.maxResultBytes, bytes, field);
   if (result.retryCount < 0) throw invalidField(`${field}.retry_count`, "must not be negative");
   const startTime = result.startTime && instantFromWire(`${field}.start_time`, result.startTime);
@@ -105,7 +117,9 @@ function resultFromWire(result: WireResult, index: number, bytes: number): NewRe
     throw invalidField(`${field}.scores`, "only a success can be scored");
   }
   const canonicalOutput =
-    content.output === undefined ? undefined : canonicalOutputOf(content.output, index, result.itemId);
+    content.output === undefined
+      ? undefined
+      : canonicalOutputOf(`${field}.output_json`, content.output, index, result.itemId);
   return {
     ...content,
     scores: scoresFromWire(`${field}.scores`, result.scores),
@@ -113,8 +127,7 @@ function resultFromWire(result: WireResult, index: number, bytes: number): NewRe
   };
 }
 
-function canonicalOutputOf(output: string, index: number, itemId: string): string {
-  const field = `results[${index}].output_json`;
+function canonicalOutputOf(field: string, output: string, index: number, itemId: string): string {
   const bytes = Buffer.byteLength(output);
   if (bytes > limits.maxItemBytes) throw beyond("max_item_bytes", limits.maxItemBytes, bytes, field);
   try {

@@ -29,10 +29,11 @@ import {
 } from "./run-wire.ts";
 import { scoreHandler } from "./score-handler.ts";
 import { updateRun } from "./update-run.ts";
+import { workHandler } from "./work-handler.ts";
 
 const { method } = RunService;
 
-/** The handlers of RunService: runs here, results and comparisons in files of their own. */
+/** The handlers of RunService: runs here, results, scores, work and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
   const { pool, turns, log, stopping } = resources;
   const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), turns);
@@ -40,6 +41,7 @@ export function runHandler(resources: Resources): Partial<ServiceImpl<typeof Run
   return {
     ...resultHandler(resources, recorder),
     ...scoreHandler(recorder),
+    ...workHandler(resources, recorder),
     ...comparisonHandler(resources),
 
     async createRun(request, context) {

@@ -89,3 +89,30 @@ export async function listCoveredItems(
   );
   return rows.map((row) => ({ itemId: row.item_id, contentHash: row.content_hash }));
 }
+
+/**
+ * Bytes of items that a run covers on the wire, about: what has a length of its own, and a share for the rest. Reads no
+ * payloads.
+ */
+export async function findItemSizes(
+  db: Queryable,
+  { datasetId, datasetVersion }: ItemScope,
+  itemIds: readonly string[],
+): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ item_id: string; size: number }>(
+    `select wanted.item_id, found.size
+     from unnest($2::text[]) as wanted(item_id)
+     cross join lateral (
+       select 512 + octet_length(array_to_string(r.splits, ','))
+              + coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.expected_output), 0)
+              + coalesce(octet_length(r.metadata), 0) as size
+       from item_revisions as r
+       join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
+       where r.dataset_id = $1 and r.item_id = wanted.item_id
+         and c.version <= $3 and (r.superseded_at is null or r.superseded_at > $3)
+       limit 1
+     ) as found`,
+    [datasetId, itemIds, datasetVersion],
+  );
+  return new Map(rows.map((row) => [row.item_id, row.size]));
+}

@@ -70,6 +70,18 @@ export async function getRunScope(db: Queryable, projectId: string, runId: strin
   return runScopeFromRow(row);
 }
 
+/** Where a run stands; undefined if it was deleted. */
+export async function findRunState(
+  db: Queryable,
+  { datasetId, runId }: RunScope,
+): Promise<RunState | undefined> {
+  const { rows } = await db.query<{ state: RunState }>(
+    "select state from runs where dataset_id = $1 and run_id = $2",
+    [datasetId, runId],
+  );
+  return rows[0]?.state;
+}
+
 /** The run whose results have ids that begin with `prefix`, within a project. */
 export async function findRunScopeOfResults(
   db: Queryable,

@@ -8,11 +8,12 @@ import { durationToWire } from "../rpc/time-wire.ts";
 export function limitsToWire({
   importTtlSeconds,
   heartbeatSeconds,
+  minLeaseSeconds,
   maxUploadBytes,
   uploadTtlSeconds,
 }: Pick<
   Resources,
-  "importTtlSeconds" | "heartbeatSeconds" | "maxUploadBytes" | "uploadTtlSeconds"
+  "importTtlSeconds" | "heartbeatSeconds" | "minLeaseSeconds" | "maxUploadBytes" | "uploadTtlSeconds"
 >): MessageInitShape<typeof LimitsSchema> {
   const seconds = (count: number) => durationToWire(BigInt(count) * 1_000_000n);
   return {
@@ -36,7 +37,7 @@ export function limitsToWire({
     maxRepetitions: limits.maxRepetitions,
     maxScoresPerResult: limits.maxScoresPerResult,
     maxWorkerCapacity: limits.maxWorkerCapacity,
-    minLeaseDuration: seconds(limits.minLeaseSeconds),
+    minLeaseDuration: seconds(minLeaseSeconds),
     maxLeaseDuration: seconds(limits.maxLeaseSeconds),
     maxQueryRows: BigInt(limits.maxQueryRows),
     maxQueryTimeout: seconds(limits.maxQueryTimeoutSeconds),

@@ -10,8 +10,9 @@ import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
 import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { Outgoing } from "../support/outgoing.ts";
 import { type CuttingProxy, newCuttingProxy } from "./cutting-proxy.ts";
-import { type ImportedRow, type ImportReport, importWithResumptions, Outgoing } from "./importer.ts";
+import { type ImportedRow, type ImportReport, importWithResumptions, type Request } from "./importer.ts";
 import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
 
 const seed = Number(process.env.TEST_SEED ?? (Date.now() % 2 ** 31) + 1);
@@ -368,7 +369,7 @@ describe("a service that is stopped", () => {
 
 /** Opens a stream that is driven by hand, frame by frame. */
 function openStream(service: ServiceProcess, name: string, requestId: string) {
-  const outgoing = new Outgoing();
+  const outgoing = new Outgoing<Request>();
   const transport = createGrpcTransport({ baseUrl: service.url.href });
   const answers = createClient(UpsertService, transport).streamUpsertItems(outgoing);
   const dataset = { by: { case: "name", value: name } } as const;

@@ -8,6 +8,7 @@ import {
   UpsertService,
 } from "../../gen/assay/v1/upsert_service_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
+import { Outgoing } from "../support/outgoing.ts";
 
 /** A row to import; an empty id means none. */
 export interface ImportedRow {
@@ -45,7 +46,8 @@ function isInterruption(error: unknown): error is ConnectError {
 /** The most frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
 const mostUnanswered = 32;
 
-type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
+/** A frame of an import, as a client sends it. */
+export type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 type Frame = NonNullable<Request["frame"]>;
 
 /**
@@ -81,7 +83,7 @@ async function runStream(
   { datasetName, requestId, mode, rows, random }: Import,
   known: { next: number; durable: number; mostRowsLost: number },
 ): Promise<Receipt> {
-  const outgoing = new Outgoing();
+  const outgoing = new Outgoing<Request>();
   const note = ({ nextOffset, durableOffset }: UpsertProgress) => {
     if (nextOffset < known.durable) {
       throw new Error(`row ${nextOffset} is wanted again, but ${known.durable} rows were durable`);
@@ -164,28 +166,3 @@ const toItem = ({ itemId, inputJson, splits }: ImportedRow) => ({ itemId, inputJ
 
 const hashOf = ({ inputJson }: ImportedRow) =>
   contentHash({ input: inputJson, expectedOutput: undefined, metadata: undefined });
-
-/** The requests of a stream: what is pushed, until the end. */
-export class Outgoing implements AsyncIterable<Request> {
-  readonly #waiting: Request[] = [];
-  #ended = false;
-  #wake: () => void = () => undefined;
-
-  push(request: Request): void {
-    this.#waiting.push(request);
-    this.#wake();
-  }
-
-  end(): void {
-    this.#ended = true;
-    this.#wake();
-  }
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<Request> {
-    while (!this.#ended) {
-      const request = this.#waiting.shift();
-      if (request !== undefined) yield request;
-      else await new Promise<void>((resolve) => (this.#wake = resolve));
-    }
-  }
-}

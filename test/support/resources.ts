@@ -19,6 +19,7 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
     pageTokens: await loadPageTokens(pool),
     importTtlSeconds: 86_400,
     heartbeatSeconds: 10,
+    minLeaseSeconds: 1,
     blobs: newDirectoryBlobs(join(directory, "blobs")),
     scratch: await openScratch(join(directory, "scratch")),
     maxUploadBytes: 1024 ** 3,

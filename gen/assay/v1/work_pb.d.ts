@@ -30,8 +30,9 @@ export declare type WorkHello = Message<"assay.v1.WorkHello"> & {
 
   /**
    * Required. A name for this worker within the run, 1 to 128 characters.
-   * A worker that comes back under its name gets the leases it still holds; an
-   * older stream of the name fails with STREAM_SUPERSEDED.
+   * A worker that comes back under its name gets the leases it still holds, as
+   * assignments with the same lease_ids, for another lease_duration; an older
+   * stream of the name fails with STREAM_SUPERSEDED.
    *
    * @generated from field: string worker_id = 2;
    */
@@ -118,7 +119,8 @@ export declare const WorkResultSchema: GenMessage<WorkResult>;
 
 /**
  * Extends all leases that the worker holds. Client to server, at least once per
- * lease_duration. Answered by one `renewal`.
+ * lease_duration. Answered by one `renewal`. A worker that lets a lease end by
+ * its silence gets no other before it sends something.
  *
  * @generated from message assay.v1.WorkHeartbeat
  */
@@ -140,13 +142,15 @@ export declare const WorkHeartbeatSchema: GenMessage<WorkHeartbeat>;
 
 /**
  * Gives leases back without a result. The cells go to other workers at once,
- * and no attempt is counted. Client to server. Not answered.
+ * and no attempt is counted; to this one only if no other can have them. Client
+ * to server. Not answered.
  *
  * @generated from message assay.v1.WorkRelease
  */
 export declare type WorkRelease = Message<"assay.v1.WorkRelease"> & {
   /**
-   * The leases. Empty means all that the worker holds.
+   * The leases, at most 1,000; those that have ended are passed over. Empty
+   * means all that the worker holds.
    *
    * @generated from field: repeated string lease_ids = 1;
    */
@@ -161,7 +165,7 @@ export declare const WorkReleaseSchema: GenMessage<WorkRelease>;
 
 /**
  * Cells to work on. Server to client, whenever the worker holds fewer leases
- * than its capacity and there are cells.
+ * than its capacity and there are cells. Cells of purged items are left out.
  *
  * @generated from message assay.v1.WorkAssignments
  */
@@ -305,7 +309,7 @@ export enum WorkAck_Outcome {
 
   /**
    * It is not recorded: its lease had ended, and the cell has a success
-   * already or this is an error; or the run has ended.
+   * already or this is an error; or the run has ended; or the item was purged.
    *
    * @generated from enum value: OUTCOME_DROPPED = 3;
    */
