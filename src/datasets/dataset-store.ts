@@ -75,7 +75,7 @@ export async function getDataset(db: Queryable, projectId: string, ref: DatasetR
  */
 export async function lockDataset(client: Client, projectId: string, ref: DatasetRef): Promise<Dataset> {
   for (;;) {
-    const locked = await lockRow(client, projectId, ref);
+    const locked = await lockRow(client, projectId, ref, "update");
     const dataset = await getDataset(client, projectId, ref);
     // While the lock was waited for, the name may have moved to another dataset.
     if (dataset.datasetId === locked) return dataset;
@@ -83,9 +83,14 @@ export async function lockDataset(client: Client, projectId: string, ref: Datase
 }
 
 /** Locks the row that a reference means, reserved or not, and returns its id. The row may mean something else by then. */
-async function lockRow(client: Client, projectId: string, ref: DatasetRef): Promise<string | undefined> {
+async function lockRow(
+  client: Client,
+  projectId: string,
+  ref: DatasetRef,
+  strength: "update" | "no key update",
+): Promise<string | undefined> {
   const { rows } = await client.query<{ dataset_id: string }>(
-    `select d.dataset_id from datasets d where ${meant(ref)} for update of d`,
+    `select d.dataset_id from datasets d where ${meant(ref)} for ${strength} of d`,
     [projectId, refValue(ref)],
   );
   return rows[0]?.dataset_id;
@@ -135,7 +140,7 @@ export async function reserveDataset(
   for (;;) {
     const reserved = await insertReservation(client, projectId, name);
     if (reserved !== undefined) return { datasetId: reserved, exists: false };
-    const locked = await lockRow(client, projectId, { name });
+    const locked = await lockRow(client, projectId, { name }, "no key update");
     const dataset = await findReservedDataset(client, projectId, { name });
     // While the lock was waited for, the dataset may have been renamed or deleted.
     if (dataset !== undefined && dataset.datasetId === locked) return dataset;

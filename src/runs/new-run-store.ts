@@ -15,10 +15,7 @@ export interface RunBasis {
   readonly author: string;
 }
 
-/**
- * Keeps a dataset from being deleted until the transaction ends, and from being published to: call it late. False if there
- * is none any more.
- */
+/** Keeps a dataset from being deleted until the transaction ends, but not from being written to. False if there is none any more. */
 export async function keepDataset(client: Client, datasetId: string): Promise<boolean> {
   const { rowCount } = await client.query(`select from datasets where dataset_id = $1 for key share`, [
     datasetId,

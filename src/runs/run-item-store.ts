@@ -59,14 +59,14 @@ export interface CoveredItem {
 }
 
 /**
- * The items that a run covers, as revisions `r`: of dataset $1, as version $2 has them, in any of the splits $3. More conditions
+ * The items that a run covers, as revisions `r` of changesets `c`: of dataset $1, as version $2 has them, in any of the splits $3. More conditions
  * may follow. `limit 1` makes each revision look for its changeset rather than the reverse, so that revisions may be read along
  * their key, see `withIndexOrder`.
  */
 export const coveredRevisions = `
   item_revisions as r
   cross join lateral (
-    select from changesets as c
+    select c.version from changesets as c
     where c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id and c.version <= $2
     limit 1
   ) as c

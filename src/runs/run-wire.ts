@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { Run_State, RunSchema, type Run as WireRun } from "../../gen/assay/v1/run_pb.js";
 import type {
   CreateRunRequest,
@@ -26,23 +25,18 @@ export function runIdFromWire(field: string, runId: string): string {
   return boundedText(field, runId, 1, 128);
 }
 
-/**
- * A run to create.
- *
- * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED; ConnectError UNIMPLEMENTED if it is to carry results over.
- */
+/** A run to create. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function createRequestFromWire(request: CreateRunRequest): CreateRequest {
   const dataset = datasetRefFromWire("dataset", request.dataset);
   const at = selectorFromWire("at", request.at);
   if (request.run === undefined) throw invalidField("run", "is required");
-  const run = newRunFromWire(request.run);
-  if (request.carryFromRunId !== "") {
-    throw new ConnectError(
-      "carry_from_run_id: results are not carried over by this release yet",
-      Code.Unimplemented,
-    );
-  }
-  return { dataset, at, run };
+  return {
+    dataset,
+    at,
+    run: newRunFromWire(request.run),
+    carryFromRunId:
+      request.carryFromRunId === "" ? undefined : runIdFromWire("carry_from_run_id", request.carryFromRunId),
+  };
 }
 
 function newRunFromWire(run: WireRun): NewRun {

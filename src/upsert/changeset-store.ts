@@ -55,7 +55,10 @@ const columns = `
 
 // Statements that every write runs are named, so that each connection parses and plans them once.
 
-/** Locks the dataset, existing or reserved, against other publishers; undefined if it was deleted. */
+/**
+ * Locks the dataset, existing or reserved, against other publishers, but not against those who only keep it from being deleted;
+ * undefined if it was deleted.
+ */
 export async function lockTarget(client: Client, datasetId: string): Promise<Target | undefined> {
   // The time is taken here, behind the lock, and passed on: distributed tables take no volatile function in an update.
   const { rows } = await client.query<{
@@ -69,7 +72,7 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
     name: "lock_target",
     text: `select create_time is not null as exists, head_version, item_count, digest, purge_count,
             greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
-     from datasets where dataset_id = $1 for update`,
+     from datasets where dataset_id = $1 for no key update`,
     values: [datasetId],
   });
   const row = rows[0];

@@ -52,10 +52,12 @@ export declare type CreateRunRequest = Message<"assay.v1.CreateRunRequest"> & {
   requestId: string;
 
   /**
-   * If set, successes of this earlier run on the same dataset are taken over,
-   * with their scores, for every cell whose item has the same content hash in
-   * both versions, so that only what changed has to be done again. They carry
-   * RunResult.carried_from_result_id. The caller vouches that the target is the
+   * If set, successes of this earlier run on the same dataset, which may be in
+   * any state, are taken over, with their current scores, for every cell that
+   * both runs have and whose item has the same content hash in both versions, so
+   * that only what changed has to be done again. They carry
+   * RunResult.carried_from_result_id. With any of them, the run is in
+   * STATE_RUNNING from the start. The caller vouches that the target is the
    * same.
    *
    * @generated from field: string carry_from_run_id = 5;

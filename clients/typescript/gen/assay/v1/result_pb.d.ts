@@ -166,7 +166,9 @@ export declare type RunResult = Message<"assay.v1.RunResult"> & {
 
   /**
    * Output only. The result of an earlier run that this one was taken over from,
-   * see CreateRunRequest.carry_from_run_id. Empty for a result of its own.
+   * see CreateRunRequest.carry_from_run_id: the one that was recorded, even if
+   * it came by way of other runs. It may have been deleted since. Empty for a
+   * result of its own.
    *
    * @generated from field: string carried_from_result_id = 19;
    */

@@ -1,0 +1,87 @@
+import type { Client } from "../db/pool.ts";
+import { type Instant, instantToSql } from "../instant.ts";
+import type { RunScope } from "./run.ts";
+import { coveredRevisions } from "./run-item-store.ts";
+
+/** Keeps a run from being deleted until the transaction ends. False if there is none any more. */
+export async function keepRun(
+  client: Client,
+  { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
+): Promise<boolean> {
+  const { rowCount } = await client.query(
+    "select from runs where dataset_id = $1 and run_id = $2 for key share",
+    [datasetId, runId],
+  );
+  return rowCount === 1;
+}
+
+/**
+ * Copies successes of one run with their scores into another one that is new and on the same dataset: those in cells that both
+ * have, of items whose content is the same in both versions. They take the places 1, 2, 3, … in the order of cells. Returns
+ * how many there are.
+ *
+ * Each result looks its item up by key, in both versions, on tables without statistics too: `limit 1` rules out joins of whole
+ * tables.
+ */
+export async function copyResults(
+  client: Client,
+  from: RunScope,
+  to: RunScope,
+  time: Instant,
+): Promise<number> {
+  const { rowCount } = await client.query(
+    `insert into run_results (
+       dataset_id, run_id, run_number, item_id, repetition, attempt, sequence, number, item_version, ${copied},
+       carried_from_result_id, create_time)
+     select $1, $4, $5, item_id, repetition, 1, place, place, version, ${copied}, origin, $6
+     from (
+       select source.*, unchanged.version, row_number() over (order by source.item_id, source.repetition) as place,
+              coalesce(source.carried_from_result_id, $7 || ${idDigits("source.number")}) as origin
+       from run_results as source
+       cross join lateral (
+         select c.version
+         from ${coveredRevisions} and r.item_id = source.item_id
+           and r.content_hash = (
+             select before.content_hash
+             from item_revisions as before
+             cross join lateral (
+               select from changesets as c
+               where c.dataset_id = before.dataset_id and c.changeset_id = before.changeset_id and c.version <= $8
+               limit 1
+             ) as c
+             where before.dataset_id = $1 and before.item_id = source.item_id
+               and (before.superseded_at is null or before.superseded_at > $8)
+             limit 1
+           )
+         limit 1
+       ) as unchanged
+       where source.dataset_id = $1 and source.run_id = $9 and source.superseded_by is null
+         and source.output is not null and source.repetition <= $10::int
+     ) as carried`,
+    [
+      to.datasetId,
+      to.datasetVersion,
+      to.splits,
+      to.runId,
+      to.runNumber,
+      instantToSql(time),
+      from.resultIdPrefix,
+      from.datasetVersion,
+      from.runId,
+      to.repetitions,
+    ],
+  );
+  return rowCount ?? 0;
+}
+
+/** What a result says, wherever it is. */
+const copied = `
+  output, start_time, complete_time, latency_micros, retry_count, trace_id, input_tokens, output_tokens, cost, currency,
+  fingerprint, scores, judged, judged_values`;
+
+/** The end of a result_id, as `resultId` makes it from the number: eight digits to the base of 32. */
+function idDigits(number: string): string {
+  return [35, 30, 25, 20, 15, 10, 5, 0]
+    .map((bits) => `substr('0123456789abcdefghijklmnopqrstuv', (${number} >> ${bits} & 31)::int + 1, 1)`)
+    .join(" || ");
+}
