@@ -9,7 +9,7 @@ import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
-import { addVersion } from "./history.ts";
+import { addVersion, addVersions } from "./history.ts";
 
 let database: TestDatabase;
 /** Two services on one database, whose heartbeats come too late for the tests, and one that is quick with them. */
@@ -231,21 +231,8 @@ describe("WatchDataset", () => {
 
   test("lets a slow watcher take its time, and keeps nothing for it", async () => {
     const dataset = await withVersions(0);
-    const note = "n".repeat(1_024);
     const count = 1_500;
-    await database.pool.query(
-      `insert into changesets (
-         dataset_id, changeset_id, request_id, method, fingerprint, state, mode, base_version, item_id_prefix, received,
-         created, version, outcome_version, item_count, digest, note, create_time, publish_time)
-       select $1, nextval('changeset_ids'), gen_random_uuid(), 'UpsertItems', '', 'published', 'merge', v - 1, 'item', 1,
-              1, v, v, v, decode(repeat('ab', 32), 'hex'), $2, now(), now() + v * interval '1 microsecond'
-       from generate_series(1, $3::bigint) v`,
-      [dataset.by.value, note, count],
-    );
-    await database.pool.query(
-      "update datasets set head_version = $2, item_count = $2, update_time = now() where dataset_id = $1",
-      [dataset.by.value, count],
-    );
+    await addVersions(database.pool, dataset.by.value, count, "n".repeat(1_024));
     const client = newGrpcJsClient(DatasetService, service.address);
     const asked = vi.spyOn(service.resources.pool, "query");
     const stream = client.WatchDataset?.({ dataset }) as grpc.ClientReadableStream<WatchDatasetResponse>;

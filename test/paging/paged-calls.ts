@@ -1,0 +1,295 @@
+import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
+import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { TestService } from "../support/service.ts";
+import { addItemHistory, addVersions } from "../versions/history.ts";
+
+/** Things to list, set up for one test. */
+export interface Listing {
+  /** What was there when it was set up, in the order of the listing, each by what tells it from all others. */
+  readonly ids: readonly string[];
+  /** The request, but for page_size and page_token or cursor. */
+  readonly request: JsonObject;
+  /** Requests that list something else, by what differs: no token of this listing is good for them. */
+  readonly others: Readonly<Record<string, JsonObject>>;
+  /** Adds something wherever that is possible: in front, in between and behind. Takes away again what it added before. */
+  readonly write: () => Promise<unknown>;
+}
+
+/** A call that is paged, or a stream that is resumed, by a token. */
+export interface PagedCall {
+  readonly method: DescMethod;
+  /** Whether what is written after the first page does not show. Else it may. */
+  readonly isFrozen: boolean;
+  /** Whether there is always something to list. Else a listing may be empty. */
+  readonly isNeverEmpty?: boolean;
+  /** What a page, or a frame of a stream, shows. */
+  readonly idsOf: (page: JsonObject) => string[];
+  /** Sets up so many things; a few large ones suffice for streams, whose frames are full at 3 MiB. */
+  readonly setUp: (service: TestService, count: number) => Promise<Listing>;
+}
+
+/** Every paged or resumable call that there is. A call that is added to the service has to be added here. */
+export const pagedCalls: readonly PagedCall[] = [
+  {
+    method: DatasetService.method.listDatasets,
+    isFrozen: false,
+    idsOf: (page) => texts(page.datasets, "datasetId"),
+    async setUp(service, count) {
+      const datasets = service.client(DatasetService);
+      const namePrefix = newName();
+      const create = async (n: number) => {
+        const { dataset } = await datasets.createDataset({ dataset: { name: `${namePrefix} ${n}` } });
+        return { id: dataset?.datasetId ?? "", createTime: dataset?.createTime };
+      };
+      const ids = newestFirst(await createAll(count, create));
+      let added = "";
+      return {
+        ids,
+        request: { namePrefix },
+        others: { "another prefix": { namePrefix: namePrefix.slice(1) }, "no prefix": {} },
+        async write() {
+          if (added !== "") await datasets.deleteDataset({ dataset: identified(added) });
+          added = (await create(count)).id;
+        },
+      };
+    },
+  },
+  {
+    method: DatasetService.method.listVersions,
+    isFrozen: false,
+    idsOf: (page) => texts(page.versions, "version"),
+    async setUp(service, count) {
+      const datasetId = await newDataset(service);
+      await addVersions(service.database.pool, datasetId, count);
+      return {
+        ids: Array.from({ length: count }, (_, n) => `${count - n}`),
+        request: { dataset: { datasetId } },
+        others: {
+          "another dataset": { dataset: { datasetId: await newDataset(service) } },
+          "tagged versions alone": { dataset: { datasetId }, taggedOnly: true },
+        },
+        write: () => addVersions(service.database.pool, datasetId, 1),
+      };
+    },
+  },
+  {
+    method: ItemService.method.listItems,
+    isFrozen: true,
+    idsOf: (page) => texts(page.items, "itemId"),
+    setUp: (service, count) => setUpItems(service, numbered(count)),
+  },
+  {
+    method: ItemService.method.streamItems,
+    isFrozen: true,
+    idsOf: (frame) => texts((frame.batch as JsonObject | undefined)?.items, "itemId"),
+    setUp: (service, count) => setUpItems(service, numbered(count, "x".repeat(900_000))),
+  },
+  {
+    method: ItemService.method.listItemRevisions,
+    isFrozen: false,
+    isNeverEmpty: true,
+    idsOf: (page) => texts(page.revisions, "version"),
+    async setUp(service, count) {
+      const datasetId = await newDataset(service);
+      await addItemHistory(service.database.pool, datasetId, ["x", "y"], count);
+      const upserts = service.client(UpsertService);
+      let written = 0;
+      return {
+        ids: Array.from({ length: count }, (_, n) => `${count - n}`),
+        request: { dataset: { datasetId }, itemId: "x" },
+        others: {
+          "another item": { dataset: { datasetId }, itemId: "y" },
+          "another dataset": { dataset: { datasetId: await newDataset(service) }, itemId: "x" },
+        },
+        write: () =>
+          upserts.upsertItems({
+            dataset: identified(datasetId),
+            items: [{ itemId: "x", inputJson: `"written ${++written}"` }],
+          }),
+      };
+    },
+  },
+  {
+    method: RunService.method.listRuns,
+    isFrozen: false,
+    idsOf: (page) => texts(page.runs, "runId"),
+    async setUp(service, count) {
+      const datasetId = await newDataset(service, numbered(1));
+      const runs = service.client(RunService);
+      const create = async () => {
+        const { run } = await runs.createRun({ dataset: identified(datasetId), run: { targetId: "t" } });
+        return { id: run?.runId ?? "", createTime: run?.createTime };
+      };
+      const ids = newestFirst(await createAll(count, create));
+      const request = { dataset: { datasetId } };
+      let added = "";
+      return {
+        ids,
+        request,
+        others: {
+          "all datasets": {},
+          "another dataset": { dataset: { datasetId: await newDataset(service) } },
+          "one version": { ...request, datasetVersion: "1" },
+          "some states": { ...request, states: ["STATE_PENDING"] },
+          "a label": { ...request, label: "prod" },
+          "one target": { ...request, targetId: "t" },
+        },
+        async write() {
+          if (added !== "") await runs.deleteRun({ runId: added });
+          added = (await create()).id;
+        },
+      };
+    },
+  },
+  {
+    method: RunService.method.listResults,
+    isFrozen: false,
+    idsOf: (page) => texts(page.results, "itemId"),
+    async setUp(service, count) {
+      const items = numbered(count);
+      // Every other item is left for later.
+      const gaps = ["!", ...items.map(({ itemId }) => `${itemId}+`)].map((itemId) => ({
+        itemId,
+        inputJson: "1",
+      }));
+      const datasetId = await newDataset(service, [...items, ...gaps]);
+      const runs = service.client(RunService);
+      const create = async () =>
+        (await runs.createRun({ dataset: identified(datasetId), run: {} })).run?.runId ?? "";
+      const record = async (runId: string, itemIds: readonly string[]) => {
+        const outcome = { case: "outputJson", value: "1" } as const;
+        for (let first = 0; first < itemIds.length; first += 1_000) {
+          const results = itemIds
+            .slice(first, first + 1_000)
+            .map((itemId) => ({ itemId, repetition: 1, outcome }));
+          await runs.recordResults({ runId, results });
+        }
+      };
+      const runId = await create();
+      const ids = items.map(({ itemId }) => itemId);
+      await record(runId, ids);
+      const others = await create();
+      const added: string[] = [];
+      return {
+        ids,
+        request: { runId },
+        others: {
+          "another run": { runId: others },
+          "one item": { runId, itemId: ids[0] ?? "" },
+          "errors alone": { runId, failedOnly: true },
+          "what is to be judged": { runId, missingScores: ["s"] },
+          "replaced ones, too": { runId, includeReplaced: true },
+          "with items": { runId, includeItem: true },
+        },
+        async write() {
+          const cells = added.splice(0).map((itemId) => ({ itemId, repetition: 1 }));
+          if (cells.length > 0) await runs.deleteResults({ runId, cells });
+          added.push(
+            ...["!", ids[0], ids[Math.floor(count / 2)], ids.at(-1)].map((id) =>
+              id === "!" ? id : `${id}+`,
+            ),
+          );
+          await record(runId, [...new Set(added)]);
+        },
+      };
+    },
+  },
+];
+
+interface ItemInit {
+  readonly itemId: string;
+  readonly inputJson: string;
+}
+
+/** Items `k00000`, `k00001`, … */
+function numbered(count: number, payload = ""): ItemInit[] {
+  return Array.from({ length: count }, (_, n) => ({
+    itemId: `k${String(n).padStart(5, "0")}`,
+    inputJson: JSON.stringify(`${n} ${payload}`),
+  }));
+}
+
+async function setUpItems(service: TestService, items: readonly ItemInit[]): Promise<Listing> {
+  const datasetId = await newDataset(service, items);
+  const upserts = service.client(UpsertService);
+  const ids = items.map(({ itemId }) => itemId);
+  const request = { dataset: { datasetId } };
+  let written = 0;
+  return {
+    ids,
+    request,
+    others: {
+      "another dataset": { dataset: { datasetId: await newDataset(service) } },
+      "a version by its number": { ...request, at: { version: "1" } },
+      "a split": { ...request, splits: ["test"] },
+      "keys alone": { ...request, keysOnly: true },
+    },
+    async write() {
+      const places = ["!", `${ids[0]}+`, ids[1] ?? "", `${ids[Math.floor(ids.length / 2)]}+`, "~"];
+      await upserts.upsertItems({
+        dataset: identified(datasetId),
+        items: places.map((itemId) => ({ itemId, inputJson: `"written ${++written}"` })),
+      });
+      const itemIds = [ids.at(-1) ?? "", ids[Math.floor(ids.length / 3)] ?? ""];
+      await service.client(ItemService).batchDeleteItems({ dataset: identified(datasetId), itemIds });
+    },
+  };
+}
+
+/** Creates so many, a few at a time. */
+async function createAll<T>(count: number, create: (n: number) => Promise<T>): Promise<T[]> {
+  const created: T[] = [];
+  while (created.length < count) {
+    const some = Math.min(50, count - created.length);
+    created.push(...(await Promise.all(Array.from({ length: some }, (_, n) => create(created.length + n)))));
+  }
+  return created;
+}
+
+/** The ids of what was created, in the order of listings that begin with the newest. */
+function newestFirst(created: readonly { id: string; createTime: Timestamp | undefined }[]): string[] {
+  const timeOf = (time: Timestamp | undefined) => Number(time?.seconds) * 1e6 + Number(time?.nanos) / 1e3;
+  return created
+    .toSorted(
+      (one, other) => timeOf(other.createTime) - timeOf(one.createTime) || (one.id < other.id ? 1 : -1),
+    )
+    .map(({ id }) => id);
+}
+
+let names = 0;
+
+const newName = () => `paged ${String(++names).padStart(3, "0")}`;
+
+/** A dataset with these items at version 1, if there are any; more than one write may be needed. */
+async function newDataset(service: TestService, items: readonly ItemInit[] = []): Promise<string> {
+  const { dataset } = await service.client(DatasetService).createDataset({ dataset: { name: newName() } });
+  const datasetId = dataset?.datasetId ?? "";
+  const upserts = service.client(UpsertService);
+  let frame: ItemInit[] = [];
+  let bytes = 0;
+  const send = async () => {
+    if (frame.length > 0) await upserts.upsertItems({ dataset: identified(datasetId), items: frame });
+    frame = [];
+    bytes = 0;
+  };
+  for (const item of items) {
+    if (frame.length === 1_000 || bytes + item.inputJson.length > 2_500_000) await send();
+    frame.push(item);
+    bytes += item.inputJson.length;
+  }
+  await send();
+  return datasetId;
+}
+
+function identified(datasetId: string) {
+  return { by: { case: "datasetId", value: datasetId } } as const;
+}
+
+/** One member of each object in a list of JSON. */
+function texts(list: unknown, member: string): string[] {
+  return ((list ?? []) as JsonObject[]).map((one) => String(one[member]));
+}

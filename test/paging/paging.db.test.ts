@@ -1,0 +1,311 @@
+import { fromJson, type JsonObject, type JsonValue, type Message, toJson } from "@bufbuild/protobuf";
+import { Code, ConnectError } from "@connectrpc/connect";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { defaultPageSize, limits } from "../../src/limits.ts";
+import { services } from "../../src/routes.ts";
+import { newTestDatabase } from "../support/database.ts";
+import { invalid, refusalOf } from "../support/refusal.ts";
+import { startTestService, type TestService } from "../support/service.ts";
+import { type Listing, type PagedCall, pagedCalls } from "./paged-calls.ts";
+
+/** Calls through every page of every listing that there is; what is listed is set up in paged-calls.ts. */
+
+let service: TestService;
+beforeAll(async () => {
+  service = await startTestService();
+});
+afterAll(() => service.stop());
+
+interface Page {
+  readonly ids: readonly string[];
+  /** Leads to the next page, or behind a frame of a stream. Empty on the last page, and at the end of a stream. */
+  readonly token: string;
+}
+
+/** The field that takes tokens. */
+function tokenField({ method }: PagedCall): "page_token" | "cursor" {
+  return method.input.fields.some(({ name }) => name === "cursor") ? "cursor" : "page_token";
+}
+
+const isStream = (call: PagedCall) => tokenField(call) === "cursor";
+
+/** One page or, of a stream, its first frame. */
+async function read(call: PagedCall, request: JsonObject, token = "", pageSize?: number): Promise<Page> {
+  const { method } = call;
+  const asked = {
+    ...request,
+    [isStream(call) ? "cursor" : "pageToken"]: token,
+    ...(pageSize && { pageSize }),
+  };
+  const calls = service.client(method.parent) as unknown as Record<
+    string,
+    (request: Message) => Promise<Message> & AsyncIterable<Message>
+  >;
+  const answer = calls[method.localName]?.(fromJson(method.input, asked)) as Promise<Message> &
+    AsyncIterable<Message>;
+  const json = (message: Message) => toJson(method.output, message) as JsonObject;
+  if (!isStream(call)) {
+    const page = json(await answer);
+    return { ids: call.idsOf(page), token: String(page.nextPageToken ?? "") };
+  }
+  for await (const message of answer) {
+    const frame = json(message);
+    const batch = frame.batch as Record<string, JsonValue> | undefined;
+    return { ids: call.idsOf(frame), token: String(batch?.cursor ?? "") };
+  }
+  throw new Error("the stream ended without its end");
+}
+
+/** All pages, one call for each; `between` runs behind each. */
+async function walk(
+  call: PagedCall,
+  { request }: Listing,
+  { pageSize, between }: { readonly pageSize?: number; readonly between?: () => Promise<unknown> } = {},
+): Promise<Page[]> {
+  const pages: Page[] = [];
+  for (let token = ""; ; ) {
+    const page = await read(call, request, token, pageSize);
+    pages.push(page);
+    if (page.token === "") return pages;
+    token = page.token;
+    await between?.();
+  }
+}
+
+const idsOf = (pages: readonly Page[]) => pages.flatMap(({ ids }) => ids);
+
+/** What a call says of a token that is not its own. */
+const refusedToken = (call: PagedCall) => ({
+  code: "InvalidArgument",
+  reason: "INVALID_PAGE_TOKEN",
+  metadata: { field: tokenField(call) },
+});
+
+/** A token of a listing. */
+async function tokenOf(call: PagedCall, listing: Listing): Promise<string> {
+  const { token } = await read(call, listing.request, "", isStream(call) ? undefined : 1);
+  expect(token).not.toBe("");
+  return token;
+}
+
+const named = (call: PagedCall) => [call.method.name, call] as const;
+const all = pagedCalls.map(named);
+const paged = pagedCalls.filter((call) => !isStream(call)).map(named);
+const streams = pagedCalls.filter(isStream).map(named);
+
+/** Few enough to page through one by one, in pages of which some come out even. */
+const few = 20;
+
+describe("Calls that take a token", () => {
+  const taking = services
+    .flatMap(({ methods }) => methods)
+    .filter(({ input }) => input.fields.some(({ name }) => name === "page_token" || name === "cursor"));
+
+  test("are found in the contract", () => {
+    expect(taking.length).toBeGreaterThanOrEqual(10);
+  });
+
+  test.each(taking.map((method) => [method.name, method] as const))(
+    "are all tried here, or not there yet: %s",
+    async (_, method) => {
+      if (pagedCalls.some((call) => call.method === method)) return;
+      const calls = service.client(method.parent) as unknown as Record<
+        string,
+        (request: object) => Promise<unknown> & AsyncIterable<unknown>
+      >;
+      const answer = calls[method.localName]?.({});
+      const drained = async () => {
+        if (method.methodKind === "unary") await answer;
+        else for await (const _ of answer as AsyncIterable<unknown>);
+      };
+      const error = await drained().catch((thrown: unknown) => thrown);
+      expect(error).toBeInstanceOf(ConnectError);
+      expect((error as ConnectError).code).toBe(Code.Unimplemented);
+    },
+  );
+});
+
+describe.each(paged)("%s", (_, call) => {
+  test.each([1, 5, 16, few, few + 1])("gives each once and in order, in pages of %i", async (pageSize) => {
+    const listing = await call.setUp(service, few);
+    const pages = await walk(call, listing, { pageSize });
+    expect(idsOf(pages)).toEqual(listing.ids);
+    // Pages may be shorter, but these have no reason to be; the last has no token, and is not empty.
+    expect(pages.map(({ ids }) => ids.length)).toEqual(
+      Array.from({ length: Math.ceil(few / pageSize) }, (_, n) => Math.min(pageSize, few - n * pageSize)),
+    );
+  });
+
+  test.skipIf(call.isNeverEmpty)("gives one empty page without a token if there is nothing", async () => {
+    const { request } = await call.setUp(service, 0);
+    expect(await read(call, request)).toEqual({ ids: [], token: "" });
+  });
+
+  test("gives 50 if asked for none, at most 1,000, and takes no negative size", async () => {
+    const listing = await call.setUp(service, limits.maxPageSize + 1);
+    const { request, ids } = listing;
+    expect((await read(call, request)).ids).toEqual(ids.slice(0, defaultPageSize));
+    for (const pageSize of [limits.maxPageSize, limits.maxPageSize + 1, 2 ** 31 - 1]) {
+      const first = await read(call, request, "", pageSize);
+      expect(first.ids).toEqual(ids.slice(0, limits.maxPageSize));
+      expect(await read(call, request, first.token, pageSize)).toEqual({
+        ids: ids.slice(limits.maxPageSize),
+        token: "",
+      });
+    }
+    for (const pageSize of [-1, -(2 ** 31)]) {
+      expect(await refusalOf(read(call, request, "", pageSize))).toEqual(invalid("page_size"));
+    }
+  });
+
+  test("lets the size change from page to page", async () => {
+    const { request, ids } = await call.setUp(service, few);
+    const seen: string[] = [];
+    let token = "";
+    for (const pageSize of [1, 7, 2, 100]) {
+      const page = await read(call, request, token, pageSize);
+      seen.push(...page.ids);
+      token = page.token;
+    }
+    expect(seen).toEqual(ids);
+    expect(token).toBe("");
+  });
+
+  test("gives the same page for the same token", async () => {
+    const { request } = await call.setUp(service, few);
+    const { token } = await read(call, request, "", 3);
+    expect(await read(call, request, token, 3)).toEqual(await read(call, request, token, 3));
+  });
+});
+
+describe.each(streams)("%s", (_, call) => {
+  test("goes on behind each of its frames, and gives each once and in order", async () => {
+    const listing = await call.setUp(service, 8);
+    const pages = await walk(call, listing);
+    expect(pages.length).toBeGreaterThan(3);
+    expect(idsOf(pages)).toEqual(listing.ids);
+  });
+});
+
+describe.each(all)("%s", (_, call) => {
+  const count = isStream(call) ? 8 : few;
+
+  test("neither hides nor repeats anything while others write between its pages", async () => {
+    const listing = await call.setUp(service, count);
+    const pages = await walk(call, listing, {
+      ...(isStream(call) ? {} : { pageSize: 3 }),
+      between: () => listing.write(),
+    });
+    const seen = idsOf(pages);
+    expect(seen.length).toBe(new Set(seen).size);
+    const there = new Set(listing.ids);
+    expect(call.isFrozen ? seen : seen.filter((id) => there.has(id))).toEqual(listing.ids);
+  });
+
+  test("refuses a token of which any byte is not as it was given", async () => {
+    const listing = await call.setUp(service, count);
+    const token = await tokenOf(call, listing);
+    const bytes = Buffer.from(token, "base64url");
+    const altered = Array.from(bytes, (_, at) => {
+      const copy = Buffer.from(bytes);
+      copy[at] = (copy[at] ?? 0) ^ (1 << (at % 8));
+      return copy.toString("base64url");
+    });
+    altered.push(
+      bytes.subarray(0, -1).toString("base64url"),
+      bytes.subarray(1).toString("base64url"),
+      Buffer.concat([bytes, Buffer.alloc(1)]).toString("base64url"),
+      Buffer.concat([bytes, bytes]).toString("base64url"),
+    );
+    for (const one of altered) {
+      expect(await refusalOf(read(call, listing.request, one))).toEqual(refusedToken(call));
+    }
+    expect((await read(call, listing.request, token)).ids.length).toBeGreaterThan(0);
+  });
+
+  test("refuses garbage, and other spellings of a token", async () => {
+    const listing = await call.setUp(service, count);
+    const token = await tokenOf(call, listing);
+    const garbage = ["x", "0", "50", "null", "AQ", "é", " ", "\u0000", "A".repeat(100_000)];
+    const spellings = [
+      `${token}=`,
+      `${token}\n`,
+      ` ${token}`,
+      `${token}A`,
+      token.toLowerCase(),
+      `${token},${token}`,
+    ];
+    for (const one of [...garbage, ...spellings.filter((one) => one !== token)]) {
+      expect(await refusalOf(read(call, listing.request, one))).toEqual(refusedToken(call));
+    }
+  });
+
+  test("refuses a token of the same call with other arguments", async () => {
+    const listing = await call.setUp(service, count);
+    const token = await tokenOf(call, listing);
+    for (const [what, request] of Object.entries(listing.others)) {
+      expect([what, await refusalOf(read(call, request, token))]).toEqual([what, refusedToken(call)]);
+    }
+    expect(Object.keys(listing.others).length).toBeGreaterThan(0);
+  });
+});
+
+describe("A token", () => {
+  test("is good for no other call", async () => {
+    const listings = await Promise.all(
+      pagedCalls.map(async (call) => {
+        const listing = await call.setUp(service, isStream(call) ? 8 : 3);
+        return { call, listing, token: await tokenOf(call, listing) };
+      }),
+    );
+    for (const { call, listing } of listings) {
+      for (const other of listings) {
+        if (other.call === call) continue;
+        const what = `${call.method.name} with a token of ${other.call.method.name}`;
+        const refusal = await refusalOf(read(call, listing.request, other.token));
+        expect([what, refusal]).toEqual([what, refusedToken(call)]);
+      }
+    }
+  });
+
+  test("is good for no other project", async () => {
+    const [listDatasets, listRuns] = ["ListDatasets", "ListRuns"].map((name) =>
+      pagedCalls.find(({ method }) => method.name === name),
+    ) as [PagedCall, PagedCall];
+    const { pageTokens } = service.resources;
+    const seal = {
+      datasets: (project: string) => pageTokens.seal("ListDatasets", [project, ""], ["0", "data"]),
+      runs: (project: string) => pageTokens.seal("ListRuns", [project, "", 0n, "", "", ""], ["0", "runs"]),
+    };
+    expect(await read(listDatasets, {}, seal.datasets("default"))).toEqual({ ids: [], token: "" });
+    expect(await read(listRuns, {}, seal.runs("default"))).toEqual({ ids: [], token: "" });
+    expect(await refusalOf(read(listDatasets, {}, seal.datasets("other")))).toEqual(
+      refusedToken(listDatasets),
+    );
+    expect(await refusalOf(read(listRuns, {}, seal.runs("other")))).toEqual(refusedToken(listRuns));
+  });
+
+  test("is good on another server of the installation, and on no other installation", async () => {
+    const [call] = pagedCalls as readonly [PagedCall];
+    const listing = await call.setUp(service, 3);
+    const token = await tokenOf(call, listing);
+    const here = service;
+    const rest = listing.ids.slice(1);
+    const another = await startTestService({ database: here.database });
+    const database = await newTestDatabase();
+    // Databases of tests are copies of one that was set up for all of them.
+    await database.pool.query("update secrets set value = sha256(value) where name = 'page_token'");
+    const foreign = await startTestService({ database });
+    try {
+      service = another;
+      expect((await read(call, listing.request, token)).ids).toEqual(rest);
+      service = foreign;
+      expect(await refusalOf(read(call, listing.request, token))).toEqual(refusedToken(call));
+    } finally {
+      service = here;
+      await another.stop();
+      await foreign.stop();
+      await database.drop();
+    }
+  });
+});
