@@ -64,7 +64,10 @@ export interface ItemRange {
   readonly includeItem: boolean;
 }
 
-/** Items in a range that lack a success, in ascending byte order of item_id: a look-up by key for each item of the range. */
+/**
+ * Items in a range that lack a success, in ascending byte order of item_id: a look-up by key for each item of the range. Purged
+ * items are left out, because nothing can be recorded for them.
+ */
 export async function listOpenItems(
   client: Client,
   { datasetId, runId, datasetVersion, splits, repetitions }: RunScope,
@@ -79,7 +82,7 @@ export async function listOpenItems(
     `select covered.*, cells.*
      from (
        select r.item_id, 256 + 2 * octet_length(r.item_id) + 3 * $7::int + ${includeItem ? itemSize : "0"} as size
-       from ${coveredRevisions} and r.item_id > $5 and r.item_id <= $6
+       from ${coveredRevisions} and r.item_id > $5 and r.item_id <= $6 and r.input is not null
        order by r.item_id
      ) as covered
      cross join lateral (

@@ -3,7 +3,9 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
 import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
 import { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { Pool } from "../../src/db/pool.ts";
 import type { TestService } from "../support/service.ts";
 import { addItemHistory, addVersions } from "../versions/history.ts";
 
@@ -150,35 +152,15 @@ export const pagedCalls: readonly PagedCall[] = [
     isFrozen: false,
     idsOf: (page) => texts(page.results, "itemId"),
     async setUp(service, count) {
-      const items = numbered(count);
-      // Every other item is left for later.
-      const gaps = ["!", ...items.map(({ itemId }) => `${itemId}+`)].map((itemId) => ({
-        itemId,
-        inputJson: "1",
-      }));
-      const datasetId = await newDataset(service, [...items, ...gaps]);
-      const runs = service.client(RunService);
-      const create = async () =>
-        (await runs.createRun({ dataset: identified(datasetId), run: {} })).run?.runId ?? "";
-      const record = async (runId: string, itemIds: readonly string[]) => {
-        const outcome = { case: "outputJson", value: "1" } as const;
-        for (let first = 0; first < itemIds.length; first += 1_000) {
-          const results = itemIds
-            .slice(first, first + 1_000)
-            .map((itemId) => ({ itemId, repetition: 1, outcome }));
-          await runs.recordResults({ runId, results });
-        }
-      };
-      const runId = await create();
-      const ids = items.map(({ itemId }) => itemId);
-      await record(runId, ids);
-      const others = await create();
+      const { runs, runId, ids, gaps, record } = await setUpRun(service, count);
+      await record(ids);
+      const { run: another } = await runs.createRun({ dataset: gaps.dataset, run: {} });
       const added: string[] = [];
       return {
         ids,
         request: { runId },
         others: {
-          "another run": { runId: others },
+          "another run": { runId: another?.runId ?? "" },
           "one item": { runId, itemId: ids[0] ?? "" },
           "errors alone": { runId, failedOnly: true },
           "what is to be judged": { runId, missingScores: ["s"] },
@@ -188,17 +170,99 @@ export const pagedCalls: readonly PagedCall[] = [
         async write() {
           const cells = added.splice(0).map((itemId) => ({ itemId, repetition: 1 }));
           if (cells.length > 0) await runs.deleteResults({ runId, cells });
-          added.push(
-            ...["!", ids[0], ids[Math.floor(count / 2)], ids.at(-1)].map((id) =>
-              id === "!" ? id : `${id}+`,
-            ),
-          );
-          await record(runId, [...new Set(added)]);
+          added.push(...gaps.some());
+          await record(added);
+        },
+      };
+    },
+  },
+  {
+    method: RunService.method.listIncomplete,
+    isFrozen: false,
+    idsOf: (page) => texts(page.items, "itemId"),
+    async setUp(service, count) {
+      const { runs, runId, ids, gaps, record } = await setUpRun(service, count);
+      await record(gaps.all);
+      const { run: another } = await runs.createRun({ dataset: gaps.dataset, run: {} });
+      const added: string[] = [];
+      return {
+        ids,
+        request: { runId },
+        others: {
+          "another run": { runId: another?.runId ?? "" },
+          "with items": { runId, includeItem: true },
+        },
+        async write() {
+          await record(added.splice(0));
+          added.push(...gaps.some());
+          await runs.deleteResults({ runId, cells: added.map((itemId) => ({ itemId, repetition: 1 })) });
+        },
+      };
+    },
+  },
+  {
+    method: UploadService.method.listUploads,
+    isFrozen: false,
+    idsOf: (page) => texts(page.uploads, "uploadId"),
+    async setUp({ database: { pool } }, count) {
+      // The listing is that of the whole project, so what other tests left is taken away.
+      await pool.query("delete from uploads");
+      await addUploads(pool, 1, count);
+      return {
+        ids: Array.from({ length: count }, (_, n) => uploadId(count - n)),
+        request: {},
+        others: { "some states": { states: ["STATE_PENDING"] } },
+        async write() {
+          await pool.query("delete from uploads where upload_id = $1", [uploadId(count + 1)]);
+          await addUploads(pool, count + 1, 1);
         },
       };
     },
   },
 ];
+
+const uploadId = (number: number) => `upld${String(number).padStart(26, "0")}`;
+
+/** Uploads that are under way, each younger than the one before. */
+async function addUploads(pool: Pool, first: number, count: number): Promise<void> {
+  await pool.query(
+    `insert into uploads (upload_id, project_id, request_id, fingerprint, content_type, filename, create_time, expire_time)
+     select 'upld' || lpad(n::text, 26, '0'), 'default', gen_random_uuid(), '', '', '',
+            now() + n * interval '1 microsecond', now() + interval '1 day'
+     from generate_series($1::int, $1::int + $2::int - 1) n`,
+    [first, count],
+  );
+}
+
+/** A run on so many items and on others in front, in between and behind, for which results come and go. */
+async function setUpRun(service: TestService, count: number) {
+  const ids = numbered(count).map(({ itemId }) => itemId);
+  const others = ["!", ...ids.map((id) => `${id}+`)];
+  const items = [...ids, ...others].map((itemId) => ({ itemId, inputJson: "1" }));
+  const dataset = identified(await newDataset(service, items));
+  const runs = service.client(RunService);
+  const { run } = await runs.createRun({ dataset, run: {} });
+  const runId = run?.runId ?? "";
+  const outcome = { case: "outputJson", value: "1" } as const;
+  return {
+    runs,
+    runId,
+    ids,
+    gaps: {
+      dataset,
+      all: others,
+      some: () => [...new Set(["!", others[1], others[Math.ceil(count / 2)], others.at(-1)])].map(String),
+    },
+    async record(itemIds: readonly string[]) {
+      for (let first = 0; first < itemIds.length; first += 1_000) {
+        const results = itemIds
+          .slice(first, first + 1_000)
+          .map((itemId) => ({ itemId, repetition: 1, outcome }));
+        await runs.recordResults({ runId, results });
+      }
+    },
+  };
+}
 
 interface ItemInit {
   readonly itemId: string;

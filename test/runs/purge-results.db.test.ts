@@ -233,6 +233,14 @@ describe("A purged item", () => {
     expect(ended?.counts).toMatchObject({ expected: 9n, succeeded: 2n, missing: 7n });
   });
 
+  test("is not among what is left to do", async () => {
+    const { name, run } = await withRun();
+    await record(run, success("q1", secret));
+    await purge(name);
+    const { items } = await clients.runs.listIncomplete({ runId: run.runId });
+    expect(items.map(({ itemId }) => itemId)).toEqual(["q2", "q3"]);
+  });
+
   test("lets a result that it has be sent again, but not scores with it", async () => {
     const { name, run } = await withRun();
     const result = (scores: ResultInit["scores"] = []) => success("q1", secret, { scores } as ResultInit);

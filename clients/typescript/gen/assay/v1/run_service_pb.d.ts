@@ -1543,7 +1543,8 @@ export declare const RunService: GenService<{
   },
   /**
    * Lists the items that lack a success in some repetition, in order of
-   * item_id: what is left to do when a run is resumed.
+   * item_id: what is left to do when a run is resumed. Items that were purged
+   * are left out, because they take no results.
    *
    * @generated from rpc assay.v1.RunService.ListIncomplete
    */
