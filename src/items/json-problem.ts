@@ -15,16 +15,22 @@ export class JsonProblem extends Error {
 
   /** `steps` lead from the root to the place: names of members and indexes of elements. */
   constructor(root: string, steps: readonly (string | number)[], problem: string) {
-    let path = root;
-    for (const step of steps) {
-      const longer = path + (typeof step === "number" ? `[${step}]` : memberStep(step));
-      if (longer.length > maxPathLength) break;
-      path = longer;
-    }
+    const path = jsonPath(root, steps);
     super(`${path}: ${problem}`);
     this.path = path;
     this.problem = problem;
   }
+}
+
+/** The path to a place, of at most 1,000 characters: steps beyond that are left off. */
+export function jsonPath(root: string, steps: Iterable<string | number>): string {
+  let path = root;
+  for (const step of steps) {
+    const longer = path + (typeof step === "number" ? `[${step}]` : memberStep(step));
+    if (longer.length > maxPathLength) break;
+    path = longer;
+  }
+  return path;
 }
 
 /** The short form where RFC 9535 has one for ASCII names, else the form that its normalized paths have. */

@@ -1,0 +1,108 @@
+import { hash } from "node:crypto";
+import type { ItemContent } from "../items/item.ts";
+import { jsonPath } from "../items/json-problem.ts";
+import { canonicalSchema, compileSchema, type JsonSchema } from "./json-schema.ts";
+
+/** The schemas of a dataset, as texts; undefined where it has none. */
+export interface SchemaTexts {
+  readonly inputSchema?: string | undefined;
+  readonly expectedOutputSchema?: string | undefined;
+}
+
+/** Why an item does not satisfy the schemas of its dataset. */
+export interface ItemViolation {
+  /** A JSON path within the item: `$.input.messages[2]`. */
+  readonly path: string;
+  /** Of the schema; `steps` if checking would take too long. */
+  readonly keyword: string;
+  readonly problem: string;
+}
+
+/** The schemas of a dataset, ready to check items. */
+export interface ItemSchemas {
+  readonly hash: Buffer;
+  /** What is wrong with an item, the first of it. Absent expected outputs satisfy every schema. */
+  check(content: Pick<ItemContent, "input" | "expectedOutput">): ItemViolation | undefined;
+}
+
+/**
+ * Identifies the schemas of a dataset, 32 bytes; undefined if it has none. However they are spelled, equal schemas have
+ * equal hashes.
+ *
+ * @throws SchemaProblem if they are not JSON.
+ */
+export function schemaHashOf({ inputSchema, expectedOutputSchema }: SchemaTexts): Buffer | undefined {
+  if (inputSchema === undefined && expectedOutputSchema === undefined) return undefined;
+  const canonical = [inputSchema, expectedOutputSchema].map((text) =>
+    text === undefined ? null : canonicalSchema(text),
+  );
+  return hash("sha256", JSON.stringify(canonical), "buffer");
+}
+
+/** Whether two schemas say the same, spelled alike or not. */
+export function isSameSchema(one: string | undefined, other: string | undefined): boolean {
+  if (one === other) return true;
+  return one !== undefined && other !== undefined && canonicalSchema(one) === canonicalSchema(other);
+}
+
+/** Compiles the schemas of a dataset; undefined if it has none. @throws SchemaProblem */
+export function compileItemSchemas(texts: SchemaTexts): ItemSchemas | undefined {
+  const schemaHash = schemaHashOf(texts);
+  if (schemaHash === undefined) return undefined;
+  const known = findItemSchemas(schemaHash);
+  if (known !== undefined) return known;
+  const compile = (text: string | undefined) => (text === undefined ? undefined : compileSchema(text));
+  const input = compile(texts.inputSchema);
+  const expectedOutput = compile(texts.expectedOutputSchema);
+  const compiled: ItemSchemas = {
+    hash: schemaHash,
+    check: (content) =>
+      violationOf(input, content.input, "$.input") ??
+      violationOf(expectedOutput, content.expectedOutput, "$.expected_output"),
+  };
+  keep(compiled, (texts.inputSchema?.length ?? 0) + (texts.expectedOutputSchema?.length ?? 0));
+  return compiled;
+}
+
+function violationOf(
+  schema: JsonSchema | undefined,
+  text: string | undefined,
+  root: string,
+): ItemViolation | undefined {
+  const violation = text === undefined ? undefined : schema?.check(text);
+  if (violation === undefined) return undefined;
+  const { way, keyword, problem } = violation;
+  return { path: jsonPath(root, way), keyword, problem };
+}
+
+/**
+ * Characters of the schemas that are kept compiled, which take some fifty times as much memory. Datasets that are written to
+ * in turn find theirs again; beyond that, one costs a millisecond, or half a second at worst.
+ */
+const maxKeptLength = 2 * 1024 * 1024;
+
+/** The least recently used first. */
+const kept = new Map<string, { readonly schemas: ItemSchemas; readonly length: number }>();
+let keptLength = 0;
+
+/** Schemas that are compiled already. */
+export function findItemSchemas(schemaHash: Buffer): ItemSchemas | undefined {
+  const key = schemaHash.toString("hex");
+  const found = kept.get(key);
+  if (found === undefined) return undefined;
+  kept.delete(key);
+  kept.set(key, found);
+  return found.schemas;
+}
+
+function keep(schemas: ItemSchemas, length: number): void {
+  // Small schemas do not take much less memory than those of a thousand characters.
+  const counted = Math.max(length, 1000);
+  kept.set(schemas.hash.toString("hex"), { schemas, length: counted });
+  keptLength += counted;
+  for (const [key, oldest] of kept) {
+    if (keptLength <= maxKeptLength) break;
+    kept.delete(key);
+    keptLength -= oldest.length;
+  }
+}

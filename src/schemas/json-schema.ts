@@ -1,0 +1,84 @@
+import { canonicalize, JsonProblem } from "../items/canonical-json.ts";
+import { type JsonValue, parseJson } from "../items/json-value.ts";
+import { Patterns } from "./pattern.ts";
+import { prepareSchema } from "./prepare-schema.ts";
+import { References } from "./references.ts";
+import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { isObject, member } from "./schema-tree.ts";
+import { allowSteps, StepsSpent } from "./steps.ts";
+import { compileValidator, findFormErrors, type Validator } from "./validator.ts";
+import { type Violation, violationOf } from "./violation.ts";
+
+/** A JSON Schema, ready to check values. */
+export interface JsonSchema {
+  /** Checks a value that is given as a JSON text, in bounded time. Undefined if it satisfies the schema. */
+  check(text: string): Violation | undefined;
+}
+
+const dialect = "https://json-schema.org/draft/2020-12/schema";
+
+/**
+ * Compiles a schema of draft 2020-12. Whatever it says, no code of its own is run, nothing is loaded, and time is bounded.
+ *
+ * @throws SchemaProblem that names the place.
+ */
+export function compileSchema(text: string): JsonSchema {
+  canonicalSchema(text);
+  const schema = parseJson(text);
+  requireForm(schema, []);
+  const references = new References(schema);
+  const patterns = new Patterns();
+  const prepared = prepareSchema(references, patterns);
+  for (const place of references.hidden) requireForm(place.schema, place.way);
+  return checkWith(validatorOf(prepared, patterns));
+}
+
+/** The canonical form of the text of a schema, as `canonicalize` gives it. @throws SchemaProblem if it is not JSON. */
+export function canonicalSchema(text: string): string {
+  try {
+    return canonicalize(text, "$");
+  } catch (error) {
+    if (error instanceof JsonProblem) throw new SchemaProblem(error.path, error.problem);
+    throw error;
+  }
+}
+
+/** @throws SchemaProblem if it is no schema, or one of another dialect. */
+function requireForm(schema: JsonValue, way: Way): void {
+  const named = isObject(schema) ? member(schema, "$schema") : undefined;
+  if (named !== undefined && named !== dialect && named !== `${dialect}#`) {
+    throw new SchemaProblem([...way, "$schema"], `is not ${dialect}, which is the only one known`);
+  }
+  const errors = findFormErrors(schema);
+  if (errors.length === 0) return;
+  const fault = violationOf(errors, schema);
+  throw new SchemaProblem([...way, ...fault.way], fault.problem);
+}
+
+function validatorOf(prepared: JsonValue, patterns: Patterns): Validator {
+  try {
+    return compileValidator(prepared, patterns);
+  } catch (error) {
+    if (error instanceof RangeError) throw new SchemaProblem([], "has schemas nested too deeply");
+    throw error;
+  }
+}
+
+function checkWith(validate: Validator): JsonSchema {
+  return {
+    check(text) {
+      const value = parseJson(text);
+      allowSteps(text.length);
+      try {
+        return validate(value) ? undefined : violationOf(validate.errors ?? [], value);
+      } catch (error) {
+        // A RangeError is an overflow of the stack: references that follow each other at every level of a deep value.
+        if (!(error instanceof StepsSpent || error instanceof RangeError)) throw error;
+        return { way: [], keyword: "steps", problem: "takes too many steps to check" };
+      } finally {
+        // The validator would keep the value until the next one comes.
+        validate.errors = null;
+      }
+    },
+  };
+}

@@ -1,0 +1,233 @@
+import type { JsonObject, JsonValue } from "../items/json-value.ts";
+import { PatternProblem, type Patterns } from "./pattern.ts";
+import type { Place, References } from "./references.ts";
+import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { applicators, assertions, isObject, member } from "./schema-tree.ts";
+
+/** The keyword that says how many steps a schema costs, each time it is applied. */
+export const stepsKeyword = "assay:steps";
+
+/** Schemas within a schema: compiling takes some 0.2 ms for each, during which the server does nothing else. */
+const maxSubschemas = 2_000;
+
+/** References that lead from one to the next about the same value. Each takes a piece of the stack, at every level of an item. */
+const maxReferenceChain = 100;
+
+/** Keywords of older drafts that 2020-12 ignores, and what says the same now. */
+const replaced = {
+  dependencies: "dependentSchemas or dependentRequired",
+  additionalItems: "items, beside prefixItems",
+  $recursiveRef: "$dynamicRef",
+} as const;
+
+/**
+ * Respells a schema with fewer means, so that the validator need know nothing else: references are to `#/$defs/<number>`,
+ * identifiers and annotations are gone, members named `__proto__` are found by patterns, and each schema says what it
+ * costs.
+ *
+ * @throws SchemaProblem for what cannot be resolved or would not be checked as it is meant.
+ */
+export function prepareSchema(references: References, patterns: Patterns): JsonValue {
+  return new Preparation(references, patterns).prepare();
+}
+
+class Preparation {
+  readonly #references: References;
+  readonly #patterns: Patterns;
+  /** The schemas that references point to, with their numbers. */
+  readonly #targets = new Map<JsonObject, number>();
+  /** For each of them, references about the same value: those of the root are under -1. */
+  readonly #chains = new Map<number, Set<number>>();
+  readonly #resolved = new Map<JsonObject, Place[]>();
+
+  constructor(references: References, patterns: Patterns) {
+    this.#references = references;
+    this.#patterns = patterns;
+  }
+
+  prepare(): JsonValue {
+    const { root } = this.#references;
+    if (!isObject(root.schema)) return root.schema;
+    this.#resolveAll();
+    if (this.#references.count > maxSubschemas) {
+      throw new SchemaProblem([], `has more than ${maxSubschemas} schemas in it`);
+    }
+    this.#requireSupported();
+    const prepared = this.#build(root.schema, -1);
+    const definitions: Record<string, JsonValue> = {};
+    for (const [schema, number] of this.#targets) definitions[number] = this.#buildObject(schema, number);
+    this.#requireEnd();
+    return { ...(prepared as JsonObject), $defs: definitions };
+  }
+
+  /** Resolves all references. What they find may hold more of them. */
+  #resolveAll(): void {
+    for (const place of this.#references.places()) {
+      const schema = place.schema as JsonObject;
+      const found = (["$ref", "$dynamicRef"] as const).flatMap((keyword) => {
+        const reference = member(schema, keyword);
+        return typeof reference === "string" ? [this.#references.resolve(place, keyword, reference)] : [];
+      });
+      this.#resolved.set(schema, found);
+      for (const target of found) {
+        if (isObject(target.schema) && !this.#targets.has(target.schema)) {
+          this.#targets.set(target.schema, this.#targets.size);
+        }
+      }
+    }
+  }
+
+  #requireSupported(): void {
+    let contains = false;
+    let unevaluated: Place | undefined;
+    for (const place of this.#references.places()) {
+      const schema = place.schema as JsonObject;
+      for (const [keyword, instead] of Object.entries(replaced)) {
+        if (member(schema, keyword) === undefined) continue;
+        throw new SchemaProblem(
+          [...place.way, keyword],
+          `is no keyword of 2020-12 and would be ignored; use ${instead}`,
+        );
+      }
+      const properties = member(schema, "patternProperties");
+      const sources = isObject(properties) ? Object.keys(properties) : [];
+      for (const source of sources) this.#compile(source, [...place.way, "patternProperties", source]);
+      const pattern = member(schema, "pattern");
+      if (typeof pattern === "string") this.#compile(pattern, [...place.way, "pattern"]);
+      if (member(schema, "contains") !== undefined) contains = true;
+      if (member(schema, "unevaluatedItems") !== undefined) unevaluated ??= place;
+    }
+    if (contains && unevaluated !== undefined) {
+      throw new SchemaProblem(
+        [...unevaluated.way, "unevaluatedItems"],
+        "is not supported in a schema that uses contains, too",
+      );
+    }
+  }
+
+  /** Compiles a pattern while it is known where it stands. */
+  #compile(source: string, way: Way): void {
+    try {
+      this.#patterns.compile(source);
+    } catch (error) {
+      if (error instanceof PatternProblem) throw new SchemaProblem(way, error.message);
+      throw error;
+    }
+  }
+
+  /** A schema where it stands: as a reference if others point to it as well. `owner` is the definition it is part of, in place. */
+  #build(schema: JsonValue, owner: number | undefined): JsonValue {
+    if (!isObject(schema)) return schema;
+    const target = this.#targets.get(schema);
+    return target === undefined ? this.#buildObject(schema, owner) : this.#reference(target, owner);
+  }
+
+  #reference(target: number, owner: number | undefined): JsonObject {
+    if (owner !== undefined) {
+      const chain = this.#chains.get(owner) ?? new Set();
+      this.#chains.set(owner, chain.add(target));
+    }
+    return { $ref: `#/$defs/${target}`, [stepsKeyword]: 1 };
+  }
+
+  #buildObject(schema: JsonObject, owner: number | undefined): JsonObject {
+    const built: JsonObject = {};
+    for (const keyword of assertions) {
+      const value = member(schema, keyword);
+      if (value !== undefined) built[keyword] = value;
+    }
+    const inside = (inPlace: boolean) => (inPlace ? owner : undefined);
+    for (const [keyword, inPlace] of Object.entries(applicators.single)) {
+      const one = member(schema, keyword);
+      if (one !== undefined) built[keyword] = this.#build(one, inside(inPlace));
+    }
+    for (const [keyword, inPlace] of Object.entries(applicators.lists)) {
+      const list = member(schema, keyword);
+      if (Array.isArray(list)) built[keyword] = list.map((one) => this.#build(one, inside(inPlace)));
+    }
+    for (const [keyword, inPlace] of Object.entries(applicators.maps)) {
+      const map = member(schema, keyword);
+      if (isObject(map)) {
+        const members = Object.entries(map).map(([name, one]) => [name, this.#build(one, inside(inPlace))]);
+        built[keyword] = Object.fromEntries(members);
+      }
+    }
+    const all = this.#resolved.get(schema)?.map((target) => this.#build(target.schema, owner)) ?? [];
+    moveProto(built, all);
+    if (all.length > 0) built.allOf = [...all, ...((built.allOf as JsonValue[] | undefined) ?? [])];
+    if (Object.keys(built).length > 0) built[stepsKeyword] = stepsOf(built);
+    return built;
+  }
+
+  /** Fails if references lead in a circle without going deeper into the value, or too far. */
+  #requireEnd(): void {
+    const lengths = new Map<number, number>();
+    const open = new Set<number>();
+    const places = [...this.#targets.keys()];
+    const follow = (from: number): number => {
+      const known = lengths.get(from);
+      if (known !== undefined) return known;
+      const fail = (problem: string): never => {
+        throw new SchemaProblem(this.#wayOf(places[from]), problem);
+      };
+      if (open.has(from)) return fail("refers to itself without going deeper into the value");
+      if (open.size > maxReferenceChain) {
+        return fail(`is at the end of more than ${maxReferenceChain} references in a row`);
+      }
+      open.add(from);
+      let length = 0;
+      for (const to of this.#chains.get(from) ?? []) length = Math.max(length, 1 + follow(to));
+      open.delete(from);
+      lengths.set(from, length);
+      return length;
+    };
+    for (const from of [-1, ...places.keys()]) follow(from);
+  }
+
+  #wayOf(schema: JsonObject | undefined): Place["way"] {
+    for (const place of this.#references.places()) if (place.schema === schema) return place.way;
+    return [];
+  }
+}
+
+/** Takes members named `__proto__` out of keywords in which the validator passes over them, and says the same in other words. */
+function moveProto(schema: JsonObject, all: JsonValue[]): void {
+  const take = (keyword: string): JsonValue | undefined => {
+    const map = schema[keyword];
+    if (!isObject(map) || !Object.hasOwn(map, "__proto__")) return undefined;
+    schema[keyword] = Object.fromEntries(Object.entries(map).filter(([name]) => name !== "__proto__"));
+    return Object.getOwnPropertyDescriptor(map, "__proto__")?.value;
+  };
+  const addPattern = (pattern: string, added: JsonValue) => {
+    const patterns = (schema.patternProperties as JsonObject | undefined) ?? {};
+    const other = member(patterns, pattern);
+    schema.patternProperties = {
+      ...patterns,
+      [pattern]: other === undefined ? added : { allOf: [other, added] },
+    };
+  };
+  const property = take("properties");
+  if (property !== undefined) addPattern("^__proto__$", property);
+  const properties = take("patternProperties");
+  if (properties !== undefined) addPattern("(?:__proto__)", properties);
+  const condition = { required: ["__proto__"] };
+  const dependentSchema = take("dependentSchemas");
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  if (dependentSchema !== undefined) all.push({ if: condition, then: dependentSchema });
+  const required = take("dependentRequired");
+  // biome-ignore lint/suspicious/noThenProperty: a keyword of JSON Schema
+  if (required !== undefined) all.push({ if: condition, then: { required } });
+}
+
+/** One step, and two for each name that is looked for in every object. */
+function stepsOf(schema: JsonObject): number {
+  let names = 0;
+  for (const keyword of ["properties", "required", "dependentRequired", "dependentSchemas"]) {
+    const value = schema[keyword];
+    if (Array.isArray(value)) names += value.length;
+    else if (isObject(value)) names += Object.keys(value).length;
+  }
+  const required = isObject(schema.dependentRequired) ? Object.values(schema.dependentRequired) : [];
+  for (const list of required) if (Array.isArray(list)) names += list.length;
+  return 1 + 2 * names;
+}

@@ -1,0 +1,145 @@
+import type { JsonObject, JsonValue } from "../items/json-value.ts";
+import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { isObject, member, subschemas } from "./schema-tree.ts";
+
+/** A schema as references find it. Schemas `true` and `false` are wrapped, so that each place is a thing of its own. */
+export interface Place {
+  readonly schema: JsonValue;
+  readonly way: Way;
+  /** The URI that references in it are relative to. */
+  readonly base: string;
+}
+
+/** Stands for the URI of a schema that has none. */
+const unnamed = "schema:///";
+
+/**
+ * Knows every schema within a schema, and what references between them mean (JSON Schema Core, sections 8 and 9). Nothing
+ * beyond the text is ever looked at.
+ */
+export class References {
+  /** By the schema itself, for those that are objects. */
+  readonly #places = new Map<JsonObject, Place>();
+  /** Schemas with a URI of their own: the root, and those with `$id`. */
+  readonly #resources = new Map<string, Place>();
+  /** By URI with fragment. */
+  readonly #anchors = new Map<string, Place>();
+  readonly #dynamicNames = new Map<string, number>();
+  readonly root: Place;
+  /** Schemas that were found by pointers into places where no keyword puts schemas. */
+  readonly hidden: Place[] = [];
+
+  /** @throws SchemaProblem for a URI that is none, or that two schemas have. */
+  constructor(root: JsonValue) {
+    this.root = this.#add(root, [], unnamed);
+    this.#resources.set(unnamed, this.root);
+  }
+
+  /** How many schemas there are. */
+  get count(): number {
+    return this.#places.size;
+  }
+
+  /** All schemas that are objects. */
+  places(): Iterable<Place> {
+    return this.#places.values();
+  }
+
+  /** What `$ref` or `$dynamicRef` of a schema points to. @throws SchemaProblem */
+  resolve(place: Place, keyword: "$ref" | "$dynamicRef", reference: string): Place {
+    const fail = (problem: string): never => {
+      throw new SchemaProblem([...place.way, keyword], problem);
+    };
+    const uri =
+      absolute(reference, place.base) ?? fail(`${JSON.stringify(reference)} is not a URI reference`);
+    const hash = uri.indexOf("#");
+    const fragment = hash < 0 ? "" : decoded(uri.slice(hash + 1));
+    if (fragment === undefined) return fail("the fragment is not well-formed");
+    const resource = this.#resources.get(hash < 0 ? uri : uri.slice(0, hash));
+    if (resource === undefined) {
+      return fail(`${JSON.stringify(reference)} is beyond the schema, and no other is ever loaded`);
+    }
+    if (fragment === "") return resource;
+    if (fragment.startsWith("/")) {
+      return this.#walk(resource, fragment) ?? fail(`there is no schema at ${JSON.stringify(reference)}`);
+    }
+    if (keyword === "$dynamicRef" && (this.#dynamicNames.get(fragment) ?? 0) > 1) {
+      return fail(`two schemas have the $dynamicAnchor ${JSON.stringify(fragment)}, which is not supported`);
+    }
+    const anchor = this.#anchors.get(`${resource.base}#${fragment}`);
+    return anchor ?? fail(`there is no anchor ${JSON.stringify(fragment)}`);
+  }
+
+  /** Takes in a schema and all that are below it. */
+  #add(schema: JsonValue, way: Way, outerBase: string): Place {
+    if (!isObject(schema)) return { schema, way, base: outerBase };
+    const known = this.#places.get(schema);
+    if (known !== undefined) return known;
+    const base = this.#baseOf(schema, way, outerBase);
+    const place: Place = { schema, way, base };
+    this.#places.set(schema, place);
+    if (base !== outerBase) this.#set(this.#resources, base, place, [...way, "$id"]);
+    for (const keyword of ["$anchor", "$dynamicAnchor"] as const) {
+      const name = member(schema, keyword);
+      if (typeof name !== "string") continue;
+      this.#set(this.#anchors, `${base}#${name}`, place, [...way, keyword]);
+      if (keyword === "$dynamicAnchor") {
+        this.#dynamicNames.set(name, (this.#dynamicNames.get(name) ?? 0) + 1);
+      }
+    }
+    for (const below of subschemas(schema, way)) this.#add(below.schema, below.way, base);
+    return place;
+  }
+
+  #baseOf(schema: JsonObject, way: Way, outerBase: string): string {
+    const id = member(schema, "$id");
+    if (typeof id !== "string") return outerBase;
+    const uri = absolute(id, outerBase);
+    if (uri === undefined) throw new SchemaProblem([...way, "$id"], "is not a URI reference");
+    return uri.replace(/#$/, "");
+  }
+
+  #set(map: Map<string, Place>, key: string, place: Place, way: Way): void {
+    const other = map.get(key);
+    if (other !== undefined && other !== place) throw new SchemaProblem(way, "another schema has the same");
+    map.set(key, place);
+  }
+
+  /** Follows a JSON pointer (RFC 6901), also to where no keyword puts schemas. */
+  #walk(from: Place, pointer: string): Place | undefined {
+    let value: JsonValue | undefined = from.schema;
+    let { base } = from;
+    const way = [...from.way];
+    for (const escaped of pointer.slice(1).split("/")) {
+      const step = escaped.replaceAll("~1", "/").replaceAll("~0", "~");
+      if (isObject(value)) {
+        base = this.#places.get(value)?.base ?? base;
+        value = member(value, step);
+        way.push(step);
+      } else if (Array.isArray(value) && /^(0|[1-9]\d*)$/.test(step)) {
+        value = value[Number(step)];
+        way.push(Number(step));
+      } else {
+        return undefined;
+      }
+    }
+    if (typeof value !== "boolean" && !isObject(value)) return undefined;
+    const isKnown = !isObject(value) || this.#places.has(value);
+    const place = this.#add(value, way, base);
+    if (!isKnown) this.hidden.push(place);
+    return place;
+  }
+}
+
+function absolute(reference: string, base: string): string | undefined {
+  return URL.canParse(reference, base) ? new URL(reference, base).href : undefined;
+}
+
+function decoded(fragment: string): string | undefined {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    // A percent sign that is followed by something else than UTF-8 in hexadecimal.
+    return undefined;
+  }
+}

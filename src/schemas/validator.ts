@@ -1,0 +1,171 @@
+import {
+  _,
+  Ajv2020,
+  type AnySchema,
+  type ErrorObject,
+  type KeywordCxt,
+  type ValidateFunction,
+} from "ajv/dist/2020.js";
+import { Type } from "ajv/dist/compile/util.js";
+import type { JsonValue } from "../items/json-value.ts";
+import { identityOf, isMultiple } from "./equality.ts";
+import type { Pattern, Patterns } from "./pattern.ts";
+import { stepsKeyword } from "./prepare-schema.ts";
+import { spend } from "./steps.ts";
+
+/** Tells whether a value satisfies a schema. If not, its `errors` say why. */
+export type Validator = ValidateFunction;
+
+/** Compiles a prepared schema. @throws RangeError if it is nested too deeply. */
+export function compileValidator(prepared: JsonValue, patterns: Patterns): Validator {
+  // A validator of its own for each: one that is used again keeps everything it ever compiled.
+  const ajv = new Ajv2020({
+    meta: false,
+    validateSchema: false,
+    strict: false,
+    validateFormats: false,
+    logger: false,
+    // Members are looked for in the value itself, never in its prototype.
+    ownProperties: true,
+    // Otherwise each keyword is compiled into a block within the one before, and some thousand of them overflow the stack.
+    allErrors: true,
+    // Errors bring the schema and the value along, and words for them are found elsewhere.
+    verbose: true,
+    messages: false,
+    inlineRefs: false,
+    code: {
+      // Takes half of the time, and what it gains was not to be measured.
+      optimize: false,
+      regExp: Object.assign((source: string) => regExpOf(patterns, source), { code: "" }),
+      process: withoutPrototypes,
+    },
+  });
+  ajv.addKeyword({
+    keyword: stepsKeyword,
+    schemaType: "number",
+    code: ({ gen, schema }: KeywordCxt) => {
+      gen.code(_`${gen.scopeValue("func", { ref: spend })}(${schema})`);
+    },
+  });
+  replaceEquality(ajv);
+  replaceIf(ajv);
+  replaceUnevaluatedItems(ajv);
+  return ajv.compile(prepared as AnySchema);
+}
+
+/** Those of the validator take the square of the elements as time, and fail on members named like methods. */
+function replaceEquality(ajv: Ajv2020): void {
+  for (const keyword of ["enum", "const", "uniqueItems", "multipleOf"]) ajv.removeKeyword(keyword);
+  const isOneOf = (values: readonly JsonValue[]) => {
+    const identities = new Set(values.map(identityOf));
+    return (value: JsonValue) => identities.has(identify(value));
+  };
+  ajv.addKeyword({ keyword: "enum", schemaType: "array", compile: isOneOf });
+  ajv.addKeyword({ keyword: "const", compile: (value: JsonValue) => isOneOf([value]) });
+  ajv.addKeyword({
+    keyword: "uniqueItems",
+    type: "array",
+    schemaType: "boolean",
+    compile: (unique: boolean) => (elements: readonly JsonValue[]) =>
+      !unique || new Set(elements.map(identify)).size === elements.length,
+  });
+  ajv.addKeyword({
+    keyword: "multipleOf",
+    type: "number",
+    schemaType: "number",
+    compile: (divisor: number) => (value: number) => isMultiple(value, divisor),
+  });
+}
+
+/** Eight characters of an identity take about as long as a step. */
+function identify(value: JsonValue): string {
+  const identity = identityOf(value);
+  spend(identity.length >> 3);
+  return identity;
+}
+
+/** In the validator's own, what a condition looked at counts as evaluated even if the condition does not hold. */
+function replaceIf(ajv: Ajv2020): void {
+  ajv.removeKeyword("if");
+  ajv.addKeyword({
+    keyword: "if",
+    schemaType: ["boolean", "object"],
+    trackErrors: true,
+    code(context: KeywordCxt) {
+      const { gen, parentSchema } = context;
+      const valid = gen.let("valid", true);
+      const holds = gen.name("holds");
+      const silent = { compositeRule: true, createErrors: false, allErrors: false } as const;
+      context.mergeValidEvaluated(context.subschema({ keyword: "if", ...silent }, holds), holds);
+      context.reset();
+      const follow = (keyword: string) => () => {
+        if (parentSchema[keyword] === undefined) return;
+        const followed = gen.name("followed");
+        const branch = context.subschema({ keyword }, followed);
+        gen.assign(valid, followed);
+        context.mergeValidEvaluated(branch, valid);
+      };
+      gen.if(holds, follow("then"), follow("else"));
+      context.pass(valid, () => context.error(true));
+    },
+  });
+}
+
+/** The validator's own takes "all elements" for the number 1 where only values tell how many were looked at. */
+function replaceUnevaluatedItems(ajv: Ajv2020): void {
+  ajv.removeKeyword("unevaluatedItems");
+  ajv.addKeyword({
+    keyword: "unevaluatedItems",
+    type: "array",
+    schemaType: ["boolean", "object"],
+    code(context: KeywordCxt) {
+      const { gen, data, it } = context;
+      const { items = 0 } = it;
+      it.items = true;
+      if (items === true) return;
+      const length = gen.const("len", _`${data}.length`);
+      const first =
+        typeof items === "number"
+          ? items
+          : gen.const("first", _`${items} === true ? ${length} : ${items} || 0`);
+      gen.forRange("i", first, length, (index) => {
+        const place = { keyword: "unevaluatedItems", dataProp: index, dataPropType: Type.Num };
+        context.subschema(place, gen.name("valid"));
+      });
+    },
+  });
+}
+
+/** Patterns are told apart by what `toString` gives. */
+function regExpOf(patterns: Patterns, source: string): Pattern & RegExp {
+  return Object.assign(patterns.compile(source), { toString: () => source }) as Pattern & RegExp;
+}
+
+/**
+ * In compiled code, members that were looked at are noted in objects. Those must not seem to have `toString` already, and what
+ * a recursive schema notes for all values must not be added to for one.
+ */
+function withoutPrototypes(code: string): string {
+  return code
+    .replaceAll(/\b(props\d+ ?= ?(?:props\d+ ?\|\| ?)?)\{\}/g, "$1Object.create(null)")
+    .replaceAll(
+      /\b(props\d+ ?= ?)([\w$.]+\.evaluated\.props)\b/g,
+      '$1typeof $2 === "object" ? Object.assign(Object.create(null), $2) : $2',
+    );
+}
+
+const metaSchema = "https://json-schema.org/draft/2020-12/schema";
+let schemas: Ajv2020 | undefined;
+
+/** What is wrong with the form of a schema, by its meta-schema. */
+export function findFormErrors(schema: JsonValue): ErrorObject[] {
+  schemas ??= new Ajv2020({
+    strict: false,
+    validateFormats: false,
+    logger: false,
+    verbose: true,
+    messages: false,
+  });
+  const validate = schemas.getSchema(metaSchema) as ValidateFunction;
+  return validate(schema) ? [] : (validate.errors ?? []);
+}
