@@ -137,6 +137,8 @@ const messages = {
   }) =>
     `the mirror would delete ${f.would_delete} of ${f.item_count} items, which ${f.bound} forbids; apply the plan with other bounds if that is meant`,
   UPSERT_NOT_READY: (f: { request_id: string; state: string }) => `write ${f.request_id} is in ${f.state}`,
+  ITEMS_VIOLATE_SCHEMA: (f: { violation_count: number; item_id: string; path: string; keyword: string }) =>
+    `${f.violation_count} ${f.violation_count === 1 ? "item violates" : "items violate"} the schema, the first at ${f.path}: item ${JSON.stringify(f.item_id)} (${f.keyword})`,
   DATASET_IN_USE: (f: { dataset_id: string; run_count: bigint; locked_tags: string }) =>
     `the dataset has ${f.run_count} runs${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them with it`,
   TAG_LOCKED: (f: { tag: string; version: bigint }) =>

@@ -10,13 +10,14 @@ import { describe, expect, test } from "vitest";
 const root = join(import.meta.dirname, "..");
 
 /** One folder per feature, all with the same vocabulary. */
-const features = ["datasets", "versions", "items", "upsert", "runs", "uploads", "query", "system"];
+const features = ["datasets", "schemas", "versions", "items", "upsert", "runs", "uploads", "query", "system"];
 
 /**
  * Files of features that bring rules and stores together: they run transactions and call stores, but know nothing of the
  * wire. All others without a suffix are rules, which do no I/O.
  */
 const procedures = [
+  "datasets/check-items.ts",
   "datasets/create-dataset.ts",
   "datasets/delete-dataset.ts",
   "datasets/update-dataset.ts",
@@ -25,6 +26,7 @@ const procedures = [
   "items/item-read.ts",
   "items/item-write.ts",
   "items/purge-item.ts",
+  "upsert/check-rows.ts",
   "upsert/import-session.ts",
   "upsert/import-stream.ts",
   "upsert/planned.ts",

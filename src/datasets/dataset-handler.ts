@@ -77,7 +77,7 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
       const ref = datasetRefFromWire("dataset", request.dataset);
       const { patch, etag } = patchFromWire(request);
       return answerOnce(pool, { projectId, method: method.updateDataset, request }, async (client) => {
-        const dataset = await updateDataset(client, { projectId, ref, etag }, patch);
+        const dataset = await updateDataset(client, { projectId, ref, etag, signal: context.signal }, patch);
         return {
           response: create(UpdateDatasetResponseSchema, { dataset: datasetToWire(dataset) }),
           resourceId: dataset.datasetId,

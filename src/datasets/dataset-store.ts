@@ -2,6 +2,7 @@ import type { Client, Queryable } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import { newId } from "../ids.ts";
 import { type Instant, instantToSql } from "../instant.ts";
+import { schemaHashOf } from "../schemas/item-schemas.ts";
 import {
   type Dataset,
   type DatasetDefinition,
@@ -182,7 +183,7 @@ export async function createReserved(
   const { rows } = await client.query<{ project_id: string }>(
     `update datasets
      set create_time = $2, update_time = $2, description = $3, metadata = $4, input_schema = $5,
-         expected_output_schema = $6
+         expected_output_schema = $6, schema_hash = $7
      where dataset_id = $1 and create_time is null
      returning project_id`,
     [
@@ -192,6 +193,7 @@ export async function createReserved(
       definition.metadata,
       definition.inputSchema,
       definition.expectedOutputSchema,
+      schemaHashOf(definition),
     ],
   );
   const row = rows[0];
@@ -242,7 +244,8 @@ export async function updateDefinition(
 ): Promise<void> {
   await client.query(
     `update datasets
-     set description = $2, metadata = $3, input_schema = $4, expected_output_schema = $5, etag = $6, update_time = $7
+     set description = $2, metadata = $3, input_schema = $4, expected_output_schema = $5, etag = $6, update_time = $7,
+         schema_hash = $8
      where dataset_id = $1`,
     [
       datasetId,
@@ -252,6 +255,7 @@ export async function updateDefinition(
       definition.expectedOutputSchema,
       newEtag(),
       instantToSql(time),
+      schemaHashOf(definition),
     ],
   );
 }

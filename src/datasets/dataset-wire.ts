@@ -1,15 +1,17 @@
 import { create } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import {
   DatasetSchema,
   type Dataset as WireDataset,
   type DatasetRef as WireRef,
 } from "../../gen/assay/v1/dataset_pb.js";
 import type { CreateDatasetRequest, UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
-import { invalidField } from "../failure.ts";
+import { failure, invalidField } from "../failure.ts";
+import { limits } from "../limits.ts";
 import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames, newViolations } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
+import { compileItemSchemas } from "../schemas/item-schemas.ts";
+import { SchemaProblem } from "../schemas/schema-problem.ts";
 import {
   type Dataset,
   type DatasetDefinition,
@@ -40,7 +42,7 @@ export function datasetRefFromWire(field: string, ref: WireRef | undefined): Dat
  *
  * @param field leads to `dataset`, without a dot at the end.
  * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
- * @throws Failure INVALID_FIELD; ConnectError UNIMPLEMENTED if it has a schema.
+ * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
  */
 export function definitionFromWire(
   field: string,
@@ -58,10 +60,18 @@ export function definitionFromWire(
   const metadata = violations.check(() =>
     metadataFromWire(`${field}.metadata`, dataset?.metadata, maxMetadataBytes),
   );
+  const inputSchema = violations.check(() =>
+    schemaFromWire("inputSchema", `${field}.input_schema_json`, dataset?.inputSchemaJson ?? ""),
+  );
+  const expectedOutputSchema = violations.check(() =>
+    schemaFromWire(
+      "expectedOutputSchema",
+      `${field}.expected_output_schema_json`,
+      dataset?.expectedOutputSchemaJson ?? "",
+    ),
+  );
   violations.throwIfAny();
-  schemaFromWire(`${field}.input_schema_json`, dataset?.inputSchemaJson ?? "");
-  schemaFromWire(`${field}.expected_output_schema_json`, dataset?.expectedOutputSchemaJson ?? "");
-  return { name, tableName, description, metadata };
+  return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
 /** What CreateDataset is to create. @throws as definitionFromWire */
@@ -85,7 +95,7 @@ type UpdatableField = (typeof updatable)[number];
 /**
  * What an update changes, and the etag that guards it, which may be empty.
  *
- * @throws Failure INVALID_FIELD, also if it names nothing; ConnectError UNIMPLEMENTED if it sets a schema.
+ * @throws Failure INVALID_FIELD, also if it names nothing; LIMIT_EXCEEDED
  */
 export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
   readonly patch: DatasetPatch;
@@ -114,10 +124,14 @@ export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
     changes.metadata = metadataFromWire(field, patch.metadata, maxMetadataBytes);
   });
   take("input_schema_json", (field) => {
-    changes.inputSchema = schemaFromWire(field, patch.inputSchemaJson);
+    changes.inputSchema = schemaFromWire("inputSchema", field, patch.inputSchemaJson);
   });
   take("expected_output_schema_json", (field) => {
-    changes.expectedOutputSchema = schemaFromWire(field, patch.expectedOutputSchemaJson);
+    changes.expectedOutputSchema = schemaFromWire(
+      "expectedOutputSchema",
+      field,
+      patch.expectedOutputSchemaJson,
+    );
   });
   violations.throwIfAny();
   return { patch: changes, etag: patch.etag };
@@ -152,10 +166,24 @@ function descriptionFromWire(field: string, description: string): string {
   return boundedText(field, description, 0, maxDescriptionLength);
 }
 
-/** A schema that was kept but not enforced would be a promise broken in silence, so it is refused. */
-function schemaFromWire(field: string, schema: string): undefined {
+/** A schema that items can be held to; undefined for none. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+function schemaFromWire(
+  name: "inputSchema" | "expectedOutputSchema",
+  field: string,
+  schema: string,
+): string | undefined {
   if (schema === "") return undefined;
-  throw new ConnectError(`${field}: schemas are not enforced by this release yet`, Code.Unimplemented);
+  const received = Buffer.byteLength(schema);
+  if (received > limits.maxSchemaBytes) {
+    throw failure("LIMIT_EXCEEDED", { limit: "max_schema_bytes", maximum: limits.maxSchemaBytes, received });
+  }
+  try {
+    compileItemSchemas({ [name]: schema });
+  } catch (error) {
+    if (error instanceof SchemaProblem) throw invalidField(field, error.message);
+    throw error;
+  }
+  return schema;
 }
 
 /** A dataset as it goes on the wire. */

@@ -1,6 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { ChangesetRequest, Target } from "../upsert/changeset.ts";
+import { schemasInForce } from "../upsert/check-rows.ts";
 import { equalBytes } from "../upsert/classify.ts";
 import type { RowOutcome } from "../upsert/outcome-store.ts";
 import { publish } from "../upsert/publish.ts";
@@ -31,9 +32,11 @@ export async function createItems(
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const numbered = numberRows(changeset, rows, 0);
-    const found = await findExisting(client, target, numbered, ifExists);
+    const found = await findExisting(client, target, numbered, ifExists, fieldOf(request));
     const fresh = requireOneContent(numbered).filter((row) => !found.has(row.itemId));
-    await stageRows(client, changeset, true, fresh);
+    const schemas = await schemasInForce(client, target, undefined);
+    const field = fieldOf(request);
+    await stageRows(client, changeset, { baseIsEmpty: true, schemas, field }, fresh);
     changeset.received = BigInt(rows.length);
     changeset.counts.unchanged += BigInt(rows.length - fresh.length);
     changeset.receivedBytes = sizeOf(rows);
@@ -53,6 +56,11 @@ export async function createItems(
   });
 }
 
+/** Leads from the request message to a row. */
+function fieldOf({ method }: ChangesetRequest): (rowNumber: number) => string {
+  return (rowNumber) => (method === "CreateItem" ? "item" : `items[${rowNumber}]`);
+}
+
 /** A row that cannot be created. */
 interface Conflict {
   readonly row: NumberedRow;
@@ -65,6 +73,7 @@ async function findExisting(
   { datasetId, headVersion }: Target,
   rows: readonly NumberedRow[],
   ifExists: IfExists,
+  fieldOfRow: (rowNumber: number) => string,
 ): Promise<ReadonlySet<string>> {
   const identified = rows.filter((row) => !row.unidentified);
   const itemIds = identified.map((row) => row.itemId);
@@ -84,7 +93,7 @@ async function findExisting(
   const faults = new RowFaults();
   for (const { row, conflict } of conflicts) {
     const facts = { index: row.rowNumber, item_id: row.itemId };
-    const field = `items[${row.rowNumber}].item_id`;
+    const field = `${fieldOfRow(row.rowNumber)}.item_id`;
     if (conflict === "purged") faults.add("ITEM_PURGED", facts, field);
     else faults.add("ITEM_EXISTS", { ...facts, conflict }, field);
   }
@@ -131,7 +140,9 @@ export async function updateItem(
     requireItemVersion(itemId, item.version, expectedItemVersion);
     if (item.purged) throw failure("ITEM_PURGED", { item_id: itemId });
     const row = change(item);
-    const [kind = "unchanged"] = await stageRows(client, changeset, false, [
+    const schemas = await schemasInForce(client, target, undefined);
+    const staging = { baseIsEmpty: false, schemas, field: () => "patch" };
+    const [kind = "unchanged"] = await stageRows(client, changeset, staging, [
       {
         itemId,
         rowNumber: 0,

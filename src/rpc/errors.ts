@@ -46,6 +46,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   INCOMPLETE_STREAM: Code.FailedPrecondition,
   DELETE_LIMIT_EXCEEDED: Code.FailedPrecondition,
   UPSERT_NOT_READY: Code.FailedPrecondition,
+  ITEMS_VIOLATE_SCHEMA: Code.FailedPrecondition,
   DATASET_IN_USE: Code.FailedPrecondition,
   TAG_LOCKED: Code.FailedPrecondition,
   ITEM_PURGED: Code.FailedPrecondition,

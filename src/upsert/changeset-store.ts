@@ -33,6 +33,7 @@ interface ChangesetRow {
   unidentified_updated: bigint;
   unidentified_unchanged: bigint;
   digest_change: Buffer;
+  schema_hash: Buffer | null;
   version: bigint | null;
   outcome_version: bigint | null;
   item_count: bigint | null;
@@ -50,8 +51,8 @@ const columns = `
   dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
   creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty, base_version,
   item_id_prefix, stream_number, received, received_bytes, missing_bodies, created, updated, unchanged, deleted,
-  unidentified, unidentified_updated, unidentified_unchanged, digest_change, version, outcome_version, item_count,
-  digest, note, author, upload_id, create_time, publish_time, expire_time`;
+  unidentified, unidentified_updated, unidentified_unchanged, digest_change, schema_hash, version, outcome_version,
+  item_count, digest, note, author, upload_id, create_time, publish_time, expire_time`;
 
 // Statements that every write runs are named, so that each connection parses and plans them once.
 
@@ -66,11 +67,12 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
     head_version: bigint;
     item_count: bigint;
     digest: Buffer;
+    schema_hash: Buffer | null;
     purge_count: bigint;
     time: Instant;
   }>({
     name: "lock_target",
-    text: `select create_time is not null as exists, head_version, item_count, digest, purge_count,
+    text: `select create_time is not null as exists, head_version, item_count, digest, schema_hash, purge_count,
             greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
      from datasets where dataset_id = $1 for no key update`,
     values: [datasetId],
@@ -83,17 +85,19 @@ export async function lockTarget(client: Client, datasetId: string): Promise<Tar
       headVersion: row.head_version,
       itemCount: row.item_count,
       digest: row.digest,
+      schemaHash: row.schema_hash ?? undefined,
       purgeCount: row.purge_count,
       time: row.time,
     }
   );
 }
 
-/** Begins a write that is compared with the present head. */
+/** Begins a write that is compared with the present head, and whose rows are checked against the schemas of a hash. */
 export async function insertChangeset(
   client: Client,
   target: Target,
   request: ChangesetRequest,
+  schemaHash: Buffer | undefined,
   expireTime: Instant,
 ): Promise<Changeset> {
   const { rows } = await client.query<ChangesetRow>({
@@ -101,9 +105,9 @@ export async function insertChangeset(
     text: `insert into changesets (
        dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
        creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty,
-       base_version, item_id_prefix, note, author, create_time, expire_time, upload_id)
+       base_version, item_id_prefix, note, author, create_time, expire_time, upload_id, schema_hash)
      values ($1, nextval('changeset_ids'), $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-             $17, $18, $19, $20)
+             $17, $18, $19, $20, $21)
      returning ${columns}`,
     values: [
       target.datasetId,
@@ -126,6 +130,7 @@ export async function insertChangeset(
       instantToSql(target.time),
       instantToSql(expireTime),
       request.uploadId,
+      schemaHash,
     ],
   });
   return fromRow(rows[0] as ChangesetRow);
@@ -142,6 +147,17 @@ export async function findChangeset(
     [datasetId, requestId],
   );
   return rows[0] && fromRow(rows[0]);
+}
+
+/** Whether the dataset of a write has schemas, and others than the rows of the write were checked against. */
+export async function hasOtherSchemas(db: Queryable, datasetId: string, requestId: string): Promise<boolean> {
+  const { rowCount } = await db.query(
+    `select from changesets changeset join datasets dataset on dataset.dataset_id = changeset.dataset_id
+     where changeset.dataset_id = $1 and changeset.request_id = $2
+       and dataset.schema_hash is not null and changeset.schema_hash is distinct from dataset.schema_hash`,
+    [datasetId, requestId],
+  );
+  return rowCount === 1;
 }
 
 /** The same under its row lock: whoever holds it is the only one to add rows, publish or discard. */
@@ -168,7 +184,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
        created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
        unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
        digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
-       allow_empty = $25, creates_dataset = $26
+       allow_empty = $25, creates_dataset = $26, schema_hash = $27
      where dataset_id = $1 and changeset_id = $2`,
     values: [
       changeset.datasetId,
@@ -197,6 +213,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
       guard.maxDeleteRatio,
       guard.allowEmpty,
       changeset.createsDataset,
+      changeset.schemaHash,
     ],
   });
 }
@@ -271,6 +288,7 @@ function fromRow(row: ChangesetRow): Changeset {
       unchanged: row.unidentified_unchanged,
     },
     digestChange: row.digest_change,
+    schemaHash: row.schema_hash ?? undefined,
     version: row.version ?? undefined,
     outcomeVersion: row.outcome_version ?? undefined,
     itemCount: row.item_count ?? undefined,

@@ -74,6 +74,8 @@ export interface Changeset {
   /** Rows without an id, and how those that were matched count. The others count as created. */
   unidentified: { rows: bigint; updated: bigint; unchanged: bigint };
   digestChange: Uint8Array;
+  /** The schemas that all staged rows were checked against; undefined without any. */
+  schemaHash: Buffer | undefined;
   version: bigint | undefined;
   outcomeVersion: bigint | undefined;
   itemCount: bigint | undefined;
@@ -95,6 +97,8 @@ export interface Target {
   readonly headVersion: bigint;
   readonly itemCount: bigint;
   readonly digest: Uint8Array;
+  /** Identifies its schemas; undefined without any. */
+  readonly schemaHash: Buffer | undefined;
   /** How many of its items were purged. */
   readonly purgeCount: bigint;
   /** What the clock says, and at least a microsecond after the version before. */
@@ -115,6 +119,9 @@ export function notReady({ requestId, state }: Pick<Changeset, "requestId" | "st
 export function bringsBackPurged({ method }: Pick<Changeset, "method">): boolean {
   return method === "RestoreVersion";
 }
+
+/** Stands in for the hash of schemas where rows are not checked as they are staged, or not all against the same ones. */
+export const unchecked = Buffer.alloc(32);
 
 /** Whether nothing has to change. */
 export function isNoOp({ created, updated, deleted }: ChangeCounts): boolean {

@@ -3,7 +3,7 @@ import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
 import { now } from "../instant.ts";
-import { type Changeset, type ChangesetRequest, notReady } from "./changeset.ts";
+import { type Changeset, type ChangesetRequest, notReady, unchecked } from "./changeset.ts";
 import {
   deleteChangeset,
   insertChangeset,
@@ -12,12 +12,13 @@ import {
   lockTarget,
   updateChangeset,
 } from "./changeset-store.ts";
+import { isSameHash, recheckStagedRows, schemasInForce } from "./check-rows.ts";
 import { findRowNumbers } from "./duplicate-store.ts";
 import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
 import { joinBatches } from "./join-batches.ts";
 import { publish, requireExpectedVersion } from "./publish.ts";
 import { deleteNotes, deleteRevisions } from "./staging-store.ts";
-import { takeFrame } from "./take-frame.ts";
+import { type Taking, takeFrame } from "./take-frame.ts";
 import { findFirstWant } from "./want-store.ts";
 import {
   expiry,
@@ -57,12 +58,16 @@ export async function openImport(
     }
     await admit(client, target.datasetId);
     const expireTime = expiry(target.time, resources.importTtlSeconds);
-    const changeset = known ?? (await insertChangeset(client, target, request, expireTime));
+    const schemas = await schemasInForce(client, target, request.newDataset);
+    const changeset = known ?? (await insertChangeset(client, target, request, schemas?.hash, expireTime));
+    // Rows that are here were checked against other schemas than those to come will be.
+    if (!isSameHash(changeset.schemaHash, schemas?.hash)) changeset.schemaHash = unchecked;
     changeset.streamNumber++;
     changeset.expireTime = expireTime;
     await updateChangeset(client, changeset);
     const baseItemCount = await itemCountOf(client, changeset.datasetId, changeset.baseVersion);
-    const session = new ImportSession(resources, turnKey(writeTarget), changeset, baseItemCount === 0n);
+    const base = { baseIsEmpty: baseItemCount === 0n, schemas };
+    const session = new ImportSession(resources, turnKey(writeTarget), changeset, base);
     await session.restore(client, changeset);
     return session;
   };
@@ -77,17 +82,22 @@ export class ImportSession {
   readonly #changesetId: bigint;
   readonly #requestId: string;
   readonly #streamNumber: bigint;
-  readonly #baseIsEmpty: boolean;
+  readonly #base: Pick<Taking, "baseIsEmpty" | "schemas">;
   #progress: Progress = { nextOffset: 0, durableOffset: 0 };
 
-  constructor(resources: WriteResources, key: string, changeset: Changeset, baseIsEmpty: boolean) {
+  constructor(
+    resources: WriteResources,
+    key: string,
+    changeset: Changeset,
+    base: Pick<Taking, "baseIsEmpty" | "schemas">,
+  ) {
     this.#resources = resources;
     this.#turnKey = key;
     this.#datasetId = changeset.datasetId;
     this.#changesetId = changeset.changesetId;
     this.#requestId = changeset.requestId;
     this.#streamNumber = changeset.streamNumber;
-    this.#baseIsEmpty = baseIsEmpty;
+    this.#base = base;
   }
 
   get datasetId(): string {
@@ -140,7 +150,7 @@ export class ImportSession {
         let nextOffset = this.#progress.nextOffset;
         for (const { frame, ends } of joinBatches(frames)) {
           const before = nextOffset;
-          const answer = await takeFrame({ client, changeset, baseIsEmpty: this.#baseIsEmpty }, frame);
+          const answer = await takeFrame({ client, changeset, ...this.#base }, frame);
           nextOffset = await nextOffsetOf(client, changeset);
           for (const end of ends) {
             const reached = Math.max(before, Math.min(nextOffset, end));
@@ -166,7 +176,7 @@ export class ImportSession {
   /**
    * Publishes the import, or plans it, and gives its receipt.
    *
-   * @throws Failure INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED, STREAM_SUPERSEDED
+   * @throws Failure SCHEMA_VIOLATION, INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED, STREAM_SUPERSEDED
    */
   async commit(itemCount: bigint): Promise<Changeset> {
     const { pool, turns, importTtlSeconds } = this.#resources;
@@ -185,6 +195,7 @@ export class ImportSession {
       changeset.expireTime = expiry(target.time, importTtlSeconds);
       return publish(client, changeset, target, { planOnly: changeset.validateOnly });
     };
+    await recheckStagedRows(pool, { datasetId: this.#datasetId, requestId: this.#requestId });
     const outcome = await turns.take(this.#turnKey, () => transaction(pool, finish));
     if (outcome.refusal !== undefined) throw outcome.refusal;
     return outcome.changeset;

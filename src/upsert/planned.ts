@@ -5,6 +5,7 @@ import { transaction } from "../db/transaction.ts";
 import { type Failure, failure } from "../failure.ts";
 import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
 import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./changeset-store.ts";
+import { recheckStagedRows } from "./check-rows.ts";
 import { publish } from "./publish.ts";
 import { deleteNotes, deleteRevisions } from "./staging-store.ts";
 import { expiry } from "./write.ts";
@@ -32,13 +33,17 @@ export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteNa
 /**
  * Publishes a planned write; one that is published already is given back.
  *
- * @throws Failure VERSION_CONFLICT, UPSERT_NOT_READY, DELETE_LIMIT_EXCEEDED
+ * @throws Failure VERSION_CONFLICT, UPSERT_NOT_READY, DELETE_LIMIT_EXCEEDED, SCHEMA_VIOLATION
  */
 export async function applyUpsert(
   { pool, importTtlSeconds }: { readonly pool: Pool; readonly importTtlSeconds: number },
   name: WriteName,
   { allowRebase, guard }: ApplyOptions,
 ): Promise<Changeset> {
+  await recheckStagedRows(pool, {
+    datasetId: await findWriteDataset(pool, name.projectId, name.ref),
+    requestId: name.requestId,
+  });
   const outcome = await transaction(
     pool,
     async (client): Promise<{ changeset: Changeset; refusal: Failure | undefined }> => {

@@ -1,4 +1,3 @@
-import type { DatasetDefinition } from "../datasets/dataset.ts";
 import { createReserved } from "../datasets/dataset-store.ts";
 import { notifyAfterCommit } from "../db/notifications.ts";
 import type { Client } from "../db/pool.ts";
@@ -16,6 +15,7 @@ import {
   unmatch,
 } from "./changeset.ts";
 import { advanceHead, updateChangeset } from "./changeset-store.ts";
+import { definitionOf, requireSchemas } from "./check-rows.ts";
 import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { findPurgedMatch, findPurgedRevision } from "./purged-row-store.ts";
@@ -46,7 +46,8 @@ export interface PublishOptions {
  * at any size.
  *
  * @throws Failure VERSION_CONFLICT if `expectedVersion` is not the head; DUPLICATE_ITEM_ID if two rows stand for one item;
- * ITEM_PURGED if a row changes or brings back a purged item.
+ * ITEM_PURGED if a row changes or brings back a purged item; SCHEMA_VIOLATION if the dataset has got other schemas and
+ * rows violate them.
  */
 export async function publish(
   client: Client,
@@ -56,11 +57,12 @@ export async function publish(
 ): Promise<Outcome> {
   requireExpectedVersion(changeset, target.headVersion);
   await requireDistinctItems(client, changeset);
-  if (changeset.baseVersion < target.headVersion) await rebase(client, changeset, target.headVersion);
+  if (changeset.baseVersion < target.headVersion) await rebase(client, changeset, target);
 
   const { counts } = changeset;
   const matched = await match(client, changeset, target);
   if (target.purgeCount > 0n) await requireNothingPurged(client, changeset);
+  await requireSchemas(client, changeset, target);
   counts.deleted =
     changeset.mode === "mirror" ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
@@ -196,7 +198,9 @@ async function finish(
   changeset.digest = made?.digest;
   changeset.publishTime = target.time;
   changeset.expireTime = undefined;
-  if (!target.exists) await createReserved(client, changeset.datasetId, definitionOf(changeset), target.time);
+  if (!target.exists) {
+    await createReserved(client, changeset.datasetId, definitionOf(changeset.newDataset), target.time);
+  }
   if (changeset.uploadId !== undefined) {
     await consumeUpload(client, changeset.uploadId, {
       datasetId: changeset.datasetId,
@@ -207,10 +211,4 @@ async function finish(
   }
   await deleteNotes(client, changeset);
   await updateChangeset(client, changeset);
-}
-
-/** What the dataset that a write creates is to look like. */
-function definitionOf({ changesetId, newDataset }: Changeset): DatasetDefinition {
-  if (newDataset === undefined) throw new Error(`changeset ${changesetId} does not say what it creates`);
-  return JSON.parse(newDataset);
 }

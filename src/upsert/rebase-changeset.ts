@@ -1,6 +1,8 @@
 import type { Client } from "../db/pool.ts";
+import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import { DigestSum } from "../versions/digest.ts";
-import { type Changeset, unmatch } from "./changeset.ts";
+import { type Changeset, type Target, unmatch } from "./changeset.ts";
+import { checkStagedRows, schemasInForce } from "./check-rows.ts";
 import { type RebasedRow, rebaseRow } from "./rebase.ts";
 import {
   deleteSeen,
@@ -15,17 +17,19 @@ import { copyRevisions } from "./staging-store.ts";
  * Compares a write with a later version than the one it was compared with so far, as if its rows had been sent after it.
  * Looks only at items that the versions in between touched; rows without an id are matched afresh anyway.
  */
-export async function rebase(client: Client, changeset: Changeset, headVersion: bigint): Promise<void> {
+export async function rebase(client: Client, changeset: Changeset, target: Target): Promise<void> {
   unmatch(changeset);
-  for await (const touched of streamTouchedRows(client, changeset, headVersion)) {
-    await applyRebased(client, changeset, touched.map(rebaseRow));
+  const schemas = await schemasInForce(client, target, changeset.newDataset);
+  for await (const touched of streamTouchedRows(client, changeset, target.headVersion)) {
+    await applyRebased(client, changeset, schemas, touched.map(rebaseRow));
   }
-  changeset.baseVersion = headVersion;
+  changeset.baseVersion = target.headVersion;
 }
 
 async function applyRebased(
   client: Client,
   changeset: Changeset,
+  schemas: ItemSchemas | undefined,
   rebased: readonly RebasedRow[],
 ): Promise<void> {
   const digest = new DigestSum(changeset.digestChange);
@@ -66,12 +70,13 @@ async function applyRebased(
     changeset,
     rebased.filter((one) => hadRevision(one) && needsRevision(one)).map(revision),
   );
-  await copyRevisions(
-    client,
-    changeset,
-    changeset.baseVersion,
-    rebased.filter((one) => !hadRevision(one) && needsRevision(one)).map(revision),
-  );
+  const copied = rebased.filter((one) => !hadRevision(one) && needsRevision(one)).map(revision);
+  await copyRevisions(client, changeset, changeset.baseVersion, copied);
+  // The base version satisfies the schemas of its time, which need not be those of today.
+  if (schemas !== undefined && copied.length > 0) {
+    const copiedIds = copied.map(({ itemId }) => itemId);
+    await checkStagedRows(client, changeset, schemas, copiedIds);
+  }
   await deleteSeen(client, changeset, itemIds(rebased));
   await seen.insert(client, changeset);
 }

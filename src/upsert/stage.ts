@@ -3,8 +3,10 @@ import { failure } from "../failure.ts";
 import { itemIdOfRow } from "../ids.ts";
 import type { Row } from "../items/item.ts";
 import { listPurged } from "../items/purge-store.ts";
+import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
+import { checkRows } from "./check-rows.ts";
 import { classify, equalBytes, type RowKind } from "./classify.ts";
 import {
   type BaseFinding,
@@ -34,19 +36,28 @@ export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumb
   });
 }
 
+/** What rows are compared with and held to. */
+export interface Staging {
+  /** Whether the base version has no items: then nothing needs to be looked up. */
+  readonly baseIsEmpty: boolean;
+  /** The schemas of the dataset; undefined without any. */
+  readonly schemas: ItemSchemas | undefined;
+  /** Leads from the request message to a row. */
+  readonly field: (rowNumber: number) => string;
+}
+
 /**
  * Takes rows into a write: appends revisions of those that create or change an item, notes those whose item the base
  * version has, and counts them all in `changeset`, which the caller writes back. `received` is the caller's to count, since
  * offered rows were counted before.
  *
- * @param baseIsEmpty whether the base version has no items: then nothing needs to be looked up.
  * @returns what became of each row, in order.
- * @throws Failure ITEM_PURGED
+ * @throws Failure SCHEMA_VIOLATION, ITEM_PURGED
  */
 export async function stageRows(
   client: Client,
   changeset: Changeset,
-  baseIsEmpty: boolean,
+  { baseIsEmpty, schemas, field }: Staging,
   rows: readonly NumberedRow[],
 ): Promise<RowKind[]> {
   const items = await findBaseItems(client, changeset, baseIsEmpty, rows);
@@ -65,6 +76,7 @@ export async function stageRows(
     revisions.push({ row, splits, replaces: item });
     return kind;
   });
+  if (schemas !== undefined) await checkRows(schemas, revisions, field);
   await requireNotPurged(
     client,
     changeset,

@@ -1,11 +1,12 @@
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Row } from "../items/item.ts";
+import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import type { Changeset } from "./changeset.ts";
 import { equalBytes } from "./classify.ts";
 import { findRowNumbers } from "./duplicate-store.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
-import { numberRows, stageOffers, stageRows } from "./stage.ts";
+import { numberRows, type Staging, stageOffers, stageRows } from "./stage.ts";
 import type { NumberedRow } from "./staging-store.ts";
 import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "./want-store.ts";
 
@@ -15,6 +16,8 @@ export interface Taking {
   readonly changeset: Changeset;
   /** Whether the base version has no items. */
   readonly baseIsEmpty: boolean;
+  /** The schemas of the dataset when the stream began; publishing checks rows again if they are others by then. */
+  readonly schemas: ItemSchemas | undefined;
 }
 
 /** Takes a frame, and gives what its answer is once it is known how far the import has come. */
@@ -40,9 +43,10 @@ export async function takeFrame(
 
 /** Rows with bodies. Those below what has been received are skipped unless their bodies are wanted. */
 async function takeBatch(to: Taking, offset: number, count: number, rows: readonly Row[]): Promise<void> {
-  const { client, changeset, baseIsEmpty } = to;
+  const { client, changeset } = to;
   const received = Number(changeset.received);
   requireNoGap(offset, received);
+  const field = (rowNumber: number) => `batch.items[${rowNumber - offset}]`;
   // The wire leaves out rows in front that were complete before they were read.
   const firstNumber = offset + count - rows.length;
   const known = Math.min(Math.max(received - firstNumber, 0), rows.length);
@@ -54,11 +58,11 @@ async function takeBatch(to: Taking, offset: number, count: number, rows: readon
         throw failure("REQUEST_ID_REUSED", { request_id: changeset.requestId });
       }
     }
-    await supply(to, supplied);
+    await supply(to, supplied, field);
   }
   const fresh = rows.slice(known);
   if (fresh.length === 0) return;
-  await stageRows(client, changeset, baseIsEmpty, numberRows(changeset, fresh, firstNumber + known));
+  await stageRows(client, changeset, { ...to, field }, numberRows(changeset, fresh, firstNumber + known));
   changeset.received += BigInt(fresh.length);
   changeset.receivedBytes += sizeOf(fresh);
 }
@@ -130,7 +134,10 @@ async function takeSupply(to: Taking, rows: readonly Row[]): Promise<void> {
     }
     return [{ want, row }];
   });
-  await supply(to, supplied);
+  await supply(to, supplied, (rowNumber) => {
+    const itemId = supplied.find(({ want }) => want.rowNumber === rowNumber)?.row.itemId;
+    return `supply.items[${rows.findIndex((row) => row.itemId === itemId)}]`;
+  });
 }
 
 async function requireOffered(to: Taking, rows: readonly Row[]): Promise<void> {
@@ -150,8 +157,12 @@ async function requireOffered(to: Taking, rows: readonly Row[]): Promise<void> {
 }
 
 /** Takes the bodies of wanted rows. */
-async function supply(to: Taking, supplied: readonly { want: Want; row: Row }[]): Promise<void> {
-  const { client, changeset, baseIsEmpty } = to;
+async function supply(
+  to: Taking,
+  supplied: readonly { want: Want; row: Row }[],
+  field: Staging["field"],
+): Promise<void> {
+  const { client, changeset } = to;
   if (supplied.length === 0) return;
   const rows = supplied.map(({ want, row }): NumberedRow => ({ ...want, content: row, unidentified: false }));
   await deleteWants(
@@ -159,7 +170,7 @@ async function supply(to: Taking, supplied: readonly { want: Want; row: Row }[])
     changeset,
     rows.map((row) => row.rowNumber),
   );
-  await stageRows(client, changeset, baseIsEmpty, rows);
+  await stageRows(client, changeset, { ...to, field }, rows);
   changeset.missingBodies -= BigInt(rows.length);
   changeset.receivedBytes += sizeOf(supplied.map(({ row }) => row));
 }

@@ -1,5 +1,6 @@
 import type { Row } from "../items/item.ts";
 import type { ChangesetRequest } from "./changeset.ts";
+import { schemasInForce } from "./check-rows.ts";
 import { listMatches } from "./match-store.ts";
 import type { RowOutcome } from "./outcome-store.ts";
 import { publish } from "./publish.ts";
@@ -19,7 +20,12 @@ export async function upsertItems(
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const numbered = numberRows(changeset, rows, 0);
-    const kinds = await stageRows(client, changeset, target.itemCount === 0n, numbered);
+    const staging = {
+      baseIsEmpty: target.itemCount === 0n,
+      schemas: await schemasInForce(client, target, request.newDataset),
+      field: (rowNumber: number) => `items[${rowNumber}]`,
+    };
+    const kinds = await stageRows(client, changeset, staging, numbered);
     changeset.received = BigInt(rows.length);
     changeset.receivedBytes = BigInt(rows.reduce((size, row) => size + row.size, 0));
     const outcome = await publish(client, changeset, target, { planOnly: request.validateOnly });

@@ -164,3 +164,17 @@ function fromRow(
     requestId: row.request_id,
   };
 }
+
+/** The changesets that made the versions after one, up to another. */
+export async function listChangesetIds(
+  db: Queryable,
+  datasetId: string,
+  after: bigint,
+  through: bigint,
+): Promise<bigint[]> {
+  const { rows } = await db.query<{ changeset_id: bigint }>(
+    "select changeset_id from changesets where dataset_id = $1 and version > $2 and version <= $3",
+    [datasetId, after, through],
+  );
+  return rows.map((row) => row.changeset_id);
+}

@@ -125,13 +125,6 @@ describe("CreateDataset", () => {
     });
   });
 
-  test.each(["inputSchemaJson", "expectedOutputSchemaJson"])(
-    "does not take a schema as %s yet",
-    async (field) => {
-      expect((await refusalOf(service.create({ [field]: "{}" }))).code).toBe("Unimplemented");
-    },
-  );
-
   test("creates the dataset that an import has reserved", async () => {
     const name = newName();
     const { datasetId } = await transaction(database.pool, (client) =>

@@ -157,13 +157,6 @@ describe("UpdateDataset", () => {
     expect(await refusalOf(service.update(await service.create(), request))).toEqual(invalid(field));
   });
 
-  test("does not take a schema yet", async () => {
-    const dataset = await service.create();
-    expect((await refusalOf(service.update(dataset, { patch: { inputSchemaJson: "true" } }))).code).toBe(
-      "Unimplemented",
-    );
-  });
-
   test("says so if the dataset is not there", async () => {
     const call = service.client.updateDataset({ dataset: named("nowhere"), patch: { description: "x" } });
     expect(await refusalOf(call)).toMatchObject({

@@ -53,10 +53,13 @@ export enum ErrorReason {
   INVALID_JSON = 2,
 
   /**
-   * INVALID_ARGUMENT. Content violates a schema of the dataset.
+   * INVALID_ARGUMENT. Content violates a schema of the dataset, as the keyword
+   * of the schema tells: `false` where the schema is just that, `steps` where
+   * checking would take too long. A write that was begun under another schema
+   * may fail with it when it is published, and stays as it is.
    *
    *     {"index": "17", "item_id": "q17", "path": "$.input.prompt",
-   *      "keyword": "minLength"}
+   *      "keyword": "minLength", "problem": "has less than 3 characters"}
    *
    * @generated from enum value: ERROR_REASON_SCHEMA_VIOLATION = 3;
    */
@@ -369,7 +372,8 @@ export enum ErrorReason {
   /**
    * FAILED_PRECONDITION. A new schema does not fit items of the latest version.
    *
-   *     {"violation_count": "12", "item_id": "q17", "path": "$.input.prompt"}
+   *     {"violation_count": "12", "item_id": "q17", "path": "$.input.prompt",
+   *      "keyword": "minLength"}
    *
    * @generated from enum value: ERROR_REASON_ITEMS_VIOLATE_SCHEMA = 73;
    */

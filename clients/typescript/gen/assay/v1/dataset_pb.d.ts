@@ -66,8 +66,10 @@ export declare type Dataset = Message<"assay.v1.Dataset"> & {
   /**
    * A JSON Schema (draft 2020-12) that the input of every item has to satisfy.
    * Empty means none; `{}` is a schema that accepts everything. At most
-   * 256 KiB. Patterns are RE2 expressions; references beyond the schema itself
-   * are refused.
+   * 256 KiB, and 2,000 schemas within it. Patterns are RE2 expressions;
+   * references beyond the schema itself are refused; `format` is an annotation
+   * and checks nothing. An item that takes too many steps to check violates the
+   * schema.
    *
    * @generated from field: string input_schema_json = 6;
    */

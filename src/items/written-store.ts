@@ -1,0 +1,90 @@
+import type { Client } from "../db/pool.ts";
+import type { ItemContent } from "./item.ts";
+
+/** Revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
+export interface Written {
+  readonly changesetIds: readonly bigint[];
+  /** Undefined while the changesets are unpublished: then nothing can have replaced theirs. */
+  readonly at?: bigint | undefined;
+  /** Only those of these items. */
+  readonly itemIds?: readonly string[] | undefined;
+}
+
+/** What a row of a write says about its item. */
+export interface WrittenItem extends Pick<ItemContent, "input" | "expectedOutput"> {
+  readonly itemId: string;
+  readonly rowNumber: bigint;
+}
+
+/** Keys that are fetched at a time: enough to make round trips cheap, few enough to keep memory flat. */
+const keysPerFetch = 5_000;
+
+/** Items are read in groups of so many bytes, or one by one if they are larger. */
+const bytesPerGroup = 3 * 1024 * 1024;
+
+/** Streams revisions in no particular order, group by group. Those of purged items hold nothing and are left out. */
+export async function* streamWritten(
+  client: Client,
+  datasetId: string,
+  written: Written,
+): AsyncGenerator<WrittenItem[]> {
+  // The rows of a changeset lie together, so block ranges find them; given items are found by key.
+  await client.query(
+    `declare written_rows no scroll cursor for
+     select item_id,
+            octet_length(input) + coalesce(octet_length(expected_output), 0) as bytes
+     from item_revisions
+     where dataset_id = $1 and changeset_id = any($2) and input is not null
+       and ($3::bigint is null or superseded_at is null or superseded_at > $3)
+       ${written.itemIds === undefined ? "" : "and item_id = any((select $4::text[])::text[])"}`,
+    [
+      datasetId,
+      written.changesetIds,
+      written.at,
+      ...(written.itemIds === undefined ? [] : [written.itemIds]),
+    ],
+  );
+  for (;;) {
+    const { rows } = await client.query<{ item_id: string; bytes: number }>(
+      `fetch ${keysPerFetch} from written_rows`,
+    );
+    if (rows.length === 0) break;
+    let itemIds: string[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      if (itemIds.length > 0 && bytes + row.bytes > bytesPerGroup) {
+        yield await listWritten(client, datasetId, { ...written, itemIds });
+        itemIds = [];
+        bytes = 0;
+      }
+      itemIds.push(row.item_id);
+      bytes += row.bytes;
+    }
+    yield await listWritten(client, datasetId, { ...written, itemIds });
+  }
+  await client.query("close written_rows");
+}
+
+async function listWritten(
+  client: Client,
+  datasetId: string,
+  { changesetIds, at, itemIds }: Written,
+): Promise<WrittenItem[]> {
+  const { rows } = await client.query<{
+    item_id: string;
+    row_number: bigint;
+    input: string;
+    expected_output: string | null;
+  }>(
+    `select item_id, row_number, input, expected_output from item_revisions
+     where dataset_id = $1 and item_id = any((select $2::text[])::text[]) and changeset_id = any($3)
+       and input is not null and ($4::bigint is null or superseded_at is null or superseded_at > $4)`,
+    [datasetId, itemIds, changesetIds, at],
+  );
+  return rows.map((row) => ({
+    itemId: row.item_id,
+    rowNumber: row.row_number,
+    input: row.input,
+    expectedOutput: row.expected_output ?? undefined,
+  }));
+}
