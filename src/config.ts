@@ -23,6 +23,8 @@ export interface Config {
   readonly importTtlSeconds: number;
   readonly heartbeatSeconds: number;
   readonly minLeaseSeconds: number;
+  /** Origins of pages that may call, or `*`. */
+  readonly allowedOrigins: readonly string[];
   readonly blobs: BlobLocation;
   readonly maxUploadBytes: number;
   readonly uploadTtlSeconds: number;
@@ -118,6 +120,12 @@ const minLease = variable(
   "5",
   (text) => parseInteger(text, 1, 60),
 );
+const allowedOrigins = variable(
+  "ASSAY_ALLOWED_ORIGINS",
+  "Origins of web pages that may call, such as https://evals.example.com, separated by commas; * allows all. Unset: none.",
+  "",
+  (text) => (text === "" ? [] : text.split(",").map(parseOrigin)),
+);
 
 /** All variables, by name. The table in docs/operations.md is checked against this one. */
 export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string, Variable<unknown>>([
@@ -130,6 +138,7 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   importTtl,
   heartbeat,
   minLease,
+  allowedOrigins,
   blobs,
   maxUploadBytes,
   uploadTtl,
@@ -165,6 +174,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     importTtlSeconds: read(importTtl),
     heartbeatSeconds: read(heartbeat),
     minLeaseSeconds: read(minLease),
+    allowedOrigins: read(allowedOrigins),
     blobs: readBlobs(read(blobs), read(dataDir)),
     maxUploadBytes: read(maxUploadBytes),
     uploadTtlSeconds: read(uploadTtl),
@@ -202,6 +212,17 @@ function parsePostgresUrl(text: string): string {
     throw new Error("expected a URL such as postgres://user:password@host:5432/database");
   }
   return text;
+}
+
+function parseOrigin(text: string): string {
+  const origin = text.trim();
+  if (origin === "*") return origin;
+  if (!URL.canParse(origin) || new URL(origin).origin !== origin) {
+    throw new Error(
+      `expected origins such as https://evals.example.com or http://localhost:5173, not ${JSON.stringify(origin)}`,
+    );
+  }
+  return origin;
 }
 
 function parseSwitch(text: string): boolean {

@@ -15,6 +15,7 @@ import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import type { Resources } from "./resources.ts";
 import { routes, services } from "./routes.ts";
+import { allowOrigins } from "./rpc/cors.ts";
 import { readableErrorMessages } from "./rpc/error-message.ts";
 import { newHealth } from "./rpc/health.ts";
 import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
@@ -89,8 +90,11 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     },
   });
 
-  const listener = await listen(config.listen, (request, response) =>
-    handle(request, readableErrorMessages(response)),
+  const listener = await listen(
+    config.listen,
+    allowOrigins(config.allowedOrigins, (request, response) =>
+      handle(request, readableErrorMessages(response)),
+    ),
   );
   onListening?.(listener.address);
   let database: Database | undefined;
