@@ -5,6 +5,35 @@ export type { AssayClient, ClientOptions } from "./client.ts";
 export type { Services } from "./connection.ts";
 export type { DatasetAddress, DatasetLike, VersionLike } from "./dataset-ref.ts";
 export { AssayError, type FieldViolation, type Reason } from "./error.ts";
+export { TimeoutError } from "./experiment/attempt.ts";
+export { ExperimentInterruptedError } from "./experiment/experiment-interrupted.ts";
+export type {
+  CellReport,
+  ExperimentProgress,
+  ExperimentResult,
+  RunExperimentOptions,
+} from "./experiment/experiment-options.ts";
+export { formatSummary } from "./experiment/format-summary.ts";
+export type { ExperimentSummary, FailureSummary, ScoreSummary } from "./experiment/summary.ts";
+export type {
+  Evaluate,
+  Evaluator,
+  Judgement,
+  Subject,
+  Task,
+  TaskContext,
+  TaskUsage,
+  Verdict,
+  WorkOptions,
+} from "./experiment/task.ts";
+export type { WorkRunOptions, WorkRunResult } from "./experiment/work-run.ts";
+export type { WorkCounts } from "./experiment/worker.ts";
+export { parseJson } from "./json/json-text.ts";
+export type { DiffOptions, WatchOptions } from "./reading/changes.ts";
+export type { CompareOptions, Comparison, ScoreSettings } from "./reading/comparison.ts";
+export type { ItemsRead, StreamItemsOptions } from "./reading/dataset-items.ts";
+export { type ReadItem, readItem } from "./reading/read-item.ts";
+export type { StreamRunResultsOptions } from "./reading/run-results.ts";
 export type { ItemInit, ItemTexts, ItemValues, RowConversion } from "./upsert/item-row.ts";
 export type { Rows } from "./upsert/row-source.ts";
 export type { NewDataset, UpsertDatasetOptions, UpsertProgressReport } from "./upsert/upsert-options.ts";

@@ -1,8 +1,12 @@
 import type { Transport } from "@connectrpc/connect";
-import { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
+import type { DatasetVersion } from "../gen/assay/v1/dataset_pb.js";
+import { DatasetService, type DiffSummary } from "../gen/assay/v1/dataset_service_pb.js";
+import type { ItemChange } from "../gen/assay/v1/item_pb.js";
 import { ItemService } from "../gen/assay/v1/item_service_pb.js";
 import type { Limits } from "../gen/assay/v1/limits_pb.js";
 import { QueryService } from "../gen/assay/v1/query_service_pb.js";
+import type { RunResult } from "../gen/assay/v1/result_pb.js";
+import type { Run } from "../gen/assay/v1/run_pb.js";
 import { RunService } from "../gen/assay/v1/run_service_pb.js";
 import { SystemService } from "../gen/assay/v1/system_service_pb.js";
 import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
@@ -10,7 +14,15 @@ import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { defaultRetry, type RetrySettings } from "./backoff.ts";
 import type { Connection, Services } from "./connection.ts";
 import { type DatasetAddress, datasetRef } from "./dataset-ref.ts";
+import type { ExperimentResult, RunExperimentOptions } from "./experiment/experiment-options.ts";
+import { runExperiment } from "./experiment/run-experiment.ts";
+import { type WorkRunOptions, type WorkRunResult, workRun } from "./experiment/work-run.ts";
 import type { Platform } from "./platform.ts";
+import { type DiffOptions, diffVersions, type WatchOptions, watchDataset } from "./reading/changes.ts";
+import { type CompareOptions, type Comparison, compareRuns } from "./reading/comparison.ts";
+import { type ItemsRead, type StreamItemsOptions, streamItems } from "./reading/dataset-items.ts";
+import type { ReadItem } from "./reading/read-item.ts";
+import { type StreamRunResultsOptions, streamRunResults } from "./reading/run-results.ts";
 import { newServiceClient } from "./service-client.ts";
 import { type ItemInit, prepareRow } from "./upsert/item-row.ts";
 import { applyUpsert, upsertDataset } from "./upsert/upsert-dataset.ts";
@@ -69,6 +81,46 @@ export interface AssayClient extends Services {
   ): Promise<UpsertResult>;
   upsertDataset<Row>(options: UpsertDatasetOptions<Row>): Promise<UpsertResult | UpsertPlan>;
 
+  /**
+   * Runs an experiment: gives every item of one version to a task, so many at a time, lets evaluators judge the outputs, and
+   * streams the results into a run as they come. A task or evaluator that fails is part of the result, and of the summary.
+   *
+   * With `runId`, continues a run that was interrupted: works on the cells that lack a success, and on no others. With
+   * `dryRun`, tries the task on a few items and writes nothing.
+   *
+   * @throws ExperimentInterruptedError if it is stopped after the run was created; AssayError before that
+   */
+  runExperiment<Input = unknown, Output = unknown, Expected = unknown>(
+    options: RunExperimentOptions<Input, Output, Expected>,
+  ): Promise<ExperimentResult>;
+
+  /**
+   * Works on a run together with others: the server deals out cells without a success, this worker gives results, until
+   * there is nothing left. Not in browsers.
+   *
+   * @throws AssayError RUN_NOT_FOUND; STREAM_SUPERSEDED if another worker has taken its name
+   */
+  workRun<Input = unknown, Output = unknown, Expected = unknown>(
+    options: WorkRunOptions<Input, Output, Expected>,
+  ): Promise<WorkRunResult>;
+
+  /** All items of a version, in order of their ids. Goes on where a connection broke, on the same version. */
+  streamItems<Input = unknown, Expected = unknown>(
+    options: StreamItemsOptions,
+  ): AsyncGenerator<ReadItem<Input, Expected>, ItemsRead>;
+
+  /** The results of a run, in the order of their last change; with `follow`, until the run has ended. Returns the run. */
+  streamResults(options: StreamRunResultsOptions): AsyncGenerator<RunResult, Run>;
+
+  /** How items differ between two versions, or between the latest and a plan. Returns the totals. */
+  diffVersions(options: DiffOptions): AsyncGenerator<ItemChange, DiffSummary>;
+
+  /** The versions of a dataset as they are made, without gaps. */
+  watchDataset(options: WatchOptions): AsyncGenerator<DatasetVersion, never>;
+
+  /** Compares two runs item by item. */
+  compareRuns(options: CompareOptions): Promise<Comparison>;
+
   /** Publishes a plan by the `requestId` of its upsert, also one that a guard made of an upsert. */
   applyUpsert(
     dataset: DatasetAddress,
@@ -122,6 +174,13 @@ export function newClient(route: Route, options: ClientOptions): AssayClient {
       upsertDataset(connection, given)) as AssayClient["upsertDataset"],
     applyUpsert: (dataset, { requestId, ...how }) =>
       applyUpsert(connection, datasetRef(dataset), requestId, how),
+    runExperiment: (given) => runExperiment(connection, given),
+    workRun: (given) => workRun(connection, given),
+    streamItems: (given) => streamItems(connection, given),
+    streamResults: (given) => streamRunResults(connection, given),
+    diffVersions: (given) => diffVersions(connection, given),
+    watchDataset: (given) => watchDataset(connection, given),
+    compareRuns: (given) => compareRuns(connection, given),
     contentHash: (item) => toHex(prepareRow(platform, undefined, {}, item, 0).item.contentHash),
     close: () => route.close(),
     [Symbol.dispose]: () => route.close(),

@@ -1,0 +1,76 @@
+import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import { AnnotatorKind, type ScoreSchema } from "../../gen/assay/v1/result_pb.js";
+import { plainJson } from "../json/json-value.ts";
+import { attempt } from "./attempt.ts";
+import { describeFailure, shortened } from "./error-text.ts";
+import type { Evaluator, Judgement, Subject, Verdict } from "./task.ts";
+
+export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
+
+const kinds = { code: AnnotatorKind.CODE, llm: AnnotatorKind.LLM, human: AnnotatorKind.HUMAN };
+
+/** Bytes of an explanation or error, and characters of a label, by the contract. */
+const maxTextBytes = 16 * 1024;
+const maxLabelLength = 256;
+
+/**
+ * Lets an evaluator judge. Whatever goes wrong becomes the error of the score, so that it is counted and seen.
+ *
+ * @returns undefined if there is nothing to judge
+ * @throws the reason of `signal`, and nothing else
+ */
+export async function evaluate<Input, Output, Expected>(
+  name: string,
+  evaluator: Evaluator<Input, Output, Expected>,
+  subject: Omit<Subject<Input, Output, Expected>, "signal">,
+  timeoutMs: number | undefined,
+  signal: AbortSignal,
+): Promise<ScoreInit | undefined> {
+  const [run, kind] =
+    typeof evaluator === "function" ? [evaluator, "code" as const] : [evaluator.evaluate, evaluator.kind];
+  const startTime = timestampNow();
+  const score = (judged: ScoreInit): ScoreInit => ({
+    ...judged,
+    name,
+    annotatorKind: kinds[kind],
+    startTime,
+    completeTime: timestampNow(),
+  });
+  try {
+    const verdict = await attempt((own) => run({ ...subject, signal: own }), timeoutMs, signal);
+    return verdict === null ? undefined : score(judge(verdict));
+  } catch (error) {
+    signal.throwIfAborted();
+    return score({ error: shortened(describeFailure(error), maxTextBytes) || "failed without a word" });
+  }
+}
+
+/** @throws Error for what is no judgement */
+function judge(verdict: Verdict): ScoreInit {
+  const judgement: Judgement =
+    typeof verdict === "string"
+      ? { label: verdict }
+      : typeof verdict === "object" && verdict !== null
+        ? verdict
+        : { value: verdict as number | boolean };
+  const { value, label, explanation, metadata } = judgement;
+  const number = typeof value === "boolean" ? Number(value) : value;
+  if (number === undefined && label === undefined) {
+    throw new Error(
+      "the evaluator gave neither a value nor a label; null says that there is nothing to judge",
+    );
+  }
+  if (number !== undefined && (typeof number !== "number" || !Number.isFinite(number))) {
+    throw new Error(`the evaluator gave ${String(number)}, which is no finite number`);
+  }
+  if (label !== undefined && (typeof label !== "string" || label === "" || label.length > maxLabelLength)) {
+    throw new Error(`the evaluator gave a label that is not a text of 1 to ${maxLabelLength} characters`);
+  }
+  return {
+    ...(number !== undefined && { value: number }),
+    ...(label !== undefined && { label: label.toWellFormed() }),
+    ...(explanation !== undefined && { explanation: shortened(String(explanation), maxTextBytes) }),
+    ...(metadata !== undefined && { metadata: plainJson(metadata, "$.metadata") as JsonObject }),
+  };
+}

@@ -1,0 +1,28 @@
+import type { Connection } from "../connection.ts";
+import { readItem } from "../reading/read-item.ts";
+import type { Cell } from "./run-cell.ts";
+
+/** Items on a page. The server makes pages of large items shorter. */
+const pageSize = 1_000;
+
+/**
+ * The cells of a run that lack a success, in order of item and repetition: all of them in a new run, what is left in one
+ * that was interrupted. Cells are not given twice, whatever is recorded meanwhile.
+ */
+export async function* openCells<Input, Expected>(
+  { runs }: Connection,
+  runId: string,
+  signal: AbortSignal,
+): AsyncGenerator<Cell<Input, Expected>> {
+  let pageToken = "";
+  do {
+    const page = await runs.listIncomplete({ runId, includeItem: true, pageSize, pageToken }, { signal });
+    for (const { item, missingRepetitions, failedRepetitions } of page.items) {
+      if (item === undefined || item.purged) continue;
+      const read = readItem<Input, Expected>(item);
+      const repetitions = [...missingRepetitions, ...failedRepetitions].sort((one, other) => one - other);
+      for (const repetition of repetitions) yield { item: read, repetition };
+    }
+    pageToken = page.nextPageToken;
+  } while (pageToken !== "");
+}

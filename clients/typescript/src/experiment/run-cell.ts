@@ -1,0 +1,186 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { Limits } from "../../gen/assay/v1/limits_pb.js";
+import type { RunResultSchema, UsageSchema } from "../../gen/assay/v1/result_pb.js";
+import { jittered } from "../backoff.ts";
+import { plainJson } from "../json/json-value.ts";
+import type { Platform } from "../platform.ts";
+import type { ReadItem } from "../reading/read-item.ts";
+import { sleep } from "../sleep.ts";
+import { attempt } from "./attempt.ts";
+import { toResultError } from "./error-text.ts";
+import { evaluate, type ScoreInit } from "./evaluate.ts";
+import { type RateGate, rateLimitOf } from "./rate-gate.ts";
+import type { TaskUsage, WorkOptions } from "./task.ts";
+
+export type ResultInit = MessageInitShape<typeof RunResultSchema> & {
+  readonly itemId: string;
+  readonly repetition: number;
+};
+
+type UsageInit = MessageInitShape<typeof UsageSchema>;
+
+/** One cell of a run. */
+export interface Cell<Input, Expected> {
+  readonly item: ReadItem<Input, Expected>;
+  readonly repetition: number;
+}
+
+/** What all cells have in common. */
+export interface CellSetting<Input, Output, Expected> {
+  readonly options: WorkOptions<Input, Output, Expected>;
+  readonly gate: RateGate;
+  readonly platform: Platform;
+  readonly limits: Pick<Limits, "maxItemBytes">;
+  /** Empty in a dry run. */
+  readonly runId: string;
+}
+
+const defaultRetries = 2;
+
+/** The pauses before an attempt is repeated. */
+const pauses = { initialDelayMs: 250, maxDelayMs: 10_000 };
+
+/** Rate limits that one cell waits for at most. Beyond that, something else is wrong than haste. */
+const maxRateLimits = 20;
+
+/** An answer that cannot be recorded. */
+class OutputError extends Error {
+  override readonly name = "OutputError";
+  readonly code: string;
+
+  constructor(code: string, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * Works on one cell: tries until there is an output or there have been enough attempts, then lets all evaluators judge.
+ * What fails becomes part of the result.
+ *
+ * @throws the reason of `signal`, and nothing else
+ */
+export async function runCell<Input, Output, Expected>(
+  setting: CellSetting<Input, Output, Expected>,
+  { item, repetition }: Cell<Input, Expected>,
+  signal: AbortSignal,
+): Promise<ResultInit> {
+  const { options, gate, runId } = setting;
+  const { retries = defaultRetries, shouldRetry = () => true } = options;
+  let usage: UsageInit | undefined;
+  let traceId = "";
+  for (let failures = 0, rateLimits = 0; ; ) {
+    const pass = await gate.pass(signal);
+    const startTime = timestampNow();
+    const started = performance.now();
+    [usage, traceId] = [undefined, ""];
+    const result = () => ({
+      itemId: item.itemId,
+      repetition,
+      startTime,
+      completeTime: timestampNow(),
+      latency: toDuration(performance.now() - started),
+      retryCount: failures + rateLimits,
+      traceId: traceId.slice(0, 128),
+      ...(usage && { usage }),
+    });
+    try {
+      const output = await attempt(
+        (own) =>
+          options.task(item, {
+            repetition,
+            attempt: failures + rateLimits + 1,
+            signal: own,
+            runId,
+            report(about) {
+              if (about.usage !== undefined) usage = usageToWire(about.usage);
+              traceId = about.traceId ?? traceId;
+            },
+          }),
+        options.timeoutMs,
+        signal,
+      );
+      const outputJson = spell(setting, output);
+      const answered = { ...result(), outcome: { case: "outputJson", value: outputJson } } as const;
+      gate.succeeded();
+      return { ...answered, scores: await judge(setting, item, output, repetition, signal) };
+    } catch (error) {
+      signal.throwIfAborted();
+      const limit = rateLimitOf(error);
+      if (limit !== undefined && rateLimits < maxRateLimits) {
+        rateLimits++;
+        gate.pause(pass, limit.retryAfterMs);
+        continue;
+      }
+      if (failures >= retries || !shouldRetry(error)) {
+        return { ...result(), outcome: { case: "error", value: toResultError(error) } };
+      }
+      failures++;
+      await sleep(jittered(pauses, failures), signal);
+    }
+  }
+}
+
+/** A time in milliseconds, to the microsecond. */
+function toDuration(milliseconds: number) {
+  const microseconds = Math.round(milliseconds * 1_000);
+  return { seconds: BigInt(Math.floor(microseconds / 1e6)), nanos: (microseconds % 1e6) * 1_000 };
+}
+
+/** The output as JSON. @throws OutputError */
+function spell<Input, Output, Expected>(
+  { platform, limits }: CellSetting<Input, Output, Expected>,
+  output: Output,
+): string {
+  let text: string;
+  try {
+    text = JSON.stringify(plainJson(output, "$.output"));
+  } catch (error) {
+    throw new OutputError("INVALID_OUTPUT", error instanceof Error ? error.message : String(error));
+  }
+  const bytes = platform.byteLength(text);
+  if (bytes > limits.maxItemBytes) {
+    throw new OutputError("OUTPUT_TOO_LARGE", `${bytes} bytes, but the server takes ${limits.maxItemBytes}`);
+  }
+  return text;
+}
+
+async function judge<Input, Output, Expected>(
+  { options }: CellSetting<Input, Output, Expected>,
+  item: ReadItem<Input, Expected>,
+  output: Output,
+  repetition: number,
+  signal: AbortSignal,
+): Promise<ScoreInit[]> {
+  const { input, expectedOutput } = item;
+  const subject = { input, output, expectedOutput, item, repetition };
+  const scores = await Promise.all(
+    Object.entries(options.evaluators ?? {}).map(([name, evaluator]) =>
+      evaluate(name, evaluator, subject, options.timeoutMs, signal),
+    ),
+  );
+  return scores.filter((score) => score !== undefined);
+}
+
+/** @throws RangeError for what is no amount: the task reported it, so the task hears of it */
+function usageToWire({ inputTokens, outputTokens, cost, currency = "" }: TaskUsage): UsageInit {
+  for (const [name, amount] of Object.entries({ inputTokens, outputTokens, cost })) {
+    const isCount = name !== "cost";
+    if (
+      amount === undefined ||
+      (amount >= 0 && (isCount ? Number.isSafeInteger(amount) : Number.isFinite(amount)))
+    ) {
+      continue;
+    }
+    throw new RangeError(`usage.${name} is ${amount}, which is no ${isCount ? "count" : "amount"}`);
+  }
+  if (!/^([A-Z]{3})?$/.test(currency))
+    throw new RangeError(`usage.currency is ${currency}, not a code of ISO 4217`);
+  return {
+    ...(inputTokens !== undefined && { inputTokens: BigInt(inputTokens) }),
+    ...(outputTokens !== undefined && { outputTokens: BigInt(outputTokens) }),
+    ...(cost !== undefined && { cost }),
+    currency,
+  };
+}

@@ -1,0 +1,127 @@
+import { Code } from "@connectrpc/connect";
+import { type Run, Run_State } from "../../gen/assay/v1/run_pb.js";
+import type { Connection } from "../connection.ts";
+import { datasetRef, versionSelector } from "../dataset-ref.ts";
+import { AssayError, invalidField } from "../error.ts";
+import { streamRunResults } from "../reading/run-results.ts";
+import { dryRun } from "./dry-run.ts";
+import { ExperimentInterruptedError } from "./experiment-interrupted.ts";
+import type { ExperimentResult, RunExperimentOptions } from "./experiment-options.ts";
+import { openCells } from "./open-cells.ts";
+import { ResultRecorder } from "./result-recorder.ts";
+import { SummaryBuilder } from "./summary.ts";
+import type { WorkOptions } from "./task.ts";
+import { workOnCells } from "./work-on-cells.ts";
+
+/** How long results that are done may take to be recorded when the experiment ends early. */
+const flushMilliseconds = 10_000;
+
+/** Works on all open cells of a run. See `AssayClient.runExperiment`. */
+export async function runExperiment<Input, Output, Expected>(
+  connection: Connection,
+  options: RunExperimentOptions<Input, Output, Expected>,
+): Promise<ExperimentResult> {
+  const { signal, finish = true, minSuccessRatio = 0 } = options;
+  signal?.throwIfAborted();
+  checkEvaluators(options);
+  if (options.dryRun !== undefined) return dryRun(connection, options, options.dryRun);
+  const run = await openRun(connection, options);
+  const call = signal ? { signal } : {};
+  const hadEnded = run.state >= Run_State.COMPLETED;
+  const notRecorded = hadEnded ? 0 : await workOnRun(connection, options, run);
+  const ended =
+    finish && !hadEnded
+      ? (await connection.runs.finishRun({ runId: run.runId, minSuccessRatio }, call)).run
+      : (await connection.runs.getRun({ runId: run.runId }, call)).run;
+  const summary = new SummaryBuilder();
+  for await (const result of streamRunResults(connection, { runId: run.runId, ...call })) summary.add(result);
+  return {
+    run: ended,
+    runId: run.runId,
+    version: Number(run.datasetVersion),
+    notRecorded,
+    summary: summary.ofRun(ended as Run),
+  };
+}
+
+/** @throws AssayError INVALID_FIELD for names that no score may have, before any work is done in vain */
+export function checkEvaluators({
+  evaluators = {},
+}: Pick<WorkOptions<never, never, never>, "evaluators">): void {
+  for (const name of Object.keys(evaluators)) {
+    if (name === "" || name.length > 128 || !name.isWellFormed()) {
+      throw invalidField("evaluators", `${JSON.stringify(name)} cannot name a score: 1 to 128 characters`);
+    }
+  }
+}
+
+/** Creates the run, or finds the one to be continued. */
+async function openRun<Input, Output, Expected>(
+  { runs }: Connection,
+  options: RunExperimentOptions<Input, Output, Expected>,
+): Promise<Run> {
+  const call = options.signal ? { signal: options.signal } : {};
+  if (options.runId !== undefined) {
+    const run = (await runs.getRun({ runId: options.runId }, call)).run as Run;
+    if (options.repetitions !== undefined && options.repetitions !== run.repetitions) {
+      throw invalidField("repetitions", `is ${options.repetitions}, but the run has ${run.repetitions}`);
+    }
+    if (run.state >= Run_State.COMPLETED && (run.counts?.succeeded ?? 0n) < (run.counts?.expected ?? 0n)) {
+      throw new AssayError(`run ${run.runId} is in ${Run_State[run.state]}, so it cannot be continued`, {
+        code: Code.FailedPrecondition,
+        reason: "RUN_ENDED",
+        facts: { run_id: run.runId, state: `STATE_${Run_State[run.state]}` },
+      });
+    }
+    return run;
+  }
+  if (options.dataset === undefined) throw invalidField("dataset", "is required for a new run");
+  const { splits = [], repetitions = 1, target, labels = [] } = options;
+  const created = await runs.createRun(
+    {
+      dataset: datasetRef(options.dataset),
+      at: versionSelector(options.version),
+      run: {
+        splits: [...splits],
+        repetitions,
+        name: options.name ?? "",
+        description: options.description ?? "",
+        targetType: target?.type ?? "",
+        targetId: target?.id ?? "",
+        labels: [...labels],
+        ...(options.metadata && { metadata: options.metadata }),
+      },
+      carryFromRunId: options.carryFromRunId ?? "",
+    },
+    call,
+  );
+  return created.run as Run;
+}
+
+/**
+ * Gives the number of results that the run has not taken.
+ *
+ * @throws ExperimentInterruptedError, with what stopped it as its cause
+ */
+async function workOnRun<Input, Output, Expected>(
+  connection: Connection,
+  options: RunExperimentOptions<Input, Output, Expected>,
+  { runId, counts }: Run,
+): Promise<number> {
+  const recorder = new ResultRecorder(connection, runId, await connection.limits(options.signal));
+  try {
+    await workOnCells(connection, options, {
+      runId,
+      expected: () => Number(counts?.expected ?? 0n),
+      succeeded: Number(counts?.succeeded ?? 0n),
+      cells: (signal) => openCells<Input, Expected>(connection, runId, signal),
+      record: (result, signal) => recorder.add(result, signal),
+    });
+    await recorder.finish();
+    return recorder.notTaken.length;
+  } catch (error) {
+    // What is done is not lost. If that fails as well, the first error is the one to tell.
+    await recorder.finishWithin(flushMilliseconds).catch(() => undefined);
+    throw new ExperimentInterruptedError(runId, error);
+  }
+}

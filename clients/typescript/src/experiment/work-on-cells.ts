@@ -1,0 +1,55 @@
+import type { Connection } from "../connection.ts";
+import type { RunExperimentOptions } from "./experiment-options.ts";
+import { RateGate } from "./rate-gate.ts";
+import { type Cell, type ResultInit, runCell } from "./run-cell.ts";
+import { defaultConcurrency } from "./task.ts";
+import { forEachAtATime } from "./workers.ts";
+
+/** Cells to work on, and what becomes of their results. */
+export interface CellWork<Input, Expected> {
+  /** Empty in a dry run. */
+  readonly runId: string;
+  /** How many cells there are in all, as far as is known. */
+  expected(): number;
+  /** How many of them were done before. */
+  readonly succeeded: number;
+  cells(signal: AbortSignal): AsyncGenerator<Cell<Input, Expected>>;
+  record(result: ResultInit, signal: AbortSignal): Promise<void> | void;
+}
+
+/** Works on cells, so many at a time. @throws what keeps results from being recorded; the reason of the signal */
+export async function workOnCells<Input, Output, Expected>(
+  connection: Connection,
+  options: RunExperimentOptions<Input, Output, Expected>,
+  work: CellWork<Input, Expected>,
+): Promise<void> {
+  const { concurrency = defaultConcurrency, onProgress, onResult, signal } = options;
+  const { platform } = connection;
+  const { runId } = work;
+  const limits = await connection.limits(signal);
+  const gate = new RateGate(options.rateLimit?.perMinute);
+  const setting = { options, gate, platform, limits, runId };
+  let { succeeded } = work;
+  let failed = 0;
+  let running = 0;
+  const report = () =>
+    onProgress?.({
+      runId,
+      expected: work.expected(),
+      succeeded,
+      failed,
+      running,
+      pausedUntil: gate.opensAt > Date.now() ? new Date(gate.opensAt) : undefined,
+    });
+  const workOn = async (cell: Cell<Input, Expected>, stop: AbortSignal) => {
+    running++;
+    const result = await runCell(setting, cell, stop).finally(() => running--);
+    if (result.outcome?.case === "outputJson") succeeded++;
+    else failed++;
+    await work.record(result, stop);
+    onResult?.({ itemId: result.itemId, repetition: result.repetition, result });
+    report();
+  };
+  report();
+  await forEachAtATime((stop) => work.cells(stop), concurrency, workOn, signal);
+}

@@ -1,0 +1,75 @@
+import type { DatasetVersion } from "../../gen/assay/v1/dataset_pb.js";
+import type {
+  DiffSummary,
+  DiffVersionsResponse,
+  WatchDatasetResponse,
+} from "../../gen/assay/v1/dataset_service_pb.js";
+import type { ItemChange } from "../../gen/assay/v1/item_pb.js";
+import type { Connection } from "../connection.ts";
+import { type DatasetLike, datasetRef, toInt64, type VersionLike, versionSelector } from "../dataset-ref.ts";
+import { resumed } from "./resumed.ts";
+
+export interface DiffOptions {
+  readonly dataset: DatasetLike;
+  /** The earlier state. Required unless `planned` is set. */
+  readonly before?: VersionLike;
+  /** The later state. The latest unless set. */
+  readonly after?: VersionLike;
+  /** The requestId of a plan: compares the latest version with what applying it would make. */
+  readonly planned?: string;
+  /** Leaves payloads out. */
+  readonly keysOnly?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** How the items of a dataset differ between two states. Goes on where the stream broke. Returns the totals. */
+export async function* diffVersions(
+  connection: Connection,
+  { dataset, before, after, planned = "", keysOnly = false, signal }: DiffOptions,
+): AsyncGenerator<ItemChange, DiffSummary> {
+  const request = {
+    dataset: datasetRef(dataset),
+    ...(before !== undefined && { before: versionSelector(before) }),
+    ...(after !== undefined && { after: versionSelector(after) }),
+    plannedRequestId: planned,
+    keysOnly,
+  };
+  let cursor = "";
+  const open = () => connection.datasets.diffVersions({ ...request, cursor }, signal ? { signal } : {});
+  const isLast = ({ frame }: DiffVersionsResponse) => frame.case === "summary";
+  for await (const { frame } of resumed(connection, open, isLast, signal)) {
+    if (frame.case === "batch") {
+      yield* frame.value.changes;
+      cursor = frame.value.cursor;
+    }
+    if (frame.case === "summary") return frame.value;
+  }
+  throw new Error("a stream of differences was read to its end without one");
+}
+
+export interface WatchOptions {
+  readonly dataset: DatasetLike;
+  /** Tells the versions behind this one, those that are there already first. 0, all of them, unless set. */
+  readonly afterVersion?: number | bigint;
+  readonly signal?: AbortSignal;
+}
+
+/** The versions of a dataset as they are made, without gaps. Ends only by its signal, or when nobody reads on. */
+export async function* watchDataset(
+  connection: Connection,
+  { dataset, afterVersion = 0, signal }: WatchOptions,
+): AsyncGenerator<DatasetVersion, never> {
+  let version = toInt64("afterVersion", afterVersion);
+  const open = () =>
+    connection.datasets.watchDataset(
+      { dataset: datasetRef(dataset), afterVersion: version },
+      signal ? { signal } : {},
+    );
+  const isLast = (_: WatchDatasetResponse) => false;
+  for await (const { frame } of resumed(connection, open, isLast, signal)) {
+    if (frame.case !== "version") continue;
+    version = frame.value.version;
+    yield frame.value;
+  }
+  throw new Error("a stream without an end has ended");
+}

@@ -1,0 +1,58 @@
+import { Code } from "@connectrpc/connect";
+import type { ComparisonRow, ComparisonSummary } from "../../gen/assay/v1/comparison_pb.js";
+import type { Connection } from "../connection.ts";
+import { AssayError } from "../error.ts";
+
+/** How to compare one score. */
+export interface ScoreSettings {
+  readonly name: string;
+  readonly lowerIsBetter?: boolean;
+  /** The largest difference that does not matter, in units of the score. */
+  readonly tolerance?: number;
+  /** The value of a repetition that failed or is missing. */
+  readonly failureValue?: number;
+}
+
+export interface CompareOptions {
+  /** The run to compare with. */
+  readonly base: string;
+  /** The run to judge. */
+  readonly candidate: string;
+  /** Which scores, and how. All that either run has unless set. */
+  readonly scores?: readonly ScoreSettings[];
+  readonly signal?: AbortSignal;
+}
+
+export interface Comparison {
+  readonly summary: ComparisonSummary;
+  /** The items that both runs cover, in order of item_id. Asks the server again. */
+  rows(): AsyncGenerator<ComparisonRow, void>;
+}
+
+/** Compares two runs item by item. */
+export async function compareRuns(
+  connection: Connection,
+  { base, candidate, scores = [], signal }: CompareOptions,
+): Promise<Comparison> {
+  const call = signal ? { signal } : {};
+  const open = (summaryOnly: boolean) =>
+    connection.runs.compareRuns(
+      { baseRunId: base, candidateRunId: candidate, scores: [...scores], summaryOnly },
+      call,
+    );
+  const cut = () =>
+    new AssayError("the comparison was cut off: ask again", { code: Code.Unavailable, retryable: true });
+
+  async function* rows(): AsyncGenerator<ComparisonRow, void> {
+    for await (const { frame } of open(false)) {
+      if (frame.case === "rows") yield* frame.value.rows;
+      if (frame.case === "end") return;
+    }
+    throw cut();
+  }
+
+  for await (const { frame } of open(true)) {
+    if (frame.case === "summary") return { summary: frame.value, rows };
+  }
+  throw cut();
+}

@@ -1,0 +1,46 @@
+import type { RunResult } from "../../gen/assay/v1/result_pb.js";
+import type { Run } from "../../gen/assay/v1/run_pb.js";
+import type { StreamResultsResponse } from "../../gen/assay/v1/run_service_pb.js";
+import type { Connection } from "../connection.ts";
+import { resumed } from "./resumed.ts";
+
+export interface StreamRunResultsOptions {
+  readonly runId: string;
+  /** Goes on with changes as they happen, until the run has ended. A result that changes comes again. */
+  readonly follow?: boolean;
+  /** Goes on behind this `sequence`. */
+  readonly afterSequence?: number | bigint;
+  /** Whether results carry their items. */
+  readonly includeItem?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** The current results of a run in the order of their last change. Returns the run as it is at the end. */
+export async function* streamRunResults(
+  connection: Connection,
+  { runId, follow = false, afterSequence = 0, includeItem = false, signal }: StreamRunResultsOptions,
+): AsyncGenerator<RunResult, Run> {
+  let sequence = BigInt(afterSequence);
+  const open = () =>
+    connection.runs.streamResults(
+      { runId, follow, includeItem, afterSequence: sequence },
+      signal ? { signal } : {},
+    );
+  const isLast = ({ frame }: StreamResultsResponse) => frame.case === "end";
+  for await (const { frame } of resumed(connection, open, isLast, signal)) {
+    switch (frame.case) {
+      case "batch":
+        for (const result of frame.value.results) {
+          yield result;
+          sequence = result.sequence;
+        }
+        break;
+      case "heartbeat":
+        sequence = frame.value.throughSequence;
+        break;
+      case "end":
+        return frame.value.run as Run;
+    }
+  }
+  throw new Error("a stream of results was read to its end without one");
+}

@@ -1,0 +1,381 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
+import { newTestDatabase, type TestDatabase } from "../../../../test/support/database.ts";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import {
+  type AssayClient,
+  createAssayClient,
+  ExperimentInterruptedError,
+  formatSummary,
+  type ReadItem,
+} from "../../src/node.ts";
+
+let database: TestDatabase;
+let service: TestService;
+let proxy: CuttingProxy;
+let assay: AssayClient;
+let broken: AssayClient;
+
+beforeAll(async () => {
+  database = await newTestDatabase();
+  service = await startTestService({ database });
+  proxy = await newCuttingProxy(new URL(service.url));
+  assay = createAssayClient({ url: service.url });
+  broken = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+});
+
+afterAll(async () => {
+  assay.close();
+  broken.close();
+  await proxy.close();
+  await service.stop();
+  await database.drop();
+});
+
+/** A dataset of so many sums: item `n` asks for n + 1. */
+async function sums(name: string, count: number): Promise<string> {
+  const items = Array.from({ length: count }, (_, n) => ({
+    itemId: `${n}`.padStart(5, "0"),
+    input: { n },
+    expectedOutput: n + 1,
+    splits: n % 2 === 0 ? ["even"] : ["odd"],
+  }));
+  const { datasetId } = await assay.upsertDataset({ name, items });
+  return datasetId;
+}
+
+type Sum = ReadItem<{ n: number }, number>;
+const add = ({ input }: Sum) => input.n + 1;
+const correct = ({ output, expectedOutput }: { output: number; expectedOutput: number | undefined }) =>
+  output === expectedOutput;
+
+describe("an experiment", () => {
+  test("answers every cell of the pinned version, judges, and finishes the run", async () => {
+    await sums("whole", 25);
+    const seen: string[] = [];
+    const result = await assay.runExperiment({
+      dataset: "whole",
+      version: 1,
+      name: "adder on whole",
+      target: { type: "program", id: "adder" },
+      labels: ["baseline"],
+      repetitions: 2,
+      task: (item: Sum, { repetition }) => {
+        seen.push(`${item.itemId} ${repetition}`);
+        if (item.input.n === 7 && repetition === 2) throw new Error("seven");
+        return item.input.n === 3 ? 0 : add(item);
+      },
+      retries: 0,
+      evaluators: {
+        correct,
+        fussy: ({ input }) => {
+          if (input.n < 5) throw new Error("too small for me");
+          return 1;
+        },
+      },
+    });
+    expect(new Set(seen).size).toBe(50);
+    expect(seen.length).toBe(50);
+    expect(result).toMatchObject({
+      version: 1,
+      run: { name: "adder on whole", targetType: "program", targetId: "adder", labels: ["baseline"] },
+      summary: {
+        state: "COMPLETED",
+        expected: 50,
+        succeeded: 49,
+        failed: 1,
+        missing: 0,
+        scores: [
+          { name: "correct", n: 49, mean: 47 / 49, failed: 0, unscored: 0 },
+          { name: "fussy", n: 39, mean: 1, failed: 10, unscored: 0 },
+        ],
+        failures: [{ code: "ERROR", count: 1, example: "seven" }],
+      },
+    });
+    expect(formatSummary(result.summary)).toContain("50 = 49 succeeded + 1 failed + 0 missing");
+    expect(result.run?.counts).toMatchObject({ expected: 50n, succeeded: 49n, failed: 1n, missing: 0n });
+  });
+
+  test("keeps to its splits, and to the number that may be worked on at a time", async () => {
+    await sums("bounded", 30);
+    let running = 0;
+    let most = 0;
+    const { summary } = await assay.runExperiment({
+      dataset: "bounded",
+      splits: ["odd"],
+      concurrency: 4,
+      task: async (item: Sum) => {
+        most = Math.max(most, ++running);
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        running--;
+        return add(item);
+      },
+    });
+    expect(most).toBe(4);
+    expect(summary).toMatchObject({ expected: 15, succeeded: 15 });
+  });
+
+  test("stays on its version, whatever is written meanwhile", async () => {
+    await sums("moving", 3);
+    let written = false;
+    const { version, summary } = await assay.runExperiment({
+      dataset: "moving",
+      concurrency: 1,
+      task: async (item: Sum) => {
+        if (!written) await sums("moving", 10);
+        written = true;
+        return add(item);
+      },
+    });
+    expect([version, summary.expected, summary.missing]).toEqual([1, 3, 0]);
+  });
+
+  test("tells how it goes", async () => {
+    await sums("told", 5);
+    const progress: string[] = [];
+    const results: string[] = [];
+    const { runId } = await assay.runExperiment({
+      dataset: "told",
+      concurrency: 1,
+      retries: 0,
+      task: ({ input }: Sum) => {
+        if (input.n === 2) throw new Error("no");
+        return 1;
+      },
+      onProgress: (one) => {
+        progress.push(`${one.succeeded} ${one.failed} of ${one.expected}`);
+        expect(one.runId).toMatch(/^runs/);
+      },
+      onResult: ({ itemId, result }) => results.push(`${itemId} ${result.outcome?.case}`),
+    });
+    expect(progress).toEqual(["0 0 of 5", "1 0 of 5", "2 0 of 5", "2 1 of 5", "3 1 of 5", "4 1 of 5"]);
+    expect(results[2]).toBe("00002 error");
+    expect(runId).toMatch(/^runs/);
+  });
+
+  test("without a success ends as failed", async () => {
+    await sums("hopeless", 2);
+    const { summary } = await assay.runExperiment({
+      dataset: "hopeless",
+      retries: 0,
+      task: () => Promise.reject(new Error("no")),
+    });
+    expect(summary).toMatchObject({ state: "FAILED", succeeded: 0, failed: 2 });
+  });
+
+  test("is left open on request", async () => {
+    await sums("open", 2);
+    const { runId, summary } = await assay.runExperiment({ dataset: "open", task: add, finish: false });
+    expect(summary).toMatchObject({ state: "RUNNING", succeeded: 2 });
+    expect(await assay.runExperiment({ runId, task: add })).toMatchObject({
+      summary: { state: "COMPLETED" },
+    });
+  });
+
+  test("refuses what it cannot do before it begins", async () => {
+    await sums("refused", 1);
+    await expect(assay.runExperiment({ task: add })).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+    await expect(assay.runExperiment({ dataset: "nowhere", task: add })).rejects.toMatchObject({
+      reason: "DATASET_NOT_FOUND",
+    });
+    await expect(
+      assay.runExperiment({ dataset: "refused", task: add, evaluators: { "": () => 1 } }),
+    ).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+    const { runs } = await assay.runs.listRuns({ dataset: { by: { case: "name", value: "refused" } } });
+    expect(runs).toEqual([]);
+  });
+});
+
+describe("a dry run", () => {
+  test("tries some items and writes nothing", async () => {
+    await sums("dry", 20);
+    const seen: string[] = [];
+    const { summary, run, runId, version } = await assay.runExperiment({
+      dataset: "dry",
+      dryRun: 3,
+      repetitions: 2,
+      splits: ["odd"],
+      task: (item: Sum, context) => {
+        seen.push(item.itemId);
+        expect(context.runId).toBe("");
+        return add(item);
+      },
+      evaluators: { correct },
+    });
+    expect([run, runId, version]).toEqual([undefined, "", 1]);
+    expect(seen.sort()).toEqual(["00001", "00001", "00003", "00003", "00005", "00005"]);
+    expect(summary).toMatchObject({
+      state: "DRY_RUN",
+      expected: 6,
+      succeeded: 6,
+      scores: [{ name: "correct", n: 6, mean: 1 }],
+    });
+    const { runs } = await assay.runs.listRuns({ dataset: { by: { case: "name", value: "dry" } } });
+    expect(runs).toEqual([]);
+  });
+});
+
+describe("an experiment that is interrupted", () => {
+  test("records what is done, and goes on with what is not", async () => {
+    await sums("interrupted", 40);
+    const abort = new AbortController();
+    const answered: string[] = [];
+    const task = (item: Sum) => {
+      if (item.input.n === 11) throw new Error("eleven fails the first time");
+      answered.push(item.itemId);
+      return add(item);
+    };
+    const reason = new Error("Ctrl-C");
+    const interrupted = await assay
+      .runExperiment({
+        dataset: "interrupted",
+        concurrency: 2,
+        retries: 0,
+        task,
+        signal: abort.signal,
+        onProgress: ({ succeeded }) => {
+          if (succeeded === 20) abort.abort(reason);
+        },
+      })
+      .catch((error: unknown) => error);
+    expect(interrupted).toBeInstanceOf(ExperimentInterruptedError);
+    const { runId, cause } = interrupted as ExperimentInterruptedError;
+    expect(cause).toBe(reason);
+    const before = (await assay.runs.getRun({ runId })).run;
+    expect(before?.counts).toMatchObject({ succeeded: BigInt(answered.length), failed: 1n });
+
+    const again: string[] = [];
+    const { summary } = await assay.runExperiment({
+      runId,
+      task: (item: Sum) => {
+        again.push(item.itemId);
+        return add(item);
+      },
+      evaluators: { correct },
+    });
+    expect(answered.filter((itemId) => again.includes(itemId))).toEqual([]);
+    expect(again).toContain("00011");
+    expect(again.length + answered.length).toBe(40);
+    expect(summary).toMatchObject({ state: "COMPLETED", expected: 40, succeeded: 40, failed: 0 });
+    expect(summary.scores).toMatchObject([{ name: "correct", n: again.length, unscored: answered.length }]);
+  });
+
+  test("cannot be continued once the run has ended, and is whole if nothing is left", async () => {
+    await sums("ended", 3);
+    const task = ({ input }: Sum) => (input.n === 1 ? Promise.reject(new Error("one")) : 1);
+    const { runId } = await assay.runExperiment({ dataset: "ended", retries: 0, task });
+    await expect(assay.runExperiment({ runId, task: add })).rejects.toMatchObject({
+      reason: "RUN_ENDED",
+      facts: { run_id: runId, state: "STATE_COMPLETED" },
+    });
+    const whole = await assay.runExperiment({ dataset: "ended", task: add });
+    const again = await assay.runExperiment({
+      runId: whole.runId,
+      task: () => Promise.reject(new Error("asked again")),
+    });
+    expect(again.summary).toEqual(whole.summary);
+  });
+
+  test("by the end of its run stops at once", async () => {
+    await sums("cancelled", 2_000);
+    let runId = "";
+    const error = await assay
+      .runExperiment({
+        dataset: "cancelled",
+        concurrency: 2,
+        task: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          return 1;
+        },
+        onProgress: (progress) => {
+          runId = progress.runId;
+          if (progress.succeeded === 10) void assay.runs.cancelRun({ runId });
+        },
+      })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      name: "ExperimentInterruptedError",
+      runId,
+      cause: { reason: "RUN_ENDED" },
+    });
+  });
+});
+
+describe("broken connections", () => {
+  test("lose no result and repeat none", async () => {
+    await sums("broken", 400);
+    let cuts = 0;
+    const strike = () => {
+      cuts++;
+      proxy.cut();
+      if (cuts < 8) proxy.strikeAfter(20_000, strike);
+    };
+    const answered: string[] = [];
+    const { summary } = await broken.runExperiment({
+      dataset: "broken",
+      concurrency: 8,
+      task: async (item: Sum) => {
+        if (answered.push(item.itemId) === 1) proxy.strikeAfter(5_000, strike);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        return { sum: add(item), padding: "x".repeat(300) };
+      },
+      evaluators: { present: ({ output }) => output.sum > 0 },
+    });
+    expect(cuts).toBeGreaterThanOrEqual(4);
+    expect(answered.length).toBe(400);
+    expect(summary).toMatchObject({
+      expected: 400,
+      succeeded: 400,
+      missing: 0,
+      scores: [{ name: "present", n: 400, mean: 1 }],
+    });
+  });
+
+  test("survive a restart of the service", async () => {
+    await sums("restarted", 300);
+    let restarting: Promise<void> | undefined;
+    const restart = async () => {
+      await service.stop();
+      service = await startTestService({ database });
+      proxy.target = new URL(service.url);
+    };
+    const { summary } = await broken.runExperiment({
+      dataset: "restarted",
+      concurrency: 8,
+      task: async (item: Sum) => {
+        if (item.input.n === 100) restarting = restart();
+        await new Promise((resolve) => setTimeout(resolve, 2));
+        return add(item);
+      },
+    });
+    await restarting;
+    assay.close();
+    assay = createAssayClient({ url: service.url });
+    expect(restarting).toBeDefined();
+    expect(summary).toMatchObject({ expected: 300, succeeded: 300 });
+  });
+});
+
+describe("two programs on one run", () => {
+  test("leave each cell to whoever was first, and both end well", async () => {
+    await sums("shared", 40);
+    const { run } = await assay.runs.createRun({
+      dataset: { by: { case: "name", value: "shared" } },
+      run: { targetId: "both" },
+    });
+    const runId = run?.runId ?? "";
+    const program = (answer: string) =>
+      assay.runExperiment({
+        runId,
+        finish: false,
+        task: async () => {
+          await new Promise((resolve) => setTimeout(resolve, Math.random() * 3));
+          return answer;
+        },
+      });
+    const [one, other] = await Promise.all([program("one"), program("other")]);
+    expect([one.summary.succeeded, other.summary.succeeded]).toEqual([40, 40]);
+    // Both began with the same cells.
+    expect(one.notRecorded + other.notRecorded).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,159 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { type AssayClient, createAssayClient } from "../../src/node.ts";
+
+let service: TestService;
+let proxy: CuttingProxy;
+let assay: AssayClient;
+
+beforeAll(async () => {
+  service = await startTestService({ config: { heartbeatSeconds: 1 } });
+  proxy = await newCuttingProxy(new URL(service.url));
+  assay = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+});
+
+afterAll(async () => {
+  assay.close();
+  await proxy.close();
+  await service.stop();
+});
+
+const rows = (count: number, revision = 0) =>
+  Array.from({ length: count }, (_, n) => ({
+    itemId: `k${String(n).padStart(5, "0")}`,
+    input: { n, revision: n % 10 === 0 ? revision : 0, padding: "x".repeat(500) },
+    metadata: { "ends with \\": 1, b: 2 },
+  }));
+
+describe("streamItems", () => {
+  test("gives every item once, although the connection breaks, on the version that it began with", async () => {
+    await assay.upsertDataset({ name: "read", items: rows(5_000) });
+    const ids: string[] = [];
+    const items = assay.streamItems<{ n: number }>({ dataset: "read" });
+    let cuts = 0;
+    let last = await items.next();
+    for (; !last.done; last = await items.next()) {
+      ids.push(last.value.itemId);
+      expect(last.value.input.n).toBe(ids.length - 1);
+      if (ids.length === 10) await assay.upsertDataset({ name: "read", items: rows(1, 1) });
+      if (ids.length % 1_500 === 0) {
+        cuts++;
+        proxy.cut();
+      }
+    }
+    expect(cuts).toBe(3);
+    expect(ids).toEqual(rows(5_000).map(({ itemId }) => itemId));
+    expect(last.value).toEqual({ version: 1, itemCount: 5_000 });
+  });
+
+  test("gives items that can be written again as they are", async () => {
+    const read = await Array.fromAsync(assay.streamItems({ dataset: "read" }));
+    expect(read[3]).toMatchObject({
+      itemId: "k00003",
+      metadata: { "ends with \\": 1, b: 2 },
+      contentHash: expect.stringMatching(/^[0-9a-f]{64}$/),
+      version: 1,
+      createTime: expect.any(Date),
+    });
+    const again = await assay.upsertDataset({ name: "read", items: read, mode: "mirror" });
+    expect(again).toMatchObject({ noOp: true, counts: { unchanged: 5_000 } });
+  });
+
+  test("ends when nobody reads on, or when it is told to", async () => {
+    for await (const { itemId } of assay.streamItems({ dataset: "read" })) {
+      expect(itemId).toBe("k00000");
+      break;
+    }
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    const read = async () => {
+      for await (const _ of assay.streamItems({ dataset: "read", signal: abort.signal })) abort.abort(reason);
+    };
+    await expect(read()).rejects.toBe(reason);
+  });
+
+  test("does not go on where asking again is no use", async () => {
+    await expect(assay.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
+      name: "AssayError",
+      reason: "DATASET_NOT_FOUND",
+      facts: { name: "nowhere" },
+      retryable: false,
+    });
+  });
+});
+
+describe("streamResults", () => {
+  test("follows a run to its end, although the connection breaks", async () => {
+    await assay.upsertDataset({ name: "followed", items: rows(200) });
+    const { run } = await assay.runs.createRun({
+      dataset: { by: { case: "name", value: "followed" } },
+      run: {},
+    });
+    const runId = run?.runId ?? "";
+    const sequences: bigint[] = [];
+    const follow = async () => {
+      const results = assay.streamResults({ runId, follow: true });
+      for (;;) {
+        const next = await results.next();
+        if (next.done) return next.value;
+        sequences.push(next.value.sequence);
+        if (sequences.length === 50 || sequences.length === 120) proxy.cut();
+      }
+    };
+    const direct = createAssayClient({ url: service.url });
+    const [ended] = await Promise.all([
+      follow(),
+      direct.runExperiment({
+        runId,
+        concurrency: 3,
+        task: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          return 1;
+        },
+      }),
+    ]);
+    direct.close();
+    expect(ended.counts).toMatchObject({ succeeded: 200n });
+    expect(sequences).toEqual(Array.from({ length: 200 }, (_, index) => BigInt(index + 1)));
+  });
+});
+
+describe("watchDataset", () => {
+  test("tells every version once, although the connection breaks", async () => {
+    await assay.upsertDataset({ name: "watched", items: rows(1) });
+    const versions: bigint[] = [];
+    for await (const { version } of assay.watchDataset({ dataset: "watched" })) {
+      versions.push(version);
+      if (versions.length === 2) proxy.cut();
+      if (versions.length === 5) break;
+      const next = versions.length;
+      void assay.upsertDataset({ name: "watched", items: rows(1, next) });
+    }
+    expect(versions).toEqual([1n, 2n, 3n, 4n, 5n]);
+  });
+});
+
+describe("compareRuns", () => {
+  test("gives the numbers, and the rows to who wants them", async () => {
+    await assay.upsertDataset({ name: "compared", items: rows(20) });
+    const run = (score: (n: number) => number) =>
+      assay.runExperiment<{ n: number }>({
+        dataset: "compared",
+        task: ({ input }) => input.n,
+        evaluators: { score: ({ input }) => score(input.n) },
+      });
+    const [base, candidate] = [await run((n) => n % 2), await run(() => 1)];
+    const { summary, rows: compared } = await assay.compareRuns({
+      base: base.runId,
+      candidate: candidate.runId,
+      scores: [{ name: "score" }],
+    });
+    expect(summary.scores).toMatchObject([{ name: "score", meanDifference: 0.5, wins: 10n, ties: 10n }]);
+    const all = await Array.fromAsync(compared());
+    expect(all.map(({ itemId }) => itemId)).toEqual(rows(20).map(({ itemId }) => itemId));
+    await expect(assay.compareRuns({ base: base.runId, candidate: base.runId })).rejects.toMatchObject({
+      reason: "RUNS_NOT_COMPARABLE",
+    });
+  });
+});
