@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/assay/v1/comparison_pb.js";
 import type { Item } from "../../gen/assay/v1/item_pb.js";
 import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
 import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
@@ -9,6 +10,7 @@ import type { RunResult } from "../../gen/assay/v1/result_pb.js";
 import { Run_State } from "../../gen/assay/v1/run_pb.js";
 import { RunService } from "../../gen/assay/v1/run_service_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { comparePairs } from "../runs/paired-model.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 /** GSM8K lies beside the project where it is developed. It is not part of it. */
@@ -96,6 +98,23 @@ async function readAll(client: Client<typeof ItemService>, version: bigint): Pro
   throw new Error("the stream was cut");
 }
 
+async function compare(
+  client: Client<typeof RunService>,
+  request: Parameters<Client<typeof RunService>["compareRuns"]>[0],
+) {
+  let summary: ComparisonSummary | undefined;
+  const rows: ComparisonRow[] = [];
+  for await (const { frame } of client.compareRuns(request)) {
+    if (frame.case === "summary") summary = frame.value;
+    if (frame.case === "rows") rows.push(...frame.value.rows);
+    if (frame.case === "end" && summary !== undefined) {
+      expect(frame.value.rowCount).toBe(BigInt(rows.length));
+      return { summary, rows };
+    }
+  }
+  throw new Error("the comparison was cut");
+}
+
 const contentOf = ({ itemId, inputJson, expectedOutputJson, splits }: Item) => ({
   itemId,
   inputJson,
@@ -109,6 +128,8 @@ describe.skipIf(!present)("GSM8K", () => {
   let items: Client<typeof ItemService>;
   let runs: Client<typeof RunService>;
   const runIds = new Map<string, string>();
+  /** Of each model, in the order of the file. */
+  const resultIds = new Map<string, string[]>();
   const problems = present ? read<Problem>("test.jsonl") : [];
   const solutions = present ? read<Solutions>("example_model_solutions.jsonl") : [];
 
@@ -163,6 +184,10 @@ describe.skipIf(!present)("GSM8K", () => {
       for await (const { frame } of runs.streamResults({ runId, follow: true })) {
         if (frame.case === "batch") received.push(...frame.value.results);
       }
+      resultIds.set(
+        model,
+        received.map(({ resultId }) => resultId),
+      );
       expect(received.map((result) => Number(result.sequence))).toEqual(sent.map((_, index) => index + 1));
       expect(
         received.map(({ itemId, repetition, outcome, scores }) => ({
@@ -175,24 +200,93 @@ describe.skipIf(!present)("GSM8K", () => {
     },
   );
 
-  test("the means of the scores are the counts in the file", async () => {
-    const base = models[0];
-    for (const candidate of models.slice(1)) {
-      for await (const { frame } of runs.compareRuns({
+  const orderedPairs = models.flatMap((base) =>
+    models.filter((candidate) => candidate !== base).map((candidate) => [base, candidate] as const),
+  );
+
+  test.each(orderedPairs)(
+    "every figure of the comparison of %s with %s is the one worked out from the file",
+    async (base, candidate) => {
+      const { summary, rows } = await compare(runs, {
         baseRunId: runIds.get(base) ?? "",
         candidateRunId: runIds.get(candidate) ?? "",
+      });
+      const marks = solutions.map(
+        (solution) => [Number(solution[base].is_correct), Number(solution[candidate].is_correct)] as const,
+      );
+      const expected = comparePairs(marks);
+      expect(summary).toMatchObject({
+        base: { runId: runIds.get(base), counts: { succeeded: 1319n } },
+        candidate: { runId: runIds.get(candidate), counts: { succeeded: 1319n } },
+        commonItemCount: 1319n,
+        baseOnlyItemCount: 0n,
+        candidateOnlyItemCount: 0n,
+        driftedItemCount: 0n,
+      });
+      expect(summary.scores).toHaveLength(1);
+      const [score] = summary.scores;
+      expect(score).toMatchObject({
+        name: "correct",
+        pairedItemCount: 1319n,
+        unpairedItemCount: 0n,
+        wins: BigInt(expected.above),
+        losses: BigInt(expected.below),
+        ties: BigInt(1319 - expected.above - expected.below),
+        verdict: expected.low > 0 ? Verdict.BETTER : expected.high < 0 ? Verdict.WORSE : Verdict.INCONCLUSIVE,
+      });
+      expect(score?.baseMean).toBeCloseTo(expected.baseMean, 12);
+      expect(score?.candidateMean).toBeCloseTo(expected.candidateMean, 12);
+      expect(score?.meanDifference).toBeCloseTo(expected.meanDifference, 12);
+      expect(score?.confidenceLow).toBeCloseTo(expected.low, 8);
+      expect(score?.confidenceHigh).toBeCloseTo(expected.high, 8);
+      // The means once more, by counting texts.
+      const correct = (model: string) =>
+        countText("example_model_solutions.jsonl", new RegExp(`"${model}": \\{"is_correct": true`, "g"));
+      expect(score?.baseMean).toBeCloseTo(correct(base) / 1319, 12);
+      expect(score?.candidateMean).toBeCloseTo(correct(candidate) / 1319, 12);
+
+      expect(rows).toHaveLength(1319);
+      rows.forEach((row, index) => {
+        const [before = 0, after = 0] = marks[index] ?? [];
+        expect(row).toMatchObject({
+          itemId: idOf("test", index),
+          drifted: false,
+          base: { succeeded: 1, failed: 0, missing: 0, resultIds: [resultIds.get(base)?.[index]] },
+          candidate: { succeeded: 1, failed: 0, missing: 0, resultIds: [resultIds.get(candidate)?.[index]] },
+          scores: [{ name: "correct", base: before, candidate: after, difference: after - before }],
+        });
+      });
+    },
+  );
+
+  test("a tolerance and the other direction turn the verdict, and not the numbers", async () => {
+    const [base, candidate] = ["6b_finetuning", "175b_verification"] as const;
+    const ask = async (setting: { tolerance?: number; lowerIsBetter?: boolean }) => {
+      const request = {
+        baseRunId: runIds.get(base) ?? "",
+        candidateRunId: runIds.get(candidate) ?? "",
+        scores: [{ name: "correct", ...setting }],
         summaryOnly: true,
-      })) {
-        if (frame.case !== "summary") continue;
-        const correct = (model: string) =>
-          countText("example_model_solutions.jsonl", new RegExp(`"${model}": \\{"is_correct": true`, "g"));
-        expect(frame.value).toMatchObject({ commonItemCount: 1319n, driftedItemCount: 0n });
-        expect(frame.value.scores).toHaveLength(1);
-        expect(frame.value.scores[0]).toMatchObject({ name: "correct", pairedItemCount: 1319n });
-        expect(frame.value.scores[0]?.baseMean).toBeCloseTo(correct(base) / 1319, 12);
-        expect(frame.value.scores[0]?.candidateMean).toBeCloseTo(correct(candidate) / 1319, 12);
-      }
-    }
+      };
+      return (await compare(runs, request)).summary.scores[0];
+    };
+    const plain = await ask({});
+    expect(plain?.verdict).toBe(Verdict.BETTER);
+    const reverse = await ask({ lowerIsBetter: true });
+    expect(reverse).toMatchObject({
+      verdict: Verdict.WORSE,
+      meanDifference: plain?.meanDifference,
+      confidenceLow: plain?.confidenceLow,
+      wins: plain?.losses,
+      losses: plain?.wins,
+    });
+    expect((await ask({ tolerance: plain?.meanDifference ?? 0 }))?.verdict).toBe(Verdict.INCONCLUSIVE);
+    // No mark differs by more than 1.
+    expect(await ask({ tolerance: 1 })).toMatchObject({
+      verdict: Verdict.EQUIVALENT,
+      ties: 1319n,
+      meanDifference: plain?.meanDifference,
+    });
   });
 
   test("the 7,473 training problems on top make one more version, and version 1 stays as it was", async () => {
@@ -205,6 +299,36 @@ describe.skipIf(!present)("GSM8K", () => {
     });
     expect(await readAll(items, 1n)).toEqual(before);
     expect(await readAll(items, 2n)).toHaveLength(8792);
+  });
+
+  test("a run on version 2 takes over what was answered on version 1, and the rest is left to do", async () => {
+    const [model] = models;
+    const { run } = await runs.createRun({
+      dataset: named,
+      run: { targetType: "model", targetId: model },
+      carryFromRunId: runIds.get(model) ?? "",
+    });
+    const runId = run?.runId ?? "";
+    expect(run).toMatchObject({
+      datasetVersion: 2n,
+      counts: { expected: 8792n, succeeded: 1319n, carried: 1319n, missing: 7473n },
+    });
+    const left: string[] = [];
+    let pageToken = "";
+    do {
+      const page = await runs.listIncomplete({ runId, pageSize: 1000, pageToken });
+      left.push(...page.items.map(({ itemId }) => itemId));
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+    expect(left).toEqual(Array.from({ length: 7473 }, (_, index) => idOf("train", index)));
+    const { summary } = await compare(runs, { baseRunId: runIds.get(model) ?? "", candidateRunId: runId });
+    expect(summary).toMatchObject({
+      commonItemCount: 1319n,
+      candidateOnlyItemCount: 7473n,
+      driftedItemCount: 0n,
+      scores: [{ verdict: Verdict.EQUIVALENT, pairedItemCount: 1319n, ties: 1319n, meanDifference: 0 }],
+    });
+    await runs.deleteRun({ runId });
   });
 
   test("the same import again makes no version", async () => {

@@ -9,6 +9,7 @@ import {
   type ScoreSetting,
 } from "../../src/runs/comparison.ts";
 import { meanOf, pairedInterval } from "../../src/runs/paired-statistics.ts";
+import { comparePairs, studentT95 } from "./paired-model.ts";
 
 const setting = (special: Partial<ScoreSetting> = {}): ScoreSetting => ({
   name: "s",
@@ -79,10 +80,45 @@ describe("pairedInterval", () => {
     expect(interval?.low).toBeCloseTo(-(interval?.high ?? 0), 12);
   });
 
+  test.each([1, 2, 3, 9, 29, 100, 1318])(
+    "agrees with Student's t integrated numerically at %i degrees of freedom",
+    (freedom) => {
+      const differences = Array.from({ length: freedom + 1 }, (_, at) => (at % 2 ? 1 : -1));
+      const { meanDifference, high } = comparePairs(differences.map((d) => [0, d] as const));
+      const interval = pairedInterval(differences);
+      // The library stops at eight digits.
+      expect(((interval?.high ?? 0) - meanDifference) / (high - meanDifference)).toBeCloseTo(1, 7);
+      expect((interval?.high ?? 0) + (interval?.low ?? 0)).toBeCloseTo(2 * meanDifference, 12);
+    },
+  );
+
   test("needs two differences; equal ones leave no doubt", () => {
     expect(pairedInterval([])).toBeUndefined();
     expect(pairedInterval([1])).toBeUndefined();
     expect(pairedInterval([0.1, 0.1, 0.1])).toEqual({ low: 0.1, high: 0.1 });
+  });
+});
+
+describe("the model that comparisons are checked against", () => {
+  // NIST/SEMATECH e-Handbook, section 1.3.6.7.2.
+  test.each([
+    [1, 12.706],
+    [2, 4.303],
+    [9, 2.262],
+    [30, 2.042],
+    [100, 1.984],
+  ])("agrees with the table of Student's t at %i degrees of freedom", (freedom, t) => {
+    expect(studentT95(freedom)).toBeCloseTo(t, 3);
+  });
+
+  test("gives what is published for Student's sleep data", () => {
+    const sleep = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0].map(
+      (first, n) => [first, [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4][n] ?? 0] as const,
+    );
+    const { meanDifference, low, high } = comparePairs(sleep);
+    expect(meanDifference).toBeCloseTo(1.58, 12);
+    expect(low).toBeCloseTo(0.7001142, 6);
+    expect(high).toBeCloseTo(2.4598858, 6);
   });
 });
 
