@@ -1,5 +1,4 @@
-/** Longest path of a problem, in characters. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
-const maxPathLength = 1000;
+import { jsonPath } from "./json-path.ts";
 
 /** Why a JSON text is refused. */
 export class JsonProblem extends Error {
@@ -20,26 +19,4 @@ export class JsonProblem extends Error {
     this.path = path;
     this.problem = problem;
   }
-}
-
-/** The path to a place, of at most 1,000 characters: steps beyond that are left off. */
-export function jsonPath(root: string, steps: Iterable<string | number>): string {
-  let path = root;
-  for (const step of steps) {
-    const longer = path + (typeof step === "number" ? `[${step}]` : memberStep(step));
-    if (longer.length > maxPathLength) break;
-    path = longer;
-  }
-  return path;
-}
-
-/** The short form where RFC 9535 has one for ASCII names, else the form that its normalized paths have. */
-function memberStep(name: string): string {
-  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
-  const escaped = name
-    .replaceAll("\\", "\\\\")
-    .replaceAll("'", "\\'")
-    // Control characters.
-    .replace(/[^ -\uffff]/g, (character) => JSON.stringify(character).slice(1, -1));
-  return `['${escaped}']`;
 }

@@ -1,0 +1,32 @@
+/** Longest path, in UTF-16 units. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
+export const maxPathLength = 1000;
+
+/** The path to a place, of at most 1,000 characters: steps beyond that are left off, so that a parent stands for the place. */
+export function jsonPath(root: string, steps: Iterable<string | number>): string {
+  let path = root;
+  for (const one of steps) {
+    const longer = path + step(one);
+    if (longer.length > maxPathLength) break;
+    path = longer;
+  }
+  return path;
+}
+
+/**
+ * A step of a JSON path (RFC 9535), from a value to a member of that name or to the element at that index: `.messages`,
+ * `['top-k']`, `[2]`.
+ */
+export function step(to: string | number): string {
+  return typeof to === "number" ? `[${to}]` : memberStep(to);
+}
+
+/** The short form where RFC 9535 has one for ASCII names, else the form that its normalized paths have. */
+function memberStep(name: string): string {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
+  const escaped = name
+    .replaceAll("\\", "\\\\")
+    .replaceAll("'", "\\'")
+    // Control characters.
+    .replace(/[^ -\uffff]/g, (character) => JSON.stringify(character).slice(1, -1));
+  return `['${escaped}']`;
+}
