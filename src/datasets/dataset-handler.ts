@@ -12,6 +12,7 @@ import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
 import { answerOnce } from "../rpc/answer-once.ts";
 import { boundedText, pageSize } from "../rpc/request-wire.ts";
+import { diffHandler } from "../versions/diff-handler.ts";
 import { versionHandler } from "../versions/version-handler.ts";
 import { createDataset } from "./create-dataset.ts";
 import { maxNameLength } from "./dataset.ts";
@@ -29,11 +30,12 @@ import { updateDataset } from "./update-dataset.ts";
 
 const { method } = DatasetService;
 
-/** The handlers of DatasetService: datasets here, versions and tags in versions/. */
+/** The handlers of DatasetService: datasets here, versions, tags and differences in versions/. */
 export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof DatasetService>> {
   const { pool, pageTokens } = resources;
   return {
     ...versionHandler(resources),
+    ...diffHandler(resources),
 
     async createDataset(request, context) {
       const projectId = projectOf(context);

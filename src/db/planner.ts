@@ -7,9 +7,26 @@ import type { Client } from "./pool.ts";
  * transaction.
  */
 export async function withHashJoins<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  await client.query("set local enable_nestloop = off");
+  return without(client, ["enable_nestloop"], work);
+}
+
+/**
+ * Plans what `work` runs with indexes rather than passes over whole tables: for look-ups by block range, which the planner
+ * takes for the more expensive way as long as a table has no statistics. Runs within a transaction.
+ */
+export async function withIndexes<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  return without(client, ["enable_seqscan"], work);
+}
+
+/** Plans what `work` runs in the order of a key, so that a limit ends it early, rather than by sorting. Within a transaction. */
+export async function inKeyOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
+  return without(client, ["enable_sort", "enable_seqscan", "enable_bitmapscan"], work);
+}
+
+async function without<T>(client: Client, ways: readonly string[], work: () => Promise<T>): Promise<T> {
+  await client.query(ways.map((way) => `set local ${way} = off`).join("; "));
   const result = await work();
-  await client.query("set local enable_nestloop = on");
+  await client.query(ways.map((way) => `set local ${way} = on`).join("; "));
   return result;
 }
 

@@ -35,7 +35,7 @@ import { receiptToWire } from "../upsert/receipt-wire.ts";
 import type { WriteTarget } from "../upsert/write.ts";
 import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
-import { selectorFromWire } from "../versions/version-wire.ts";
+import { boundSelector, selectorFromWire } from "../versions/version-wire.ts";
 import type { Item } from "./item.ts";
 import { itemPatchFromWire } from "./item-patch-wire.ts";
 import { streamItems } from "./item-read.ts";
@@ -284,8 +284,7 @@ function bindingOf(
   at: VersionSelector,
   { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
 ): Bound[] {
-  const selector = at === undefined ? "" : (Object.entries(at)[0]?.join("=") ?? "");
-  return [datasetId, selector, keysOnly, ...splits];
+  return [datasetId, boundSelector(at), keysOnly, ...splits];
 }
 
 type StreamFrame = Exclude<StreamItemsResponse["frame"], { case: undefined }>;

@@ -13,14 +13,15 @@ import { limits } from "../limits.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { JsonProblem } from "./canonical-json.ts";
 import { contentHash } from "./content-hash.ts";
-import type { ChangeKind, Item, ItemRevision, Row } from "./item.ts";
+import type { ChangeKind, ItemRevision, ItemState, Row } from "./item.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "./item-checks.ts";
 import type { IfExists } from "./item-write.ts";
 import { RowFaults } from "./row-faults.ts";
 import { normalizeSplits } from "./splits.ts";
 
 /** An item as it goes on the wire. */
-export function itemToWire(item: Item): WireItem {
+export function itemToWire(item: ItemState): WireItem {
+  const { createTime, updateTime } = item;
   return create(ItemSchema, {
     itemId: item.itemId,
     inputJson: item.input ?? "",
@@ -29,8 +30,8 @@ export function itemToWire(item: Item): WireItem {
     splits: [...item.splits],
     contentHash: item.contentHash,
     version: item.version,
-    createTime: timestampToWire(item.createTime),
-    updateTime: timestampToWire(item.updateTime),
+    ...(createTime === undefined ? {} : { createTime: timestampToWire(createTime) }),
+    ...(updateTime === undefined ? {} : { updateTime: timestampToWire(updateTime) }),
     purged: item.purged,
   });
 }

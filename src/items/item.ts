@@ -22,6 +22,12 @@ export interface Item extends Omit<ItemContent, "input"> {
   readonly purged: boolean;
 }
 
+/** An item as a state has it that may be only planned: then no version has written it, and `version` is 0. */
+export interface ItemState extends Omit<Item, "createTime" | "updateTime"> {
+  readonly createTime: Instant | undefined;
+  readonly updateTime: Instant | undefined;
+}
+
 /** What became of an item from one state to another. */
 export type ChangeKind = "created" | "updated" | "deleted";
 

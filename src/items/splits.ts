@@ -13,6 +13,6 @@ export function equalSplits(one: readonly string[], other: readonly string[]): b
  * Compares texts by their UTF-8 bytes, as PostgreSQL does under collation "C". JavaScript compares UTF-16 units, which
  * differs where a surrogate meets a character from U+E000 on.
  */
-function compareBytes(one: string, other: string): number {
+export function compareBytes(one: string, other: string): number {
   return Buffer.compare(Buffer.from(one), Buffer.from(other));
 }

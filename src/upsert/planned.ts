@@ -1,6 +1,6 @@
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { findWriteDataset } from "../datasets/dataset-store.ts";
-import type { Client, Pool } from "../db/pool.ts";
+import type { Client, Pool, Queryable } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type Failure, failure } from "../failure.ts";
 import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
@@ -28,6 +28,13 @@ export interface ApplyOptions {
 export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
   const datasetId = await findWriteDataset(pool, name.projectId, name.ref);
   return found(await findChangeset(pool, datasetId, name.requestId), datasetId, name);
+}
+
+/** A write that is planned. @throws Failure UPSERT_NOT_FOUND, UPSERT_NOT_READY in any other state */
+export async function getPlan(db: Queryable, datasetId: string, requestId: string): Promise<Changeset> {
+  const changeset = found(await findChangeset(db, datasetId, requestId), datasetId, { requestId });
+  if (changeset.state !== "planned") throw notReady(changeset);
+  return changeset;
 }
 
 /**
@@ -92,7 +99,11 @@ async function lock(client: Client, datasetId: string, name: WriteName): Promise
   return found(await lockChangeset(client, datasetId, name.requestId), datasetId, name);
 }
 
-function found(changeset: Changeset | undefined, datasetId: string, { requestId }: WriteName): Changeset {
+function found(
+  changeset: Changeset | undefined,
+  datasetId: string,
+  { requestId }: Pick<WriteName, "requestId">,
+): Changeset {
   if (changeset === undefined) {
     throw failure("UPSERT_NOT_FOUND", { dataset_id: datasetId, request_id: requestId });
   }

@@ -28,6 +28,11 @@ export function selectorFromWire(field: string, selector: WireSelector | undefin
   }
 }
 
+/** A selector as page tokens are bound to it. */
+export function boundSelector(selector: VersionSelector): string {
+  return selector === undefined ? "" : (Object.entries(selector)[0]?.join("=") ?? "");
+}
+
 /** A tag that a request sets or takes away. @throws Failure INVALID_FIELD */
 export function tagFromWire(field: string, tag: string): string {
   if (tag === "") throw invalidField(field, "is required");
