@@ -7,9 +7,11 @@
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import Table from "cli-table3";
+import { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
 import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { copyBare } from "./copy.ts";
+import { diffNeighbours } from "./differences.ts";
 import { type Imported, importBatches, importOffers } from "./importer.ts";
 import { benchRows, changedRows, fewerRows, sizeOf } from "./rows.ts";
 import { startBenchService } from "./service.ts";
@@ -83,6 +85,19 @@ try {
     publishing.push([size.toLocaleString("en"), publishSeconds.toFixed(4)]);
   }
   console.log(publishing.toString());
+
+  // Autovacuum sums up the block ranges of what was imported within a minute or two; this is not to wait for it.
+  await service.database.query("vacuum item_revisions");
+  const datasets = createClient(DatasetService, createGrpcTransport({ baseUrl: service.url }));
+  const diffing = new Table({
+    head: ["(f) items, of which two versions differ in 5", "diff ms"],
+    style: { head: [], border: [] },
+  });
+  for (const size of [10_000, 100_000, 1_000_000].filter((one) => one <= 4 * count)) {
+    const seconds = await diffNeighbours(datasets, client, `publish ${size}`, benchRows(size));
+    diffing.push([size.toLocaleString("en"), (seconds * 1000).toFixed(1)]);
+  }
+  console.log(diffing.toString());
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
   await service.stop();

@@ -7,27 +7,16 @@ import type { Client } from "./pool.ts";
  * transaction.
  */
 export async function withHashJoins<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  return without(client, ["enable_nestloop"], work);
+  return under(client, { enable_nestloop: "off" }, work);
 }
 
 /**
- * Plans what `work` runs with indexes rather than passes over whole tables: for look-ups by block range, which the planner
- * takes for the more expensive way as long as a table has no statistics. Runs within a transaction.
+ * Plans what `work` runs with indexes rather than passes over whole tables, and without starting workers, which takes longer
+ * than most look-ups: for what is found by block ranges, which the planner takes for the more expensive way as long as a
+ * table has no statistics. Runs within a transaction.
  */
 export async function withIndexes<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  return without(client, ["enable_seqscan"], work);
-}
-
-/** Plans what `work` runs in the order of a key, so that a limit ends it early, rather than by sorting. Within a transaction. */
-export async function inKeyOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  return without(client, ["enable_sort", "enable_seqscan", "enable_bitmapscan"], work);
-}
-
-async function without<T>(client: Client, ways: readonly string[], work: () => Promise<T>): Promise<T> {
-  await client.query(ways.map((way) => `set local ${way} = off`).join("; "));
-  const result = await work();
-  await client.query(ways.map((way) => `set local ${way} = on`).join("; "));
-  return result;
+  return under(client, { enable_seqscan: "off", max_parallel_workers_per_gather: "0" }, work);
 }
 
 /**
@@ -36,8 +25,18 @@ async function without<T>(client: Client, ways: readonly string[], work: () => P
  * sorts them, for every page again. Runs within a transaction.
  */
 export async function withIndexOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  await client.query("set local enable_sort = off; set local enable_bitmapscan = off");
+  return under(client, { enable_sort: "off", enable_bitmapscan: "off" }, work);
+}
+
+/** Runs `work` under settings of the planner, which then are what the connection had before. */
+async function under<T>(
+  client: Client,
+  settings: Readonly<Record<string, string>>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const names = Object.keys(settings);
+  await client.query(names.map((name) => `set local ${name} = ${settings[name]}`).join("; "));
   const result = await work();
-  await client.query("set local enable_sort = on; set local enable_bitmapscan = on");
+  await client.query(names.map((name) => `set local ${name} to default`).join("; "));
   return result;
 }

@@ -30,12 +30,16 @@ export interface PlannedDifference extends Difference {
 
 const sizes = `${keySize} as key_bytes, coalesce(${payloadSize}, 0) as payload_bytes`;
 
-/** The item of a key as a version has it. The limit keeps the planner from making a join of it: it is always a look-up. */
+/**
+ * The item of a key as a version has it. The limits keep the planner from making joins of what are look-ups by key, see
+ * `listRevisions`.
+ */
 const itemAt = (version: string, itemId: string) => `
   select revision.changeset_id, revision.content_hash, revision.splits, ${sizes}
   from item_revisions revision
-  join changesets changeset
-    on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+  cross join lateral (
+    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
+  ) changeset
   where revision.dataset_id = $1 and revision.item_id = ${itemId}
     and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
   limit 1`;
@@ -65,8 +69,7 @@ export async function listStagedDifferences(
          select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, revision.keeps_splits,
                 ${sizes}
          from item_revisions revision
-         where ${writtenBy("$2")}
-           and not (revision.item_id >= $3 and revision.item_id < $3 || '~') and revision.item_id > $5
+         where ${writtenBy("$2", "$5")} and not (revision.item_id >= $3 and revision.item_id < $3 || '~')
          order by revision.item_id
          limit $6
        )
@@ -93,7 +96,7 @@ export async function listCarriedDifferences(
     client.query<PlannedRow>(
       `with ${writers("least($3::bigint, $4::bigint)", "greatest($3::bigint, $4::bigint)")}, touched as materialized (
          select revision.item_id from item_revisions revision
-         where ${writtenBetween(lower, upper)} and revision.item_id > $5
+         where ${writtenBetween(lower, upper, "$5")}
          union
          select revision.item_id from item_revisions revision
          where revision.dataset_id = $1 and revision.superseded_at > least($3::bigint, $4::bigint)
@@ -143,7 +146,7 @@ export async function listUnaddressedDifferences(
        ), addressed as materialized (
          select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
          union all
-         select revision.item_id from item_revisions revision where ${writtenBy("$2")}
+         select revision.item_id from item_revisions revision where ${writtenBy("$2", "''")}
        ), live as (
          select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, ${sizes},
                 row_number() over (

@@ -1,5 +1,6 @@
-import { withHashJoins } from "../db/planner.ts";
+import { withHashJoins, withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import { writers, writtenBetween } from "../versions/written-store.ts";
 import type { Changeset } from "./changeset.ts";
 import type { TouchedRow } from "./rebase.ts";
 
@@ -19,6 +20,18 @@ interface TouchedRecord {
   head_origin: bigint;
 }
 
+/** The touched item as a version has it. */
+const itemAt = (version: string) => `
+  select revision.content_hash, revision.splits,
+         coalesce(revision.origin_changeset_id, revision.changeset_id) as origin
+  from item_revisions revision
+  cross join lateral (
+    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
+  ) changeset
+  where revision.dataset_id = $1 and revision.item_id = touched.item_id
+    and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
+  limit 1`;
+
 /**
  * Streams the rows of a changeset whose items versions after its base have touched, page by page. Rows may be changed in
  * between: the cursor shows the state in which it was opened.
@@ -29,14 +42,14 @@ export async function* streamTouchedRows(
   headVersion: bigint,
 ): AsyncGenerator<TouchedRow[]> {
   // Versions that lie between are found by their changesets: what they wrote by block ranges, what they replaced or deleted
-  // by its own index. Only the touched items are looked up, by key.
-  await withHashJoins(client, () =>
+  // by its own index. Only the touched items are looked up, by key: the limits keep the planner from joining the whole
+  // dataset instead.
+  const opened = () =>
     client.query(
       `declare touched_rows no scroll cursor for
-     with touched as (
-       select item_id from item_revisions
-       where dataset_id = $1 and changeset_id = any(array(
-         select changeset_id from changesets where dataset_id = $1 and version > $3 and version <= $4))
+     with ${writers("$3", "$4")}, touched as (
+       select revision.item_id from item_revisions revision
+       where ${writtenBetween(baseVersion, headVersion, "''")}
        union
        select item_id from item_revisions
        where dataset_id = $1 and superseded_at > $3 and superseded_at <= $4
@@ -55,28 +68,14 @@ export async function* streamTouchedRows(
      left join lateral (
        select row_number, keeps_splits, content_hash, splits from item_revisions
        where dataset_id = $1 and item_id = touched.item_id and changeset_id = $2
+       limit 1
      ) staged on true
-     left join lateral (
-       select revision.content_hash, revision.splits
-       from item_revisions revision
-       join changesets changeset
-         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-       where revision.dataset_id = $1 and revision.item_id = touched.item_id
-         and (revision.superseded_at is null or revision.superseded_at > $3) and changeset.version <= $3
-     ) base on true
-     left join lateral (
-       select revision.content_hash, revision.splits,
-              coalesce(revision.origin_changeset_id, revision.changeset_id) as origin
-       from item_revisions revision
-       join changesets changeset
-         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-       where revision.dataset_id = $1 and revision.item_id = touched.item_id
-         and (revision.superseded_at is null or revision.superseded_at > $4) and changeset.version <= $4
-     ) head on true
+     left join lateral (${itemAt("$3")}) base on true
+     left join lateral (${itemAt("$4")}) head on true
      where staged.row_number is not null or seen.row_number is not null`,
       [datasetId, changesetId, baseVersion, headVersion],
-    ),
-  );
+    );
+  await withHashJoins(client, () => withIndexes(client, opened));
   for (;;) {
     const { rows } = await client.query<TouchedRecord>(`fetch ${pageSize} from touched_rows`);
     if (rows.length === 0) break;

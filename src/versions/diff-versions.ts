@@ -12,7 +12,7 @@ import {
   type ItemChange,
   kindOf,
 } from "./difference.ts";
-import { listRevisions } from "./difference-store.ts";
+import { listRevisions, type WantedRevision } from "./difference-store.ts";
 import type { ReadWindow } from "./version-differences.ts";
 
 /** Two states of a dataset that are compared. */
@@ -93,8 +93,11 @@ async function* streamChanges(
     for (const part of parts(window.differences, keysOnly)) {
       const items = await inSnapshot((client) => listRevisions(client, datasetId, wantedOf(part, keysOnly)));
       let unturned = 0;
-      for (const [place, difference] of part.entries()) {
-        const change = changeOf(difference, items[2 * place], items[2 * place + 1], { planned, keysOnly });
+      let next = 0;
+      for (const difference of part) {
+        const before = difference.before && (items[next++] ?? lost(difference));
+        const after = difference.after && (items[next++] ?? lost(difference));
+        const change = changeOf(difference, before, after, { planned, keysOnly });
         // Comparing content takes milliseconds per megabyte, in which no other call moves.
         unturned += difference.payloadBytes;
         if (unturned > bytesPerTurn) {
@@ -131,15 +134,18 @@ function* parts(differences: readonly Difference[], keysOnly: boolean): Generato
   if (start < differences.length) yield differences.slice(start);
 }
 
-/** The revisions of both sides of each difference, one after the other. */
-function wantedOf(part: readonly Difference[], keysOnly: boolean) {
-  return part.flatMap((difference) =>
-    [difference.before, difference.after].map((ref) => ({
-      // A side that is not there names a revision that is not there.
-      ...(ref ?? { itemId: difference.itemId, changesetId: 0n }),
-      withPayload: readsPayload(difference, keysOnly),
-    })),
-  );
+/** The revisions of each difference, the earlier one first. */
+function wantedOf(part: readonly Difference[], keysOnly: boolean): WantedRevision[] {
+  return part.flatMap((difference) => {
+    const withPayload = readsPayload(difference, keysOnly);
+    const { before, after } = difference;
+    return [before, after].flatMap((ref) => (ref === undefined ? [] : [{ ...ref, withPayload }]));
+  });
+}
+
+/** Revisions never go while what refers to them is there, which was checked in the same snapshot. */
+function lost({ itemId }: Difference): never {
+  throw new Error(`a revision of item ${JSON.stringify(itemId)} that versions differ by is not there`);
 }
 
 function changeOf(
@@ -148,8 +154,6 @@ function changeOf(
   stored: ItemState | undefined,
   { planned, keysOnly }: { readonly planned: boolean; readonly keysOnly: boolean },
 ): ItemChange {
-  if ((before === undefined) !== (difference.before === undefined)) throw lost(difference);
-  if ((stored === undefined) !== (difference.after === undefined)) throw lost(difference);
   const after = stored && planned ? asPlanned(difference, before, stored) : stored;
   return {
     kind: kindOf(difference),
@@ -159,10 +163,6 @@ function changeOf(
     changedPaths: before && after ? changedPaths(before, after) : [],
   };
 }
-
-/** Revisions never go while what refers to them is there, which was checked in the same snapshot. */
-const lost = ({ itemId }: Difference) =>
-  new Error(`a revision of item ${JSON.stringify(itemId)} that versions differ by is not there`);
 
 /** An item as publishing would make it. */
 function asPlanned(

@@ -1,4 +1,4 @@
-import { inKeyOrder, withHashJoins, withIndexes } from "../db/planner.ts";
+import { withHashJoins, withIndexes, withIndexOrder } from "../db/planner.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { ItemState } from "../items/item.ts";
 import { type ItemRow, itemFromRow, keyColumns, keySize, payloadSize } from "../items/item-store.ts";
@@ -68,8 +68,8 @@ export async function listTouchedDifferences(
            and revision.changeset_id not in (select changeset_id from writers) and revision.item_id > $4
        ), later as (
          select ${sideColumns} from item_revisions revision
-         where ${writtenBetween(lower, upper)}
-           and (revision.superseded_at is null or revision.superseded_at > $3) and revision.item_id > $4
+         where ${writtenBetween(lower, upper, "$4")}
+           and (revision.superseded_at is null or revision.superseded_at > $3)
        )
        ${differences}
        limit $5`,
@@ -86,7 +86,7 @@ export async function findEndOfRange(
   afterId: string | undefined,
   revisions: number,
 ): Promise<string | undefined> {
-  const { rows } = await inKeyOrder(client, () =>
+  const { rows } = await withIndexOrder(client, () =>
     client.query<{ item_id: string }>(
       `select item_id from item_revisions where dataset_id = $1 and item_id > $2
        order by item_id offset $3 limit 1`,
@@ -135,6 +135,8 @@ export async function listRevisions(
   wanted: readonly WantedRevision[],
 ): Promise<(ItemState | undefined)[]> {
   if (wanted.length === 0) return [];
+  // The limits keep the planner from making joins of what are look-ups by key: it takes a table without statistics for one
+  // of few rows, and would go through all versions of the dataset for each revision.
   const payload = (column: string) =>
     `case when wanted.with_payload then revision.${column} end as ${column}`;
   const { rows } = await db.query<
@@ -155,10 +157,16 @@ export async function listRevisions(
        where dataset_id = $1 and item_id = wanted.item_id and changeset_id = wanted.changeset_id
        limit 1
      ) revision
-     join changesets changeset on changeset.dataset_id = $1 and changeset.changeset_id = revision.changeset_id
-     join changesets origin
-       on origin.dataset_id = $1
-      and origin.changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)`,
+     cross join lateral (
+       select version, publish_time from changesets
+       where dataset_id = $1 and changeset_id = revision.changeset_id
+       limit 1
+     ) changeset
+     cross join lateral (
+       select publish_time from changesets
+       where dataset_id = $1 and changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)
+       limit 1
+     ) origin`,
     values: [
       datasetId,
       wanted.map((one) => one.itemId),

@@ -17,20 +17,26 @@ export function writers(above: string, upTo: string): string {
   )`;
 }
 
-/** A condition that picks the revisions (`revision`) of dataset $1 that the changeset of an expression wrote. */
-export function writtenBy(changesetId: string): string {
-  return `${ofDataset} and revision.changeset_id = ${changesetId}`;
+/** A condition that picks the revisions (`revision`) of dataset $1, behind an item_id, that a changeset wrote. */
+export function writtenBy(changesetId: string, afterId: string): string {
+  return `${ofDataset(afterId)} and ${writer} = ${changesetId}`;
 }
 
 /** The same for those that the `writers` wrote, which made the versions between these two. */
-export function writtenBetween(lower: bigint, upper: bigint): string {
-  return upper - lower <= fewVersions
-    ? `${ofDataset} and revision.changeset_id = any(array(select changeset_id from writers))`
-    : `${ofDataset} and revision.changeset_id >= (select min(changeset_id) from writers)
-       and revision.changeset_id <= (select max(changeset_id) from writers)
-       and revision.changeset_id in (select changeset_id from writers)`;
+export function writtenBetween(lower: bigint, upper: bigint, afterId: string): string {
+  const written =
+    upper - lower <= fewVersions
+      ? `${writer} = any(array(select changeset_id from writers))`
+      : // Told to be true, the last part is looked up in a hash table. As a join it would be looked up in the index.
+        `${writer} >= (select min(changeset_id) from writers) and ${writer} <= (select max(changeset_id) from writers)
+         and (revision.changeset_id in (select changeset_id from writers)) is true`;
+  return `${ofDataset(afterId)} and ${written}`;
 }
 
-// The planner would take the primary key, which holds the changeset as well, and read all of its entries for the dataset.
-// Under a collation other than that of the key, which compares just the same, it cannot, and takes the block ranges.
-const ofDataset = `revision.dataset_id = $1 collate "POSIX"`;
+/** As the index by block ranges has it. */
+const writer = "(revision.changeset_id + 0)";
+
+// The planner would take the primary key for these two, and read all of its entries for the dataset. Under a collation other
+// than that of the key, which compares just the same, it cannot.
+const ofDataset = (afterId: string) =>
+  `revision.dataset_id = $1 collate "POSIX" and revision.item_id > ${afterId} collate "POSIX"`;
