@@ -143,6 +143,8 @@ export class Worker<Input, Output, Expected> {
       if (this.#unsent.length > 0) {
         yield { frame: { case: "results", value: { results: this.#nextResults() } } };
       } else if (this.#leaving) {
+        // Else what is given back may come straight back.
+        yield { frame: { case: "heartbeat", value: { capacity: 0 } } };
         yield { frame: { case: "release", value: {} } };
         return;
       } else if (this.#beatDue) {

@@ -172,6 +172,34 @@ describe("an experiment", () => {
     });
   });
 
+  test("takes over what has not changed since an earlier run", async () => {
+    const datasetId = await sums("carried", 4);
+    const first = await assay.runExperiment({ dataset: { datasetId }, task: add, evaluators: { correct } });
+    const changed = { itemId: "00001", input: { n: 100 }, expectedOutput: 101 };
+    await assay.upsertDataset({ datasetId, items: [changed] });
+    const asked: number[] = [];
+    const second = await assay.runExperiment({
+      dataset: { datasetId },
+      carryFromRunId: first.runId,
+      task: (item: Sum) => {
+        asked.push(item.input.n);
+        return add(item);
+      },
+      evaluators: { correct },
+    });
+    expect(asked).toEqual([100]);
+    expect(second).toMatchObject({
+      version: 2,
+      run: { counts: { carried: 3n } },
+      summary: {
+        expected: 4,
+        succeeded: 4,
+        state: "COMPLETED",
+        scores: [{ name: "correct", n: 4, mean: 1 }],
+      },
+    });
+  });
+
   test("refuses what it cannot do before it begins", async () => {
     await sums("refused", 1);
     await expect(assay.runExperiment({ task: add })).rejects.toMatchObject({ reason: "INVALID_FIELD" });

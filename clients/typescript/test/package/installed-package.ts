@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, readdir, rename, rm, symlink } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, rename, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -18,15 +18,19 @@ export interface InstalledPackage {
   remove(): Promise<void>;
 }
 
-/** Builds and packs the client, and installs the tarball into an empty project. */
+/**
+ * Builds and packs the client, and installs the tarball into an empty project. Works on a copy, because several suites may do
+ * so at once.
+ */
 export async function installPackage(): Promise<InstalledPackage> {
   const folder = await mkdtemp(join(tmpdir(), "assay-client-"));
-  const { stdout } = await run("npm", ["pack", "--json", "--pack-destination", folder], {
-    cwd: packageFolder,
-  });
-  // The build script talks first.
-  const packed: unknown = JSON.parse(stdout.slice(stdout.search(/^[[{]/m)));
-  const [{ filename }] = Object.values(packed as object) as [{ filename: string }];
+  const copy = join(folder, "copy");
+  const isSource = (path: string) => !/[\\/](node_modules|dist)$/.test(path);
+  await cp(packageFolder, copy, { recursive: true, filter: isSource });
+  await run("npm", ["run", "build", "--", "--outDir", join(copy, "dist")], { cwd: packageFolder });
+  const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", folder];
+  const { stdout } = await run("npm", pack, { cwd: copy });
+  const [{ filename }] = Object.values(JSON.parse(stdout)) as [{ filename: string }];
   await run("tar", ["-xzf", filename], { cwd: folder });
   await mkdir(join(folder, "node_modules", "@assay"), { recursive: true });
   const installed = join(folder, "node_modules", "@assay", "client");
