@@ -3,7 +3,7 @@ import { type Receipt, Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
 import { Backoff } from "../backoff.ts";
 import type { Connection } from "../connection.ts";
 import { type DatasetRefInit, datasetRef } from "../dataset-ref.ts";
-import { AssayError, limitExceeded } from "../error.ts";
+import { AssayError, invalidField, limitExceeded } from "../error.ts";
 import { newUuid } from "../uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
 import { prepareRow } from "./item-row.ts";
@@ -41,6 +41,10 @@ export async function upsertDataset<Row>(
 ): Promise<UpsertResult | UpsertPlan> {
   const { signal } = options;
   signal?.throwIfAborted();
+  // A text can be iterated over, and is surely not meant to be.
+  if (typeof options.items !== "object" || options.items === null) {
+    throw invalidField("items", "has to be an array, something iterable or a stream");
+  }
   const dataset = datasetRef({ name: options.name, datasetId: options.datasetId });
   const open: Opening = {
     dataset,

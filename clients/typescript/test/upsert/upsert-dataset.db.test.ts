@@ -137,4 +137,54 @@ describe("an upsert", () => {
   test("of nothing into a dataset that is empty makes no version", async () => {
     expect(await assay.upsertDataset({ name: "empty", items: [] })).toMatchObject({ version: 0, noOp: true });
   });
+
+  test.each([["rows"], [undefined], [null], [5]])("of %j instead of rows is refused", async (items) => {
+    await expect(assay.upsertDataset({ name: "none", items: items as never })).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      facts: { field: "items" },
+    });
+  });
+
+  test.each([[{}], [{ name: "a", datasetId: "b" }]])(
+    "of a dataset that is called %j is refused",
+    async (by) => {
+      await expect(assay.upsertDataset({ ...by, items: [] })).rejects.toMatchObject({
+        facts: { field: "dataset" },
+      });
+    },
+  );
+
+  test("finds no dataset where it may not create one", async () => {
+    const upsert = assay.upsertDataset({ name: "nowhere", items: capitals, itemId: "sku", create: false });
+    await expect(upsert).rejects.toMatchObject({ reason: "DATASET_NOT_FOUND", facts: { name: "nowhere" } });
+  });
+
+  test("creates what it is told to create", async () => {
+    await assay.upsertDataset({
+      name: "described",
+      items: capitals,
+      itemId: "sku",
+      create: {
+        description: "capitals of Europe",
+        tableName: "caps",
+        metadata: { team: "geo" },
+        inputSchema: true,
+      },
+    });
+    const { dataset } = await assay.datasets.getDataset({
+      dataset: { by: { case: "name", value: "described" } },
+    });
+    expect(dataset).toMatchObject({
+      description: "capitals of Europe",
+      tableName: "caps",
+      metadata: { team: "geo" },
+      inputSchemaJson: "true",
+    });
+  });
+
+  test("that others were faster than is refused", async () => {
+    await assay.upsertDataset({ name: "guarded by version", items: capitals, itemId: "sku" });
+    const stale = assay.upsertDataset({ name: "guarded by version", items: [], expectedVersion: 0 });
+    await expect(stale).rejects.toMatchObject({ reason: "VERSION_CONFLICT", facts: { latest_version: "1" } });
+  });
 });

@@ -1,0 +1,93 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { createAssayClient, type ReadItem } from "../../src/browser.ts";
+import { createAssayClient as createNodeClient } from "../../src/node.ts";
+
+// The entry point for browsers runs wherever there is `fetch`. That it needs nothing of Node is for the package's tests to say.
+let service: TestService;
+let assay: ReturnType<typeof createAssayClient>;
+
+beforeAll(async () => {
+  service = await startTestService();
+  assay = createAssayClient({ url: service.url });
+});
+
+afterAll(() => service.stop());
+
+const rows = (count: number, text = "") =>
+  Array.from({ length: count }, (_, n) => ({ itemId: `k${n}`, input: { n, text } }));
+
+describe("in a browser", () => {
+  test("an upsert is one call, with all that belongs to it", async () => {
+    const result = await assay.upsertDataset({ name: "small", items: rows(1_000) });
+    expect(result).toMatchObject({
+      version: 1,
+      counts: { created: 1_000 },
+      digest: expect.stringMatching(/^[\da-f]{64}$/),
+    });
+    const plan = await assay.upsertDataset({ name: "small", items: rows(10), mode: "mirror", plan: true });
+    expect(plan.counts).toMatchObject({ deleted: 990 });
+    expect(await plan.apply()).toMatchObject({ version: 2, itemCount: 10 });
+    const node = createNodeClient({ url: service.url });
+    expect(await node.upsertDataset({ name: "small again", items: rows(10) })).toMatchObject({
+      digest: (await assay.upsertDataset({ name: "small", items: rows(10) })).digest,
+    });
+    node.close();
+  });
+
+  test.each([
+    ["rows", rows(1_001), "max_batch_size"],
+    ["bytes", rows(4, "x".repeat(800_000)), "max_batch_bytes"],
+  ])("an upsert of too many %s is refused before it is sent", async (_, items, limit) => {
+    await expect(assay.upsertDataset({ name: "large", items })).rejects.toMatchObject({
+      reason: "LIMIT_EXCEEDED",
+      facts: { limit },
+      message: expect.stringContaining("cannot stream"),
+    });
+  });
+
+  test("experiments run, and are continued", async () => {
+    await assay.upsertDataset({ name: "tried", items: rows(50) });
+    const abort = new AbortController();
+    const task = ({ input }: ReadItem<{ n: number }>) => {
+      if (input.n === 30) abort.abort(new Error("closed"));
+      return input.n;
+    };
+    const stopped = await assay
+      .runExperiment({ dataset: "tried", task, concurrency: 3, signal: abort.signal })
+      .catch((error: unknown) => error);
+    expect(stopped).toMatchObject({ name: "ExperimentInterruptedError" });
+    const { summary } = await assay.runExperiment({
+      runId: (stopped as { runId: string }).runId,
+      task: () => "again",
+      evaluators: { length: ({ output }) => output.length },
+    });
+    expect(summary).toMatchObject({ state: "COMPLETED", succeeded: 50 });
+    expect(summary.scores[0]?.n).toBeLessThan(50);
+  });
+
+  test("streams are read, and errors have their reasons", async () => {
+    const read = await Array.fromAsync(assay.streamItems({ dataset: "tried" }));
+    expect(read.length).toBe(50);
+    await expect(assay.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
+      name: "AssayError",
+      reason: "DATASET_NOT_FOUND",
+    });
+    await expect(assay.datasets.createDataset({ dataset: { name: "" } })).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      violations: [{ field: "dataset.name", description: expect.any(String) }],
+    });
+  });
+
+  test("a server that is not there can be told from one that refuses", async () => {
+    const nobody = createAssayClient({
+      url: "http://127.0.0.1:1",
+      retry: { callAttempts: 2, initialDelayMs: 1 },
+    });
+    await expect(nobody.limits()).rejects.toMatchObject({
+      name: "AssayError",
+      reason: undefined,
+      retryable: true,
+    });
+  });
+});

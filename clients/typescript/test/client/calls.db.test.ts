@@ -1,0 +1,179 @@
+import { once } from "node:events";
+import { createServer, type Http2Server, type IncomingHttpHeaders } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { type AssayClient, AssayError, Code, clientVersion, createAssayClient } from "../../src/node.ts";
+
+let service: TestService;
+let proxy: CuttingProxy;
+let assay: AssayClient;
+
+beforeAll(async () => {
+  service = await startTestService();
+  proxy = await newCuttingProxy(new URL(service.url));
+  assay = createAssayClient({ url: service.url });
+});
+
+afterAll(async () => {
+  assay.close();
+  await proxy.close();
+  await service.stop();
+});
+
+const named = (name: string) => ({ by: { case: "name", value: name } }) as const;
+
+describe("an error", () => {
+  test("has its reason, facts and violations", async () => {
+    const error = await assay.datasets
+      .createDataset({ dataset: { name: "", tableName: "1" } })
+      .catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(AssayError);
+    expect(error).toMatchObject({
+      name: "AssayError",
+      code: Code.InvalidArgument,
+      reason: "INVALID_FIELD",
+      facts: { field: "dataset.name", violation_count: "2" },
+      violations: [{ field: "dataset.name" }, { field: "dataset.table_name" }],
+      retryable: false,
+      retryDelayMs: undefined,
+    });
+  });
+
+  test("is the reason of the signal once a call is aborted", async () => {
+    const reason = new Error("enough");
+    const call = assay.datasets.listDatasets({}, { signal: AbortSignal.abort(reason) });
+    await expect(call).rejects.toBe(reason);
+  });
+
+  test("is told apart by instanceof", () => {
+    expect(new Error("x") instanceof AssayError).toBe(false);
+  });
+});
+
+describe("a call", () => {
+  test("that is repeated after its answer was lost takes effect once", async () => {
+    const through = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+    await through.limits();
+    // The connection breaks when the request has just gone through, before the answer can come.
+    let cuts = 0;
+    proxy.strikeAfter(60, () => {
+      cuts++;
+      setImmediate(() => proxy.cut());
+    });
+    const { dataset } = await through.datasets.createDataset({ dataset: { name: "once" } });
+    expect(cuts).toBe(1);
+    expect(dataset?.name).toBe("once");
+    through.close();
+  });
+
+  test("is given up after so many attempts", async () => {
+    const nobody = createAssayClient({
+      url: "http://127.0.0.1:1",
+      retry: { callAttempts: 3, initialDelayMs: 1 },
+    });
+    await expect(nobody.limits()).rejects.toMatchObject({ code: Code.Unavailable, retryable: true });
+    nobody.close();
+  });
+
+  test("has a deadline, all attempts together", async () => {
+    const nobody = createAssayClient({
+      url: "http://127.0.0.1:1",
+      timeoutMs: 50,
+      retry: { callAttempts: 1e9 },
+    });
+    const begin = performance.now();
+    await expect(nobody.limits()).rejects.toBeInstanceOf(AssayError);
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    nobody.close();
+  });
+
+  test("is not repeated where that is no use", async () => {
+    const begin = performance.now();
+    const slow = createAssayClient({ url: service.url, retry: { initialDelayMs: 60_000 } });
+    await expect(slow.datasets.getDataset({ dataset: named("nowhere") })).rejects.toMatchObject({
+      reason: "DATASET_NOT_FOUND",
+    });
+    expect(performance.now() - begin).toBeLessThan(30_000);
+    slow.close();
+  });
+
+  test.each(["127.0.0.1:50051", "ftp://host", ""])("needs a URL, which %j is not", (url) => {
+    expect(() => createAssayClient({ url })).toThrow(expect.objectContaining({ reason: "INVALID_FIELD" }));
+  });
+});
+
+describe("headers", () => {
+  let server: Http2Server;
+  let url: string;
+  const seen: IncomingHttpHeaders[] = [];
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      seen.push(request.headers);
+      response.writeHead(200, { "content-type": "application/grpc", "grpc-status": "12" });
+      response.end();
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  afterAll(() => server.close());
+
+  test("carry the name of the client, and nothing secret by themselves", async () => {
+    const client = createAssayClient({ url });
+    await expect(client.limits()).rejects.toMatchObject({ code: Code.Unimplemented });
+    expect(seen.at(-1)?.["user-agent"]).toBe(`assay-client-ts/${clientVersion}`);
+    expect(seen.at(-1)).not.toHaveProperty("authorization");
+    client.close();
+  });
+
+  test("carry what they are told to, asked before every call", async () => {
+    let asked = 0;
+    const client = createAssayClient({
+      url,
+      userAgent: "pipeline/1.4",
+      token: async () => `token-${++asked}`,
+      headers: { "x-tenant": "a" },
+    });
+    await client.limits().catch(() => undefined);
+    await client.limits().catch(() => undefined);
+    await client
+      .streamItems({ dataset: "a" })
+      .next()
+      .catch(() => undefined);
+    await client.system.getServerInfo({}, { headers: { "x-tenant": "b" } }).catch(() => undefined);
+    expect(seen.slice(-4)).toMatchObject([
+      {
+        authorization: "Bearer token-1",
+        "x-tenant": "a",
+        "user-agent": `pipeline/1.4 assay-client-ts/${clientVersion}`,
+      },
+      { authorization: "Bearer token-2" },
+      { authorization: "Bearer token-3", "x-tenant": "a" },
+      { authorization: "Bearer token-4", "x-tenant": "b" },
+    ]);
+    client.close();
+  });
+});
+
+describe("a stream", () => {
+  test("is ended by whoever stops reading", async () => {
+    const closed = Promise.withResolvers<void>();
+    const server = createServer().listen(0, "127.0.0.1");
+    server.on("stream", (stream) => {
+      stream.respond({ ":status": 200, "content-type": "application/grpc+proto" });
+      // One message without any field. More might come.
+      stream.write(Buffer.alloc(5));
+      stream.on("error", () => undefined).once("close", closed.resolve);
+    });
+    await once(server, "listening");
+    const client = createAssayClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    for await (const { frame } of client.datasets.watchDataset({ dataset: named("any") })) {
+      expect(frame.case).toBeUndefined();
+      break;
+    }
+    await closed.promise;
+    client.close();
+    server.close();
+  });
+});

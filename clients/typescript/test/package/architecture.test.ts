@@ -1,0 +1,63 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const folder = join(import.meta.dirname, "../../src");
+
+const sources = readdirSync(folder, { recursive: true, encoding: "utf8" })
+  .filter((path) => path.endsWith(".ts"))
+  .map((path) => {
+    const text = readFileSync(join(folder, path), "utf8");
+    return {
+      path,
+      text,
+      imports: [...text.matchAll(/(?:from|import\() ?"([^"]+)"/g)].map(([, name = ""]) => name),
+    };
+  });
+
+/** Files that import something, other than `except`. */
+const importers = (pattern: RegExp, except: string) =>
+  sources
+    .filter(({ path, imports }) => path !== except && imports.some((name) => pattern.test(name)))
+    .map(({ path }) => path);
+
+describe("the sources of the client", () => {
+  test("are found, with their imports", () => {
+    expect(sources.length).toBeGreaterThan(40);
+    expect(sources.find(({ path }) => path === "node.ts")?.imports).toContain("node:crypto");
+  });
+
+  test("use what only Node has in one file, and what only browsers need in another", () => {
+    expect(importers(/^node:|connect-node/, "node.ts")).toEqual([]);
+    expect(importers(/connect-web|^@noble/, "browser.ts")).toEqual([]);
+    const globals = sources.filter(
+      ({ path, text }) => path !== "node.ts" && /\b(Buffer|process)\./.test(text),
+    );
+    expect(globals.map(({ path }) => path)).toEqual([]);
+  });
+
+  test("reach nothing of the service", () => {
+    expect(importers(/\.\.\/(src|test)\//, "")).toEqual([]);
+    const beyond = sources.filter(({ path, imports }) =>
+      imports.some(
+        (name) =>
+          name.startsWith(".") &&
+          join(path, "..", name).startsWith("../") &&
+          !join(path, "..", name).startsWith("../gen/"),
+      ),
+    );
+    expect(beyond.map(({ path }) => path)).toEqual([]);
+  });
+
+  test("are named in kebab-case after what they give, and short", () => {
+    const drawers = /^(lib|utils?|helpers?|common|types|misc|shared|index)$/;
+    const badly = sources.filter(({ path, text }) => {
+      const parts = path.replace(/\.ts$/, "").split("/");
+      return (
+        parts.some((part) => drawers.test(part) || !/^[a-z0-9]+(-[a-z0-9]+)*$/.test(part)) ||
+        text.split("\n").length > 300
+      );
+    });
+    expect(badly.map(({ path }) => path)).toEqual([]);
+  });
+});
