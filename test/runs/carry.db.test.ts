@@ -3,7 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunResult } from "../../gen/assay/v1/result_pb.js";
 import { type Run, Run_State } from "../../gen/assay/v1/run_pb.js";
 import { transaction } from "../../src/db/transaction.ts";
+import { Turns } from "../../src/db/turns.ts";
+import { purgeItem } from "../../src/items/purge-item.ts";
 import { keepRun } from "../../src/runs/carry-store.ts";
+import { createRun } from "../../src/runs/create-run.ts";
 import { keepDataset } from "../../src/runs/new-run-store.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitForLock } from "../support/locks.ts";
@@ -39,6 +42,15 @@ const listed = async ({ runId }: { runId: string }) =>
   (await service.runs.listResults({ runId, pageSize: 1000 })).results;
 const cellsOf = (results: readonly RunResult[]) =>
   results.map(({ itemId, repetition }) => `${itemId}/${repetition}`);
+
+const nothingSaid = {
+  name: "",
+  description: "",
+  targetType: "",
+  targetId: "",
+  metadata: undefined,
+  labels: [],
+};
 
 let datasets = 0;
 /** A dataset of three items, and a run on it in which all succeeded. */
@@ -255,6 +267,44 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(await countsOf()).toMatchObject({ succeeded: 2n, carried: 1n, missing: 1n });
     await service.runs.recordResults({ runId, results: [failed("c", "no")], overwrite: true });
     expect(await countsOf()).toMatchObject({ succeeded: 1n, failed: 1n, carried: 0n });
+  });
+
+  test("a success of a purged item is taken over as it is left: counted and scored, without a text", async () => {
+    const { name, source } = await earlier();
+    const [first] = await listed(source);
+    const score = { name: "s", value: 1, label: "good", explanation: "secret" };
+    const scores = [{ resultId: first?.resultId ?? "", score }];
+    await service.runs.recordScores({ runId: source.runId, scores });
+    await purgeItem(
+      { pool: database.pool, turns: new Turns() },
+      { projectId: "default", ref: { name }, itemId: "a" },
+    );
+    const run = await carry(name, source);
+    expect(run.counts).toMatchObject({ succeeded: 3n, carried: 3n, missing: 0n });
+    expect((await listed(run))[0]).toMatchObject({
+      itemId: "a",
+      outcome: { case: "outputJson", value: "" },
+      scores: [{ name: "s", value: 1, label: "good", explanation: "" }],
+    });
+  });
+
+  test("an item that is purged while results are taken over leaves no text in the new run", async () => {
+    const { name, source } = await earlier();
+    const request = { projectId: "default", ref: { name }, itemId: "a" };
+    let purging: Promise<unknown> = Promise.resolve();
+    const run = await transaction(database.pool, async (client) => {
+      const created = await createRun(client, "default", "", {
+        dataset: { name },
+        at: undefined,
+        run: { ...nothingSaid, splits: [], repetitions: 1 },
+        carryFromRunId: source.runId,
+      });
+      purging = purgeItem({ pool: database.pool, turns: new Turns() }, request);
+      await waitForLock(client);
+      return created;
+    });
+    await purging;
+    expect((await listed(run))[0]).toMatchObject({ itemId: "a", outcome: { value: "" } });
   });
 
   test("with nothing to take over, the run begins as any other", async () => {
