@@ -13,7 +13,7 @@ import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { copyBare } from "./copy.ts";
 import { diffNeighbours } from "./differences.ts";
 import { type Imported, importBatches, importOffers } from "./importer.ts";
-import { benchRows, changedRows, fewerRows, sizeOf } from "./rows.ts";
+import { benchRows, changedRows, fewerRows, schemas, sizeOf } from "./rows.ts";
 import { startBenchService } from "./service.ts";
 
 const count = Number(process.argv[2] ?? 500_000);
@@ -23,7 +23,9 @@ const fewer = fewerRows(count);
 
 const service = await startBenchService();
 try {
-  const client = createClient(UpsertService, createGrpcTransport({ baseUrl: service.url }));
+  const transport = createGrpcTransport({ baseUrl: service.url });
+  const client = createClient(UpsertService, transport);
+  const datasets = createClient(DatasetService, transport);
   console.log(`${count.toLocaleString("en")} items of ${sizeOf(rows)} bytes\n`);
   // The first import also warms the service up; it is measured apart, on a dataset of its own.
   await importBatches(client, "warm-up", UpsertMode.MERGE, benchRows(Math.min(count, 50_000)));
@@ -35,6 +37,10 @@ try {
   };
   await measure("(a) new dataset, batches", count, () =>
     importBatches(client, "bench", UpsertMode.MERGE, rows),
+  );
+  await datasets.createDataset({ dataset: { name: "held to schemas", ...schemas } });
+  await measure("(a) the same with schemas", count, () =>
+    importBatches(client, "held to schemas", UpsertMode.MERGE, rows),
   );
   copies.push(await copyBare(service.database, rows));
   await measure("(b) nothing changed, offers", count, () =>

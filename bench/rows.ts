@@ -60,3 +60,18 @@ export function sizeOf(rows: BenchRows): number {
   const { itemId, input, expectedOutput, metadata } = rows.at(Math.floor(rows.count / 2));
   return itemId.length + input.length + expectedOutput.length + metadata.length;
 }
+
+/** Schemas that all rows satisfy, as somebody would write them for such questions. */
+export const schemas = {
+  inputSchemaJson: JSON.stringify({
+    type: "object",
+    properties: { question: { type: "string", minLength: 1, maxLength: 10_000 } },
+    required: ["question"],
+    additionalProperties: false,
+  }),
+  expectedOutputSchemaJson: JSON.stringify({
+    type: "object",
+    properties: { answer: { type: "integer" } },
+    required: ["answer"],
+  }),
+};
