@@ -29,7 +29,7 @@ import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";
 import type { Bound } from "../rpc/page-token.ts";
-import { note, pageSize, requestId } from "../rpc/request-wire.ts";
+import { expectedVersion, note, pageSize, requestId } from "../rpc/request-wire.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { receiptToWire } from "../upsert/receipt-wire.ts";
 import type { WriteTarget } from "../upsert/write.ts";
@@ -108,7 +108,10 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         targetOf(context, request.dataset),
         [row],
         ifExistsFromWire(request.ifExists),
-        editRequest(named("CreateItem", CreateItemRequestSchema, request, context), request.expectedVersion),
+        editRequest(
+          named("CreateItem", CreateItemRequestSchema, request, context),
+          expectedVersion("expected_version", request.expectedVersion),
+        ),
       );
       const [item] = await itemsOf(
         changeset.datasetId,
@@ -135,7 +138,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         ifExists,
         editRequest(
           named("BatchCreateItems", BatchCreateItemsRequestSchema, request, context),
-          request.expectedVersion,
+          expectedVersion("expected_version", request.expectedVersion),
         ),
       );
       return create(BatchCreateItemsResponseSchema, {
@@ -199,7 +202,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         resources,
         targetOf(context, request.dataset),
         itemId,
-        request.expectedItemVersion,
+        expectedVersion("expected_item_version", request.expectedItemVersion),
         patch,
         editRequest(named("UpdateItem", UpdateItemRequestSchema, request, context)),
       );
@@ -215,7 +218,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         resources,
         targetOf(context, request.dataset),
         [itemIdFromWire("item_id", request.itemId)],
-        request.expectedItemVersion,
+        expectedVersion("expected_item_version", request.expectedItemVersion),
         editRequest(named("DeleteItem", DeleteItemRequestSchema, request, context)),
       );
       return create(DeleteItemResponseSchema, { receipt: receiptToWire(changeset) });
@@ -229,7 +232,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         undefined,
         editRequest(
           named("BatchDeleteItems", BatchDeleteItemsRequestSchema, request, context),
-          request.expectedVersion,
+          expectedVersion("expected_version", request.expectedVersion),
         ),
       );
       return create(BatchDeleteItemsResponseSchema, {

@@ -99,6 +99,21 @@ export async function listHeads(
   }));
 }
 
+/** Bytes of the texts of those of these items that a version has, with three for each split, by id. */
+export async function listItemSizes(
+  db: Queryable,
+  datasetId: string,
+  version: bigint,
+  itemIds: readonly string[],
+): Promise<Map<string, number>> {
+  const { rows } = await db.query<{ item_id: string; bytes: number }>(
+    `select revision.item_id, ${keySize} + coalesce(${payloadSize}, 0) + 3 * cardinality(revision.splits) as bytes
+     from ${itemsOfVersion} and revision.item_id = any((select $3::text[])::text[])`,
+    [datasetId, version, itemIds],
+  );
+  return new Map(rows.map((row) => [row.item_id, row.bytes]));
+}
+
 /** Which items of a version to list. */
 export interface ItemFilter {
   /** Keeps items in any of these splits; empty keeps all. */

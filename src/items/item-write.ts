@@ -1,5 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import { limits } from "../limits.ts";
 import type { ChangesetRequest, Target } from "../upsert/changeset.ts";
 import { schemasInForce } from "../upsert/check-rows.ts";
 import { equalBytes } from "../upsert/classify.ts";
@@ -9,7 +10,7 @@ import { numberRows, stageRows } from "../upsert/stage.ts";
 import type { NumberedRow } from "../upsert/staging-store.ts";
 import { type WriteResult, type WriteTarget, writeOnce } from "../upsert/write.ts";
 import type { Item, Row } from "./item.ts";
-import { findItem, listHeads, listItemBeginnings } from "./item-store.ts";
+import { findItem, listHeads, listItemBeginnings, listItemSizes } from "./item-store.ts";
 import { listPurged } from "./purge-store.ts";
 import { RowFaults } from "./row-faults.ts";
 
@@ -21,7 +22,8 @@ type WriteResources = Parameters<typeof writeOnce>[0];
 /**
  * Creates items in one version; of rows without an id each becomes a new item.
  *
- * @throws Failure ITEM_EXISTS or ITEM_PURGED with all conflicts as violations, DUPLICATE_ITEM_ID, and those of writeOnce.
+ * @throws Failure ITEM_EXISTS or ITEM_PURGED with all conflicts as violations, DUPLICATE_ITEM_ID, SCHEMA_VIOLATION,
+ * LIMIT_EXCEEDED if the answer would be too large, and those of writeOnce.
  */
 export async function createItems(
   resources: WriteResources,
@@ -34,6 +36,7 @@ export async function createItems(
     const numbered = numberRows(changeset, rows, 0);
     const found = await findExisting(client, target, numbered, ifExists, fieldOf(request));
     const fresh = requireOneContent(numbered).filter((row) => !found.has(row.itemId));
+    await requireAnswerable(client, target, rows, found);
     const schemas = await schemasInForce(client, target, undefined);
     const field = fieldOf(request);
     await stageRows(client, changeset, { baseIsEmpty: true, schemas, field }, fresh);
@@ -59,6 +62,34 @@ export async function createItems(
 /** Leads from the request message to a row. */
 function fieldOf({ method }: ChangesetRequest): (rowNumber: number) => string {
   return (rowNumber) => (method === "CreateItem" ? "item" : `items[${rowNumber}]`);
+}
+
+/** Bytes that an item takes in an answer beyond its texts, at most: hash, version, times, tags and lengths; and each split. */
+const bytesPerItem = 128;
+const bytesPerSplit = 3;
+
+/**
+ * Fails if the answer, one item for each row, would be larger than a message may be. Items that are found may have grown since
+ * they were created, and rows may share them.
+ */
+async function requireAnswerable(
+  client: Client,
+  { datasetId, headVersion }: Target,
+  rows: readonly Row[],
+  found: ReadonlySet<string>,
+): Promise<void> {
+  const sizes =
+    found.size > 0
+      ? await listItemSizes(client, datasetId, headVersion, [...found])
+      : new Map<string, number>();
+  const textBytes = ({ itemId, size, splits }: Row) =>
+    size + Buffer.byteLength(itemId) + Buffer.byteLength(splits.join("")) + bytesPerSplit * splits.length;
+  const received = rows.reduce(
+    (sum, row) => sum + bytesPerItem + (sizes.get(row.itemId) ?? textBytes(row)),
+    bytesPerItem,
+  );
+  if (received <= limits.maxMessageBytes) return;
+  throw failure("LIMIT_EXCEEDED", { limit: "max_message_bytes", maximum: limits.maxMessageBytes, received });
 }
 
 /** A row that cannot be created. */

@@ -73,6 +73,12 @@ export function note(field: string, text: string): string {
   return boundedText(field, text, 0, maxNoteLength);
 }
 
+/** The version that a writer expects, if any. @throws Failure INVALID_FIELD if it is negative. */
+export function expectedVersion(field: string, version: bigint | undefined): bigint | undefined {
+  if (version !== undefined && version < 0n) throw invalidField(field, "must not be negative");
+  return version;
+}
+
 /** Characters of a text, as people and other languages count them: Unicode code points. */
 export function textLength(text: string): number {
   let length = 0;

@@ -18,7 +18,7 @@ import { failure, invalidField } from "../failure.ts";
 import { requireDistinctIds } from "../items/item-checks.ts";
 import { itemIdFromWire, requireBatchSize, rowsFromWire, splitsFromWire } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";
-import { newViolations, note } from "../rpc/request-wire.ts";
+import { expectedVersion, newViolations, note } from "../rpc/request-wire.ts";
 import type { ChangesetMode, ChangesetRequest, MirrorGuard } from "./changeset.ts";
 import { noGuard } from "./changeset.ts";
 import type { RowKind } from "./classify.ts";
@@ -58,9 +58,7 @@ export function upsertFromWire(
   if (options?.newDataset !== undefined && !createIfMissing) {
     violations.add(`${field}options.new_dataset`, "is not allowed without create_if_missing");
   }
-  if (options?.expectedVersion !== undefined && options.expectedVersion < 0n) {
-    violations.add(`${field}options.expected_version`, "must not be negative");
-  }
+  violations.check(() => expectedVersion(`${field}options.expected_version`, options?.expectedVersion));
   const guard = violations.check(() => guardFromWire(`${field}options.guard`, options?.guard));
   if (options?.guard !== undefined && mode === "merge") {
     violations.add(`${field}options.guard`, "is only for UPSERT_MODE_MIRROR");

@@ -47,6 +47,34 @@ describe("UpdateDataset", () => {
     expect(after.metadata).toBeUndefined();
   });
 
+  test("takes over metadata as it was sent: absent, empty, and every kind of value", async () => {
+    const values = {
+      null: null,
+      no: false,
+      zero: 0,
+      "": "",
+      list: [null, {}, []],
+      "\\": 1,
+      "\n": 2,
+      '"': 3,
+      b: 4,
+    };
+    const before = await service.create();
+    expect(before.metadata).toBeUndefined();
+    for (const metadata of [
+      values,
+      { nested: { ...values, constructor: "x" } },
+      { "\\": 1, "\u0001": "\u0000" },
+      {},
+    ]) {
+      const after = await service.update(before, { patch: { metadata } });
+      expect(after.metadata).toEqual(metadata);
+      expect((await service.get(before.datasetId)).metadata).toEqual(metadata);
+    }
+    const cleared = await service.update(before, { patch: {}, updateMask: { paths: ["metadata"] } });
+    expect(cleared.metadata).toBeUndefined();
+  });
+
   test("changes all fields under the mask *", async () => {
     const before = await service.create({ description: "old", metadata: { a: 1 } });
     const name = newName();

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Item } from "../../gen/assay/v1/item_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
+  at,
   contentOf,
   countsOf,
   type DatasetRef,
@@ -149,6 +150,42 @@ describe("UpdateItem", () => {
       metadata: { expected_version: "2", latest_version: "1", item_id: "x" },
     });
     expect((await attempt(1n)).item?.version).toBe(3n);
+  });
+});
+
+describe("splits", () => {
+  test("are versioned with the item and found at every version, under the same hash", async () => {
+    const dataset = await service.dataset(
+      item("x", 1, { splits: ["train"] }),
+      item("y", 1, { splits: ["train"] }),
+    );
+    const { contentHash } = await get(dataset);
+    const { receipt } = await update(dataset, { splits: ["test", "hard", "test"] });
+    expect(countsOf(receipt)).toBe("c0 u1 n0 d0");
+    expect(receipt).toMatchObject({ version: 2n, noOp: false });
+    expect(await get(dataset)).toMatchObject({ splits: ["hard", "test"], contentHash, version: 2n });
+    expect((await update(dataset, { splits: ["test", "hard"] })).receipt).toMatchObject({
+      noOp: true,
+      version: 2n,
+    });
+    await update(dataset, {}, ["splits"]);
+
+    const found = async (version: bigint, ...splits: string[]) => {
+      const request = { dataset, at: at(version), splits };
+      const { items } = await service.items.listItems(request);
+      const streamed: Item[] = [];
+      for await (const { frame } of service.items.streamItems(request)) {
+        if (frame.case === "batch") streamed.push(...frame.value.items);
+      }
+      expect(streamed.map(plain)).toEqual(items.map(plain));
+      return items.map((one) => one.itemId);
+    };
+    expect(await found(1n, "train")).toEqual(["x", "y"]);
+    expect(await found(1n, "hard")).toEqual([]);
+    expect(await found(2n, "train")).toEqual(["y"]);
+    expect(await found(2n, "hard", "none")).toEqual(["x"]);
+    expect(await found(3n, "hard", "test")).toEqual([]);
+    expect(await found(3n)).toEqual(["x", "y"]);
   });
 });
 

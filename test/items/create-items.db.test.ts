@@ -128,6 +128,11 @@ describe("CreateItem", () => {
     expect(contentOf((await service.read(dataset))[id])).toMatchObject({ inputJson: `"${largest}"`, splits });
   });
 
+  test("names the field of the item where its id is in use", async () => {
+    const dataset = await service.dataset(item("a", 1));
+    expect(await faultyFieldsOf(create(dataset, item("a", 2)))).toEqual(["item.item_id"]);
+  });
+
   test("refuses a request without dataset, item or a known if_exists", async () => {
     const dataset = await service.dataset();
     expect(await refusalOf(service.items.createItem({ item: item("x", 1) }))).toEqual(invalid("dataset"));
@@ -298,6 +303,26 @@ describe("an id that is in use", () => {
     expect(receipt?.counts?.received).toBe(5n);
     const again = await createAll(dataset, batch.slice(0, 4), IfExists.RETURN_IDENTICAL);
     expect(again.receipt).toMatchObject({ noOp: true, counts: { received: 4n, unchanged: 4n } });
+  });
+
+  test("is refused if the items as they are now would not fit into an answer", async () => {
+    const ids = ["a", "b", "c", "d"];
+    const dataset = await service.dataset(...ids.map((id) => item(id, 1)));
+    for (const itemId of ids) {
+      await service.items.updateItem({ dataset, itemId, patch: { inputJson: `"${"x".repeat(1_047_000)}"` } });
+    }
+    const batch = ids.map((id) => item(id, 1));
+    const { items } = await createAll(dataset, batch.slice(0, 3), IfExists.RETURN_IDENTICAL);
+    expect(items.map((one) => one.inputJson.length)).toEqual([1_047_002, 1_047_002, 1_047_002]);
+    const tooMuch = [...batch, item("new", 1), item("new 2", "x".repeat(10_000))];
+    expect(await refusalOf(createAll(dataset, tooMuch, IfExists.RETURN_IDENTICAL))).toEqual(
+      refused("InvalidArgument", "LIMIT_EXCEEDED", { limit: "max_message_bytes", maximum: "4194304" }),
+    );
+    const shared = Array.from({ length: 5 }, () => item("a", 1));
+    expect((await refusalOf(createAll(dataset, shared, IfExists.RETURN_IDENTICAL))).reason).toBe(
+      "LIMIT_EXCEEDED",
+    );
+    expect(Object.keys(await service.read(dataset))).toEqual(ids);
   });
 
   test("is refused where different items of a batch share it", async () => {

@@ -18,6 +18,7 @@ interface WriteFields {
   readonly note?: string;
   /** Not of UpdateItem and DeleteItem. */
   readonly expectedVersion?: bigint;
+  readonly expectedItemVersion?: bigint;
 }
 
 /** What every write answers. */
@@ -157,6 +158,11 @@ describe.each([
     expect((await write({ dataset, expectedVersion: 1n })).receipt?.version).toBe(2n);
   });
 
+  test("is not negative", async () => {
+    const dataset = await newDataset();
+    expect(await refusalOf(write({ dataset, expectedVersion: -1n }))).toEqual(invalid("expected_version"));
+  });
+
   test("lets exactly one of ten writers win", async () => {
     const dataset = await newDataset();
     const outcomes = await Promise.allSettled(
@@ -172,6 +178,16 @@ describe.each([
     const { receipt } = await write(fields);
     expect((await write(fields)).receipt).toEqual(receipt);
   });
+});
+
+test.each([
+  ["UpdateItem", updateItem],
+  ["DeleteItem", deleteItem],
+])("expected_item_version of %s is not negative", async (_, write) => {
+  const dataset = await newDataset();
+  expect(await refusalOf(write({ dataset, expectedItemVersion: -1n }))).toEqual(
+    invalid("expected_item_version"),
+  );
 });
 
 describe("writes to one item at once", () => {

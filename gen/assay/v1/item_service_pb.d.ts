@@ -911,7 +911,9 @@ export declare const ItemService: GenService<{
     output: typeof CreateItemResponseSchema;
   },
   /**
-   * Creates up to 1,000 items in one version.
+   * Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
+   * max_message_bytes, if items that are found have grown so much that no
+   * message could answer with them.
    *
    * @generated from rpc assay.v1.ItemService.BatchCreateItems
    */
