@@ -94,7 +94,6 @@ try {
 
   // Autovacuum sums up the block ranges of what was imported within a minute or two; this is not to wait for it.
   await service.database.query("vacuum item_revisions");
-  const datasets = createClient(DatasetService, createGrpcTransport({ baseUrl: service.url }));
   const diffing = new Table({
     head: ["(f) items, of which two versions differ in 5", "diff ms"],
     style: { head: [], border: [] },

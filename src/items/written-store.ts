@@ -1,4 +1,6 @@
+import { withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import { writtenBy } from "../versions/written-store.ts";
 import type { ItemContent } from "./item.ts";
 
 /** Revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
@@ -28,21 +30,22 @@ export async function* streamWritten(
   datasetId: string,
   written: Written,
 ): AsyncGenerator<WrittenItem[]> {
+  const { itemIds: given, changesetIds, at } = written;
   // The rows of a changeset lie together, so block ranges find them; given items are found by key.
-  await client.query(
-    `declare written_rows no scroll cursor for
-     select item_id,
-            octet_length(input) + coalesce(octet_length(expected_output), 0) as bytes
-     from item_revisions
-     where dataset_id = $1 and changeset_id = any($2) and input is not null
-       and ($3::bigint is null or superseded_at is null or superseded_at > $3)
-       ${written.itemIds === undefined ? "" : "and item_id = any((select $4::text[])::text[])"}`,
-    [
-      datasetId,
-      written.changesetIds,
-      written.at,
-      ...(written.itemIds === undefined ? [] : [written.itemIds]),
-    ],
+  const found =
+    given === undefined
+      ? writtenBy("any($2::bigint[])", "''")
+      : "revision.dataset_id = $1 and revision.changeset_id = any($2) and revision.item_id = any((select $4::text[])::text[])";
+  await withIndexes(client, () =>
+    client.query(
+      `declare written_rows no scroll cursor for
+       select revision.item_id,
+              octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) as bytes
+       from item_revisions revision
+       where ${found} and revision.input is not null
+         and ($3::bigint is null or revision.superseded_at is null or revision.superseded_at > $3)`,
+      [datasetId, changesetIds, at, ...(given === undefined ? [] : [given])],
+    ),
   );
   for (;;) {
     const { rows } = await client.query<{ item_id: string; bytes: number }>(

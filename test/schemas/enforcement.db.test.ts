@@ -212,16 +212,21 @@ describe("an import during which the schema changes", () => {
   test("is held to the new one by a stream that began before it", async () => {
     const dataset = await service.dataset();
     const requestId = randomUUID();
+    const staged = Promise.withResolvers<void>();
     async function* requests() {
       yield { frame: open({ dataset, requestId }) };
       yield { frame: batch(0, [item("a", "x")]) };
+      await staged.promise;
       await setSchema(dataset, numbers);
       yield { frame: batch(1, [item("b", "y")]) };
       yield { frame: commit(2) };
     }
-    expect(await refusalOf(service.upserts.streamUpsertItems(requests()))).toEqual(
-      violation({ violation_count: "2" }),
-    );
+    async function run() {
+      for await (const { frame } of service.upserts.streamUpsertItems(requests())) {
+        if (frame.case === "progress" && frame.value.nextOffset === 1n) staged.resolve();
+      }
+    }
+    expect(await refusalOf(run())).toEqual(violation({ violation_count: "2" }));
   });
 
   test("checks rows from before it, even if the schema is then what it was at the resumption", async () => {
