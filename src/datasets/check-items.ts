@@ -1,3 +1,4 @@
+import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { Failure, failure, type Violation } from "../failure.ts";
 import { listItems } from "../items/item-store.ts";
@@ -72,7 +73,10 @@ async function* listAll(
   const filter = { splits: [], keysOnly: false };
   const bounds = { items: limits.maxBatchSize, bytes: limits.maxBatchBytes };
   for (let after: string | undefined; ; ) {
-    const { items, isLast } = await listItems(client, datasetId, through, filter, { after, ...bounds });
+    const page = { after, ...bounds };
+    const { items, isLast } = await withIndexOrder(client, () =>
+      listItems(client, datasetId, through, filter, page),
+    );
     yield items;
     if (isLast) return;
     after = items.at(-1)?.itemId;
