@@ -1,0 +1,78 @@
+import { randomUUID } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { openScratch } from "../../src/blobs/scratch.ts";
+import { Failure } from "../../src/failure.ts";
+import type { NamedColumns } from "../../src/uploads/column-mapping.ts";
+import type { FileFormat } from "../../src/uploads/file-format.ts";
+import { fileRows } from "../../src/uploads/file-rows.ts";
+import { readTable } from "../../src/uploads/read-table.ts";
+import type { CellParsing } from "../../src/uploads/table.ts";
+import type { SpelledItem } from "./sending.ts";
+
+/** What to read a file with. */
+export interface Reading {
+  /** Columns by what they are for; all that are left out are unset. Undefined goes by names. */
+  readonly named?: Partial<NamedColumns>;
+  readonly parsing?: CellParsing;
+  /** Bytes that arrive at a time. */
+  readonly pieceBytes?: number;
+  readonly maxUploadBytes?: number;
+}
+
+/** The items of a file, in the order of its rows. */
+export async function itemsOfFile(
+  format: FileFormat,
+  content: string | Uint8Array,
+  { named, parsing = "infer", pieceBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
+): Promise<SpelledItem[]> {
+  const bytes = Buffer.from(content);
+  const scratch = await openScratch(join(tmpdir(), `assay-test-${randomUUID()}`));
+  const mapping = {
+    named: named && {
+      itemId: undefined,
+      input: undefined,
+      expectedOutput: undefined,
+      metadata: undefined,
+      splits: undefined,
+      ...named,
+    },
+    parsing,
+  };
+  const open = async function* () {
+    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+  };
+  const items: SpelledItem[] = [];
+  try {
+    const table = readTable({ format, open }, mapping, { scratch, maxUploadBytes });
+    for await (const { rows } of fileRows(table, { format }, mapping)) {
+      for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
+        items.push({
+          id: itemId,
+          input,
+          ...(expectedOutput === undefined ? {} : { expectedOutput }),
+          ...(metadata === undefined ? {} : { metadata }),
+          ...(splits.length === 0 ? {} : { splits: [...splits] }),
+        });
+      }
+    }
+  } finally {
+    await scratch.remove();
+  }
+  return items;
+}
+
+/** The inputs alone. */
+export async function inputsOfFile(...file: Parameters<typeof itemsOfFile>): Promise<string[]> {
+  return (await itemsOfFile(...file)).map((item) => item.input);
+}
+
+/** What is wrong with a file: the reason and its facts. */
+export async function faultOfFile(...file: Parameters<typeof itemsOfFile>): Promise<Record<string, unknown>> {
+  const error = await itemsOfFile(...file).then(
+    (items) => new Error(`the file was read: ${JSON.stringify(items).slice(0, 500)}`),
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof Failure)) throw error;
+  return { reason: error.reason, ...error.facts };
+}
