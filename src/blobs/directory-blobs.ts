@@ -1,5 +1,16 @@
 import { randomUUID } from "node:crypto";
-import { type FileHandle, mkdir, open, readdir, rename, rm, rmdir, stat } from "node:fs/promises";
+import {
+  access,
+  constants,
+  type FileHandle,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+} from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type BlobEntry, BlobMissing, type BlobStore, requireKey, StorageError } from "./blob-store.ts";
 
@@ -36,11 +47,8 @@ export function newDirectoryBlobs(path: string): BlobStore {
 
     async check() {
       await attempt("write", async () => {
-        await mkdir(partial, { recursive: true });
+        await requireWritable(root);
         await removeAbandoned(partial);
-        const probe = join(partial, randomUUID());
-        await (await open(probe, "wx")).close();
-        await rm(probe);
       });
     },
 
@@ -167,8 +175,17 @@ async function removeEmpty(from: string, root: string): Promise<void> {
   }
 }
 
+/** Makes sure that a directory can be written to or, if it is not there, be made. Makes nothing. */
+async function requireWritable(directory: string): Promise<void> {
+  const found = await stat(directory).catch(ignoring("ENOENT"));
+  if (found === undefined) return requireWritable(dirname(directory));
+  if (!found.isDirectory()) throw new Error(`${directory} is no directory`);
+  await access(directory, constants.W_OK);
+}
+
 async function removeAbandoned(partial: string): Promise<void> {
-  for (const name of await readdir(partial)) {
+  const names = await readdir(partial).catch(ignoring("ENOENT"));
+  for (const name of names ?? []) {
     const file = join(partial, name);
     const found = await stat(file).catch(ignoring("ENOENT"));
     if (found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds)

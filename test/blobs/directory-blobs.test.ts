@@ -26,6 +26,11 @@ describe("a directory of blobs", () => {
     expect(await readdir(join(folder, "tidy"), { recursive: true })).toEqual([".partial"]);
   });
 
+  test("makes nothing before it is used", async () => {
+    await newDirectoryBlobs(join(folder, "unused", "blobs")).check();
+    expect(await readdir(folder)).not.toContain("unused");
+  });
+
   test("removes files that a killed process left unfinished a day ago, and no younger ones", async () => {
     const partial = join(folder, "old", ".partial");
     await mkdir(partial, { recursive: true });
@@ -41,6 +46,7 @@ describe("a directory of blobs", () => {
     await writeFile(join(folder, "file"), "");
     const blobs = newDirectoryBlobs(join(folder, "file"));
     await expect(blobs.check()).rejects.toThrow(StorageError);
+    await expect(newDirectoryBlobs(join(folder, "file", "deeper")).check()).rejects.toThrow(StorageError);
     await expect(blobs.put("a", [])).rejects.toThrow(/cannot write in .*file: /);
   });
 });
