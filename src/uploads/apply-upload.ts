@@ -160,6 +160,9 @@ async function importFile(
       if (refusal !== undefined) throw refusal;
     }
   }
+  // All rows may have been read before the call ended. Whoever waits no longer is promised that nothing happens any more.
+  if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
+  signal.throwIfAborted();
   return session.commit(BigInt(count));
 }
 

@@ -80,8 +80,13 @@ function membersOf(text: string, place: FilePlace): { names: string[]; values: s
   return { names, values };
 }
 
+/** Names with neither escapes nor what a string must not hold: nearly all, and parsing them would take a quarter of the time. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
+const plainName = /^"[^"\\\u0000-\u001f]*"$/;
+
 /** A member name; undefined if it is none that I-JSON allows. */
 function nameAt(json: string): string | undefined {
+  if (plainName.test(json)) return json.slice(1, -1);
   try {
     const name: unknown = JSON.parse(json);
     return typeof name === "string" && name.isWellFormed() ? name : undefined;

@@ -1,4 +1,3 @@
-import { setPriority } from "node:os";
 import { type DuckDBConnection, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
 import type { FilePlace } from "./invalid-file.ts";
@@ -128,7 +127,5 @@ function send(frame: ParquetFrame): Promise<void> {
   });
 }
 
-// The service and its database come first.
-setPriority(10);
 await main();
 process.exit(0);

@@ -7,7 +7,6 @@ import { type CellParsing, FileFormat, Upload_State } from "../../gen/assay/v1/u
 import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
 import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
-import { transaction } from "../../src/db/transaction.ts";
 import { sweepStrays, sweepUploads } from "../../src/uploads/upload-sweeper.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { waitForLock } from "../support/locks.ts";
@@ -287,26 +286,27 @@ describe("a call that fails", () => {
   });
 
   test("because the client went away does nothing, and gives the upload back", async () => {
-    const { uploadId } = await send(uploads, three, { filename: "three.csv" });
-    const name = newName();
-    const over = new AbortController();
     const { pool } = service.resources;
-    const dataset = await importFile(service, three, { filename: "three.csv" }, { dataset: named(name) });
-    // Publishing waits for this lock; by then the rows are there.
+    const { uploadId } = await send(uploads, "item_id,input\nd,4\n", { filename: "one.csv" });
+    const { datasetId } = await importFile(service, three, { filename: "three.csv" });
+    const dataset = { by: { case: "datasetId" as const, value: datasetId } };
+    const over = new AbortController();
+    // Appending waits for this lock.
     const holder = await pool.connect();
-    await holder.query("begin");
-    await holder.query("select from datasets where dataset_id = $1 for update", [dataset.datasetId]);
-    const call = uploads.applyUpload(
-      { source: from(uploadId), dataset: named(name), requestId: randomUUID() },
-      { signal: over.signal },
-    );
+    await holder.query("begin; lock table item_revisions in share mode");
+    const call = uploads.applyUpload({ source: from(uploadId), dataset }, { signal: over.signal });
     call.catch(() => undefined);
     await waitForLock(pool);
+    expect(await stateOf(uploadId)).toBe(Upload_State.PROCESSING);
     over.abort();
+    await expect(call).rejects.toMatchObject({ code: Code.Canceled });
     await holder.query("rollback");
     holder.release();
-    await expect(call).rejects.toMatchObject({ code: Code.Canceled });
-    await expect.poll(() => stateOf(uploadId), { timeout: 10_000 }).not.toBe(Upload_State.PROCESSING);
+    await expect.poll(() => stateOf(uploadId), { timeout: 10_000 }).toBe(Upload_State.PENDING);
+    const found = await service.client(DatasetService).getDataset({ dataset });
+    expect(found.dataset).toMatchObject({ latestVersion: 1n, itemCount: 3n });
+    const { rowCount } = await pool.query("select from changesets where upload_id = $1", [uploadId]);
+    expect(rowCount).toBe(0);
   });
 
   test("because its process died is over when the lease is", async () => {
@@ -342,34 +342,22 @@ describe("GetUpsert", () => {
     const name = newName();
     const requestId = randomUUID();
     const { pool } = service.resources;
-    const over = await transaction(pool, async (client) => {
-      // Publishing uses the upload up, and waits for this lock.
-      const call = uploads.applyUpload({
-        source: from(uploadId),
-        dataset: named(name),
-        options: { createIfMissing: true },
-        requestId,
-      });
-      await expect
-        .poll(
-          async () =>
-            (await upserts.getUpsert({ dataset: named(name), requestId }).catch(() => undefined))?.receipt,
-          { timeout: 20_000 },
-        )
-        .toMatchObject({ state: Receipt_State.OPEN });
-      await client.query("select from uploads where upload_id = $1 for update", [uploadId]);
-      await expect
-        .poll(
-          async () =>
-            (await upserts.getUpsert({ dataset: named(name), requestId })).receipt?.counts?.received,
-          {
-            timeout: 20_000,
-          },
-        )
-        .toBe(20_000n);
-      return { call };
+    // Publishing waits for this lock, with all rows there.
+    const holder = await pool.connect();
+    await holder.query("begin; lock table changeset_seen in access exclusive mode");
+    const call = uploads.applyUpload({
+      source: from(uploadId),
+      dataset: named(name),
+      options: { createIfMissing: true },
+      requestId,
     });
-    expect((await over.call).receipt).toMatchObject({ version: 1n, counts: { created: 20_000n } });
+    await waitForLock(pool);
+    const { receipt } = await upserts.getUpsert({ dataset: named(name), requestId });
+    expect(receipt).toMatchObject({ state: Receipt_State.OPEN, counts: { received: 20_000n } });
+    expect(await stateOf(uploadId)).toBe(Upload_State.PROCESSING);
+    await holder.query("rollback");
+    holder.release();
+    expect((await call).receipt).toMatchObject({ version: 1n, counts: { created: 20_000n } });
   });
 });
 
