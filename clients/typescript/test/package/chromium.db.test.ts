@@ -1,0 +1,131 @@
+import { execFile } from "node:child_process";
+import { once } from "node:events";
+import { accessSync, constants } from "node:fs";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { promisify } from "node:util";
+import { build, type Rolldown } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { startTestService, type TestService } from "../../../../test/support/service.ts";
+import { createAssayClient } from "../../src/node.ts";
+import { type InstalledPackage, installPackage } from "./installed-package.ts";
+
+/** A browser, if the machine has one. */
+const browser = ["chromium", "chromium-browser", "google-chrome"]
+  .flatMap((name) => (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)))
+  .find((path) => {
+    try {
+      accessSync(path, constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+
+/** What the page does. It says how that went in its title and text. */
+const script = `
+import { AssayError, createAssayClient, formatSummary } from "@assay/client";
+
+const assay = createAssayClient({ url: SERVICE_URL, token: "secret" });
+const say = (text) => document.body.append(text + "\\n");
+try {
+  const items = [1, 2, 3].map((n) => ({ itemId: "k" + n, input: { n, "é": "\\u{1d11e}" }, expectedOutput: n }));
+  const { version, digest } = await assay.upsertDataset({ name: "from a page", items });
+  say("version " + version + " " + digest);
+  const { summary } = await assay.runExperiment({
+    dataset: "from a page",
+    task: ({ input }) => (input.n === 3 ? Promise.reject(new Error("three")) : input.n),
+    evaluators: { correct: ({ output, expectedOutput }) => output === expectedOutput },
+    retries: 0,
+  });
+  say(formatSummary(summary).split("\\n").slice(1).filter((line) => !line.startsWith("latency")).join("\\n"));
+  for await (const { itemId, input } of assay.streamItems({ dataset: "from a page" })) say(itemId + " " + input.n);
+  await assay.datasets.getDataset({ dataset: { by: { case: "name", value: "nowhere" } } }).catch((error) => {
+    if (error instanceof AssayError) say(error.reason + " " + error.facts.name);
+  });
+  say("done");
+} catch (error) {
+  say("FAILED " + error + (error.cause ?? ""));
+}
+document.title = "finished";
+`;
+
+let service: TestService;
+let site: Server;
+let installed: InstalledPackage;
+let profile: string;
+let page = "";
+
+beforeAll(async () => {
+  site = createServer((_, response) =>
+    response.setHeader("content-type", "text/html; charset=utf-8").end(page),
+  );
+  site.listen(0, "127.0.0.1");
+  await once(site, "listening");
+  [service, installed, profile] = await Promise.all([
+    startTestService({ config: { allowedOrigins: [originOf(site)] } }),
+    installPackage(),
+    mkdtemp(join(tmpdir(), "assay-browser-")),
+  ]);
+});
+
+afterAll(async () => {
+  site.close();
+  await Promise.all([service.stop(), installed.remove(), rm(profile, { recursive: true, force: true })]);
+});
+
+const originOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+
+// Without a browser, the entry point for browsers is tested in Node by browser.db.test.ts, and bundled by package.test.ts.
+test.skipIf(browser === undefined)("a page of another origin uses the client in a real browser", async () => {
+  await writeFile(
+    join(installed.folder, "page.mjs"),
+    script.replace("SERVICE_URL", JSON.stringify(service.url)),
+  );
+  const bundle = await build({
+    root: installed.folder,
+    configFile: false,
+    logLevel: "error",
+    build: { write: false, rollupOptions: { input: "page.mjs" } },
+  });
+  const [chunk] = (bundle as Rolldown.RolldownOutput).output;
+  page = `<!doctype html><meta charset="utf-8"><title>working</title><body><script type="module">${chunk.code}</script>`;
+  const { stdout } = await promisify(execFile)(
+    browser as string,
+    [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-dev-shm-usage",
+      `--user-data-dir=${profile}`,
+      // Time in the page runs on only while nothing is under way, so that this is no race.
+      "--virtual-time-budget=30000",
+      "--dump-dom",
+      `${originOf(site)}/`,
+    ],
+    { timeout: 50_000 },
+  );
+  expect(stdout).toContain("<title>finished</title>");
+  const said = stdout.slice(stdout.lastIndexOf("</script>") + "</script>".length, stdout.indexOf("</body>"));
+  const node = createAssayClient({ url: service.url });
+  const items = [1, 2, 3].map((n) => ({ itemId: `k${n}`, input: { n, é: "\u{1d11e}" }, expectedOutput: n }));
+  const { digest } = await node.upsertDataset({ name: "from Node", items });
+  node.close();
+  expect(said).toBe(
+    [
+      `version 1 ${digest}`,
+      "cells      3 = 2 succeeded + 1 failed + 0 missing",
+      "correct    1  n 2 of 2",
+      "ERROR      1 ×  three",
+      "k1 1",
+      "k2 2",
+      "k3 3",
+      "DATASET_NOT_FOUND nowhere",
+      "done",
+      "",
+    ].join("\n"),
+  );
+});
