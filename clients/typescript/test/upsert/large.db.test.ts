@@ -15,7 +15,12 @@ afterAll(async () => {
   await service.stop();
 });
 
-test("a generator of 200,000 rows is never read further ahead than the buffer allows", async () => {
+// So many rows take a while on a small machine.
+const timeout = 240_000;
+
+test("a generator of 200,000 rows is never read further ahead than the buffer allows", {
+  timeout,
+}, async () => {
   const count = 200_000;
   const maxBufferedBytes = 2 * 1024 * 1024;
   let read = 0;
