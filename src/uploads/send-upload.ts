@@ -11,7 +11,7 @@ import { deleteBlobs, hashSegments, readSegments } from "./upload-bytes.ts";
 import { insertUpload, lockUpload, nextStream, setPending, setReceived } from "./upload-store.ts";
 
 /** What sending works with. */
-export type SendResources = Pick<Resources, "pool" | "blobs" | "log" | "maxUploadBytes" | "uploadTtlSeconds">;
+export type SendResources = Pick<Resources, "pool" | "blobs" | "maxUploadBytes" | "uploadTtlSeconds">;
 
 /**
  * Bytes that are collected before they are put and count as arrived. A stream that breaks loses none, because what is there
@@ -121,17 +121,12 @@ export class UploadSession {
     const key = segmentKey(this.#upload.uploadId, segment);
     await this.#blobs.put(key, [this.#buffer.subarray(0, this.#length)]);
     const received = segment.firstByte + segment.sizeBytes;
-    try {
-      await transaction(pool, async (client) => {
-        await this.#lock(client);
-        await insertSegment(client, this.#upload.uploadId, segment);
-        await setReceived(client, this.#upload, received, uploadTtlSeconds);
-      });
-    } catch (error) {
-      // If the answer to the commit was lost, the row may be there, and the blob has to be. The sweeper finds out.
-      this.#resources.log.debug({ key }, "left a segment to the sweeper");
-      throw error;
-    }
+    // If this fails, nobody but the sweeper gets to see the blob.
+    await transaction(pool, async (client) => {
+      await this.#lock(client);
+      await insertSegment(client, this.#upload.uploadId, segment);
+      await setReceived(client, this.#upload, received, uploadTtlSeconds);
+    });
     this.#firstByte += this.#length;
     this.#length = 0;
   }
