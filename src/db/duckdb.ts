@@ -1,4 +1,11 @@
+import { createRequire } from "node:module";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
+
+// The driver decodes texts with a decoder that takes a U+FEFF at their beginning for a byte order mark and drops it.
+const accessors = createRequire(import.meta.url)("@duckdb/node-api/lib/vectors/dataAccessors.js") as {
+  textDecoder: { decode(bytes: Uint8Array): string };
+};
+accessors.textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
 /** What an engine may use. */
 export interface EngineOptions {
@@ -9,13 +16,17 @@ export interface EngineOptions {
   readonly spillFolder: string;
   /** Bytes that it may spill. */
   readonly spillBytes: number;
+  /** Further settings of DuckDB. */
+  readonly settings?: Readonly<Record<string, string>>;
   /** The files that statements may read, by absolute path, and no others. Nothing keeps statements from writing to them. */
   readonly files: readonly string[];
 }
 
 /** A DuckDB within this process, in memory, apart from all others. */
 export interface Engine extends AsyncDisposable {
-  /** A connection. Whoever takes it closes it. */
+  /** The connection that all settings hold for; some of them hold for no other. It is closed with the engine. */
+  readonly connection: DuckDBConnection;
+  /** Another connection. Whoever takes it closes it. */
   connect(): Promise<DuckDBConnection>;
 }
 
@@ -35,22 +46,25 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   });
   try {
     const connection = await instance.connect();
-    try {
-      // In this order: what may be read can only be said while everything may, and the last one makes it final.
-      await connection.run(`set allowed_paths = [${options.files.map(quoted).join(", ")}]`);
-      await connection.run("set enable_external_access = false");
-      await connection.run("set lock_configuration = true");
-    } finally {
-      connection.closeSync();
+    for (const [name, value] of Object.entries(options.settings ?? {})) {
+      await connection.run(`set ${name} = ${quoted(value)}`);
     }
+    // In this order: what may be read can only be said while everything may, and the last one makes it final.
+    await connection.run(`set allowed_paths = [${options.files.map(quoted).join(", ")}]`);
+    await connection.run("set enable_external_access = false");
+    await connection.run("set lock_configuration = true");
+    return {
+      connection,
+      connect: () => instance.connect(),
+      [Symbol.asyncDispose]: async () => {
+        connection.closeSync();
+        instance.closeSync();
+      },
+    };
   } catch (error) {
     instance.closeSync();
     throw error;
   }
-  return {
-    connect: () => instance.connect(),
-    [Symbol.asyncDispose]: async () => instance.closeSync(),
-  };
 }
 
 /** A text as a literal of SQL. */

@@ -1,0 +1,161 @@
+import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult, DuckDBType } from "@duckdb/node-api";
+import { BIGINT, BOOLEAN, DOUBLE, HUGEINT, LIST, listValue, VARCHAR } from "@duckdb/node-api";
+import { openEngine, quoted } from "../db/duckdb.ts";
+import { rowsFrame } from "./frames.ts";
+import { jsonText, NoJsonForm } from "./json-text.ts";
+import type { AnswerRequest, Column, EngineAnswer, Parameter, Refusal, ScalarParameter } from "./protocol.ts";
+import { refusalOf } from "./refusal.ts";
+import { typeName } from "./type-name.ts";
+
+const settings = {
+  errors_as_json: "true",
+  // Else a few large rows would be kept until they are two thousand.
+  enable_caching_operators: "false",
+  // Nobody reads a file twice through one engine.
+  enable_external_file_cache: "false",
+  // What waits to be read is measured without its texts: one piece is enough. With less than some bytes there would be none.
+  streaming_buffer_size: "1KB",
+};
+
+/** Rows that are read at a time: what was read of them stays in memory until the last of them is. */
+const sliceRows = 16;
+
+/** Where an answer goes. Both wait until there is room. */
+export interface AnswerOutput {
+  send(answer: EngineAnswer): Promise<void>;
+  sendRows(frame: Buffer): Promise<void>;
+}
+
+/** A statement is refused while it runs. */
+class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.why);
+    this.refusal = refusal;
+  }
+}
+
+/**
+ * Runs a statement in an engine of its own, which reaches nothing but the files of its tables, and sends its rows. Rows are
+ * made as they are sent: an answer that nobody reads takes no more memory than a frame.
+ */
+export async function answerStatement(request: AnswerRequest, output: AnswerOutput): Promise<void> {
+  const { sql, bounds, tables } = request;
+  try {
+    await using engine = await openEngine({
+      ...bounds,
+      settings,
+      spillFolder: "",
+      spillBytes: 0,
+      files: tables.map(({ path }) => path),
+    });
+    const { connection } = engine;
+    await createTables(connection, tables);
+    const prepared = await connection.prepare(sql);
+    bind(prepared, request.parameters);
+    const result = await prepared.stream();
+    await output.send({ is: "columns", columns: columnsOf(result) });
+    const truncated = await sendRows(result, request, output);
+    if (truncated) connection.interrupt();
+    await output.send({ is: "finished", truncated });
+  } catch (error) {
+    await output.send({ is: "refused", refusal: refusalFor(error, request) });
+  }
+}
+
+async function createTables(connection: DuckDBConnection, tables: AnswerRequest["tables"]): Promise<void> {
+  await connection.run("create schema datasets");
+  await connection.run("create schema runs");
+  for (const { schema, name, path } of tables) {
+    await connection.run(
+      `create view ${schema}."${name.replaceAll('"', '""')}" as select * from read_parquet(${quoted(path)})`,
+    );
+  }
+}
+
+function columnsOf(result: DuckDBResult): Column[] {
+  const types = result.columnTypes();
+  return result.columnNames().map((name, at) => ({ name, typeName: typeName(types[at] as DuckDBType) }));
+}
+
+/** Sends the rows of a result, at most as many as there may be. True if there are more. */
+async function sendRows(
+  result: DuckDBResult,
+  request: AnswerRequest,
+  output: AnswerOutput,
+): Promise<boolean> {
+  const types = result.columnTypes();
+  let sent = 0;
+  let rows: string[] = [];
+  let bytes = 0;
+  const flush = async () => {
+    if (rows.length > 0) await output.sendRows(rowsFrame(rows.length, `[${rows.join(",")}]`));
+    rows = [];
+    bytes = 0;
+  };
+  for (;;) {
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) break;
+    for (let begin = 0; begin < chunk.rowCount; begin += sliceRows) {
+      const count = Math.min(sliceRows, chunk.rowCount - begin);
+      const vectors = types.map((_, column) => chunk.getColumnVector(column).slice(begin, count));
+      for (let row = 0; row < count; row++) {
+        if (sent === request.maxRows) {
+          await flush();
+          return true;
+        }
+        const text = `[${vectors.map((vector, column) => jsonText(vector.getItem(row), types[column])).join(",")}]`;
+        const size = Buffer.byteLength(text);
+        if (size > request.maxRowBytes) throw new Refused({ why: "size", maximumBytes: request.maxRowBytes });
+        if (bytes + size > request.maxFrameBytes) await flush();
+        rows.push(text);
+        bytes += size + 1;
+        sent++;
+      }
+    }
+  }
+  await flush();
+  return false;
+}
+
+function refusalFor(error: unknown, { sql, bounds }: AnswerRequest): Refusal {
+  if (error instanceof Refused) return error.refusal;
+  if (error instanceof NoJsonForm) return { why: "statement", problem: error.message, position: undefined };
+  return refusalOf(error, sql, bounds.memoryBytes);
+}
+
+/** Gives values to the parameters of a statement. */
+function bind(prepared: DuckDBPreparedStatement, parameters: readonly Parameter[]): void {
+  parameters.forEach((parameter, at) => {
+    if ("list" in parameter) {
+      const type = commonType(parameter.list);
+      prepared.bindList(at + 1, listValue(parameter.list.map((item) => valueFor(item, type))), LIST(type));
+    } else {
+      prepared.bindValue(at + 1, valueFor(parameter, typeOf(parameter)), typeOf(parameter));
+    }
+  });
+}
+
+function typeOf(parameter: ScalarParameter): DuckDBType {
+  if ("boolean" in parameter) return BOOLEAN;
+  if ("double" in parameter) return DOUBLE;
+  if ("integer" in parameter) return fitsBigint(parameter.integer) ? BIGINT : HUGEINT;
+  return VARCHAR;
+}
+
+/** The type of a list: that of its items, or the larger of two kinds of numbers. */
+function commonType(items: readonly ScalarParameter[]): DuckDBType {
+  const types = new Set(items.filter((item) => !("null" in item)).map(typeOf));
+  return [DOUBLE, HUGEINT, BIGINT, BOOLEAN].find((type) => types.has(type)) ?? VARCHAR;
+}
+
+function valueFor(parameter: ScalarParameter, type: DuckDBType) {
+  if ("null" in parameter) return null;
+  if ("boolean" in parameter) return parameter.boolean;
+  if ("text" in parameter) return parameter.text;
+  if ("double" in parameter) return Number(parameter.double);
+  return type === DOUBLE ? Number(parameter.integer) : BigInt(parameter.integer);
+}
+
+const fitsBigint = (digits: string) => BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);

@@ -1,0 +1,46 @@
+import { setPriority } from "node:os";
+import { answerStatement } from "./answer-statement.ts";
+import { messageFrame, readFrames } from "./frames.ts";
+import { inspectStatement } from "./inspect-statement.ts";
+import type { EngineAnswer, EngineRequest } from "./protocol.ts";
+import { writeParquet } from "./write-parquet.ts";
+
+/**
+ * A process of the engine. DuckDB runs in processes of its own because it can be brought to ask for any amount of memory,
+ * whatever its limit says, to be deaf to interruptions for as long as one function works, and, having been given files and
+ * statements of strangers, perhaps to crash. A process can be bounded and killed, and the service goes on.
+ *
+ * It takes requests on standard input, one after the other, and answers them on standard output. It ends when its input ends,
+ * so it does not outlive the service.
+ */
+async function main(): Promise<void> {
+  if (process.argv[2] === "write") {
+    await send(await writeParquet());
+    return;
+  }
+  process.stdin.on("end", () => process.exit(0));
+  for await (const frame of readFrames(process.stdin)) {
+    if ("message" in frame) await perform(frame.message as EngineRequest);
+  }
+}
+
+async function perform(request: EngineRequest): Promise<void> {
+  if (request.do === "inspect") await send(await inspectStatement(request.sql));
+  if (request.do === "answer") await answerStatement(request, { send, sendRows: write });
+  await send({ is: "idle" });
+}
+
+function send(answer: EngineAnswer): Promise<void> {
+  return write(messageFrame(answer));
+}
+
+function write(frame: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(frame, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+// The service and its database come first.
+setPriority(10);
+await main();
+process.exit(0);

@@ -1,0 +1,198 @@
+import { failure } from "../failure.ts";
+import type { Logger } from "../log.ts";
+import { EngineProcess } from "./engine-process.ts";
+import type { Frame } from "./frames.ts";
+import type { EngineAnswer, EngineBounds, EngineRequest } from "./protocol.ts";
+import { Slots, SlotsFull } from "./slots.ts";
+
+/** How many processes there may be, and what the engine in each may use. */
+export interface EnginePoolOptions extends EngineBounds {
+  readonly processes: number;
+  readonly log: Logger;
+}
+
+/** Statements that may wait for a process. More would wait longer than anybody does. */
+const maxWaiting = 100;
+
+/** Files that are written at a time. Each takes the memory of an engine and a connection to the database. */
+const maxWriters = 2;
+
+/** How long a process without work is kept: starting one costs some tenths of a second, keeping one some 100 MB. */
+const idleMilliseconds = 60_000;
+
+/** How long a process may take to tidy up behind a statement that has been answered. */
+const tidyMilliseconds = 1_000;
+
+/**
+ * A process of the engine that somebody has to themselves, until it is disposed of or a signal fires. Then the process is ended,
+ * whatever it is doing, and whoever waits for it gets the reason of the signal.
+ */
+export interface EngineLease extends AsyncDisposable {
+  send(request: EngineRequest): void;
+  /** Ends the process on another signal as well. */
+  endOn(signal: AbortSignal): void;
+  /** The next frame. @throws EngineGone if the process ended by itself; the reason of the signal */
+  receive(): Promise<Frame>;
+  /** The next frame, which is a message. Throws the same. */
+  receiveAnswer(): Promise<EngineAnswer>;
+  /** Where rows to write go. */
+  readonly input: EngineProcess["input"];
+  /** The number of the process, for whoever looks after it. */
+  readonly pid: number;
+}
+
+interface IdleProcess {
+  readonly process: EngineProcess;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Processes of the engine: a bounded number, started as they are needed, and each used by one statement at a time. */
+export class EnginePool {
+  readonly bounds: EngineBounds;
+  readonly #log: Logger;
+  readonly #idle: IdleProcess[] = [];
+  readonly #processes = new Set<EngineProcess>();
+  readonly #slots: Slots;
+  readonly #writers = new Slots(maxWriters);
+  readonly #closing = new AbortController();
+
+  constructor({ processes, memoryBytes, threads, log }: EnginePoolOptions) {
+    this.bounds = { memoryBytes, threads };
+    this.#slots = new Slots(processes, maxWaiting);
+    this.#log = log;
+  }
+
+  /**
+   * A process for statements. Waits for its turn if all are in use.
+   *
+   * @throws Failure QUOTA_EXCEEDED if too many wait already; SHUTTING_DOWN; the reason of the signal
+   */
+  async take(signal: AbortSignal): Promise<EngineLease> {
+    const free = await this.#slots.take(this.#untilClosed(signal)).catch((error: unknown) => {
+      if (!(error instanceof SlotsFull)) throw error;
+      throw failure("QUOTA_EXCEEDED", { quota: "waiting_queries", maximum: maxWaiting });
+    });
+    const process = this.#takeIdle() ?? this.#start("ask");
+    return lease(process, signal, () => void this.#giveBack(process).finally(free));
+  }
+
+  /**
+   * A turn to write a file. Whoever writes one waits for it before anything else, so that those who wait hold nothing.
+   *
+   * @throws Failure SHUTTING_DOWN; the reason of the signal
+   */
+  async takeWriterTurn(signal: AbortSignal): Promise<Disposable> {
+    return { [Symbol.dispose]: await this.#writers.take(this.#untilClosed(signal)) };
+  }
+
+  /** A process for one file to write. @throws Failure SHUTTING_DOWN; the reason of the signal */
+  startWriter(signal: AbortSignal): EngineLease {
+    this.#untilClosed(signal).throwIfAborted();
+    const process = this.#start("write");
+    return lease(process, signal, () => this.#end(process));
+  }
+
+  /** The numbers of all processes, for whoever looks after them. */
+  pids(): number[] {
+    return [...this.#processes].map(({ pid }) => pid);
+  }
+
+  /** Ends all processes, whatever they are doing. */
+  async close(): Promise<void> {
+    this.#closing.abort(failure("SHUTTING_DOWN", {}));
+    for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
+    await Promise.all([...this.#processes].map((process) => this.#end(process)));
+  }
+
+  #untilClosed(signal: AbortSignal): AbortSignal {
+    return AbortSignal.any([signal, this.#closing.signal]);
+  }
+
+  /** Keeps a process that is ready for other work, and ends one that is not. */
+  async #giveBack(process: EngineProcess): Promise<void> {
+    if (await this.#isTidy(process)) this.#keep(process);
+    else await this.#end(process);
+  }
+
+  /** Waits until the process says that it is idle. One that does not in time, or goes on with an answer, is of no more use. */
+  async #isTidy(process: EngineProcess): Promise<boolean> {
+    if (process.isGone || this.#closing.signal.aborted) return false;
+    const timer = setTimeout(() => void process.kill(), tidyMilliseconds);
+    try {
+      return (await process.receiveAnswer()).is === "idle" && !this.#closing.signal.aborted;
+    } catch {
+      // It is gone, or in the midst of rows that nobody wants.
+      return false;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #takeIdle(): EngineProcess | undefined {
+    for (;;) {
+      const idle = this.#idle.pop();
+      clearTimeout(idle?.timer);
+      if (idle === undefined || !idle.process.isGone) return idle?.process;
+      this.#processes.delete(idle.process);
+    }
+  }
+
+  #keep(process: EngineProcess): void {
+    const idle: IdleProcess = {
+      process,
+      timer: setTimeout(() => {
+        this.#idle.splice(this.#idle.indexOf(idle), 1);
+        void this.#end(process);
+      }, idleMilliseconds),
+    };
+    idle.timer.unref();
+    this.#idle.push(idle);
+  }
+
+  #start(mode: "ask" | "write"): EngineProcess {
+    const process = new EngineProcess(mode, this.bounds.memoryBytes, this.#log);
+    this.#processes.add(process);
+    return process;
+  }
+
+  async #end(process: EngineProcess): Promise<void> {
+    await process.kill();
+    this.#processes.delete(process);
+  }
+}
+
+/** @param release What becomes of the process when the lease is disposed of. */
+function lease(
+  process: EngineProcess,
+  signal: AbortSignal,
+  release: () => Promise<void> | void,
+): EngineLease {
+  const kill = () => void process.kill();
+  const signals: AbortSignal[] = [];
+  const endOn = (one: AbortSignal) => {
+    signals.push(one);
+    one.addEventListener("abort", kill);
+    if (one.aborted) kill();
+  };
+  endOn(signal);
+  const orReason = async <T>(waiting: Promise<T>): Promise<T> => {
+    try {
+      return await waiting;
+    } catch (error) {
+      for (const one of signals) one.throwIfAborted();
+      throw error;
+    }
+  };
+  return {
+    send: (request) => process.send(request),
+    endOn,
+    receive: () => orReason(process.receive()),
+    receiveAnswer: () => orReason(process.receiveAnswer()),
+    input: process.input,
+    pid: process.pid,
+    async [Symbol.asyncDispose]() {
+      for (const one of signals) one.removeEventListener("abort", kill);
+      await release();
+    },
+  };
+}

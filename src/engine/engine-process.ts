@@ -1,0 +1,111 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import type { Logger } from "../log.ts";
+import { type Frame, messageFrame, readFrames } from "./frames.ts";
+import type { EngineAnswer, EngineRequest } from "./protocol.ts";
+
+const main = fileURLToPath(new URL("./engine-main.ts", import.meta.url));
+
+/** Megabytes of JavaScript in a process of the engine: a frame of rows and what it is made of. */
+const heapMegabytes = 192;
+
+/**
+ * Bytes of data that Node reserves before it does anything (640 MiB, measured), and some room: the bound below counts what is
+ * reserved, not what is used.
+ */
+const reservedBytes = 768 * 1024 * 1024;
+
+/**
+ * Bounds the process, as far as the system can, and then becomes it. DuckDB's own limit does not count what functions and
+ * vectors take: `list(repeat('x', 10000000))` took 4 GB under a limit of 512 MB. Beyond the bound the engine is refused memory,
+ * which it reports as any other lack of it. Where memory runs out nevertheless, the system ends this process rather than others.
+ */
+const bounded = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; ulimit -d "$0" 2>/dev/null; exec "$@"';
+
+/** The process of an engine ended before it had answered. */
+export class EngineGone extends Error {
+  override readonly name = "EngineGone";
+  /** Whether it ended as processes do that are refused memory. */
+  readonly outOfMemory: boolean;
+
+  constructor(code: number | null, signal: string | null) {
+    super(`the process of the engine ended with ${signal ?? code}`);
+    this.outOfMemory = signal === "SIGABRT" || signal === "SIGTRAP" || signal === "SIGKILL" || code === 134;
+  }
+}
+
+/** A process of the engine, from the side of the service. */
+export class EngineProcess {
+  readonly #child: ChildProcess;
+  readonly #frames: AsyncIterator<Frame>;
+  readonly #exited: Promise<EngineGone>;
+  #isGone = false;
+
+  /**
+   * @param mode `ask` takes one request after the other, `write` a WriteRequest and its rows.
+   * @param memoryBytes What the engine may use. The process may come to about twice that.
+   */
+  constructor(mode: "ask" | "write", memoryBytes: number, log: Logger) {
+    const kilobytes = Math.ceil((reservedBytes + 2 * memoryBytes) / 1024);
+    const command = [process.execPath, `--max-old-space-size=${heapMegabytes}`, main, mode];
+    this.#child = spawn("/bin/sh", ["-c", bounded, String(kilobytes), ...command], {
+      stdio: ["pipe", "pipe", "pipe"],
+      // Nothing of the service's environment: it holds passwords.
+      env: { TZ: "UTC" },
+      cwd: "/",
+    });
+    this.#child.stderr?.on("data", (data: Buffer) =>
+      log.debug({ engine: data.toString() }, "the engine says"),
+    );
+    // Whoever writes to a process that is gone hears of it from reading.
+    this.#child.stdin?.on("error", () => undefined);
+    this.#frames = readFrames(this.#child.stdout as AsyncIterable<Buffer>);
+    this.#exited = new Promise((resolve) => {
+      this.#child.once("error", () => resolve(this.#gone(null, null)));
+      this.#child.once("exit", (code, signal) => resolve(this.#gone(code, signal)));
+    });
+  }
+
+  /** Where rows to write go. */
+  get input() {
+    return this.#child.stdin as NonNullable<ChildProcess["stdin"]>;
+  }
+
+  /** 0 if it could not be started. */
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  get isGone(): boolean {
+    return this.#isGone;
+  }
+
+  send(request: EngineRequest): void {
+    this.input.write(messageFrame(request));
+  }
+
+  /** The next frame. @throws EngineGone if there is none because the process has ended. */
+  async receive(): Promise<Frame> {
+    const { value, done } = await this.#frames.next();
+    if (done) throw await this.#exited;
+    return value;
+  }
+
+  /** The next frame, which is a message. */
+  async receiveAnswer(): Promise<EngineAnswer> {
+    const frame = await this.receive();
+    if (!("message" in frame)) throw new Error("rows came where none were due");
+    return frame.message as EngineAnswer;
+  }
+
+  /** Ends the process, whatever it is doing, and waits for that. */
+  async kill(): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#exited;
+  }
+
+  #gone(code: number | null, signal: string | null): EngineGone {
+    this.#isGone = true;
+    return new EngineGone(code, signal);
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * What the service and the processes of its engine send each other: frames of a kind, a length and a body. Most are messages, as
+ * JSON. Rows travel as they go on the wire, behind their number, so that nobody has to take them apart.
+ */
+export type Frame = { readonly message: unknown } | { readonly rowCount: number; readonly rows: Buffer };
+
+const messageKind = 0;
+const rowsKind = 1;
+const headerBytes = 5;
+
+export function messageFrame(message: unknown): Buffer {
+  const body = Buffer.from(JSON.stringify(message));
+  return Buffer.concat([header(messageKind, body.length), body]);
+}
+
+/** @param rows A JSON array of rows. */
+export function rowsFrame(rowCount: number, rows: string): Buffer {
+  const length = Buffer.byteLength(rows);
+  const frame = Buffer.allocUnsafe(headerBytes + 4 + length);
+  header(rowsKind, 4 + length).copy(frame);
+  frame.writeUInt32LE(rowCount, headerBytes);
+  frame.write(rows, headerBytes + 4);
+  return frame;
+}
+
+function header(kind: number, length: number): Buffer {
+  const bytes = Buffer.allocUnsafe(headerBytes);
+  bytes.writeUInt8(kind, 0);
+  bytes.writeUInt32LE(length, 1);
+  return bytes;
+}
+
+/** Takes frames out of a stream of bytes. What is left behind the last whole frame when the stream ends is dropped. */
+export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
+  let pieces: Buffer[] = [];
+  let available = 0;
+  const take = (length: number) => {
+    const all = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, available);
+    pieces = [all.subarray(length)];
+    available -= length;
+    return all.subarray(0, length);
+  };
+  let next: { readonly kind: number; readonly length: number } | undefined;
+  for await (const piece of input) {
+    pieces.push(piece);
+    available += piece.length;
+    for (;;) {
+      if (next === undefined) {
+        if (available < headerBytes) break;
+        const head = take(headerBytes);
+        next = { kind: head.readUInt8(0), length: head.readUInt32LE(1) };
+      }
+      if (available < next.length) break;
+      const body = take(next.length);
+      yield next.kind === rowsKind
+        ? { rowCount: body.readUInt32LE(0), rows: body.subarray(4) }
+        : { message: JSON.parse(body.toString()) };
+      next = undefined;
+    }
+  }
+}

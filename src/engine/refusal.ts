@@ -1,0 +1,59 @@
+import type { Refusal } from "./protocol.ts";
+import { characterAt } from "./statement.ts";
+
+/** What DuckDB says of an error, with `errors_as_json`. */
+interface EngineError {
+  readonly exception_type: string;
+  readonly exception_message: string;
+  /** In bytes from 0; in characters for syntax errors. */
+  readonly position?: string;
+}
+
+/** What a statement cannot be at fault for. Messages of these may hold paths. */
+const faults = new Set([
+  "IO",
+  "INTERNAL",
+  "FATAL",
+  "Serialization",
+  "Connection",
+  "HTTP",
+  "Unknown",
+  "Invalid Configuration",
+  "Missing Extension",
+  "Autoload",
+]);
+
+/** Why a statement did not run, from the error that the engine threw. */
+export function refusalOf(error: unknown, sql: string, memoryBytes: number): Refusal {
+  const thrown = parseError(error);
+  // V8 has no longer strings: a value that does not fit into one is too large for any answer.
+  if (error instanceof Error && "code" in error && error.code === "ERR_STRING_TOO_LONG")
+    return { why: "size", maximumBytes: memoryBytes };
+  if (thrown === undefined) {
+    return { why: "fault", problem: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
+  const { exception_type: type, exception_message: message, position } = thrown;
+  if (type === "Out of Memory") return { why: "size", maximumBytes: memoryBytes };
+  if (faults.has(type)) return { why: "fault", problem: `${type}: ${message}` };
+  if (type === "Permission") {
+    return { why: "statement", problem: "files, network and settings are out of reach", position: undefined };
+  }
+  const at = position === undefined ? undefined : Number(position);
+  return {
+    why: "statement",
+    problem: message.trim(),
+    position: at === undefined ? undefined : type === "Parser" ? at + 1 : characterAt(sql, at),
+  };
+}
+
+function parseError(error: unknown): EngineError | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const begin = error.message.indexOf('{"exception_type"');
+  if (begin < 0) return undefined;
+  try {
+    return JSON.parse(error.message.slice(begin));
+  } catch {
+    // Not what it looked like.
+    return undefined;
+  }
+}

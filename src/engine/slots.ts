@@ -1,0 +1,50 @@
+/** Somebody cannot wait: too many do already. */
+export class SlotsFull extends Error {
+  override readonly name = "SlotsFull";
+}
+
+/** A number of places that many want. Who comes first is served first. */
+export class Slots {
+  readonly #maxWaiting: number;
+  readonly #waiting: (() => void)[] = [];
+  #free: number;
+
+  constructor(count: number, maxWaiting = Number.POSITIVE_INFINITY) {
+    this.#free = count;
+    this.#maxWaiting = maxWaiting;
+  }
+
+  /** Waits for a place and gives what gives it back. @throws SlotsFull; the reason of the signal */
+  async take(signal: AbortSignal): Promise<() => void> {
+    signal.throwIfAborted();
+    if (this.#free > 0) this.#free--;
+    else await this.#wait(signal);
+    let taken = true;
+    return () => {
+      if (taken) this.#giveBack();
+      taken = false;
+    };
+  }
+
+  async #wait(signal: AbortSignal): Promise<void> {
+    if (this.#waiting.length >= this.#maxWaiting) throw new SlotsFull();
+    await new Promise<void>((resolve, reject) => {
+      const wake = () => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      const leave = () => {
+        this.#waiting.splice(this.#waiting.indexOf(wake), 1);
+        reject(signal.reason);
+      };
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.push(wake);
+    });
+  }
+
+  #giveBack(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}

@@ -1,0 +1,128 @@
+import { type DuckDBConnection, DuckDBTableFunction, VARCHAR } from "@duckdb/node-api";
+import { type Engine, openEngine, quoted } from "../db/duckdb.ts";
+import { parseJson } from "../items/json-value.ts";
+import { CopyReader } from "./copy-reader.ts";
+import { type MemberColumn, MemberColumns } from "./member-columns.ts";
+import type { EngineAnswer, WriteRequest } from "./protocol.ts";
+import { refusalOf } from "./refusal.ts";
+
+/**
+ * Bytes of rows that are handed over at a time, at most one row more. The engine otherwise takes rows by the thousand, which
+ * for rows of a megabyte would be gigabytes.
+ */
+const blockBytes = 1024 * 1024;
+
+/**
+ * Bytes of a group of rows in a file. Whoever reads the file later gets at most so much at a time; smaller groups would
+ * compress worse.
+ */
+const groupBytes = 16 * 1024 * 1024;
+
+const fileOptions = `format parquet, compression zstd, use_tmp_file false, row_group_size_bytes ${groupBytes}`;
+
+/** Writes the rows on standard input, which a request precedes, to a Parquet file. Memory does not grow with their number. */
+export async function writeParquet(): Promise<EngineAnswer> {
+  const reader = new CopyReader(0);
+  const head = reader.takeBytes(5);
+  const request: WriteRequest = JSON.parse(reader.takeBytes(head.readUInt32LE(1)).toString());
+  try {
+    await using engine = await openEngine({
+      ...request.bounds,
+      threads: 1,
+      settings: {
+        errors_as_json: "true",
+        // Groups of rows are bounded by bytes only where order is given up; with one thread it stays all the same.
+        preserve_insertion_order: "false",
+        // Else a few large rows would be kept until they are two thousand.
+        enable_caching_operators: "false",
+        enable_external_file_cache: "false",
+      },
+      spillFolder: "",
+      spillBytes: 0,
+      files: [request.path, request.scratchPath],
+    });
+    return { is: "written", rowCount: await write(engine, reader, request) };
+  } catch (error) {
+    return { is: "refused", refusal: refusalOf(error, "", request.bounds.memoryBytes) };
+  }
+}
+
+async function write({ connection }: Engine, reader: CopyReader, request: WriteRequest): Promise<number> {
+  const rows = registerRows(connection, reader);
+  const { path, scratchPath, membersOf } = request;
+  // Rows come as arrays of texts, many in one array. Taking them apart is work for the engine, which does it many times as
+  // fast as anybody who would hand over cell by cell.
+  const cells = `(select unnest(from_json(block, '[["VARCHAR"]]')) as cells from sent_blocks())`;
+  const columns = request.columns.map(
+    ({ name, expression }, at) => `${expression.replaceAll("CELL", `cells[${at + 1}]`)} as "${name}"`,
+  );
+  const source = `select ${columns.join(", ")} from ${cells}`;
+  if (membersOf === undefined) {
+    await connection.run(`copy (${source}) to ${quoted(path)} (${fileOptions})`);
+    return rows.count;
+  }
+  await connection.run(`copy (${source}) to ${quoted(scratchPath)} (${fileOptions})`);
+  const members = await findMembers(connection, scratchPath, request);
+  await connection.run(
+    `copy (select * ${membersOfValue(membersOf, members)} from read_parquet(${quoted(scratchPath)}))
+     to ${quoted(path)} (${fileOptions})`,
+  );
+  return rows.count;
+}
+
+/** Makes `sent_blocks()`, a table of the rows as they come in. It can be read once. */
+function registerRows(connection: DuckDBConnection, reader: CopyReader): { count: number } {
+  const rows = { count: 0 };
+  connection.registerTableFunction(
+    DuckDBTableFunction.create({
+      name: "sent_blocks",
+      bindFunction: (info) => info.addResultColumn("block", VARCHAR),
+      initFunction: (info) => info.setMaxThreads(1),
+      mainFunction: (_, chunk) => {
+        const block = reader.readBlock(blockBytes);
+        chunk.rowCount = block === undefined ? 0 : 1;
+        if (block === undefined) return;
+        chunk.setColumnValues(0, [block.json]);
+        rows.count += block.rowCount;
+      },
+    }),
+  );
+  return rows;
+}
+
+/** What members the values of a column have; none unless all values that are there are objects. */
+async function findMembers(
+  connection: DuckDBConnection,
+  path: string,
+  { membersOf, columns }: WriteRequest,
+): Promise<MemberColumn[]> {
+  // An object without members has no structure to tell.
+  const shapes = `
+    select case when shape = '"JSON"' and json_keys(value) = [] then '{}' else shape end as shape, place
+    from (select value, json_structure(value)::varchar as shape, place
+          from (select "${membersOf}" as value, file_row_number as place
+                from read_parquet(${quoted(path)}, file_row_number = true)))`;
+  const members = new MemberColumns();
+  const addAll = async (statement: string) => {
+    for await (const chunk of await connection.stream(statement)) {
+      for (const shape of chunk.getColumnValues(0)) if (shape !== null) members.add(parseJson(String(shape)));
+    }
+  };
+  try {
+    // Most rows look like another; the order of members is that of the rows.
+    await addAll(`select shape from (${shapes}) group by shape order by min(place)`);
+  } catch {
+    // Too many that do not, to have all at once. Adding some of them again changes nothing.
+    await addAll(`select shape from (${shapes})`);
+  }
+  return members.columns(columns.map(({ name }) => name));
+}
+
+/** The part of a select list that makes members columns. */
+function membersOfValue(column: string, members: readonly MemberColumn[]): string {
+  if (members.length === 0) return "";
+  const structure = JSON.stringify(
+    Object.fromEntries(members.map(({ name, structure }) => [name, structure])),
+  );
+  return `, unnest(json_transform("${column}", ${quoted(structure)}))`;
+}
