@@ -28,6 +28,12 @@ export interface Config {
   readonly blobs: BlobLocation;
   readonly maxUploadBytes: number;
   readonly uploadTtlSeconds: number;
+  readonly queryProcesses: number;
+  readonly queryMemoryBytes: number;
+  readonly queryThreads: number;
+  readonly maxQueryRows: number;
+  readonly maxQueryTimeoutSeconds: number;
+  readonly snapshotBytes: number;
 }
 
 /** The configuration is wrong. The message names the variable and says what would be right. */
@@ -126,6 +132,42 @@ const allowedOrigins = variable(
   "",
   (text) => (text === "" ? [] : text.split(",").map(parseOrigin)),
 );
+const queryProcesses = variable(
+  "ASSAY_QUERY_PROCESSES",
+  "Queries that run at a time, each in a process of its own, 1 to 64. Others wait.",
+  "4",
+  (text) => parseInteger(text, 1, 64),
+);
+const queryMemory = variable(
+  "ASSAY_QUERY_MEMORY",
+  "Bytes of memory that one query may use, 67108864 to 1099511627776.",
+  String(512 * 1024 ** 2),
+  (text) => parseInteger(text, 64 * 1024 ** 2, 1024 ** 4),
+);
+const queryThreads = variable(
+  "ASSAY_QUERY_THREADS",
+  "Threads that one query may use, 1 to 256.",
+  "2",
+  (text) => parseInteger(text, 1, 256),
+);
+const queryRows = variable(
+  "ASSAY_MAX_QUERY_ROWS",
+  "Rows that one query may return, 10000 to 1000000000.",
+  String(limits.maxQueryRows),
+  (text) => parseInteger(text, 10_000, 1_000_000_000),
+);
+const queryTimeout = variable(
+  "ASSAY_MAX_QUERY_TIMEOUT",
+  "Seconds that one query may run, 10 to 86400.",
+  String(limits.maxQueryTimeoutSeconds),
+  (text) => parseInteger(text, 10, 86_400),
+);
+const snapshotBytes = variable(
+  "ASSAY_SNAPSHOT_BYTES",
+  "Bytes of snapshots of versions that are kept for queries, where files are kept and in each process. At least 0.",
+  String(10 * 1024 ** 3),
+  (text) => parseInteger(text, 0, 1024 ** 5),
+);
 
 /** All variables, by name. The table in docs/operations.md is checked against this one. */
 export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string, Variable<unknown>>([
@@ -142,6 +184,12 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   blobs,
   maxUploadBytes,
   uploadTtl,
+  queryProcesses,
+  queryMemory,
+  queryThreads,
+  queryRows,
+  queryTimeout,
+  snapshotBytes,
 ]);
 
 /**
@@ -178,6 +226,12 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     blobs: readBlobs(read(blobs), read(dataDir)),
     maxUploadBytes: read(maxUploadBytes),
     uploadTtlSeconds: read(uploadTtl),
+    queryProcesses: read(queryProcesses),
+    queryMemoryBytes: read(queryMemory),
+    queryThreads: read(queryThreads),
+    maxQueryRows: read(queryRows),
+    maxQueryTimeoutSeconds: read(queryTimeout),
+    snapshotBytes: read(snapshotBytes),
   };
   if (!config.insecure && !isLoopback(config.listen.host)) {
     throw new ConfigError(

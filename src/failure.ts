@@ -48,7 +48,12 @@ const messages = {
     given: string;
     computed: string;
   }) => `content_hash${at(f.index, f.item_id)} is ${f.given}, but the content hashes to ${f.computed}`,
-  LIMIT_EXCEEDED: (f: { limit: string; maximum: number | bigint; received: number | bigint; row?: number }) =>
+  LIMIT_EXCEEDED: (f: {
+    limit: string;
+    maximum: number | bigint | string;
+    received: number | bigint | string;
+    row?: number;
+  }) =>
     `${f.row === undefined ? "" : `row ${f.row} of the file: `}${f.received} is beyond ${f.limit}, which is ${f.maximum}`,
   INVALID_PAGE_TOKEN: (f: { field: string }) =>
     `${f.field} is not from this call with these arguments; start again without it`,
@@ -76,6 +81,8 @@ const messages = {
     f.expected_size === f.received_size
       ? `the file hashes to ${f.received_sha256}, not to ${f.expected_sha256}; send it again from offset 0`
       : `the file has ${f.received_size} bytes, not ${f.expected_size}; send it again from offset 0`,
+  INVALID_SQL: (f: { position?: number | undefined; problem: string }) =>
+    f.position === undefined ? f.problem : `${f.problem} (at character ${f.position})`,
 
   DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
   VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>
@@ -87,6 +94,8 @@ const messages = {
     `no write of the dataset has the request_id ${f.request_id}`,
   RUN_NOT_FOUND: (f: { run_id: string }) => `there is no run ${f.run_id}`,
   RESULT_NOT_FOUND: (f: { result_id: string }) => `there is no result ${f.result_id}`,
+  TABLE_NOT_FOUND: (f: { table: string; problem?: string; tables?: string }) =>
+    `there is no table ${f.table}${f.problem === undefined ? "" : `: ${f.problem}`}${f.tables === undefined ? "" : `; there are ${f.tables || "no tables"}`}`,
 
   UPLOAD_NOT_FOUND: (f: { upload_id?: string; request_id?: string }) =>
     f.upload_id === undefined
@@ -153,6 +162,10 @@ const messages = {
   UPLOAD_NOT_READY: (f: { upload_id: string; state: string }) => `upload ${f.upload_id} is in ${f.state}`,
   OFFSET_GAP: (f: { next_offset: bigint; received_offset: bigint }) =>
     `the frame starts at ${f.received_offset}, but ${f.next_offset} is next`,
+  QUOTA_EXCEEDED: (f: { quota: string; maximum: number }) =>
+    `no more than ${f.maximum} ${f.quota} are allowed`,
+  QUERY_TOO_LARGE: (f: { maximum_bytes: number }) => `the query needs more than ${f.maximum_bytes} bytes`,
+  QUERY_TIMEOUT: (f: { timeout: string }) => `the query ran longer than ${f.timeout}`,
 
   SHUTTING_DOWN: (_: Record<never, never>) => "the server is about to stop; repeat the call elsewhere",
   DATABASE_UNAVAILABLE: (_: Record<never, never>) => "the database does not answer; repeat the call",

@@ -2,7 +2,9 @@ import type { BlobStore } from "./blobs/blob-store.ts";
 import type { Scratch } from "./blobs/scratch.ts";
 import type { Pool } from "./db/pool.ts";
 import type { Turns } from "./db/turns.ts";
+import type { EnginePool } from "./engine/engine-pool.ts";
 import type { Logger } from "./log.ts";
+import type { Snapshots } from "./query/snapshots.ts";
 import type { PageTokens } from "./rpc/page-token.ts";
 
 /** What handlers work with, for the life of the service. */
@@ -24,6 +26,14 @@ export interface Resources {
   readonly maxUploadBytes: number;
   /** How long an upload is kept that is not used. */
   readonly uploadTtlSeconds: number;
+  /** Answers SQL and writes Parquet. */
+  readonly engines: EnginePool;
+  /** Versions and runs as files that the engine reads. */
+  readonly snapshots: Snapshots;
+  /** The most rows that a query may return. */
+  readonly maxQueryRows: number;
+  /** How long a query may run. */
+  readonly maxQueryTimeoutSeconds: number;
   /** Fires when the service begins to stop: streams end with SHUTTING_DOWN. */
   readonly stopping: AbortSignal;
 }

@@ -9,6 +9,7 @@ import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
 import { datasetHandler } from "./datasets/dataset-handler.ts";
 import { itemHandler } from "./items/item-handler.ts";
+import { queryHandler } from "./query/query-handler.ts";
 import type { Resources } from "./resources.ts";
 import { runHandler } from "./runs/run-handler.ts";
 import { systemHandler } from "./system/system-handler.ts";
@@ -34,7 +35,7 @@ export function routes(resources: Resources): (router: ConnectRouter) => void {
     router.service(UpsertService, upsertHandler(resources));
     router.service(RunService, runHandler(resources));
     router.service(UploadService, uploadHandler(resources));
-    router.service(QueryService, {});
+    router.service(QueryService, queryHandler(resources));
     router.service(SystemService, systemHandler(resources));
   };
 }

@@ -10,9 +10,12 @@ import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
 import { newPool, type Pool } from "./db/pool.ts";
 import { Turns } from "./db/turns.ts";
+import { EnginePool } from "./engine/engine-pool.ts";
 import { failure } from "./failure.ts";
 import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
+import { runSnapshotSweeper } from "./query/snapshot-sweeper.ts";
+import { Snapshots } from "./query/snapshots.ts";
 import type { Resources } from "./resources.ts";
 import { routes, services } from "./routes.ts";
 import { allowOrigins } from "./rpc/cors.ts";
@@ -99,6 +102,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   onListening?.(listener.address);
   let database: Database | undefined;
   let blobs: BlobStore | undefined;
+  let engines: EnginePool | undefined;
   try {
     database = await openDatabase(config, log);
     const { pool } = database;
@@ -106,6 +110,12 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     blobs = await openBlobs(config.blobs, scratch);
     // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
     blobs.check().catch((error: unknown) => log.warn({ err: error }, "the storage of files does not answer"));
+    engines = new EnginePool({
+      processes: config.queryProcesses,
+      memoryBytes: config.queryMemoryBytes,
+      threads: config.queryThreads,
+      log,
+    });
     const resources: Resources = {
       pool,
       turns: new Turns(),
@@ -118,6 +128,10 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       scratch,
       maxUploadBytes: config.maxUploadBytes,
       uploadTtlSeconds: config.uploadTtlSeconds,
+      engines,
+      snapshots: new Snapshots({ pool, blobs, scratch, engines, log, maxBytes: config.snapshotBytes }),
+      maxQueryRows: config.maxQueryRows,
+      maxQueryTimeoutSeconds: config.maxQueryTimeoutSeconds,
       stopping: stopping.signal,
     };
     handle = connectNodeAdapter({
@@ -130,18 +144,22 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       },
     });
     void runSweeper(pool, log, stopping.signal);
+    void runSnapshotSweeper(resources);
     void runDeletedRunSweeper(pool, log, stopping.signal);
     void runUploadSweeper(resources, stopping.signal);
     health.setServing(true);
 
     const { close, description } = database;
     const files = blobs;
+    const { snapshots } = resources;
+    const processes = engines;
     let stopped: Promise<void> | undefined;
     const stop = async () => {
       health.setServing(false);
       stopping.abort(failure("SHUTTING_DOWN", {}));
       await listener.idle(graceMilliseconds);
-      await listener.close(closeMilliseconds);
+      await Promise.all([listener.close(closeMilliseconds), processes.close()]);
+      await snapshots.close();
       await Promise.all([close(), files.close(), scratch.remove()]);
     };
     return {
@@ -155,7 +173,12 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     };
   } catch (error) {
     stopping.abort(failure("SHUTTING_DOWN", {}));
-    await Promise.all([listener.close(closeMilliseconds), database?.close(), blobs?.close()]);
+    await Promise.all([
+      listener.close(closeMilliseconds),
+      database?.close(),
+      blobs?.close(),
+      engines?.close(),
+    ]);
     throw error;
   }
 }

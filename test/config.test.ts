@@ -17,6 +17,12 @@ describe("the configuration", () => {
       blobs: { kind: "directory", path: ".assay/blobs" },
       maxUploadBytes: 5 * 1024 ** 3,
       uploadTtlSeconds: 86_400,
+      queryProcesses: 4,
+      queryMemoryBytes: 512 * 1024 ** 2,
+      queryThreads: 2,
+      maxQueryRows: 1_000_000,
+      maxQueryTimeoutSeconds: 60,
+      snapshotBytes: 10 * 1024 ** 3,
     });
   });
 
@@ -52,6 +58,12 @@ describe("the configuration", () => {
     ["ASSAY_BLOBS", "https://bucket/prefix"],
     ["ASSAY_MAX_UPLOAD_BYTES", "1e9"],
     ["ASSAY_UPLOAD_TTL", "0"],
+    ["ASSAY_QUERY_PROCESSES", "0"],
+    ["ASSAY_QUERY_MEMORY", "512MB"],
+    ["ASSAY_QUERY_THREADS", "0"],
+    ["ASSAY_MAX_QUERY_ROWS", "9999"],
+    ["ASSAY_MAX_QUERY_TIMEOUT", "9"],
+    ["ASSAY_SNAPSHOT_BYTES", "-1"],
   ])("names %s when it is %j", (name, value) => {
     const read = () => readConfig({ [name]: value });
     expect(read).toThrow(ConfigError);

@@ -1,7 +1,8 @@
+import type { Readable } from "node:stream";
 import pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import type { Instant } from "../instant.ts";
-import type { Pool } from "./pool.ts";
+import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
 
 /** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
@@ -86,6 +87,11 @@ export function literal(value: string | bigint | number): string {
   return typeof value === "string" ? pg.escapeLiteral(value) : `${value}`;
 }
 
+/** The bytes of COPY in the binary format as they come, of a table of any size. Has to be read to its end or destroyed. */
+export function streamOut(client: Client, query: string): Readable {
+  return client.query(copyTo(`copy (${query}) to stdout (format binary)`));
+}
+
 /**
  * Runs a query by COPY and gives what `read` makes of each row, all at once: a page, not a table. For wide rows this takes a
  * fifth of what pg takes, which reads every column as text and turns it into a value of its own.
@@ -97,9 +103,7 @@ export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRo
   const chunks: Buffer[] = [];
   let broken: Error | undefined;
   try {
-    for await (const chunk of client.query(copyTo(`copy (${query}) to stdout (format binary)`))) {
-      chunks.push(chunk);
-    }
+    for await (const chunk of streamOut(client, query)) chunks.push(chunk);
   } catch (error) {
     // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";

@@ -23,6 +23,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   UNKNOWN_FORMAT: Code.InvalidArgument,
   INVALID_FILE: Code.InvalidArgument,
   CHECKSUM_MISMATCH: Code.InvalidArgument,
+  INVALID_SQL: Code.InvalidArgument,
 
   DATASET_NOT_FOUND: Code.NotFound,
   VERSION_NOT_FOUND: Code.NotFound,
@@ -32,6 +33,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   RUN_NOT_FOUND: Code.NotFound,
   RESULT_NOT_FOUND: Code.NotFound,
   UPLOAD_NOT_FOUND: Code.NotFound,
+  TABLE_NOT_FOUND: Code.NotFound,
 
   DATASET_NAME_TAKEN: Code.AlreadyExists,
   TABLE_NAME_TAKEN: Code.AlreadyExists,
@@ -56,6 +58,9 @@ export const codes: Readonly<Record<Reason, Code>> = {
   UPLOAD_NOT_READY: Code.FailedPrecondition,
 
   OFFSET_GAP: Code.OutOfRange,
+  QUOTA_EXCEEDED: Code.ResourceExhausted,
+  QUERY_TOO_LARGE: Code.ResourceExhausted,
+  QUERY_TIMEOUT: Code.DeadlineExceeded,
 
   SHUTTING_DOWN: Code.Unavailable,
   DATABASE_UNAVAILABLE: Code.Unavailable,
@@ -69,6 +74,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
  */
 const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
   WRITE_CONTENTION: 100,
+  QUOTA_EXCEEDED: 1_000,
   SHUTTING_DOWN: 1_000,
   DATABASE_UNAVAILABLE: 1_000,
   STORAGE_UNAVAILABLE: 1_000,

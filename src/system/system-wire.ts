@@ -11,9 +11,17 @@ export function limitsToWire({
   minLeaseSeconds,
   maxUploadBytes,
   uploadTtlSeconds,
+  maxQueryRows,
+  maxQueryTimeoutSeconds,
 }: Pick<
   Resources,
-  "importTtlSeconds" | "heartbeatSeconds" | "minLeaseSeconds" | "maxUploadBytes" | "uploadTtlSeconds"
+  | "importTtlSeconds"
+  | "heartbeatSeconds"
+  | "minLeaseSeconds"
+  | "maxUploadBytes"
+  | "uploadTtlSeconds"
+  | "maxQueryRows"
+  | "maxQueryTimeoutSeconds"
 >): MessageInitShape<typeof LimitsSchema> {
   const seconds = (count: number) => durationToWire(BigInt(count) * 1_000_000n);
   return {
@@ -39,8 +47,8 @@ export function limitsToWire({
     maxWorkerCapacity: limits.maxWorkerCapacity,
     minLeaseDuration: seconds(minLeaseSeconds),
     maxLeaseDuration: seconds(limits.maxLeaseSeconds),
-    maxQueryRows: BigInt(limits.maxQueryRows),
-    maxQueryTimeout: seconds(limits.maxQueryTimeoutSeconds),
+    maxQueryRows: BigInt(maxQueryRows),
+    maxQueryTimeout: seconds(maxQueryTimeoutSeconds),
     heartbeatInterval: seconds(heartbeatSeconds),
   };
 }

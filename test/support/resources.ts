@@ -5,23 +5,33 @@ import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { Turns } from "../../src/db/turns.ts";
+import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
+import { Snapshots } from "../../src/query/snapshots.ts";
 import type { Resources } from "../../src/resources.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
 export async function testResources(pool: Pool, resources: Partial<Resources> = {}): Promise<Resources> {
   const directory = join(tmpdir(), `assay-test-${randomUUID()}`);
+  const log = newLog("silent");
+  const blobs = newDirectoryBlobs(join(directory, "blobs"));
+  const scratch = await openScratch(join(directory, "scratch"));
+  const engines = new EnginePool({ processes: 2, memoryBytes: 256 * 1024 ** 2, threads: 1, log });
   return {
     pool,
     turns: new Turns(),
-    log: newLog("silent"),
+    log,
     pageTokens: await loadPageTokens(pool),
     importTtlSeconds: 86_400,
     heartbeatSeconds: 10,
     minLeaseSeconds: 1,
-    blobs: newDirectoryBlobs(join(directory, "blobs")),
-    scratch: await openScratch(join(directory, "scratch")),
+    blobs,
+    scratch,
+    engines,
+    snapshots: new Snapshots({ pool, blobs, scratch, engines, log, maxBytes: 1024 ** 3 }),
+    maxQueryRows: 1_000_000,
+    maxQueryTimeoutSeconds: 60,
     maxUploadBytes: 1024 ** 3,
     uploadTtlSeconds: 86_400,
     stopping: new AbortController().signal,

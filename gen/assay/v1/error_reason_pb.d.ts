@@ -255,9 +255,12 @@ export enum ErrorReason {
 
   /**
    * NOT_FOUND. A statement names a dataset, version, tag or run that is not
-   * there.
+   * there. `tables` names some that are; `problem` is given for a version or
+   * tag of a dataset that is there.
    *
-   *     {"table": "datasets.\"sales@13\""}
+   *     {"table": "datasets.\"sales@13\"",
+   *      "tables": "datasets.sales, datasets.stores",
+   *      "problem": "there is no version 13; the latest is 9"}
    *
    * @generated from enum value: ERROR_REASON_TABLE_NOT_FOUND = 38;
    */
@@ -455,14 +458,15 @@ export enum ErrorReason {
    * RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
    * imports, of calls in a time. RetryInfo is there if waiting helps.
    *
-   *     {"quota": "open_imports", "maximum": "100"}
+   *     {"quota": "waiting_queries", "maximum": "100"}
    *
    * @generated from enum value: ERROR_REASON_QUOTA_EXCEEDED = 110;
    */
   QUOTA_EXCEEDED = 110,
 
   /**
-   * RESOURCE_EXHAUSTED. The query needs more memory than it may have.
+   * RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
+   * its rows is larger than a row may be.
    *
    *     {"maximum_bytes": "1073741824"}
    *

@@ -106,6 +106,13 @@ export const ExportEndSchema = /*@__PURE__*/
  * of the type that fits all its values, else JSON; a member that is called like
  * a fixed column is only found within `input`.
  *
+ * Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
+ * and STRUCT for objects of up to 100 members. Null and absent are both NULL.
+ * SQL tells names apart without regard to case: members that differ in nothing
+ * else are only found within `input`, as are those without a name or with
+ * U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+ * purged item are NULL.
+ *
  * A table of a run has one row per result and the columns item_id,
  * item_version, repetition, attempt, output (JSON), error_code, error_message,
  * latency_ms, retry_count, start_time, complete_time, trace_id, input_tokens,

@@ -28,7 +28,9 @@ export declare type QueryRequest = Message<"assay.v1.QueryRequest"> & {
   sql: string;
 
   /**
-   * Values for $1, $2, ... in the statement: a JSON array. Empty means none.
+   * Values for $1, $2, ... in the statement, as many as it takes: a JSON array
+   * of nulls, booleans, numbers, texts, and lists of one of these. Empty means
+   * none.
    *
    * @generated from field: string parameters_json = 2;
    */
@@ -44,7 +46,8 @@ export declare type QueryRequest = Message<"assay.v1.QueryRequest"> & {
 
   /**
    * How long it may run, else QUERY_TIMEOUT. Unset means 10 seconds; at most
-   * Limits.max_query_timeout.
+   * Limits.max_query_timeout. Sending the rows counts. Waiting for other queries
+   * does not, nor does preparing a version that is queried for the first time.
    *
    * @generated from field: google.protobuf.Duration timeout = 4;
    */
@@ -162,6 +165,8 @@ export declare type QueryRows = Message<"assay.v1.QueryRows"> & {
    * Numbers keep all their digits, so a BIGINT may exceed what a double holds;
    * NaN and infinities are the texts "NaN", "Infinity" and "-Infinity"; times
    * are RFC 3339, blobs base64, lists arrays, structs and maps objects.
+   * Intervals are durations of RFC 3339, appendix A: "P1DT2H"; values of JSON
+   * are what they are, and all others are texts.
    *
    * @generated from field: string rows_json = 1;
    */
@@ -424,6 +429,13 @@ export declare const ExportEndSchema: GenMessage<ExportEnd>;
  * of the type that fits all its values, else JSON; a member that is called like
  * a fixed column is only found within `input`.
  *
+ * Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
+ * and STRUCT for objects of up to 100 members. Null and absent are both NULL.
+ * SQL tells names apart without regard to case: members that differ in nothing
+ * else are only found within `input`, as are those without a name or with
+ * U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+ * purged item are NULL.
+ *
  * A table of a run has one row per result and the columns item_id,
  * item_version, repetition, attempt, output (JSON), error_code, error_message,
  * latency_ms, retry_count, start_time, complete_time, trace_id, input_tokens,
@@ -452,7 +464,9 @@ export declare const QueryService: GenService<{
    * or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
    * splits, as JSON texts.
    * Applying the file to the same version again changes nothing, given
-   * CELL_PARSING_JSON for those two.
+   * CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
+   * for line breaks outside of strings, which JSON and JSONL have as spaces.
+   * Purged items are left out.
    *
    * @generated from rpc assay.v1.QueryService.ExportItems
    */

@@ -1,0 +1,114 @@
+import { createHash } from "node:crypto";
+import { createReadStream } from "node:fs";
+import { streamingTransaction } from "../db/streaming-transaction.ts";
+import { streamItems } from "../items/item-read.ts";
+import { limits } from "../limits.ts";
+import type { Resources } from "../resources.ts";
+import { type TextFormat, textFormats } from "./export-lines.ts";
+import { exportQuery } from "./snapshot-store.ts";
+import { exportColumns } from "./table-columns.ts";
+import { writeRows } from "./write-rows.ts";
+
+/** How items are written. */
+export type ExportFormat = "csv" | "json" | "jsonl" | "parquet";
+
+/** Which items to export, and how. */
+export interface ExportRequest {
+  readonly datasetId: string;
+  readonly version: bigint;
+  /** Keeps items in any of these; empty keeps all. */
+  readonly splits: readonly string[];
+  readonly format: ExportFormat;
+}
+
+/** A part of a file, or what the whole of it was. */
+export type ExportFrame =
+  | { readonly offset: number; readonly data: Uint8Array }
+  | {
+      readonly sizeBytes: number;
+      readonly sha256: Uint8Array;
+      readonly itemCount: number;
+      readonly version: bigint;
+    };
+
+type ExportResources = Pick<Resources, "pool" | "engines" | "scratch">;
+
+/** Some bytes of a file, of any number of items. */
+type Piece = { readonly bytes: Buffer; readonly items: number };
+
+/**
+ * Writes the items of a version as a file, in pieces, in ascending byte order of item_id. Purged items are left out: they have
+ * nothing to write.
+ *
+ * @param signal Ends it, whatever the engine is doing.
+ */
+export async function* exportItems(
+  resources: ExportResources,
+  request: ExportRequest,
+  signal: AbortSignal,
+): AsyncGenerator<ExportFrame> {
+  const hash = createHash("sha256");
+  let sizeBytes = 0;
+  let itemCount = 0;
+  const pieces =
+    request.format === "parquet"
+      ? parquetPieces(resources, request, signal)
+      : textPieces(resources, request, textFormats[request.format]);
+  for await (const { bytes, items } of pieces) {
+    itemCount += items;
+    hash.update(bytes);
+    for (let at = 0; at < bytes.length; at += limits.maxChunkBytes) {
+      const data = bytes.subarray(at, at + limits.maxChunkBytes);
+      yield { offset: sizeBytes, data };
+      sizeBytes += data.length;
+    }
+  }
+  yield { sizeBytes, sha256: hash.digest(), itemCount, version: request.version };
+}
+
+async function* textPieces(
+  { pool }: ExportResources,
+  { datasetId, version, splits }: ExportRequest,
+  format: TextFormat,
+): AsyncGenerator<Piece> {
+  const pages = streamItems(pool, datasetId, version, { splits, keysOnly: false }, undefined, {
+    items: limits.maxBatchSize,
+    bytes: limits.maxBatchBytes,
+  });
+  let before = format.begin;
+  for await (const { items } of pages) {
+    const texts = items.flatMap((item) => {
+      const { input } = item;
+      return input === undefined ? [] : [format.item({ ...item, input })];
+    });
+    if (texts.length === 0) continue;
+    yield { bytes: Buffer.from(before + texts.join(format.between)), items: texts.length };
+    before = format.between;
+  }
+  // A file without items begins all the same.
+  const rest = (before === format.between ? "" : before) + format.end;
+  if (rest !== "") yield { bytes: Buffer.from(rest), items: 0 };
+}
+
+async function* parquetPieces(
+  { pool, engines, scratch }: ExportResources,
+  request: ExportRequest,
+  signal: AbortSignal,
+): AsyncGenerator<Piece> {
+  await using file = await scratch.newFile();
+  const items = await (async () => {
+    using _ = await engines.takeWriterTurn(signal);
+    return streamingTransaction(pool, (client) =>
+      writeRows({ client, engines, signal }, exportQuery(request, request.splits), {
+        columns: exportColumns,
+        membersOf: undefined,
+        path: file.path,
+        scratchPath: file.path,
+      }),
+    );
+  })();
+  yield { bytes: Buffer.alloc(0), items };
+  for await (const bytes of createReadStream(file.path, { highWaterMark: limits.maxChunkBytes })) {
+    yield { bytes, items: 0 };
+  }
+}

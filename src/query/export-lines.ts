@@ -1,0 +1,49 @@
+import type { Item } from "../items/item.ts";
+
+/** An item that has content: purged items have none, and are not exported. */
+export type ExportedItem = Pick<Item, "itemId" | "expectedOutput" | "metadata" | "splits"> & {
+  readonly input: string;
+};
+
+/** How items become text. */
+export interface TextFormat {
+  /** What the file begins with, and ends with. */
+  readonly begin: string;
+  readonly end: string;
+  /** What stands between two items. */
+  readonly between: string;
+  item(item: ExportedItem): string;
+}
+
+/** The formats that are text. */
+export const textFormats: Readonly<Record<"csv" | "json" | "jsonl", TextFormat>> = {
+  json: { begin: "[", between: ",", end: "\n]\n", item: (item) => `\n${objectOf(item)}` },
+  jsonl: { begin: "", between: "", end: "", item: (item) => `${objectOf(item)}\n` },
+  // Lines end as RFC 4180 has it.
+  csv: {
+    begin: "item_id,input,expected_output,metadata,splits\r\n",
+    between: "",
+    end: "",
+    item: ({ itemId, input, expectedOutput = "", metadata = "", splits }) =>
+      `${[itemId, input, expectedOutput, metadata, splits.length === 0 ? "" : JSON.stringify(splits)].map(cell).join(",")}\r\n`,
+  },
+};
+
+/** An item as a JSON object on one line. Its payloads are the texts that were sent. */
+function objectOf({ itemId, input, expectedOutput, metadata, splits }: ExportedItem): string {
+  const members = [`"item_id":${JSON.stringify(itemId)}`, `"input":${onOneLine(input)}`];
+  if (expectedOutput !== undefined) members.push(`"expected_output":${onOneLine(expectedOutput)}`);
+  if (metadata !== undefined) members.push(`"metadata":${onOneLine(metadata)}`);
+  if (splits.length > 0) members.push(`"splits":${JSON.stringify(splits)}`);
+  return `{${members.join(",")}}`;
+}
+
+/** Line breaks within JSON are white space: in strings they are escaped. */
+function onOneLine(json: string): string {
+  return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, " ") : json;
+}
+
+/** A cell of CSV. Quotes keep what would mean something else: also white space at the ends, which some readers drop. */
+function cell(text: string): string {
+  return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}

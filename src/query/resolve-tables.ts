@@ -1,0 +1,73 @@
+import type { Client, Pool } from "../db/pool.ts";
+import { snapshot } from "../db/transaction.ts";
+import type { NamedTable } from "../engine/protocol.ts";
+import { Failure, failure } from "../failure.ts";
+import { resolveVersion } from "../versions/version-store.ts";
+import type { SnapshotSource } from "./snapshots.ts";
+import { datasetTableName, tableText } from "./table-name.ts";
+import { findDatasetOfTable, findQueriedRun, listTableNames } from "./table-store.ts";
+
+/** Table names that an error lists: enough to see a slip, few enough to read. */
+const maxListed = 20;
+
+/** A table and what is behind its name. */
+export interface ResolvedTable extends NamedTable {
+  readonly source: SnapshotSource;
+}
+
+/**
+ * What tables of a project stand for, all as of one moment.
+ *
+ * @throws Failure TABLE_NOT_FOUND
+ */
+export async function resolveTables(
+  pool: Pool,
+  projectId: string,
+  tables: readonly NamedTable[],
+): Promise<ResolvedTable[]> {
+  if (tables.length === 0) return [];
+  return snapshot(pool, async (client) => {
+    const resolved: ResolvedTable[] = [];
+    for (const table of tables) {
+      const source =
+        table.schema === "runs"
+          ? await runSource(client, projectId, table)
+          : await datasetSource(client, projectId, table);
+      resolved.push({ ...table, source });
+    }
+    return resolved;
+  });
+}
+
+/** The failure for a table that is in no schema, with the names that there are. */
+export async function tableNotFound(
+  pool: Pool | Client,
+  projectId: string,
+  table: string,
+  problem?: string,
+): Promise<Failure> {
+  const names = await listTableNames(pool, projectId, maxListed + 1);
+  const listed = names.slice(0, maxListed).map((name) => `datasets.${name}`);
+  const tables = [...listed, ...(names.length > maxListed ? ["…"] : [])].join(", ");
+  return failure("TABLE_NOT_FOUND", { table, ...(problem === undefined ? {} : { problem }), tables });
+}
+
+async function datasetSource(client: Client, projectId: string, table: NamedTable): Promise<SnapshotSource> {
+  const named = datasetTableName(table.name);
+  const dataset = named && (await findDatasetOfTable(client, projectId, named.key));
+  if (dataset === undefined) throw await tableNotFound(client, projectId, tableText(table));
+  try {
+    const version = await resolveVersion(client, dataset, named?.at);
+    return { kind: "version", datasetId: dataset.datasetId, version, purgeCount: dataset.purgeCount };
+  } catch (error) {
+    // A version or a tag that is not there.
+    if (!(error instanceof Failure)) throw error;
+    throw await tableNotFound(client, projectId, tableText(table), error.message);
+  }
+}
+
+async function runSource(client: Client, projectId: string, table: NamedTable): Promise<SnapshotSource> {
+  const run = await findQueriedRun(client, projectId, table.name.toLowerCase());
+  if (run === undefined) throw failure("TABLE_NOT_FOUND", { table: tableText(table) });
+  return { kind: "run", ...run };
+}

@@ -1,0 +1,213 @@
+import { literal } from "../db/copy-out.ts";
+import type { Client, Queryable } from "../db/pool.ts";
+
+/** The file of a version, as long as so many items were purged. */
+export interface SnapshotKey {
+  readonly datasetId: string;
+  readonly version: bigint;
+  readonly purgeCount: bigint;
+}
+
+/**
+ * The items of a version in ascending byte order of item_id, each as a JSON array of texts: item_id, input, expected_output,
+ * metadata, splits, content_hash, version. For COPY. Purged items have no payloads.
+ */
+export function itemsQuery({ datasetId, version }: Omit<SnapshotKey, "purgeCount">): string {
+  return `
+    select json_build_array(
+             revision.item_id, revision.input, revision.expected_output, revision.metadata,
+             array_to_json(revision.splits)::text, encode(revision.content_hash, 'hex'), changeset.version::text)::text
+    from ${itemsOf(datasetId, version)}
+    order by revision.item_id`;
+}
+
+/** The same of item_id, input, expected_output, metadata and splits, without purged items and those in none of the splits. */
+export function exportQuery(
+  { datasetId, version }: Omit<SnapshotKey, "purgeCount">,
+  splits: readonly string[],
+): string {
+  const inSplits =
+    splits.length === 0 ? "" : `and revision.splits && array[${splits.map(literal).join(", ")}]`;
+  return `
+    select json_build_array(
+             revision.item_id, revision.input, revision.expected_output, revision.metadata,
+             array_to_json(nullif(revision.splits, '{}'))::text)::text
+    from ${itemsOf(datasetId, version)} and revision.input is not null ${inSplits}
+    order by revision.item_id`;
+}
+
+function itemsOf(datasetId: string, version: bigint): string {
+  return `
+    item_revisions revision
+    join changesets changeset
+      on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+     and changeset.version <= ${literal(version)}
+    where revision.dataset_id = ${literal(datasetId)}
+      and (revision.superseded_at is null or revision.superseded_at > ${literal(version)})`;
+}
+
+/**
+ * The current results of a run by item_id and repetition, each as a JSON array of texts, in the order of `runColumns`. For COPY.
+ * The output of a purged item is empty, which is no JSON.
+ */
+export function resultsQuery({
+  datasetId,
+  runId,
+}: {
+  readonly datasetId: string;
+  readonly runId: string;
+}): string {
+  return `
+    select json_build_array(
+             r.item_id, r.item_version::text, r.repetition::text, r.attempt::text, nullif(r.output, ''), r.error, r.error,
+             r.latency_micros::text, r.retry_count::text, r.start_time::text, r.complete_time::text, nullif(r.trace_id, ''),
+             r.input_tokens::text, r.output_tokens::text, r.cost::text,
+             json_build_object('names', coalesce(r.judged, '{}'), 'values', coalesce(r.judged_values, '{}'))::text)::text
+    from run_results r
+    where r.dataset_id = ${literal(datasetId)} and r.run_id = ${literal(runId)} and r.superseded_by is null
+    order by r.item_id, r.repetition`;
+}
+
+/** Announces a file. It is not there yet. */
+export async function insertSnapshot(
+  db: Queryable,
+  { datasetId, version, purgeCount }: SnapshotKey,
+): Promise<void> {
+  await db.query(
+    `insert into snapshots (dataset_id, version, purge_count, use_time) values ($1, $2, $3, now())
+     on conflict (dataset_id, version, purge_count) do nothing`,
+    [datasetId, version, purgeCount],
+  );
+}
+
+/** The row of a file under its lock, which whoever makes or removes the file holds: so one does it and the others wait. */
+export async function lockSnapshot(
+  client: Client,
+  { datasetId, version, purgeCount }: SnapshotKey,
+): Promise<{ readonly isMade: boolean } | undefined> {
+  const { rows } = await client.query<{ size_bytes: bigint | null }>(
+    "select size_bytes from snapshots where dataset_id = $1 and version = $2 and purge_count = $3 for update",
+    [datasetId, version, purgeCount],
+  );
+  return rows[0] && { isMade: rows[0].size_bytes !== null };
+}
+
+/** The same without waiting: false if another has the lock, or there is no row. */
+export async function lockUnusedSnapshot(
+  client: Client,
+  { datasetId, version, purgeCount }: SnapshotKey,
+): Promise<boolean> {
+  const { rowCount } = await client.query(
+    `select from snapshots where dataset_id = $1 and version = $2 and purge_count = $3 for update skip locked`,
+    [datasetId, version, purgeCount],
+  );
+  return rowCount === 1;
+}
+
+/** Says that the file of a locked row is there. */
+export async function finishSnapshot(
+  client: Client,
+  { datasetId, version, purgeCount }: SnapshotKey,
+  sizeBytes: number,
+): Promise<void> {
+  await client.query(
+    `update snapshots set size_bytes = $4, use_time = $5
+     where dataset_id = $1 and version = $2 and purge_count = $3`,
+    [datasetId, version, purgeCount, sizeBytes, new Date()],
+  );
+}
+
+/** Says that a file is in use. Does not wait for whoever makes or removes it. */
+export async function touchSnapshot(
+  db: Queryable,
+  { datasetId, version, purgeCount }: SnapshotKey,
+): Promise<void> {
+  await db.query(
+    `update snapshots set use_time = $4
+     from (
+       select dataset_id as d, version as v, purge_count as p from snapshots
+       where dataset_id = $1 and version = $2 and purge_count = $3
+       for update skip locked
+     ) as free
+     where dataset_id = d and version = v and purge_count = p`,
+    [datasetId, version, purgeCount, new Date()],
+  );
+}
+
+/** How many items of a dataset were purged; undefined if there is no such dataset. */
+export async function findPurgeCount(db: Queryable, datasetId: string): Promise<bigint | undefined> {
+  const { rows } = await db.query<{ purge_count: bigint }>(
+    "select purge_count from datasets where dataset_id = $1 and create_time is not null",
+    [datasetId],
+  );
+  return rows[0]?.purge_count;
+}
+
+/** Files that are of no use to anybody: their dataset is gone or has purged items since, or nobody finished them in time. */
+export async function listUseless(db: Queryable, unfinishedSince: Date): Promise<SnapshotKey[]> {
+  const { rows } = await db.query<SnapshotRow>(
+    `select s.dataset_id, s.version, s.purge_count, s.size_bytes
+     from snapshots s
+     left join datasets d on d.dataset_id = s.dataset_id
+     where d.dataset_id is null or d.purge_count <> s.purge_count or (s.size_bytes is null and s.use_time < $1)`,
+    [unfinishedSince],
+  );
+  return rows.map(keyFromRow);
+}
+
+/** Files that nobody has used since a time, those that were not used for longest first, with their sizes. */
+export async function listUnused(
+  db: Queryable,
+  since: Date,
+): Promise<(SnapshotKey & { readonly sizeBytes: bigint })[]> {
+  const { rows } = await db.query<SnapshotRow>(
+    `select dataset_id, version, purge_count, size_bytes from snapshots
+     where size_bytes is not null and use_time < $1
+     order by use_time, dataset_id, version`,
+    [since],
+  );
+  return rows.map((row) => ({ ...keyFromRow(row), sizeBytes: row.size_bytes }));
+}
+
+/** Bytes of all files. */
+export async function sumSnapshotBytes(db: Queryable): Promise<bigint> {
+  const { rows } = await db.query<{ bytes: bigint }>(
+    "select coalesce(sum(size_bytes), 0)::bigint as bytes from snapshots",
+  );
+  return rows[0]?.bytes ?? 0n;
+}
+
+interface SnapshotRow {
+  dataset_id: string;
+  version: bigint;
+  purge_count: bigint;
+  size_bytes: bigint;
+}
+
+function keyFromRow(row: SnapshotRow): SnapshotKey {
+  return { datasetId: row.dataset_id, version: row.version, purgeCount: row.purge_count };
+}
+
+/** How many items were purged of those of these datasets that exist. */
+export async function listPurgeCounts(
+  db: Queryable,
+  datasetIds: readonly string[],
+): Promise<ReadonlyMap<string, bigint>> {
+  const { rows } = await db.query<{ dataset_id: string; purge_count: bigint }>(
+    "select dataset_id, purge_count from datasets where dataset_id = any((select $1::text[])::text[])",
+    [datasetIds],
+  );
+  return new Map(rows.map((row) => [row.dataset_id, row.purge_count]));
+}
+
+/** Forgets a file whose row is locked. */
+export async function deleteSnapshot(
+  client: Client,
+  { datasetId, version, purgeCount }: SnapshotKey,
+): Promise<void> {
+  await client.query("delete from snapshots where dataset_id = $1 and version = $2 and purge_count = $3", [
+    datasetId,
+    version,
+    purgeCount,
+  ]);
+}

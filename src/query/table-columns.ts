@@ -1,0 +1,55 @@
+import type { SourceColumn } from "../engine/protocol.ts";
+
+const text = (name: string): SourceColumn => ({ name, expression: "CELL" });
+const json = (name: string): SourceColumn => ({ name, expression: "CELL::json" });
+const number = (name: string, type: "bigint" | "integer" | "double"): SourceColumn => ({
+  name,
+  expression: `CELL::${type}`,
+});
+const time = (name: string): SourceColumn => ({ name, expression: "CELL::timestamptz" });
+const texts = (name: string): SourceColumn => ({ name, expression: `from_json(CELL, '["VARCHAR"]')` });
+
+/** The columns that every table of a dataset has, in the order of `itemsQuery`. */
+export const itemColumns: readonly SourceColumn[] = [
+  text("item_id"),
+  json("input"),
+  json("expected_output"),
+  json("metadata"),
+  texts("splits"),
+  { name: "content_hash", expression: "unhex(CELL)" },
+  number("version", "bigint"),
+];
+
+/** The columns of a file that items are exported to, in the order of `exportQuery`. Payloads are text, as anybody reads it. */
+export const exportColumns: readonly SourceColumn[] = [
+  text("item_id"),
+  text("input"),
+  text("expected_output"),
+  text("metadata"),
+  texts("splits"),
+];
+
+const scoresStructure = `'{"names":["VARCHAR"],"values":["DOUBLE"]}'`;
+
+/** The columns of a table of a run, in the order of `resultsQuery`. */
+export const runColumns: readonly SourceColumn[] = [
+  text("item_id"),
+  number("item_version", "bigint"),
+  number("repetition", "integer"),
+  number("attempt", "integer"),
+  json("output"),
+  { name: "error_code", expression: "CELL::json->>'code'" },
+  { name: "error_message", expression: "CELL::json->>'message'" },
+  { name: "latency_ms", expression: "CELL::bigint / 1000" },
+  number("retry_count", "integer"),
+  time("start_time"),
+  time("complete_time"),
+  text("trace_id"),
+  number("input_tokens", "bigint"),
+  number("output_tokens", "bigint"),
+  number("cost", "double"),
+  {
+    name: "scores",
+    expression: `map(from_json(CELL, ${scoresStructure}).names, from_json(CELL, ${scoresStructure}).values)`,
+  },
+];

@@ -1,0 +1,67 @@
+import type { Queryable } from "../db/pool.ts";
+
+/** A dataset as SQL finds it. */
+export interface QueriedDataset {
+  readonly datasetId: string;
+  readonly headVersion: bigint;
+  readonly purgeCount: bigint;
+}
+
+/** The dataset of a project that has a table name, in lower case. */
+export async function findDatasetOfTable(
+  db: Queryable,
+  projectId: string,
+  tableKey: string,
+): Promise<QueriedDataset | undefined> {
+  const { rows } = await db.query<{ dataset_id: string; head_version: bigint; purge_count: bigint }>(
+    `select d.dataset_id, d.head_version, d.purge_count
+     from dataset_table_names t
+     join datasets d on d.dataset_id = t.dataset_id
+     where t.project_id = $1 and t.table_key = $2 and d.create_time is not null`,
+    [projectId, tableKey],
+  );
+  const row = rows[0];
+  return row && { datasetId: row.dataset_id, headVersion: row.head_version, purgeCount: row.purge_count };
+}
+
+/** Table names of a project, in alphabetical order. */
+export async function listTableNames(db: Queryable, projectId: string, limit: number): Promise<string[]> {
+  const { rows } = await db.query<{ table_name: string }>(
+    `select t.table_name
+     from dataset_table_names t
+     join datasets d on d.dataset_id = t.dataset_id
+     where t.project_id = $1 and d.create_time is not null
+     order by t.table_key
+     limit $2`,
+    [projectId, limit],
+  );
+  return rows.map((row) => row.table_name);
+}
+
+/** A run as SQL finds it. */
+export interface QueriedRun {
+  readonly runId: string;
+  readonly datasetId: string;
+  /** Moves on with every change of its results. */
+  readonly state: string;
+  readonly purgeCount: bigint;
+}
+
+/** A run of a project. */
+export async function findQueriedRun(
+  db: Queryable,
+  projectId: string,
+  runId: string,
+): Promise<QueriedRun | undefined> {
+  // Recording moves the sequence on. Deleting results does not, but leaves fewer of them.
+  const { rows } = await db.query<{ dataset_id: string; state: string; purge_count: bigint }>(
+    `select r.dataset_id, r.sequence || '-' || (r.succeeded + r.failed) as state, d.purge_count
+     from run_ids i
+     join runs r on r.dataset_id = i.dataset_id and r.run_id = i.run_id
+     join datasets d on d.dataset_id = r.dataset_id
+     where i.run_id = $1 and i.project_id = $2`,
+    [runId, projectId],
+  );
+  const row = rows[0];
+  return row && { runId, datasetId: row.dataset_id, state: row.state, purgeCount: row.purge_count };
+}

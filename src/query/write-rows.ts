@@ -1,0 +1,42 @@
+import { pipeline } from "node:stream/promises";
+import { streamOut } from "../db/copy-out.ts";
+import type { Client } from "../db/pool.ts";
+import type { EnginePool } from "../engine/engine-pool.ts";
+import type { Refusal, WriteRequest } from "../engine/protocol.ts";
+import { engineError, refusalFailure } from "./engine-failure.ts";
+
+/**
+ * Writes what a query gives, rows of JSON arrays, to a Parquet file, and returns how many rows those were. The bytes go from the
+ * database to a process of the engine as they are. If this fails, `client` is of no more use.
+ *
+ * @throws Failure QUERY_TOO_LARGE; the reason of the signal
+ */
+export async function writeRows(
+  {
+    client,
+    engines,
+    signal,
+  }: { readonly client: Client; readonly engines: EnginePool; readonly signal: AbortSignal },
+  query: string,
+  request: Omit<WriteRequest, "do" | "bounds">,
+): Promise<number> {
+  await using engine = engines.startWriter(signal);
+  engine.send({ do: "write", ...request, bounds: engines.bounds });
+  const sending = pipeline(streamOut(client, query), engine.input, { signal });
+  // If the engine refuses the rows, it reads no more of them; what it says of that comes first.
+  sending.catch(() => undefined);
+  try {
+    const answer = await engine.receiveAnswer();
+    if (answer.is === "refused") throw refusalFailure(asFault(answer.refusal));
+    if (answer.is !== "written") throw new Error(`the engine answered ${answer.is}`);
+    await sending;
+    return answer.rowCount;
+  } catch (error) {
+    throw engineError(error, engines.bounds.memoryBytes);
+  }
+}
+
+/** The statements are ours: whatever is wrong with them is a fault. */
+function asFault(refusal: Refusal): Refusal {
+  return refusal.why === "statement" ? { why: "fault", problem: refusal.problem } : refusal;
+}

@@ -1,0 +1,168 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import * as grpc from "@grpc/grpc-js";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type QueryResponse, QueryService } from "../../gen/assay/v1/query_service_pb.js";
+import { FileFormat } from "../../gen/assay/v1/upload_pb.js";
+import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
+import { expectNothingLeaked } from "../support/leaks.ts";
+import { item, named, type QueryServiceUnderTest, startQueryService } from "./query-service.ts";
+
+let service: QueryServiceUnderTest;
+let client: ReturnType<typeof newGrpcJsClient>;
+
+beforeAll(async () => {
+  service = await startQueryService({ config: { queryProcesses: 2 } });
+  client = newGrpcJsClient(QueryService, service.service.address);
+  await service.mirror(
+    "numbers",
+    Array.from({ length: 1000 }, (_, n) => item(`k${n}`, { n })),
+  );
+});
+
+afterAll(async () => {
+  client.close();
+  await service.stop();
+});
+
+function start(sql: string, options: grpc.CallOptions = {}, more: object = {}) {
+  return client.Query?.(
+    { sql, ...more },
+    new grpc.Metadata(),
+    options,
+  ) as grpc.ClientReadableStream<QueryResponse>;
+}
+
+/** The error that a stream ends with, or undefined. */
+function over(stream: grpc.ClientReadableStream<unknown>): Promise<grpc.ServiceError | undefined> {
+  return new Promise((resolve) => {
+    stream.on("error", (error) => resolve(error as grpc.ServiceError));
+    stream.on("end", () => resolve(undefined));
+    stream.on("data", () => undefined);
+  });
+}
+
+/** A statement that works for hours without giving a row. */
+const endless = "select count(*) from range(100000000000000) a where a.range % 7 = 3";
+
+/** A statement of gigabytes of rows. */
+const huge = "select repeat(i::varchar, 1000) from range(1000000) t(i)";
+
+describe("Query, called by grpc-js", () => {
+  test("gives one schema, rows, and one end", async () => {
+    const cases: (string | undefined)[] = [];
+    let rows = 0;
+    const stream = start("select n from datasets.numbers order by n");
+    stream.on("data", ({ frame }: QueryResponse) => {
+      cases.push(frame.case);
+      if (frame.case === "rows") {
+        expect(JSON.parse(frame.value.rowsJson)).toHaveLength(frame.value.rowCount);
+        rows += frame.value.rowCount;
+      }
+    });
+    expect(await over(stream)).toBeUndefined();
+    expect(cases).toEqual(["schema", "rows", "end"]);
+    expect(rows).toBe(1000);
+  });
+
+  test("ends the engine when the client cancels, wherever it is", async () => {
+    for (const sql of [
+      endless,
+      huge,
+      "select max(length(repeat(i::varchar, 5000000))) from range(100000) t(i)",
+    ]) {
+      const streams = [
+        start(sql, {}, { maxRows: "1000000", timeout: { seconds: 60n } }),
+        start(sql, {}, { timeout: { seconds: 60n } }),
+      ];
+      const ends = streams.map(over);
+      await sleep(700);
+      for (const stream of streams) stream.cancel();
+      for (const error of await Promise.all(ends)) expect(error?.code).toBe(grpc.status.CANCELLED);
+      // Both processes are free again.
+      expect(await service.rows("select 1")).toEqual([[1]]);
+    }
+    await expectNothingLeaked(service.service);
+  });
+
+  test("ends at the deadline of the call", async () => {
+    const error = await over(start(endless, { deadline: Date.now() + 700 }, { timeout: { seconds: 60n } }));
+    expect(error?.code).toBe(grpc.status.DEADLINE_EXCEEDED);
+    expect(await service.rows("select 1")).toEqual([[1]]);
+  });
+
+  test("makes no more rows than a slow client reads", async () => {
+    const stream = start(huge, {}, { maxRows: 1_000_000n, timeout: { seconds: 30n } });
+    stream.once("data", () => stream.pause());
+    await sleep(1_500);
+    const before = process.memoryUsage().rss;
+    await sleep(1_500);
+    // Some gigabytes are waiting; what is on its way is not worth a tenth of one.
+    expect(process.memoryUsage().rss - before).toBeLessThan(100 * 1024 ** 2);
+    const ended = over(stream);
+    stream.cancel();
+    await ended;
+  });
+
+  test("takes turns: others are answered while one is slow", async () => {
+    const slow = start(endless, {}, { timeout: { seconds: 60n } });
+    const ended = over(slow);
+    const rows = await Promise.all(Array.from({ length: 12 }, (_, n) => service.rows(`select ${n}`)));
+    expect(rows).toEqual(Array.from({ length: 12 }, (_, n) => [[n]]));
+    slow.cancel();
+    await ended;
+  });
+
+  test("survives an engine that is killed in the midst of an answer", async () => {
+    const stream = start(huge, {}, { maxRows: 1_000_000n, timeout: { seconds: 30n } });
+    stream.once("data", () => {
+      stream.pause();
+      for (const pid of service.service.resources.engines.pids()) process.kill(pid, "SIGSEGV");
+      stream.resume();
+    });
+    const error = await over(stream);
+    expect([error?.code, reasonOf(error)]).toEqual([grpc.status.INTERNAL, "INTERNAL"]);
+    expect(await service.rows("select 1")).toEqual([[1]]);
+  });
+});
+
+describe("ExportItems, called by grpc-js", () => {
+  test("leaves nothing behind when the client cancels", async () => {
+    for (const format of [FileFormat.PARQUET, FileFormat.JSONL]) {
+      const stream = client.ExportItems?.({
+        dataset: named("numbers"),
+        format,
+      }) as grpc.ClientReadableStream<unknown>;
+      const ended = over(stream);
+      await sleep(100);
+      stream.cancel();
+      await ended;
+    }
+    await expect
+      .poll(() => service.service.resources.engines.pids().length, { timeout: 5_000 })
+      .toBeLessThanOrEqual(2);
+    await expectNothingLeaked(service.service);
+  });
+});
+
+describe("stopping the service", () => {
+  test("ends queries, and leaves no process behind", async () => {
+    const stopped = await startQueryService();
+    await stopped.mirror("numbers", [item("a", { n: 1 })]);
+    await stopped.query("select n from datasets.numbers");
+    const own = newGrpcJsClient(QueryService, stopped.service.address);
+    const streams = [endless, huge].map(
+      (sql) => own.Query?.({ sql, timeout: { seconds: 60n } }) as grpc.ClientReadableStream<unknown>,
+    );
+    const ends = streams.map(over);
+    await sleep(700);
+    const { engines } = stopped.service.resources;
+    const pids = engines.pids();
+    expect(pids.length).toBeGreaterThan(0);
+    await stopped.stop();
+    const errors = await Promise.all(ends);
+    expect(errors[0]?.code).toBe(grpc.status.UNAVAILABLE);
+    expect(reasonOf(errors[0])).toBe("SHUTTING_DOWN");
+    for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow();
+    own.close();
+  });
+});
