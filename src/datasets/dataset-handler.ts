@@ -13,6 +13,7 @@ import type { Resources } from "../resources.ts";
 import { answerOnce } from "../rpc/answer-once.ts";
 import { boundedText, pageSize } from "../rpc/request-wire.ts";
 import { diffHandler } from "../versions/diff-handler.ts";
+import { restoreHandler } from "../versions/restore-handler.ts";
 import { versionHandler } from "../versions/version-handler.ts";
 import { createDataset } from "./create-dataset.ts";
 import { maxNameLength } from "./dataset.ts";
@@ -36,6 +37,7 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
   return {
     ...versionHandler(resources),
     ...diffHandler(resources),
+    ...restoreHandler(resources),
 
     async createDataset(request, context) {
       const projectId = projectOf(context);

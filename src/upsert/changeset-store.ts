@@ -20,6 +20,7 @@ interface ChangesetRow {
   max_delete_ratio: number | null;
   allow_empty: boolean;
   base_version: bigint;
+  restored_version: bigint | null;
   item_id_prefix: string;
   stream_number: bigint;
   received: bigint;
@@ -50,7 +51,7 @@ interface ChangesetRow {
 const columns = `
   dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
   creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty, base_version,
-  item_id_prefix, stream_number, received, received_bytes, missing_bodies, created, updated, unchanged, deleted,
+  restored_version, item_id_prefix, stream_number, received, received_bytes, missing_bodies, created, updated, unchanged, deleted,
   unidentified, unidentified_updated, unidentified_unchanged, digest_change, schema_hash, version, outcome_version,
   item_count, digest, note, author, upload_id, create_time, publish_time, expire_time`;
 
@@ -184,7 +185,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
        created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
        unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
        digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
-       allow_empty = $25, creates_dataset = $26, schema_hash = $27
+       allow_empty = $25, creates_dataset = $26, schema_hash = $27, restored_version = $28
      where dataset_id = $1 and changeset_id = $2`,
     values: [
       changeset.datasetId,
@@ -214,6 +215,7 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
       guard.allowEmpty,
       changeset.createsDataset,
       changeset.schemaHash,
+      changeset.restoredVersion,
     ],
   });
 }
@@ -271,6 +273,7 @@ function fromRow(row: ChangesetRow): Changeset {
       allowEmpty: row.allow_empty,
     },
     baseVersion: row.base_version,
+    restoredVersion: row.restored_version ?? undefined,
     itemIdPrefix: row.item_id_prefix,
     streamNumber: row.stream_number,
     received: row.received,

@@ -4,8 +4,11 @@ import type { Instant } from "../instant.ts";
 /** How far a write has come. `published` and `discarded` are final. */
 export type ChangesetState = "open" | "planned" | "published" | "discarded";
 
-/** What becomes of items that are not among the rows: merge keeps them, mirror deletes them. `edit` is a single call's. */
-export type ChangesetMode = "merge" | "mirror" | "edit";
+/**
+ * What becomes of items that are not among the rows: merge keeps them, mirror deletes them. `edit` is a single call's; `restore`
+ * mirrors an older version, whose items are its rows.
+ */
+export type ChangesetMode = "merge" | "mirror" | "edit" | "restore";
 
 /** Bounds on what a mirror may delete. */
 export interface MirrorGuard {
@@ -65,6 +68,8 @@ export interface Changeset {
   readonly expectedVersion: bigint | undefined;
   guard: MirrorGuard;
   baseVersion: bigint;
+  /** The version that a restore brings back. */
+  restoredVersion: bigint | undefined;
   readonly itemIdPrefix: string;
   streamNumber: bigint;
   received: bigint;
@@ -116,12 +121,17 @@ export function notReady({ requestId, state }: Pick<Changeset, "requestId" | "st
 }
 
 /** Whether the write may have revisions of purged items, which hold nothing: a restored version has them as they are. */
-export function bringsBackPurged({ method }: Pick<Changeset, "method">): boolean {
-  return method === "RestoreVersion";
+export function bringsBackPurged({ mode }: Pick<Changeset, "mode">): boolean {
+  return mode === "restore";
 }
 
 /** Stands in for the hash of schemas where rows are not checked as they are staged, or not all against the same ones. */
 export const unchecked = Buffer.alloc(32);
+
+/** Whether items that no row stands for are deleted. */
+export function isMirror({ mode }: Pick<Changeset, "mode">): boolean {
+  return mode === "mirror" || mode === "restore";
+}
 
 /** Whether nothing has to change. */
 export function isNoOp({ created, updated, deleted }: ChangeCounts): boolean {
@@ -154,8 +164,8 @@ export function guardFailure(
   changeset: Pick<Changeset, "mode" | "guard" | "received" | "counts" | "requestId">,
   itemCount: bigint,
 ): Failure | undefined {
-  const { mode, guard, received, counts, requestId } = changeset;
-  if (mode !== "mirror") return undefined;
+  const { guard, received, counts, requestId } = changeset;
+  if (!isMirror(changeset)) return undefined;
   const { deleted } = counts;
   const refuse = (bound: "max_delete_count" | "max_delete_ratio" | "allow_empty") =>
     failure("DELETE_LIMIT_EXCEEDED", {

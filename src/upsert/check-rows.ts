@@ -98,6 +98,11 @@ export async function checkStagedRows(
     for (const { itemId, rowNumber, input, expectedOutput } of revisions) {
       const violation = schemas.check({ input, expectedOutput });
       if (violation === undefined) continue;
+      if (changeset.mode === "restore") {
+        // Its rows are items of an older version: the request only names that.
+        faults.add("SCHEMA_VIOLATION", { item_id: itemId, ...violation }, "at");
+        continue;
+      }
       const isAssigned = itemId.startsWith(changeset.itemIdPrefix);
       const named = isAssigned ? { index: rowNumber } : { index: rowNumber, item_id: itemId };
       const field = fieldOf(`items[${rowNumber}]`, violation.path);

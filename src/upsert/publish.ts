@@ -9,6 +9,7 @@ import {
   bringsBackPurged,
   type Changeset,
   guardFailure,
+  isMirror,
   isNoOp,
   mirrorDeletions,
   type Target,
@@ -20,6 +21,7 @@ import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { findPurgedMatch, findPurgedRevision } from "./purged-row-store.ts";
 import { rebase } from "./rebase-changeset.ts";
+import { streamUnrestoredItems } from "./stage-restored.ts";
 import { deleteNotes, deleteRevisions } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
@@ -63,8 +65,7 @@ export async function publish(
   const matched = await match(client, changeset, target);
   if (target.purgeCount > 0n) await requireNothingPurged(client, changeset);
   await requireSchemas(client, changeset, target);
-  counts.deleted =
-    changeset.mode === "mirror" ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
+  counts.deleted = isMirror(changeset) ? mirrorDeletions(target.itemCount, counts) : BigInt(deletions.length);
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
   changeset.createsDataset = !target.exists;
 
@@ -174,8 +175,12 @@ async function replace(
     for (const item of items) digest.subtract(item.itemId, item.contentHash, item.splits);
   };
   if (deletions.length > 0) await remove(deletions);
-  if (changeset.mode === "mirror" && counts.deleted > 0n) {
-    for await (const items of streamAbsentItems(client, changeset)) await remove(items);
+  if (isMirror(changeset) && counts.deleted > 0n) {
+    const absent =
+      changeset.mode === "restore"
+        ? streamUnrestoredItems(client, changeset, target.headVersion)
+        : streamAbsentItems(client, changeset);
+    for await (const items of absent) await remove(items);
   }
   if (BigInt(superseded) !== counts.updated + counts.deleted) {
     throw new Error(

@@ -11,13 +11,22 @@ import {
   updateStagedRevisions,
 } from "./rebase-store.ts";
 import { SeenRows } from "./stage.ts";
-import { copyRevisions } from "./staging-store.ts";
+import { stageRestored } from "./stage-restored.ts";
+import { copyRevisions, deleteNotes, deleteRevisions } from "./staging-store.ts";
 
 /**
  * Compares a write with a later version than the one it was compared with so far, as if its rows had been sent after it.
  * Looks only at items that the versions in between touched; rows without an id are matched afresh anyway.
  */
 export async function rebase(client: Client, changeset: Changeset, target: Target): Promise<void> {
+  if (changeset.mode === "restore") {
+    // What the new base differs in from the version to be restored is found as cheaply as what changed in between.
+    await deleteRevisions(client, changeset);
+    await deleteNotes(client, changeset);
+    await stageRestored(client, changeset, target.headVersion);
+    changeset.baseVersion = target.headVersion;
+    return;
+  }
   unmatch(changeset);
   const schemas = await schemasInForce(client, target, changeset.newDataset);
   for await (const touched of streamTouchedRows(client, changeset, target.headVersion)) {

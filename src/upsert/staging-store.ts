@@ -184,6 +184,7 @@ export async function copyRevisions(
   revisions: readonly CopiedRevision[],
 ): Promise<void> {
   if (revisions.length === 0) return;
+  // The limits keep the planner from joining the whole dataset where items are looked up by key.
   await client.query(
     `insert into item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
                                  keeps_splits, input, expected_output, metadata)
@@ -195,11 +196,13 @@ export async function copyRevisions(
      cross join lateral (
        select revision.*
        from item_revisions revision
-       join changesets changeset
-         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+       cross join lateral (
+         select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
+       ) changeset
        where revision.dataset_id = $1 and revision.item_id = wanted.item_id
          and (revision.superseded_at is null or revision.superseded_at > $3)
          and changeset.version <= $3
+       limit 1
      ) source`,
     [
       datasetId,

@@ -5,15 +5,7 @@ import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { Instant } from "../instant.ts";
-import {
-  bringsBackPurged,
-  type Changeset,
-  type ChangesetRequest,
-  guardFailure,
-  notReady,
-  type Target,
-  unchecked,
-} from "./changeset.ts";
+import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
 import { schemaHashInForce } from "./check-rows.ts";
 import { equalBytes } from "./classify.ts";
@@ -62,7 +54,7 @@ export async function writeOnce(
     if (known !== undefined) return replay(client, known, request);
     requireExpectedVersion(request, target.headVersion);
     const expireTime = expiry(target.time, importTtlSeconds);
-    const schemaHash = schemaHashToBegin(target, request);
+    const schemaHash = schemaHashInForce(target, request.newDataset);
     const changeset = await insertChangeset(client, target, request, schemaHash, expireTime);
     const done = await work(client, changeset, target);
     await insertRowOutcomes(client, changeset, done.rows);
@@ -82,11 +74,6 @@ export function turnKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref
 /** When a write that begins or goes on now is discarded if nothing more happens. */
 export function expiry(time: Instant, ttlSeconds: number): Instant {
   return time + BigInt(ttlSeconds) * 1_000_000n;
-}
-
-/** Which schemas the rows of a new write are checked against as they are staged. Those of a restored version are not. */
-function schemaHashToBegin(target: Target, request: ChangesetRequest): Buffer | undefined {
-  return bringsBackPurged(request) ? unchecked : schemaHashInForce(target, request.newDataset);
 }
 
 async function replay(client: Client, known: Changeset, request: ChangesetRequest): Promise<WriteResult> {

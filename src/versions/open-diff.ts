@@ -101,7 +101,10 @@ async function openPlan(
     comparison: {
       datasetId,
       planned: true,
-      read: readPlanDifferences(plan, before),
+      read:
+        plan.restoredVersion === undefined
+          ? readPlanDifferences(plan, before)
+          : await readDifferences(client, { datasetId, before, after: plan.restoredVersion }),
       async check(reader) {
         await getPlan(reader, datasetId, requestId);
       },

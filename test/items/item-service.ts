@@ -1,4 +1,4 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 import type { VersionSelectorSchema } from "../../gen/assay/v1/dataset_pb.js";
 import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
@@ -18,6 +18,8 @@ export interface ItemServiceUnderTest {
   readonly upserts: Client<typeof UpsertService>;
   readonly datasets: Client<typeof DatasetService>;
   readonly pool: Pool;
+  /** Of any other service. */
+  client<S extends DescService>(service: S): Client<S>;
   /** A new dataset, with these items at version 1 if there are any. */
   dataset(...items: ItemInit[]): Promise<DatasetRef>;
   /** The items of a version, the latest unless said, by id: what GetItem and all listings have to agree with. */
@@ -38,6 +40,7 @@ export async function startItemService(): Promise<ItemServiceUnderTest> {
     upserts,
     datasets,
     pool: service.resources.pool,
+    client: (other) => service.client(other),
     async dataset(...contents) {
       const { dataset } = await datasets.createDataset({ dataset: { name: `dataset ${++names}` } });
       const ref = { by: { case: "datasetId", value: dataset?.datasetId ?? "" } } as const;

@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { deleteDatasetRows } from "../../src/datasets/deletion-store.ts";
 import { snapshot, transaction } from "../../src/db/transaction.ts";
@@ -6,6 +5,7 @@ import type { Item } from "../../src/items/item.ts";
 import { deleteItems } from "../../src/items/item-write.ts";
 import { readPlanDifferences } from "../../src/upsert/plan-differences.ts";
 import { applyUpsert, getPlan } from "../../src/upsert/planned.ts";
+import { restoreVersion } from "../../src/upsert/restore-version.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
 import { streamDiff } from "../../src/versions/diff-versions.ts";
 import { type Difference, type ItemChange, kindOf } from "../../src/versions/difference.ts";
@@ -48,10 +48,24 @@ const randomOptions = (next: (below: number) => number) => ({
   replaceSplits: next(3) === 0,
 });
 
+/** Brings back any version of a dataset, or plans to, and gives what that came to. */
+async function restoreSomething(name: string, next: (below: number) => number, validateOnly = false) {
+  const { version } = await headOf(name);
+  const at = { version: BigInt(next(Number(version) + 1)) };
+  const request = requestFor(name, { mode: "restore", method: "RestoreVersion", validateOnly });
+  return restoreVersion(writing(database.pool), targetNamed(name), at, request);
+}
+
 /** Writes something to a dataset. */
 async function writeSomething(name: string, next: (below: number) => number): Promise<void> {
   const { pool } = database;
-  if (next(4) === 0) {
+  if (next(6) === 0) {
+    const { changeset } = await restoreSomething(name, next);
+    const { datasetId, outcomeVersion, restoredVersion } = changeset;
+    expect(await itemsOf(datasetId, outcomeVersion ?? 0n)).toEqual(
+      await itemsOf(datasetId, restoredVersion ?? 0n),
+    );
+  } else if (next(4) === 0) {
     const ids = [`k${next(9)}`, `j${next(2)}`];
     await deleteItems(writing(pool), targetNamed(name), ids, undefined, requestFor(name, { mode: "edit" }));
   } else {
@@ -74,6 +88,11 @@ async function headOf(name: string): Promise<{ datasetId: string; version: bigin
 
 const state = ({ input, splits }: Pick<Item, "input" | "splits">) => `${input} ${splits}`;
 type Items = ReadonlyMap<string, string>;
+
+async function itemsOf(datasetId: string, version: bigint): Promise<Items> {
+  const items = await readVersion(database.pool, datasetId, version);
+  return new Map(items.map((item) => [item.itemId, state(item)]));
+}
 
 /** What a diff has to find, by comparing everything: `kind item_id before → after`. */
 function naive(before: Items, after: Items): string[] {
@@ -142,8 +161,7 @@ describe("the differences of random versions", () => {
       const { datasetId, version: head } = await headOf(name);
       const versions: Items[] = [];
       for (let version = 0n; version <= head; version++) {
-        const items = await readVersion(database.pool, datasetId, version);
-        versions.push(new Map(items.map((item) => [item.itemId, state(item)])));
+        versions.push(await itemsOf(datasetId, version));
       }
       for (let pair = 0; pair < 12; pair++) {
         const [before, after] = [next(versions.length), next(versions.length)];
@@ -190,18 +208,23 @@ describe("the differences that random plans would make", () => {
       const next = chance(1000 + seed);
       const name = `planned ${seed}`;
       for (let write = 0; write < 1 + next(3); write++) await writeSomething(name, next);
-      const requestId = randomUUID();
-      const { changeset } = await upsertItems(
-        writing(database.pool),
-        targetNamed(name),
-        randomRows(next),
-        requestFor(name, { ...randomOptions(next), requestId, validateOnly: true }),
-      );
+      const { changeset } =
+        next(4) === 0
+          ? await restoreSomething(name, next, true)
+          : await upsertItems(
+              writing(database.pool),
+              targetNamed(name),
+              randomRows(next),
+              requestFor(name, { ...randomOptions(next), validateOnly: true }),
+            );
+      const { requestId } = changeset;
       for (let write = next(4); write > 0; write--) await writeSomething(name, next);
       const planned = await diff(name, { plannedRequestId: requestId });
       const { datasetId, version: before } = await headOf(name);
       const size = 1 + next(4);
-      expect(await planDifferences(datasetId, requestId, before, size)).toEqual(withoutContent(planned));
+      if (changeset.mode !== "restore") {
+        expect(await planDifferences(datasetId, requestId, before, size)).toEqual(withoutContent(planned));
+      }
       const applied = await applyUpsert(
         writing(database.pool),
         { projectId: "default", ref: { name }, requestId },

@@ -985,7 +985,9 @@ export declare const DatasetService: GenService<{
   /**
    * Makes a new version whose items and splits equal those of an older one.
    * Nothing in between is lost. If the latest version has equal items already,
-   * no version is made. Items that were purged come back purged.
+   * no version is made. Items that were purged come back purged. Fails with
+   * SCHEMA_VIOLATION if items that it would bring back violate the schemas that
+   * the dataset has now.
    *
    * @generated from rpc assay.v1.DatasetService.RestoreVersion
    */

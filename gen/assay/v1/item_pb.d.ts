@@ -221,7 +221,8 @@ export declare type ItemChange = Message<"assay.v1.ItemChange"> & {
   /**
    * For an update, the JSON paths of what differs; arrays are compared place by
    * place. At most 100 of at most 1,000 characters: beyond that, common parents
-   * stand for them.
+   * stand for them. `$` stands for the content of a purged item. Set with
+   * keys_only, too.
    *
    * @generated from field: repeated string changed_paths = 5;
    */

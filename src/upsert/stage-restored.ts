@@ -1,0 +1,91 @@
+import type { Client } from "../db/pool.ts";
+import type { Head } from "../items/item.ts";
+import { listHeads } from "../items/item-store.ts";
+import type { Difference } from "../versions/difference.ts";
+import { DigestSum } from "../versions/digest.ts";
+import { readDifferences, streamDifferences } from "../versions/version-differences.ts";
+import { type Changeset, unchecked } from "./changeset.ts";
+import { itemCountOf } from "./changeset-store.ts";
+import { SeenRows } from "./stage.ts";
+import { type CopiedRevision, copyRevisions } from "./staging-store.ts";
+import type { DeletedItem } from "./supersede-store.ts";
+
+/** Items that are taken up at a time: enough to make round trips cheap, few enough to keep memory flat. */
+const pageSize = 2_000;
+
+/**
+ * Takes into a write what makes the items of a version those of the one it restores: revisions with the content that they had
+ * then, copied within the database. Counts them as a mirror of the older version would. Costs as much as what differs.
+ */
+export async function stageRestored(
+  client: Client,
+  changeset: Changeset,
+  headVersion: bigint,
+): Promise<void> {
+  const { datasetId } = changeset;
+  const restored = restoredVersionOf(changeset);
+  const digest = new DigestSum();
+  let [created, updated] = [0n, 0n];
+  for await (const differences of streamPages(client, changeset, headVersion)) {
+    const itemIds = differences.filter(({ after }) => after !== undefined).map(({ itemId }) => itemId);
+    const present = byId(await listHeads(client, datasetId, headVersion, itemIds));
+    const seen = new SeenRows();
+    const revisions = (await listHeads(client, datasetId, restored, itemIds)).map((item): CopiedRevision => {
+      const replaced = present.get(item.itemId);
+      // Which row it is nobody asks: there are no rows that could name one item twice.
+      const row = { itemId: item.itemId, rowNumber: 0, keepsSplits: false };
+      if (replaced === undefined) created++;
+      else {
+        updated++;
+        seen.add(row, true);
+        digest.subtract(item.itemId, replaced.contentHash, replaced.splits);
+      }
+      digest.add(item.itemId, item.contentHash, item.splits);
+      return { ...row, splits: item.splits, originChangesetId: replaced?.originChangesetId };
+    });
+    await copyRevisions(client, changeset, restored, revisions);
+    await seen.insert(client, changeset);
+  }
+  changeset.digestChange = digest.bytes();
+  // What an older version holds was written under the schemas of its time.
+  changeset.schemaHash = unchecked;
+  changeset.received = await itemCountOf(client, datasetId, restored);
+  changeset.counts = { created, updated, unchanged: changeset.received - created - updated, deleted: 0n };
+}
+
+/** Streams the items of the head version that the version to be restored does not have, page by page. */
+export async function* streamUnrestoredItems(
+  client: Client,
+  changeset: Changeset,
+  headVersion: bigint,
+): AsyncGenerator<DeletedItem[]> {
+  for await (const differences of streamPages(client, changeset, headVersion)) {
+    const itemIds = differences.filter(({ after }) => after === undefined).map(({ itemId }) => itemId);
+    if (itemIds.length > 0) yield await listHeads(client, changeset.datasetId, headVersion, itemIds);
+  }
+}
+
+async function* streamPages(
+  client: Client,
+  changeset: Changeset,
+  headVersion: bigint,
+): AsyncGenerator<readonly Difference[]> {
+  const pair = {
+    datasetId: changeset.datasetId,
+    before: headVersion,
+    after: restoredVersionOf(changeset),
+  };
+  for await (const window of streamDifferences(client, await readDifferences(client, pair))) {
+    for (let at = 0; at < window.length; at += pageSize) yield window.slice(at, at + pageSize);
+  }
+}
+
+function restoredVersionOf({ changesetId, restoredVersion }: Changeset): bigint {
+  if (restoredVersion === undefined)
+    throw new Error(`changeset ${changesetId} does not say what it restores`);
+  return restoredVersion;
+}
+
+function byId(heads: readonly Head[]): ReadonlyMap<string, Head> {
+  return new Map(heads.map((head) => [head.itemId, head]));
+}
