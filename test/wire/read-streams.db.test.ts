@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { DatasetService, type DiffVersionsResponse } from "../../gen/assay/v1/dataset_service_pb.js";
 import { ItemService, type StreamItemsResponse } from "../../gen/assay/v1/item_service_pb.js";
 import {
   RunService,
@@ -22,10 +23,12 @@ const dataset = { by: { case: "name" as const, value: "streamed" } };
 
 let service: TestService;
 let items: ReturnType<typeof newGrpcJsClient>;
+let datasets: ReturnType<typeof newGrpcJsClient>;
 let runs: ReturnType<typeof newGrpcJsClient>;
 beforeAll(async () => {
   service = await startTestService({ config: { heartbeatSeconds: 1 } });
   items = newGrpcJsClient(ItemService, service.address);
+  datasets = newGrpcJsClient(DatasetService, service.address);
   runs = newGrpcJsClient(RunService, service.address);
   for (let first = 0; first < itemCount; first += 1000) {
     await service.client(UpsertService).upsertItems({
@@ -40,6 +43,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   items.close();
+  datasets.close();
   runs.close();
   await service.stop();
 });
@@ -114,6 +118,50 @@ describe("StreamItems, called by grpc-js", () => {
   test("refuses a cursor of another call", async () => {
     const error = await over(start({ cursor: "bm90IGEgY3Vyc29y" }).on("data", () => undefined));
     expect([error?.code, reasonOf(error)]).toEqual([grpc.status.INVALID_ARGUMENT, "INVALID_PAGE_TOKEN"]);
+  });
+});
+
+describe("DiffVersions, called by grpc-js", () => {
+  const start = (request: object = {}, options: grpc.CallOptions = {}) =>
+    datasets.DiffVersions?.(
+      { dataset, before: { by: { case: "version", value: 1n } }, ...request },
+      new grpc.Metadata(),
+      options,
+    ) as grpc.ClientReadableStream<DiffVersionsResponse>;
+
+  test("goes on behind the last frame that a cut stream gave", async () => {
+    const cut = start();
+    const cursor = await new Promise<string>((resolve) => {
+      cut.once("data", ({ frame }: DiffVersionsResponse) => {
+        resolve(frame.case === "batch" ? frame.value.cursor : "");
+        cut.cancel();
+      });
+    });
+    expect((await over(cut))?.code).toBe(grpc.status.CANCELLED);
+    const rest = start({ cursor });
+    const received: string[] = [];
+    let created = 0n;
+    rest.on("data", ({ frame }: DiffVersionsResponse) => {
+      if (frame.case === "batch") received.push(...frame.value.changes.map((change) => change.itemId));
+      if (frame.case === "summary") created = frame.value.created;
+    });
+    expect(await over(rest)).toBeUndefined();
+    expect(received).toHaveLength(itemCount - 2000);
+    expect(received[0]).toBe("k02000");
+    expect(created).toBe(BigInt(itemCount - 1000));
+  });
+
+  test("waits for a slow reader without holding a connection, and ends at the deadline", async () => {
+    const stream = start({}, { deadline: Date.now() + 1_500 });
+    stream.once("data", () => stream.pause());
+    await sleep(300);
+    await expectNothingLeaked(service);
+    const ended = over(stream);
+    await sleep(1_400);
+    stream.resume();
+    // What was on its way when time ran out may still arrive complete.
+    const error = await ended;
+    if (error !== undefined) expect(error.code).toBe(grpc.status.DEADLINE_EXCEEDED);
   });
 });
 
