@@ -8,6 +8,8 @@ import type {
 import {
   type CallOptions,
   type Client,
+  Code,
+  ConnectError,
   createClient,
   makeAnyClient,
   type Transport,
@@ -64,13 +66,17 @@ function unary(method: DescMethodUnary, call: UnaryCall, settings: CallSettings)
     const named = withRequestId(method, request);
     const backoff = new Backoff(settings.retry, settings.retry.callAttempts);
     for (;;) {
+      const own = new Cancellation(signal);
       try {
         const headers = await headersOf(settings, options);
-        return await call(named, { ...options, headers, timeoutMs: Math.max(1, deadline - Date.now()) });
+        const left = Math.max(1, deadline - Date.now());
+        return await call(named, { ...options, headers, signal: own.signal, timeoutMs: left });
       } catch (thrown) {
         const error = toAssayError(thrown, signal);
         await backoff.wait(error, signal);
         if (Date.now() >= deadline) throw error;
+      } finally {
+        own.end();
       }
     }
   };
@@ -89,10 +95,14 @@ function withRequestId({ name, input }: DescMethod, request: Init): Init {
 
 function upload(call: UploadCall, settings: CallSettings): UploadCall {
   return async (requests, options = {}) => {
+    const own = new Cancellation(options.signal);
     try {
-      return await call(requests, { ...options, headers: await headersOf(settings, options) });
+      const headers = await headersOf(settings, options);
+      return await call(requests, { ...options, headers, signal: own.signal });
     } catch (error) {
       throw toAssayError(error, options.signal);
+    } finally {
+      own.end();
     }
   };
 }
@@ -100,17 +110,43 @@ function upload(call: UploadCall, settings: CallSettings): UploadCall {
 function stream(call: StreamCall, settings: CallSettings): StreamCall {
   return async function* (request, options = {}) {
     // Connect leaves a stream open whose reader has gone away, until it is told to end it.
-    const gone = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, gone.signal]) : gone.signal;
+    const own = new Cancellation(options.signal);
     try {
       const headers = await headersOf(settings, options);
-      yield* call(request, { ...options, headers, signal });
+      yield* call(request, { ...options, headers, signal: own.signal });
     } catch (error) {
       throw toAssayError(error, options.signal);
     } finally {
-      gone.abort();
+      own.end();
     }
   };
+}
+
+/**
+ * A signal that follows the caller's, and ends what is left of a call. Its reason is always the
+ * same: what callers give is taken for a fault of the client by Connect, and by the server that it tells.
+ */
+class Cancellation {
+  readonly #controller = new AbortController();
+  readonly #caller: AbortSignal | undefined;
+  readonly #cancel = () =>
+    this.#controller.abort(new ConnectError("the caller cancelled the call", Code.Canceled));
+
+  constructor(caller: AbortSignal | undefined) {
+    this.#caller = caller;
+    if (caller?.aborted) this.#cancel();
+    else caller?.addEventListener("abort", this.#cancel, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** The call is over, or nobody reads on. */
+  end(): void {
+    this.#caller?.removeEventListener("abort", this.#cancel);
+    this.#cancel();
+  }
 }
 
 /** Those of the call win over those of the client. */

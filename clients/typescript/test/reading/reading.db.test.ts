@@ -134,6 +134,47 @@ describe("watchDataset", () => {
   });
 });
 
+describe("diffVersions", () => {
+  test("gives every difference once, although the connection breaks, and the totals", async () => {
+    await assay.upsertDataset({ name: "differing", items: rows(4_000) });
+    const changed = rows(4_000).map((row) => ({ ...row, input: { ...row.input, revision: 1 } }));
+    await assay.upsertDataset({ name: "differing", items: changed.slice(0, 3_000), mode: "mirror" });
+    const changes = assay.diffVersions({ dataset: "differing", before: 1, after: 2 });
+    const ids: string[] = [];
+    let last = await changes.next();
+    for (; !last.done; last = await changes.next()) {
+      ids.push(last.value.itemId);
+      if (ids.length % 1_200 === 0) proxy.cut();
+    }
+    expect(ids).toEqual(rows(4_000).map(({ itemId }) => itemId));
+    expect(last.value).toMatchObject({
+      beforeVersion: 1n,
+      afterVersion: 2n,
+      created: 0n,
+      updated: 3_000n,
+      deleted: 1_000n,
+      unchanged: 0n,
+    });
+  });
+
+  test("shows what a plan would change", async () => {
+    const items = [{ itemId: "k00000", input: "planned" }];
+    const plan = await assay.upsertDataset({ name: "differing", items, plan: true });
+    const changes = await Array.fromAsync(
+      assay.diffVersions({ dataset: "differing", planned: plan.requestId }),
+    );
+    expect(changes).toMatchObject([
+      {
+        itemId: "k00000",
+        kind: 2,
+        after: { inputJson: '"planned"' },
+        changedPaths: ["$.input", "$.metadata"],
+      },
+    ]);
+    await plan.discard();
+  });
+});
+
 describe("compareRuns", () => {
   test("gives the numbers, and the rows to who wants them", async () => {
     await assay.upsertDataset({ name: "compared", items: rows(20) });

@@ -123,18 +123,18 @@ describe("an upsert that cannot go on", () => {
       url: proxy.url,
       retry: { initialDelayMs: 1, resumeAttempts: 3, callAttempts: 1 },
     });
-    let streams = 0;
+    let stopping: Promise<void> | undefined;
     const source = async function* () {
       yield* rows(2_000);
-      await service.stop();
-      streams++;
-      yield* rows(0);
+      stopping = service.stop();
+      await stopping;
     };
     await expect(stubborn.upsertDataset({ name: "qa", items: source() })).rejects.toMatchObject({
       name: "AssayError",
       retryable: true,
     });
-    expect(streams).toBe(1);
+    await stopping;
+    expect(stopping).toBeDefined();
     stubborn.close();
   });
 
