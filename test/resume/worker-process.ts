@@ -1,0 +1,75 @@
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+/** What a worker tells. Times are microseconds since 1970 by the clock of the database. */
+export type WorkerEvent =
+  | {
+      readonly kind: "dealt";
+      readonly cell: string;
+      readonly leaseId: string;
+      readonly attempt: number;
+      /** When it was dealt, or dealt out again to the worker that came back. */
+      readonly dealt: number;
+    }
+  | {
+      readonly kind: "acknowledged";
+      readonly cell: string;
+      readonly outcome: string;
+      /** Empty for an error. */
+      readonly output: string;
+    }
+  | { readonly kind: "broken" }
+  | { readonly kind: "finished" };
+
+/** A worker in a process of its own, so that it can die. */
+export interface WorkerProcess {
+  readonly workerId: string;
+  /** Kills it, and returns when it is gone. */
+  kill(): Promise<void>;
+  /** Returns when it has ended by itself. Throws if it failed or was killed. */
+  end(): Promise<void>;
+}
+
+export interface WorkerOptions {
+  /** `127.0.0.1:…` */
+  readonly address: string;
+  readonly runId: string;
+  readonly workerId: string;
+  readonly capacity: number;
+  readonly leaseMilliseconds: number;
+}
+
+const program = new URL("./worker-program.ts", import.meta.url).pathname;
+
+/** Starts a worker. */
+export function startWorkerProcess(
+  { address, runId, workerId, capacity, leaseMilliseconds }: WorkerOptions,
+  onEvent: (event: WorkerEvent) => void,
+): WorkerProcess {
+  const child = spawn(
+    process.execPath,
+    [program, address, runId, workerId, String(capacity), String(leaseMilliseconds)],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let log = "";
+  child.stderr.on("data", (chunk) => {
+    log += chunk;
+  });
+  // Lines of a process that is killed in the middle of one are cut.
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (line.endsWith("}")) onEvent(JSON.parse(line));
+  });
+  const closed = once(child, "close");
+  return {
+    workerId,
+    async kill() {
+      child.kill("SIGKILL");
+      await closed;
+    },
+    async end() {
+      const [code] = await closed;
+      if (code !== 0) throw new Error(`worker ${workerId} ended with ${code}: ${log}`);
+    },
+  };
+}
