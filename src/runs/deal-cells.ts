@@ -1,3 +1,4 @@
+import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
 import type { Lease } from "./lease.ts";
@@ -12,6 +13,9 @@ import { type Hand, shareOut } from "./share-out.ts";
 export interface DealtHand extends Hand {
   readonly leaseMicros: bigint;
 }
+
+/** A locked run that workers have joined. */
+type DealtRun = LockedRun & { readonly dealt: Dealt };
 
 /** What was dealt. */
 export interface Deal<H extends DealtHand> {
@@ -41,13 +45,23 @@ const minPage = 16;
  */
 export async function dealCells<H extends DealtHand>(
   client: Client,
-  run: LockedRun & { readonly dealt: Dealt },
+  run: DealtRun,
   hands: readonly H[],
 ): Promise<Deal<H>> {
   const room = hands.reduce((sum, hand) => sum + hand.free, 0);
   if (room === 0) {
     return { leases: new Map(), more: false, isGridEmpty: run.dealt.repetition > run.repetitions };
   }
+  // All that is read here is the beginning of something in the order of an index.
+  return withIndexOrder(client, () => dealInOrder(client, run, hands, room));
+}
+
+async function dealInOrder<H extends DealtHand>(
+  client: Client,
+  run: DealtRun,
+  hands: readonly H[],
+  room: number,
+): Promise<Deal<H>> {
   const maxAttempts = Math.max(...hands.map((hand) => hand.maxAttempts));
   let wanted = Math.min(room, maxCells);
   const dealt: { readonly cell: WaitingCell; readonly hand: H }[] = [];
@@ -112,11 +126,7 @@ interface Advance {
 }
 
 /** Goes on through the grid until it has as many cells without a result as are wanted. Those that have failed wait from now on. */
-async function advance(
-  client: Client,
-  run: LockedRun & { readonly dealt: Dealt },
-  wanted: number,
-): Promise<Advance> {
+async function advance(client: Client, run: DealtRun, wanted: number): Promise<Advance> {
   let { repetition, itemId } = run.dealt;
   const cells: WaitingCell[] = [];
   const failed: CellChange[] = [];

@@ -74,27 +74,34 @@ export async function releaseLeases(
   return rowCount ?? 0;
 }
 
-/** The lease that lasts on each cell, at the position of the cell; undefined where there is none. */
+/**
+ * The lease that lasts on each cell, at the position of the cell; undefined where there is none. Whether it lasts is looked at
+ * behind the look-up: as a condition in it, it would invite the planner to take an index of all leases, for each cell.
+ */
 export async function findLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
   cells: readonly RunCell[],
 ): Promise<(EndedLease | undefined)[]> {
-  const { rows } = await client.query<{ position: bigint; worker_id: string; lease_number: bigint }>(
+  const { rows } = await client.query<{
+    position: bigint;
+    worker_id: string;
+    lease_number: bigint;
+    lasts: boolean;
+  }>(
     `select cell.position, open.*
      from unnest($3::text[], $4::int[]) with ordinality as cell(item_id, repetition, position)
      cross join lateral (
-       select worker_id, lease_number
+       select worker_id, lease_number, deadline is not null as lasts
        from open_cells as o
        where o.dataset_id = $1 and o.run_id = $2 and o.item_id = cell.item_id and o.repetition = cell.repetition
-         and o.deadline is not null
        limit 1
      ) as open`,
     [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
   );
   const found = new Array<EndedLease | undefined>(cells.length).fill(undefined);
   for (const row of rows) {
-    found[Number(row.position) - 1] = { workerId: row.worker_id, number: row.lease_number };
+    if (row.lasts) found[Number(row.position) - 1] = { workerId: row.worker_id, number: row.lease_number };
   }
   return found;
 }

@@ -58,10 +58,13 @@ export async function takeWork(client: Client, run: LockedRun, sent: readonly Se
       itemVersions,
     );
     sequence += BigInt(places);
+    // A success has taken its cell from the workers already.
+    const isDone = (at: number) =>
+      cells[at]?.error === undefined && outcomes[group[at] as number] === "recorded";
     await endLeases(
       client,
       run,
-      cells.filter((_, at) => own[at]),
+      cells.filter((_, at) => own[at] && !isDone(at)),
     );
   }
   return { run: { ...run, sequence }, outcomes };

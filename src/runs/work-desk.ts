@@ -3,6 +3,7 @@ import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
 import { Failure } from "../failure.ts";
+import { AssignmentLoader } from "./load-assignments.ts";
 import { hasEnded, type RunScope } from "./run.ts";
 import { findRunState } from "./run-store.ts";
 import {
@@ -78,6 +79,8 @@ interface PendingPlay {
  * wait are woken by what happens and by the first deadline, not each by a clock of its own.
  */
 export class WorkDesk {
+  /** Loads what its workers are given. */
+  readonly assignments: AssignmentLoader;
   readonly #resources: DeskResources;
   readonly #scope: RunScope;
   readonly #onEmpty: () => void;
@@ -93,6 +96,7 @@ export class WorkDesk {
     this.#resources = resources;
     this.#scope = scope;
     this.#onEmpty = onEmpty;
+    this.assignments = new AssignmentLoader(resources.pool, scope);
   }
 
   /**

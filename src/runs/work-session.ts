@@ -1,6 +1,6 @@
 import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
-import { type Assignment, loadAssignments } from "./load-assignments.ts";
+import type { Assignment } from "./load-assignments.ts";
 import type { RunScope } from "./run.ts";
 import { getRun } from "./run-store.ts";
 import type { GivenLease, WorkAnswer, WorkerTerms, WorkFrame, WorkNews } from "./work.ts";
@@ -106,7 +106,7 @@ class WorkSession implements Seat {
 
   /** What the worker is sent, until there is nothing left to do or its input ends. */
   async *outputs(): AsyncGenerator<WorkOutput> {
-    const { pool, projectId, scope } = this.#place;
+    const { pool, projectId, scope, desk } = this.#place;
     for (;;) {
       const answer = this.#answers.shift();
       if (answer !== undefined) {
@@ -123,7 +123,7 @@ class WorkSession implements Seat {
       // What has ended since was given for nothing.
       this.#leases = this.#leases.filter((lease) => this.held.has(lease.number));
       if (this.#leases.length > 0) {
-        const assignments = await loadAssignments(pool, scope, this.#leases);
+        const assignments = await desk.assignments.load(this.#leases);
         this.#leases = this.#leases.slice(assignments.length);
         yield { kind: "assignments", assignments };
       } else if (this.#idle !== undefined) {

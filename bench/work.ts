@@ -1,0 +1,132 @@
+/**
+ * How long a worker waits for its next cell: from sending a result until it holds another assignment, which takes one durable
+ * transaction. Each is given as a ratio to a call of RecordResults with one result, made in the same run: what somebody pays who
+ * deals out the cells by other means.
+ *
+ *     node bench/work.ts [cells]      100,000 unless said, 20,000 at least
+ */
+import { PassThrough } from "node:stream";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Client, createClient } from "@connectrpc/connect";
+import { createGrpcTransport } from "@connectrpc/connect-node";
+import Table from "cli-table3";
+import { RunService, type WorkRunRequestSchema } from "../gen/assay/v1/run_service_pb.js";
+import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
+import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { WorkAssignment } from "../gen/assay/v1/work_pb.js";
+import { importBatches } from "./importer.ts";
+import { benchRows } from "./rows.ts";
+import { startBenchService } from "./service.ts";
+
+type Request = MessageInitShape<typeof WorkRunRequestSchema>;
+
+const count = Math.max(Number(process.argv[2] ?? 100_000), 20_000);
+const items = benchRows(count);
+const dataset = { by: { case: "name", value: "bench" } } as const;
+
+/** Milliseconds that each turn took, in ascending order. */
+type Turns = readonly number[];
+
+/** A worker that answers at once, and how long it waited for each next assignment. */
+async function work(
+  client: Client<typeof RunService>,
+  { runId, workerId, capacity }: { runId: string; workerId: string; capacity: number },
+  cells: number,
+): Promise<number[]> {
+  const outgoing = new PassThrough({ objectMode: true });
+  const turns: number[] = [];
+  let answered = 0;
+  let sent = 0;
+  const send = (request: Request) => outgoing.write(request);
+  send({ frame: { case: "hello", value: { runId, workerId, capacity } } });
+  for await (const { frame } of client.workRun(outgoing as AsyncIterable<Request>)) {
+    if (frame.case !== "assignments" || outgoing.writableEnded) continue;
+    if (sent > 0) turns.push(performance.now() - sent);
+    if (answered >= cells) {
+      // What it has is for others.
+      send({ frame: { case: "release", value: {} } });
+      outgoing.end();
+      continue;
+    }
+    answered += frame.value.assignments.length;
+    sent = performance.now();
+    send({ frame: { case: "results", value: { results: frame.value.assignments.map(answer) } } });
+  }
+  return turns;
+}
+
+function answer({ leaseId, item, repetition }: WorkAssignment) {
+  const itemId = item?.itemId ?? "";
+  return {
+    leaseId,
+    result: { itemId, repetition, outcome: { case: "outputJson", value: '{"answer":42}' } as const },
+  };
+}
+
+/** How long each of so many calls of RecordResults takes that record one result, one after the other. */
+async function record(client: Client<typeof RunService>, runId: string, calls: number): Promise<Turns> {
+  const taken: number[] = [];
+  for (let n = 0; n < calls; n++) {
+    const outcome = { case: "outputJson", value: '{"answer":42}' } as const;
+    const began = performance.now();
+    await client.recordResults({ runId, results: [{ itemId: items.at(n).itemId, repetition: 1, outcome }] });
+    taken.push(performance.now() - began);
+  }
+  return taken.toSorted((one, other) => one - other);
+}
+
+const quantile = (turns: Turns, share: number) => turns[Math.floor((turns.length - 1) * share)] ?? Number.NaN;
+
+const service = await startBenchService();
+try {
+  const transport = () => createGrpcTransport({ baseUrl: service.url });
+  const runs = createClient(RunService, transport());
+  await importBatches(createClient(UpsertService, transport()), "bench", UpsertMode.MERGE, items);
+  const newRun = async () => (await runs.createRun({ dataset, run: {} })).run?.runId ?? "";
+  await work(runs, { runId: await newRun(), workerId: "warm-up", capacity: 1 }, 300);
+
+  const table = new Table({
+    head: ["", "turns", "median ms", "of a call", "99 % ms", "cells/s"],
+    style: { head: [], border: [] },
+  });
+  const calls = await record(runs, await newRun(), 500);
+  const call = quantile(calls, 0.5);
+  table.push([
+    "RecordResults, one result",
+    500,
+    call.toFixed(2),
+    "1.0",
+    quantile(calls, 0.99).toFixed(2),
+    "",
+  ]);
+  const measure = async (what: string, runId: string, workers: number, capacity: number, cells: number) => {
+    const began = performance.now();
+    const all = await Promise.all(
+      Array.from({ length: workers }, (_, n) =>
+        work(createClient(RunService, transport()), { runId, workerId: `${what} ${n}`, capacity }, cells),
+      ),
+    );
+    const seconds = (performance.now() - began) / 1000;
+    const turns = all.flat().toSorted((one, other) => one - other);
+    const median = quantile(turns, 0.5);
+    table.push([
+      what,
+      turns.length,
+      median.toFixed(2),
+      (median / call).toFixed(1),
+      quantile(turns, 0.99).toFixed(2),
+      Math.round((workers * cells) / seconds).toLocaleString("en"),
+    ]);
+  };
+
+  const runId = await newRun();
+  await measure("1 worker, capacity 1", runId, 1, 1, 500);
+  await measure("64 workers, capacity 1", runId, 64, 1, 30);
+  await measure("64 workers, capacity 16", runId, 64, 16, 64);
+  await measure("1 worker, capacity 1,000", runId, 1, 1_000, count - 15_000);
+  await measure("1 worker, capacity 1, when most is done", runId, 1, 1, 500);
+  await measure("64 workers, capacity 1, when most is done", runId, 64, 1, 30);
+  console.log(`${count.toLocaleString("en")} cells\n\n${table.toString()}`);
+} finally {
+  await service.stop();
+}
