@@ -63,12 +63,12 @@ export async function addItemRows(db: Queryable, datasetId: string): Promise<voi
 
 /**
  * How many rows of a dataset each table that belongs to datasets has, requests included. Uploads belong to the project: those
- * that were used stay and tell where they went.
+ * that were used stay and tell where they went. Snapshots stay until the sweeper has removed their files.
  */
 export async function rowsOf(db: Queryable, datasetId: string): Promise<{ table: string; count: bigint }[]> {
   const { rows } = await db.query<{ name: string }>(
     `select table_name as name from information_schema.columns
-     where table_schema = 'public' and column_name = 'dataset_id' and table_name <> 'uploads'
+     where table_schema = 'public' and column_name = 'dataset_id' and table_name not in ('uploads', 'snapshots')
      order by table_name`,
   );
   const tables = rows.map(({ name }) => ({ name, column: "dataset_id" }));

@@ -32,6 +32,11 @@ const transports: [string, (baseUrl: string) => Transport][] = [
   ["Connect over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
 ];
 
+/** A stream of one message. */
+async function* one<T>(message: T) {
+  yield message;
+}
+
 const getServerInfo = "/assay.v1.SystemService/GetServerInfo";
 
 describe.each(transports)("%s", (_, transport) => {
@@ -49,9 +54,25 @@ describe.each(transports)("%s", (_, transport) => {
     }
   });
 
-  test("answers UNIMPLEMENTED to what is in the contract but not built", async () => {
+  test("streams an answer", async () => {
+    const cases: (string | undefined)[] = [];
     const stream = createClient(QueryService, transport(service.url)).query({ sql: "select 1" });
-    await expect(stream[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: Code.Unimplemented });
+    for await (const { frame } of stream) cases.push(frame.case);
+    expect(cases).toEqual(["schema", "rows", "end"]);
+  });
+
+  test("answers UNIMPLEMENTED to methods that it does not have", async () => {
+    const later = { ...QueryService.method.query, name: "Explain", localName: "explain" } as const;
+    const stream = transport(service.url).stream(
+      later,
+      undefined,
+      undefined,
+      undefined,
+      one({ sql: "select 1" }),
+    );
+    await expect(stream.then(({ message }) => Array.fromAsync(message))).rejects.toMatchObject({
+      code: Code.Unimplemented,
+    });
   });
 
   test("refuses a message beyond max_message_bytes with RESOURCE_EXHAUSTED", async () => {
