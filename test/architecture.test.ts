@@ -46,7 +46,6 @@ const procedures = [
   "uploads/apply-upload.ts",
   "uploads/delete-upload.ts",
   "uploads/list-uploads.ts",
-  "uploads/parquet-main.ts",
   "uploads/send-upload.ts",
   "uploads/upload-bytes.ts",
   "uploads/upload-sweeper.ts",
@@ -242,7 +241,7 @@ describe("source files", () => {
   });
 
   test("of features stand in a folder that this suite knows", () => {
-    const known = [...features, "rpc", "db", "engine", "blobs", "engine", "auth", "cli"];
+    const known = [...features, "rpc", "db", "blobs", "engine", "auth", "cli"];
     const folders = new Set(sources.flatMap(({ path }) => (path.includes("/") ? [path.split("/")[0]] : [])));
     expect([...folders].filter((folder) => !known.includes(folder ?? ""))).toEqual([]);
   });

@@ -3,6 +3,7 @@ import { answerStatement } from "./answer-statement.ts";
 import { messageFrame, readFrames } from "./frames.ts";
 import { inspectStatement } from "./inspect-statement.ts";
 import type { EngineAnswer, EngineRequest } from "./protocol.ts";
+import { readParquet } from "./read-parquet.ts";
 import { writeParquet } from "./write-parquet.ts";
 
 /**
@@ -27,6 +28,7 @@ async function main(): Promise<void> {
 async function perform(request: EngineRequest): Promise<void> {
   if (request.do === "inspect") await send(await inspectStatement(request.sql));
   if (request.do === "answer") await answerStatement(request, { send, sendRows: write });
+  if (request.do === "read") await readParquet(request, send);
   await send({ is: "idle" });
 }
 

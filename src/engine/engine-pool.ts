@@ -17,6 +17,9 @@ const maxWaiting = 100;
 /** Files that are written at a time. Each takes the memory of an engine and a connection to the database. */
 const maxWriters = 2;
 
+/** Files of strangers that are read at a time. Each takes the memory of an engine; its rows have to be written meanwhile. */
+const maxReaders = 2;
+
 /** How long a process without work is kept: starting one costs some tenths of a second, keeping one some 100 MB. */
 const idleMilliseconds = 60_000;
 
@@ -54,6 +57,7 @@ export class EnginePool {
   readonly #processes = new Set<EngineProcess>();
   readonly #slots: Slots;
   readonly #writers = new Slots(maxWriters);
+  readonly #readers = new Slots(maxReaders);
   readonly #closing = new AbortController();
 
   constructor({ processes, memoryBytes, threads, log }: EnginePoolOptions) {
@@ -90,6 +94,18 @@ export class EnginePool {
     this.#untilClosed(signal).throwIfAborted();
     const process = this.#start("write");
     return lease(process, signal, () => this.#end(process));
+  }
+
+  /**
+   * A process for one file of a stranger to read, which it is ended behind: whatever the file did to it, it does to nobody else.
+   * Waits for its turn.
+   *
+   * @throws Failure SHUTTING_DOWN; the reason of the signal
+   */
+  async takeReader(signal: AbortSignal): Promise<EngineLease> {
+    const free = await this.#readers.take(this.#untilClosed(signal));
+    const process = this.#start("ask");
+    return lease(process, signal, () => this.#end(process).finally(free));
   }
 
   /** The numbers of all processes, for whoever looks after them. */

@@ -84,7 +84,33 @@ export interface SourceColumn {
   readonly expression: string;
 }
 
-export type EngineRequest = InspectRequest | AnswerRequest | WriteRequest;
+/**
+ * Reads the rows of a Parquet file of a stranger, as what items are made of. Answered by `header`, any number of `cells`, and
+ * `read`; or by `unreadable` at any point. Then comes `idle`.
+ */
+export interface ReadRequest {
+  readonly do: "read";
+  /** Absolute. */
+  readonly path: string;
+  /** For what does not fit into memory. Absolute. */
+  readonly spillFolder: string;
+  readonly bounds: EngineBounds;
+}
+
+/** A column of a file that is read. */
+export interface FileColumn {
+  readonly name: string;
+  /** Whether its cells are texts. Else they are JSON texts. */
+  readonly isText: boolean;
+}
+
+/** Where in a file something is wrong: rows count from 1. */
+export interface CellPlace {
+  readonly row?: number;
+  readonly column?: string;
+}
+
+export type EngineRequest = InspectRequest | AnswerRequest | WriteRequest | ReadRequest;
 
 /** A column of an answer. */
 export interface Column {
@@ -108,5 +134,9 @@ export type EngineAnswer =
   | { readonly is: "columns"; readonly columns: readonly Column[] }
   | { readonly is: "finished"; readonly truncated: boolean }
   | { readonly is: "written"; readonly rowCount: number }
+  | { readonly is: "header"; readonly columns: readonly FileColumn[] }
+  | { readonly is: "cells"; readonly cells: readonly (readonly (string | null)[])[] }
+  | { readonly is: "read" }
+  | { readonly is: "unreadable"; readonly problem: string; readonly place: CellPlace }
   | { readonly is: "refused"; readonly refusal: Refusal }
   | { readonly is: "idle" };

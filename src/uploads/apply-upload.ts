@@ -20,7 +20,15 @@ import { lockUpload } from "./upload-store.ts";
 /** What ApplyUpload works with. */
 export type ApplyResources = Pick<
   Resources,
-  "pool" | "turns" | "log" | "blobs" | "scratch" | "importTtlSeconds" | "maxUploadBytes" | "stopping"
+  | "pool"
+  | "turns"
+  | "log"
+  | "blobs"
+  | "scratch"
+  | "engines"
+  | "importTtlSeconds"
+  | "maxUploadBytes"
+  | "stopping"
 >;
 
 /** Where the bytes come from. */
@@ -139,13 +147,14 @@ function keepClaim({ pool, log }: ApplyResources, source: ApplySource, writer: U
 }
 
 async function importFile(
-  { scratch, maxUploadBytes, stopping }: ApplyResources,
+  resources: ApplyResources,
   session: ImportSession,
   file: SourceFile,
   mapping: ColumnMapping,
   signal: AbortSignal,
 ): Promise<Changeset> {
-  const table = readTable(file, mapping, { scratch, maxUploadBytes });
+  const { stopping } = resources;
+  const table = readTable(file, mapping, { ...resources, signal });
   const batches = untilStopped(fileRows(table, file, mapping), stopping, signal);
   let count = 0;
   {

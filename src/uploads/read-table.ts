@@ -1,6 +1,5 @@
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
-import type { Scratch } from "../blobs/scratch.ts";
 import type { ColumnMapping } from "./column-mapping.ts";
 import { ColumnFinder } from "./column-mapping.ts";
 import { csvColumns, csvRows, literalColumns } from "./csv-table.ts";
@@ -8,7 +7,7 @@ import { decompressed } from "./decompress.ts";
 import type { FileFormat } from "./file-format.ts";
 import { objectsOfArray, objectsOfLines } from "./json-objects.ts";
 import { objectRows } from "./json-table.ts";
-import { parquetRows } from "./parquet-table.ts";
+import { type ParquetResources, parquetRows } from "./parquet-table.ts";
 import type { TableRow } from "./table.ts";
 import { utf8Pieces } from "./utf8.ts";
 
@@ -19,8 +18,7 @@ export interface SourceFile {
 }
 
 /** What reading a file takes. */
-export interface ReadResources {
-  readonly scratch: Scratch;
+export interface ReadResources extends ParquetResources {
   /** Bytes that a compressed file may unpack to. */
   readonly maxUploadBytes: number;
 }
@@ -29,9 +27,9 @@ export interface ReadResources {
 export async function* readTable(
   file: SourceFile,
   mapping: ColumnMapping,
-  { scratch, maxUploadBytes }: ReadResources,
+  resources: ReadResources,
 ): AsyncGenerator<TableRow[]> {
-  const text = () => utf8Pieces(decompressed(file.open(), maxUploadBytes));
+  const text = () => utf8Pieces(decompressed(file.open(), resources.maxUploadBytes));
   switch (file.format) {
     case "csv":
       yield* csvRows(text(), await literalsOf(text, mapping));
@@ -44,9 +42,9 @@ export async function* readTable(
       break;
     case "parquet": {
       // The engine reads back and forth.
-      await using copy = await scratch.newFile();
+      await using copy = await resources.scratch.newFile();
       await pipeline(file.open(), createWriteStream(copy.path));
-      yield* parquetRows(copy.path, scratch);
+      yield* parquetRows(copy.path, resources);
     }
   }
 }

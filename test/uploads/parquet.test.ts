@@ -191,6 +191,29 @@ describe("Parquet", () => {
     });
   });
 
+  test("of rows that are large is read in pieces that fit into memory", async () => {
+    const file = await parquet(
+      "select n, repeat('x', 900000) || n as s from range(150) as t (n)",
+      ", compression zstd",
+    );
+    const inputs = await inputsOfFile("parquet", file);
+    expect([inputs.length, inputs[149]?.length]).toEqual([150, '{"n":149,"s":""}'.length + 900_003]);
+  });
+
+  test("with more in one group of rows than memory holds is refused, and says so", async () => {
+    const query = "select repeat('x', 900000) || n as s from range(1000) as t (n)";
+    expect(await faultOfFile("parquet", await parquet(query, ", compression zstd"))).toMatchObject({
+      reason: "INVALID_FILE",
+      problem: expect.stringMatching(/memory/i),
+    });
+  });
+
+  test("keeps a text as it is, also with what looks like a byte order mark", async () => {
+    expect(await inputsOfFile("parquet", await parquet("select chr(65279) || 'x' as s"))).toEqual([
+      '{"s":"\ufeffx"}',
+    ]);
+  });
+
   test("without rows is refused", async () => {
     expect(await faultOfFile("parquet", await parquet("select 1 as a where false"))).toEqual({
       reason: "INVALID_FILE",

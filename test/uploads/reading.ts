@@ -2,7 +2,9 @@ import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { openScratch } from "../../src/blobs/scratch.ts";
+import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { Failure } from "../../src/failure.ts";
+import { newLog } from "../../src/log.ts";
 import type { NamedColumns } from "../../src/uploads/column-mapping.ts";
 import type { FileFormat } from "../../src/uploads/file-format.ts";
 import { fileRows } from "../../src/uploads/file-rows.ts";
@@ -28,6 +30,13 @@ export async function itemsOfFile(
 ): Promise<SpelledItem[]> {
   const bytes = Buffer.from(content);
   const scratch = await openScratch(join(tmpdir(), `assay-test-${randomUUID()}`));
+  const engines = new EnginePool({
+    processes: 1,
+    memoryBytes: 512 * 1024 ** 2,
+    threads: 1,
+    log: newLog("silent"),
+  });
+  const { signal } = new AbortController();
   const mapping = {
     named: named && {
       itemId: undefined,
@@ -44,7 +53,7 @@ export async function itemsOfFile(
   };
   const items: SpelledItem[] = [];
   try {
-    const table = readTable({ format, open }, mapping, { scratch, maxUploadBytes });
+    const table = readTable({ format, open }, mapping, { scratch, engines, maxUploadBytes, signal });
     for await (const { rows } of fileRows(table, { format }, mapping)) {
       for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
         items.push({
@@ -57,6 +66,7 @@ export async function itemsOfFile(
       }
     }
   } finally {
+    await engines.close();
     await scratch.remove();
   }
   return items;

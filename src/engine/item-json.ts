@@ -22,7 +22,7 @@ import {
   DuckDBUUIDValue,
   type DuckDBValue,
 } from "@duckdb/node-api";
-import { dateText, durationText, offsetText, timestampText, timeText } from "../engine/time-text.ts";
+import { dateText, durationText, offsetText, timestampText, timeText } from "./time-text.ts";
 
 /** A value, or a type, has no JSON form. The message says which: `NaN is no number of JSON`. */
 export class NoJsonForm extends Error {

@@ -1,0 +1,119 @@
+import { type DuckDBConnection, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import { openEngine, quoted } from "../db/duckdb.ts";
+import { jsonOfValue, NoJsonForm, requireJsonForm } from "./item-json.ts";
+import type { CellPlace, EngineAnswer, ReadRequest } from "./protocol.ts";
+
+/** Bytes that reading may spill: much more than sorting nothing takes, much less than a disk. */
+const spillBytes = 8 * 1024 ** 3;
+
+/** Characters of a frame, at most one row more. The engine hands out some thousand rows at a time, which may be large. */
+const frameLength = 512 * 1024;
+
+/** Types whose values are texts in the first place. */
+const textTypes = [DuckDBTypeId.VARCHAR, DuckDBTypeId.ENUM];
+
+/** What is wrong with the file, and where. */
+class Problem extends Error {
+  readonly place: CellPlace;
+
+  constructor(problem: string, place: CellPlace = {}) {
+    super(problem);
+    this.place = place;
+  }
+}
+
+/** Reads a file, and answers what is in it, or what is wrong with it. */
+export async function readParquet(
+  request: ReadRequest,
+  send: (answer: EngineAnswer) => Promise<void>,
+): Promise<void> {
+  try {
+    await readFile(request, send);
+  } catch (error) {
+    const { message, place } = problemOf(error, request);
+    await send({ is: "unreadable", problem: message, place });
+  }
+}
+
+async function readFile(
+  { path, spillFolder, bounds }: ReadRequest,
+  send: (answer: EngineAnswer) => Promise<void>,
+): Promise<void> {
+  // One thread: the service hashes and writes the rows meanwhile, which takes longer than reading them.
+  await using engine = await openEngine({ ...bounds, threads: 1, spillFolder, spillBytes, files: [path] });
+  const { connection } = engine;
+  const names = await columnNames(connection, path);
+  const result = await connection.stream(`select * from read_parquet(${quoted(path)})`);
+  const types = result.columnTypes();
+  if (types.length !== names.length) throw new Problem("has columns that the engine cannot read");
+  types.forEach((type, at) => {
+    inColumn({ column: names[at] ?? "" }, () => requireJsonForm(type));
+  });
+  const isText = types.map((type) => textTypes.includes(type.typeId));
+  await send({ is: "header", columns: names.map((name, at) => ({ name, isText: isText[at] === true })) });
+  let count = 0;
+  for (let chunk = await result.fetchChunk(); chunk !== null; chunk = await result.fetchChunk()) {
+    if (chunk.rowCount === 0) break;
+    const vectors = types.map((_, at) => chunk.getColumnVector(at));
+    let cells: (string | null)[][] = [];
+    let length = 0;
+    for (let at = 0; at < chunk.rowCount; at++) {
+      count++;
+      const row = vectors.map((vector, column) => {
+        const value = vector.getItem(at);
+        if (value === null || isText[column]) return value as string | null;
+        return inColumn({ row: count, column: names[column] ?? "" }, () =>
+          jsonOfValue(value, types[column] as DuckDBType),
+        );
+      });
+      cells.push(row);
+      for (const cell of row) length += cell?.length ?? 0;
+      if (length < frameLength && at + 1 < chunk.rowCount) continue;
+      await send({ is: "cells", cells });
+      cells = [];
+      length = 0;
+    }
+  }
+  await send({ is: "read" });
+}
+
+/** The names of the columns as the file has them. The engine changes those that only differ in case. */
+async function columnNames(connection: DuckDBConnection, file: string): Promise<string[]> {
+  const reader = await connection.runAndReadAll(
+    `select name, coalesce(num_children, 0)::integer from parquet_schema(${quoted(file)})`,
+  );
+  // The tree of the schema in depth-first order, its root first.
+  const nodes = reader.getRows() as [string, number][];
+  const names: string[] = [];
+  const skip = (at: number): number => {
+    let next = at + 1;
+    for (let child = 0; child < (nodes[at]?.[1] ?? 0); child++) next = skip(next);
+    return next;
+  };
+  for (let at = 1; at < nodes.length; at = skip(at)) names.push(nodes[at]?.[0] ?? "");
+  names.forEach((name, at) => {
+    if (name === "") throw new Problem(`has no name for column ${at + 1}`);
+    if (names.indexOf(name) < at) throw new Problem("is the name of two columns", { column: name });
+  });
+  return names;
+}
+
+function inColumn<T>(place: CellPlace, work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    throw error instanceof NoJsonForm ? new Problem(error.message, place) : error;
+  }
+}
+
+/** What the engine says about a file is the best there is to say, but for where this service keeps it. */
+function problemOf(error: unknown, { path }: ReadRequest): { message: string; place: CellPlace } {
+  if (error instanceof Problem) return error;
+  const said = error instanceof Error ? error.message : String(error);
+  const [line = ""] = said
+    .replaceAll(`'${path}'`, "the file")
+    .replaceAll(`"${path}"`, "the file")
+    .replaceAll(path, "the file")
+    .split("\n");
+  return { message: `cannot be read as Parquet: ${line}`, place: {} };
+}
