@@ -28,6 +28,7 @@ import { reflectionRoutes } from "./rpc/reflection.ts";
 import { runDeletedRunSweeper } from "./runs/deleted-runs.ts";
 import { runUploadSweeper } from "./uploads/upload-sweeper.ts";
 import { runSweeper } from "./upsert/sweeper.ts";
+import { runBlockRangeSweeper } from "./versions/block-range-sweeper.ts";
 
 /** The service, ready for calls. */
 export interface Server {
@@ -147,6 +148,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     void runSnapshotSweeper(resources);
     void runDeletedRunSweeper(pool, log, stopping.signal);
     void runUploadSweeper(resources, stopping.signal);
+    void runBlockRangeSweeper(pool, log, stopping.signal);
     health.setServing(true);
 
     const { close, description } = database;

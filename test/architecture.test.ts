@@ -23,6 +23,7 @@ const procedures = [
   "datasets/update-dataset.ts",
   "versions/diff-versions.ts",
   "versions/open-diff.ts",
+  "versions/block-range-sweeper.ts",
   "versions/tag-version.ts",
   "versions/version-differences.ts",
   "versions/watch-dataset.ts",

@@ -5,6 +5,7 @@ export type DatabaseFault =
   | { readonly kind: "contention" }
   | { readonly kind: "unique"; readonly constraint: string }
   | { readonly kind: "cancelled" }
+  | { readonly kind: "locked" }
   | { readonly kind: "unavailable" }
   | { readonly kind: "other" };
 
@@ -20,8 +21,8 @@ const connectionErrors = new Set([
 
 /**
  * Tells what an error thrown by pg means, or undefined if it is none of the database's. SQLSTATE classes are those of
- * PostgreSQL's appendix A: 40001 and 40P01 are contention, 23505 a unique violation, 57014 a cancelled statement, class
- * 08, 57P0x and 53300 say that there is no database to talk to.
+ * PostgreSQL's appendix A: 40001 and 40P01 are contention, 23505 a unique violation, 57014 a cancelled statement, 55P03
+ * a lock that somebody else has; class 08, 57P0x and 53300 say that there is no database to talk to.
  */
 export function databaseFault(error: unknown): DatabaseFault | undefined {
   if (error instanceof pg.DatabaseError) {
@@ -29,6 +30,7 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
     if (state === "40001" || state === "40P01") return { kind: "contention" };
     if (state === "23505") return { kind: "unique", constraint: error.constraint ?? "" };
     if (state === "57014") return { kind: "cancelled" };
+    if (state === "55P03") return { kind: "locked" };
     if (state.startsWith("08") || state.startsWith("57P0") || state === "53300")
       return { kind: "unavailable" };
     return { kind: "other" };

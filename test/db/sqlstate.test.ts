@@ -17,6 +17,7 @@ describe("an error of the database means", () => {
     ["40001", { kind: "contention" }],
     ["40P01", { kind: "contention" }],
     ["57014", { kind: "cancelled" }],
+    ["55P03", { kind: "locked" }],
     ["57P01", { kind: "unavailable" }],
     ["57P02", { kind: "unavailable" }],
     ["57P03", { kind: "unavailable" }],
