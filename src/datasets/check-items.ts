@@ -1,7 +1,7 @@
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { Failure, failure, type Violation } from "../failure.ts";
-import { listItems } from "../items/item-store.ts";
+import { listItems } from "../items/item-page-store.ts";
 import { streamWritten } from "../items/written-store.ts";
 import { limits } from "../limits.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";

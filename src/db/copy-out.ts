@@ -100,10 +100,10 @@ export function streamOut(client: Client, query: string): Readable {
  */
 export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRow) => T): Promise<T[]> {
   const client = await pool.connect();
-  const chunks: Buffer[] = [];
+  let bytes: Buffer;
   let broken: Error | undefined;
   try {
-    for await (const chunk of streamOut(client, query)) chunks.push(chunk);
+    bytes = await copyBytes(client, query);
   } catch (error) {
     // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
@@ -112,8 +112,50 @@ export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRo
   } finally {
     client.release(broken);
   }
-  const row = new CopiedRow(Buffer.concat(chunks));
+  const row = new CopiedRow(bytes);
   const rows: T[] = [];
   while (row.next()) rows.push(read(row));
   return rows;
+}
+
+/** The same on a connection that is checked out, without reading the rows: for `CopiedRow` or `CopiedColumns`. */
+export async function copyBytes(client: Client, query: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of client.query(copyTo(`copy (${query}) to stdout (format binary)`)))
+    chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/**
+ * Tells where the columns of rows are in the bytes of COPY's binary format, row by row, for who passes them on as they are:
+ * column n of the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
+ */
+export class CopiedColumns {
+  readonly buffer: Buffer;
+  readonly starts: Int32Array;
+  readonly lengths: Int32Array;
+  #at = headerBytes;
+
+  constructor(buffer: Buffer, columns: number) {
+    this.buffer = buffer;
+    this.starts = new Int32Array(columns);
+    this.lengths = new Int32Array(columns);
+  }
+
+  /** Goes to the next row; false behind the last one. */
+  next(): boolean {
+    const { buffer, starts, lengths } = this;
+    let at = this.#at;
+    const columns = buffer.readInt16BE(at);
+    at += 2;
+    for (let column = 0; column < columns; column++) {
+      const length = buffer.readInt32BE(at);
+      at += 4;
+      starts[column] = at;
+      lengths[column] = length;
+      if (length > 0) at += length;
+    }
+    this.#at = at;
+    return columns !== endOfRows;
+  }
 }

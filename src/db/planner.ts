@@ -25,7 +25,18 @@ export async function withIndexes<T>(client: Client, work: () => Promise<T>): Pr
  * sorts them, for every page again. Runs within a transaction.
  */
 export async function withIndexOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
-  return under(client, { enable_sort: "off", enable_bitmapscan: "off" }, work);
+  return under(client, indexOrder, work);
+}
+
+const indexOrder = { enable_sort: "off", enable_bitmapscan: "off" };
+
+/** The settings of `withIndexOrder`, for the rest of a transaction. */
+export const setIndexOrder = settingsOf(indexOrder);
+
+function settingsOf(settings: Readonly<Record<string, string>>): string {
+  return Object.entries(settings)
+    .map(([name, value]) => `set local ${name} = ${value}`)
+    .join("; ");
 }
 
 /** Runs `work` under settings of the planner, which then are what the connection had before. */
@@ -35,7 +46,7 @@ async function under<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const names = Object.keys(settings);
-  await client.query(names.map((name) => `set local ${name} = ${settings[name]}`).join("; "));
+  await client.query(settingsOf(settings));
   const result = await work();
   await client.query(names.map((name) => `set local ${name} to default`).join("; "));
   return result;

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { failure } from "../failure.ts";
+import { setIndexOrder } from "./planner.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
 
@@ -21,6 +22,8 @@ export interface TransactionOptions {
    * whole; the next durable commit makes it last.
    */
   readonly durable?: boolean;
+  /** Plans all statements as `withIndexOrder` does, at the cost of none. */
+  readonly indexOrder?: boolean;
 }
 
 /**
@@ -33,9 +36,13 @@ export interface TransactionOptions {
 export async function transaction<T>(
   pool: Pool,
   work: (client: Client) => Promise<T>,
-  { durable = true }: TransactionOptions = {},
+  { durable = true, indexOrder = false }: TransactionOptions = {},
 ): Promise<T> {
-  const begin = durable ? "begin" : "begin; set local synchronous_commit = off";
+  const begin = [
+    "begin",
+    ...(durable ? [] : ["set local synchronous_commit = off"]),
+    ...(indexOrder ? [setIndexOrder] : []),
+  ].join("; ");
   for (let attempt = 1; ; attempt++) {
     try {
       return await once(pool, begin, work);

@@ -16,7 +16,6 @@ import {
   type ListItemsRequest,
   ListItemsResponseSchema,
   PurgeItemResponseSchema,
-  type StreamItemsResponse,
   StreamItemsResponseSchema,
   UpdateItemRequestSchema,
   UpdateItemResponseSchema,
@@ -37,9 +36,10 @@ import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import { boundSelector, selectorFromWire } from "../versions/version-wire.ts";
 import type { Item } from "./item.ts";
+import { batchFrame, ItemBatchWriter } from "./item-batch-wire.ts";
 import { itemPatchFromWire } from "./item-patch-wire.ts";
-import { streamItems } from "./item-read.ts";
-import { findItem, listItems, listItemsById } from "./item-store.ts";
+import { readPage, streamBatches } from "./item-read.ts";
+import { findItem, listItemsById } from "./item-store.ts";
 import {
   ifExistsFromWire,
   itemIdFromWire,
@@ -164,12 +164,8 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     async listItems(request, context) {
       const size = pageSize("page_size", request.pageSize);
       const listing = await openListing("ListItems", "page_token", request.pageToken, request, context);
-      const { datasetId, version, filter, after, seal } = listing;
-      const { items, isLast } = await listItems(pool, datasetId, version, filter, {
-        after,
-        items: size,
-        bytes: limits.maxBatchBytes,
-      });
+      const { version, seal } = listing;
+      const { items, isLast } = await readPage(pool, listing, { items: size, bytes: limits.maxBatchBytes });
       return create(ListItemsResponseSchema, {
         items: items.map(itemToWire),
         nextPageToken: isLast ? "" : seal(items.at(-1)?.itemId ?? ""),
@@ -179,20 +175,22 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
 
     async *streamItems(request, context) {
       const listing = await openListing("StreamItems", "cursor", request.cursor, request, context);
-      const { datasetId, version, filter, after, seal } = listing;
+      const { version, seal } = listing;
+      const isJson = /json/.test(context.requestHeader.get("content-type") ?? "");
+      const bounds = { items: limits.maxBatchSize, bytes: limits.maxBatchBytes };
       let count = listing.counted;
-      const pages = streamItems(pool, datasetId, version, filter, after, {
-        items: limits.maxBatchSize,
-        bytes: limits.maxBatchBytes,
-      });
-      for await (const { items, through } of pages) {
-        count += BigInt(items.length);
-        yield streamFrame({
-          case: "batch",
-          value: { items: items.map(itemToWire), version, cursor: seal(through, count) },
-        });
+      for await (const { batch, through } of streamBatches(
+        pool,
+        listing,
+        bounds,
+        () => new ItemBatchWriter(),
+      )) {
+        count += BigInt(batch.count);
+        yield batchFrame(batch.finish(version, seal(through ?? "", count)), isJson);
       }
-      yield streamFrame({ case: "end", value: { version, itemCount: count } });
+      yield create(StreamItemsResponseSchema, {
+        frame: { case: "end", value: { version, itemCount: count } },
+      });
     },
 
     async updateItem(request, context) {
@@ -288,18 +286,4 @@ function bindingOf(
   { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
 ): Bound[] {
   return [datasetId, boundSelector(at), keysOnly, ...splits];
-}
-
-type StreamFrame = Exclude<StreamItemsResponse["frame"], { case: undefined }>;
-
-/** Only what matters of a frame: the rest is the schema's. */
-type FrameInit =
-  | {
-      case: "batch";
-      value: Pick<Extract<StreamFrame, { case: "batch" }>["value"], "items" | "version" | "cursor">;
-    }
-  | { case: "end"; value: Pick<Extract<StreamFrame, { case: "end" }>["value"], "version" | "itemCount"> };
-
-function streamFrame(frame: FrameInit): StreamItemsResponse {
-  return create(StreamItemsResponseSchema, { frame });
 }

@@ -114,22 +114,6 @@ export async function listItemSizes(
   return new Map(rows.map((row) => [row.item_id, row.bytes]));
 }
 
-/** Which items of a version to list. */
-export interface ItemFilter {
-  /** Keeps items in any of these splits; empty keeps all. */
-  readonly splits: readonly string[];
-  readonly keysOnly: boolean;
-}
-
-/** Bounds of a page. At least one item is on it, however large. */
-export interface PageBounds {
-  /** Items behind this item_id; undefined starts at the first. */
-  readonly after: string | undefined;
-  readonly items: number;
-  /** Of payloads, ids and splits. */
-  readonly bytes: number;
-}
-
 /** A row of a page, and whether the page up to it is larger than it may be. */
 interface SizedRow {
   readonly crosses: boolean;
@@ -145,35 +129,6 @@ export function cutPage<R extends SizedRow>(
 ): { page: readonly R[]; isLast: boolean } {
   const page = rows.slice(0, rows.length > 1 && rows.at(-1)?.crosses ? -1 : limit);
   return { page, isLast: page.length === rows.length };
-}
-
-/** A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. */
-export async function listItems(
-  db: Queryable,
-  datasetId: string,
-  version: bigint,
-  { splits, keysOnly }: ItemFilter,
-  { after, items, bytes }: PageBounds,
-): Promise<{ items: Item[]; isLast: boolean }> {
-  // Sizes are summed before payloads are read, so that a page of large items costs no more memory than one of small items.
-  // One item beyond the page tells whether there is another.
-  const { rows } = await db.query<ItemRow & { crosses: boolean }>({
-    name: keysOnly ? "list_item_keys" : "list_items",
-    text: `select *, bytes > $6 as crosses from (
-       select page.*, sum(size) over (order by item_id)::bigint as bytes
-       from (
-         select ${keyColumns}, ${keysOnly ? noPayloadColumns : payloadColumns},
-                ${keySize} + ${keysOnly ? "0" : `coalesce(${payloadSize}, 0)`} as size
-         from ${itemsOfVersion}
-           and revision.item_id > $3 and (cardinality($4::text[]) = 0 or revision.splits && $4)
-         order by revision.item_id
-         limit $5
-       ) page
-     ) sized where bytes - size <= $6`,
-    values: [datasetId, version, after ?? "", splits, items + 1, bytes],
-  });
-  const { page, isLast } = cutPage(rows, items);
-  return { items: page.map(itemFromRow), isLast };
 }
 
 /** How an id that may be in use came to be. */

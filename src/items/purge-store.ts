@@ -28,6 +28,16 @@ async function hasPurged(db: Queryable, datasetId: string): Promise<boolean> {
   return rowCount === 1;
 }
 
+/** How many items of a dataset were purged; undefined if the dataset is gone. */
+export async function findPurgeCount(db: Queryable, datasetId: string): Promise<bigint | undefined> {
+  const { rows } = await db.query<{ purge_count: bigint }>({
+    name: "find_purge_count",
+    text: "select purge_count from datasets where dataset_id = $1",
+    values: [datasetId],
+  });
+  return rows[0]?.purge_count;
+}
+
 /** When an item was purged. */
 export async function findPurgeTime(
   db: Queryable,

@@ -71,10 +71,8 @@ async function* textPieces(
   { datasetId, version, splits }: ExportRequest,
   format: TextFormat,
 ): AsyncGenerator<Piece> {
-  const pages = streamItems(pool, datasetId, version, { splits, keysOnly: false }, undefined, {
-    items: limits.maxBatchSize,
-    bytes: limits.maxBatchBytes,
-  });
+  const range = { datasetId, version, filter: { splits, keysOnly: false }, after: undefined };
+  const pages = streamItems(pool, range, { items: limits.maxBatchSize, bytes: limits.maxBatchBytes });
   let before = format.begin;
   for await (const { items } of pages) {
     const texts = items.flatMap((item) => {

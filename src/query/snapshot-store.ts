@@ -134,15 +134,6 @@ export async function touchSnapshot(
   );
 }
 
-/** How many items of a dataset were purged; undefined if there is no such dataset. */
-export async function findPurgeCount(db: Queryable, datasetId: string): Promise<bigint | undefined> {
-  const { rows } = await db.query<{ purge_count: bigint }>(
-    "select purge_count from datasets where dataset_id = $1 and create_time is not null",
-    [datasetId],
-  );
-  return rows[0]?.purge_count;
-}
-
 /** Files that are of no use to anybody: their dataset is gone or has purged items since, or nobody finished them in time. */
 export async function listUseless(db: Queryable, unfinishedSince: Date): Promise<SnapshotKey[]> {
   const { rows } = await db.query<SnapshotRow>(

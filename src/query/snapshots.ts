@@ -7,9 +7,9 @@ import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import { failure } from "../failure.ts";
+import { findPurgeCount } from "../items/purge-store.ts";
 import type { Logger } from "../log.ts";
 import {
-  findPurgeCount,
   finishSnapshot,
   insertSnapshot,
   itemsQuery,

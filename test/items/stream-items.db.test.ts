@@ -1,6 +1,9 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Item } from "../../gen/assay/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/assay/v1/item_service_pb.js";
+import type { EncodedItem } from "../../src/items/encoded-item.ts";
+import { streamBatches } from "../../src/items/item-read.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,
@@ -157,5 +160,51 @@ describe("StreamItems", () => {
     expect(await refusalOf(service.items.streamItems({ dataset: nowhere }))).toEqual(
       refused("NotFound", "DATASET_NOT_FOUND", { dataset_id: nowhere.by.value }),
     );
+  });
+
+  test("gives items of all kinds as ListItems gives them", async () => {
+    const ref = await service.dataset(
+      item("all", { a: 1.5 }, { expectedOutputJson: "null", metadataJson: "{}", splits: ["b", "a", "é😀"] }),
+      item("i".repeat(255), "x".repeat(300), {
+        splits: Array.from({ length: 32 }, (_, n) => `${n}`.repeat(64)),
+      }),
+      item("empty", "", { expectedOutputJson: '""' }),
+      item("Zoë 😀", "\u0000"),
+      item("gone", "secret", { expectedOutputJson: '"secret"', splits: ["a"] }),
+      item("revived", 1),
+    );
+    await service.items.deleteItem({ dataset: ref, itemId: "revived" });
+    for (let n = 0; n < 130; n++) {
+      await service.upserts.upsertItems({ dataset: ref, items: [item("often", n), item("revived", n)] });
+    }
+    await service.items.purgeItem({ dataset: ref, itemId: "gone" });
+    for (const request of [{}, { keysOnly: true }, { splits: ["a"] }, { at: at(1n) }, { at: at(60n) }]) {
+      const { items } = await service.items.listItems({ dataset: ref, ...request });
+      expect((await stream({ dataset: ref, ...request })).items).toEqual(items.map(plain));
+      expect(items.length).toBeGreaterThan(1);
+    }
+  });
+
+  test("does not show a slow reader what was purged while a page waited for it", async () => {
+    const ref = await dataset(6);
+    const range = {
+      datasetId: ref.by.value,
+      version: 1n,
+      filter: { splits: [], keysOnly: false },
+      after: undefined,
+    };
+    const newBatch = () => {
+      const payloads: number[] = [];
+      return { payloads, add: ({ lengths }: EncodedItem) => payloads.push(lengths[1] ?? 0) };
+    };
+    const pages = streamBatches(service.pool, range, { items: 2, bytes: 3_000_000 }, newBatch);
+    const next = async () => (await pages.next()).value?.batch.payloads;
+    expect(await next()).toEqual([1, 1]);
+    // The second page is read ahead.
+    await sleep(500);
+    await service.items.purgeItem({ dataset: ref, itemId: key(2) });
+    expect(await next()).toEqual([-1, 1]);
+    expect(await next()).toEqual([1, 1]);
+    expect(await next()).toBeUndefined();
   });
 });

@@ -79,6 +79,26 @@ export const pagedCalls: readonly PagedCall[] = [
     },
   },
   {
+    method: DatasetService.method.diffVersions,
+    isFrozen: true,
+    idsOf: (frame) => texts((frame.batch as JsonObject | undefined)?.changes, "itemId"),
+    async setUp(service, count) {
+      const { request, others, ...listing } = await setUpItems(service, numbered(count, "x".repeat(900_000)));
+      const between = { ...request, before: { version: "0" } };
+      return {
+        ...listing,
+        request: between,
+        others: {
+          "another dataset": { ...others["another dataset"], before: { version: "0" } },
+          "another version before": { ...request, before: { version: "1" } },
+          "the other way round": { ...request, before: { version: "1" }, after: { version: "0" } },
+          "a version after by its number": { ...between, after: { version: "1" } },
+          "keys alone": { ...between, keysOnly: true },
+        },
+      };
+    },
+  },
+  {
     method: ItemService.method.listItems,
     isFrozen: true,
     idsOf: (page) => texts(page.items, "itemId"),

@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { Pool } from "../../src/db/pool.ts";
+import { transaction } from "../../src/db/transaction.ts";
 import { Turns } from "../../src/db/turns.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { Item, Row } from "../../src/items/item.ts";
-import { listItems } from "../../src/items/item-store.ts";
+import { listItems } from "../../src/items/item-page-store.ts";
 import { type Changeset, type ChangesetRequest, noGuard } from "../../src/upsert/changeset.ts";
 import type { OfferedRow } from "../../src/upsert/import.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
@@ -67,12 +68,11 @@ export async function begin(
 export async function readVersion(pool: Pool, datasetId: string, version: bigint): Promise<Item[]> {
   const items: Item[] = [];
   for (let after: string | undefined; ; ) {
-    const page = await listItems(
+    const bounds = { after, items: 1000, bytes: 3_000_000 };
+    const page = await transaction(
       pool,
-      datasetId,
-      version,
-      { splits: [], keysOnly: false },
-      { after, items: 1000, bytes: 3_000_000 },
+      (client) => listItems(client, datasetId, version, { splits: [], keysOnly: false }, bounds),
+      { indexOrder: true },
     );
     items.push(...page.items);
     if (page.isLast) return items;
