@@ -6,6 +6,9 @@ import type { Run } from "../../gen/assay/v1/run_pb.js";
 import { RunService } from "../../gen/assay/v1/run_service_pb.js";
 import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { countsInWords, grouped, outcomeInWords } from "../../src/cli/printing/counts.ts";
+import type { Terminal } from "../../src/cli/printing/terminal.ts";
+import { versionsTable } from "../../src/cli/printing/versions-table.ts";
 import { compare, compareByTopic, examplesOf } from "./comparison.ts";
 import { type Experiment, findFinishedRun, listAnswers, runExperiment } from "./experiment.ts";
 import { findSample, isSame, listVersions, readCorrection, readVersion } from "./history.ts";
@@ -18,10 +21,7 @@ import {
   groupTable,
   verdictInWords,
 } from "./printing/comparison-report.ts";
-import { countsInWords, grouped, outcomeInWords } from "./printing/counts.ts";
 import { startProgress } from "./printing/progress.ts";
-import type { Terminal } from "./printing/terminal.ts";
-import { versionsTable } from "./printing/versions-table.ts";
 import { type OutgoingItem, readSample, sampleName } from "./sample.ts";
 import type { Service } from "./service.ts";
 import { keywords } from "./solvers/keywords.ts";

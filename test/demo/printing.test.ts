@@ -1,11 +1,11 @@
 import { PassThrough } from "node:stream";
 import type { WriteStream } from "node:tty";
 import { describe, expect, it } from "vitest";
-import { countsInWords, outcomeInWords } from "../../examples/demo/printing/counts.ts";
-import { intervalPlot, signed } from "../../examples/demo/printing/interval-plot.ts";
 import { startProgress } from "../../examples/demo/printing/progress.ts";
-import { table } from "../../examples/demo/printing/table.ts";
-import { newTerminal, type Terminal } from "../../examples/demo/printing/terminal.ts";
+import { countsInWords, outcomeInWords } from "../../src/cli/printing/counts.ts";
+import { intervalPlot, signed } from "../../src/cli/printing/interval-plot.ts";
+import { table } from "../../src/cli/printing/table.ts";
+import { newTerminal, type Terminal } from "../../src/cli/printing/terminal.ts";
 
 /** What is printed on a stream that is a terminal or not. */
 function newScreen({ isTTY, ...environment }: { isTTY: boolean; NO_COLOR?: string; TERM?: string }): {

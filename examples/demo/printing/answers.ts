@@ -1,5 +1,5 @@
 import type { RunResult } from "../../../gen/assay/v1/result_pb.js";
-import type { Terminal } from "./terminal.ts";
+import type { Terminal } from "../../../src/cli/printing/terminal.ts";
 
 /** What each repetition gave: right ones green, wrong ones red, errors and gaps in words. */
 export function answersInWords(

@@ -4,11 +4,12 @@ import {
   Verdict,
 } from "../../../gen/assay/v1/comparison_pb.js";
 import type { Run } from "../../../gen/assay/v1/run_pb.js";
+import { intervalOf } from "../../../src/cli/printing/comparison-report.ts";
+import { grouped } from "../../../src/cli/printing/counts.ts";
+import { intervalPlot, signed } from "../../../src/cli/printing/interval-plot.ts";
+import { table } from "../../../src/cli/printing/table.ts";
+import type { Terminal } from "../../../src/cli/printing/terminal.ts";
 import type { GroupComparison } from "../comparison.ts";
-import { grouped } from "./counts.ts";
-import { type Interval, intervalPlot, signed } from "./interval-plot.ts";
-import { table } from "./table.ts";
-import type { Terminal } from "./terminal.ts";
 
 /** A share as a percentage with one digit: `45.8 %`. */
 export function percent(share: number): string {
@@ -74,17 +75,6 @@ export function groupTable(terminal: Terminal, groups: readonly GroupComparison[
       ];
     }),
   );
-}
-
-/** The interval of a comparison, undefined if there are too few pairs for one. */
-export function intervalOf({
-  confidenceLow,
-  meanDifference,
-  confidenceHigh,
-}: ScoreComparison): Interval | undefined {
-  if (confidenceLow === undefined || meanDifference === undefined || confidenceHigh === undefined)
-    return undefined;
-  return { low: confidenceLow, mean: meanDifference, high: confidenceHigh };
 }
 
 /** What the comparison is about: how many items, and what calls for caution. */

@@ -1,5 +1,5 @@
 import { SingleBar } from "cli-progress";
-import { indent, type Terminal } from "./terminal.ts";
+import { indent, type Terminal } from "../../../src/cli/printing/terminal.ts";
 
 /** Shows how far something has come. */
 export interface Progress {

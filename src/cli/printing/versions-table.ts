@@ -1,7 +1,8 @@
-import type { DatasetVersion } from "../../../gen/assay/v1/dataset_pb.js";
+import type { DatasetVersion } from "../../../clients/typescript/src/contract.ts";
 import { grouped } from "./counts.ts";
 import { table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
+import { oneLine } from "./text.ts";
 
 /** Characters of a digest: enough to tell the versions of a dataset apart. */
 const digestLength = 8;
@@ -9,6 +10,7 @@ const digestLength = 8;
 /** Versions and what each changed, in the order given. */
 export function versionsTable(terminal: Terminal, versions: readonly DatasetVersion[]): string {
   const { colors } = terminal;
+  const tagged = versions.some(({ tags }) => tags.length > 0);
   return table(
     terminal,
     [
@@ -19,9 +21,10 @@ export function versionsTable(terminal: Terminal, versions: readonly DatasetVers
       { title: "deleted" },
       { title: "items" },
       { title: "digest", align: "left" },
-      { title: "note", align: "left" },
+      ...(tagged ? ([{ title: "tags", align: "left", shrinks: true }] as const) : []),
+      { title: "note", align: "left", shrinks: true },
     ],
-    versions.map(({ version, counts, itemCount, digest, note }) => {
+    versions.map(({ version, counts, itemCount, digest, note, tags }) => {
       const count = (value: bigint | undefined, color: (text: string) => string) =>
         value ? color(grouped(value)) : "0";
       return [
@@ -32,7 +35,8 @@ export function versionsTable(terminal: Terminal, versions: readonly DatasetVers
         count(counts?.deleted, colors.red),
         grouped(itemCount),
         Buffer.from(digest).toString("hex").slice(0, digestLength),
-        note,
+        ...(tagged ? [tags.map(({ tag, locked }) => (locked ? `${tag} (locked)` : tag)).join(", ")] : []),
+        oneLine(note),
       ];
     }),
   );

@@ -1,5 +1,4 @@
-import type { ChangeCounts } from "../../../gen/assay/v1/dataset_pb.js";
-import type { Receipt } from "../../../gen/assay/v1/receipt_pb.js";
+import type { ChangeCounts, Receipt } from "../../../clients/typescript/src/contract.ts";
 
 type Counts = Pick<ChangeCounts, "received" | "created" | "updated" | "unchanged" | "deleted">;
 

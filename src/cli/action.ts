@@ -1,0 +1,50 @@
+import { Command } from "commander";
+import { type Cli, newCli } from "./context.ts";
+
+/** What a command does with its options and arguments. What it gives is the exit code, 0 if nothing. */
+export type Action<Options, Args extends readonly unknown[]> = (
+  cli: Cli,
+  options: Options,
+  ...args: Args
+) => Promise<number | undefined>;
+
+type Given<A> = A extends Action<infer Options, infer Args> ? [Options, Args] : never;
+
+/** Binds actions to the run of the program that they belong to. */
+export type Act = <Options, Args extends readonly unknown[]>(
+  action: Action<Options, Args>,
+) => (...given: unknown[]) => Promise<void>;
+
+/** Hears how an action ended. */
+export interface Outcome {
+  done(exitCode: number): void;
+  failed(error: unknown, serverUrl: string): void;
+}
+
+/** Actions for a run that `signal` ends. */
+export function newAct(signal: AbortSignal, outcome: Outcome): Act {
+  return (action) =>
+    async (...given) => {
+      const command = given.at(-1) as Command;
+      const cli = newCli(command, signal);
+      try {
+        // Commander has parsed both as the command says, which no type can tell.
+        const [options, args] = [command.opts(), command.processedArgs] as unknown as Given<typeof action>;
+        outcome.done((await action(cli, options, ...args)) ?? 0);
+      } catch (error) {
+        outcome.failed(error, cli.serverUrl);
+      } finally {
+        cli.close();
+      }
+    };
+}
+
+/** A command with examples, which stand below its options in --help. */
+export function newCommand(name: string, description: string, ...examples: readonly string[]): Command {
+  const command = new Command(name).description(description);
+  if (examples.length > 0) {
+    const lines = examples.map((example) => `  $ assay ${example}`);
+    command.addHelpText("after", `\n${examples.length === 1 ? "Example" : "Examples"}:\n${lines.join("\n")}`);
+  }
+  return command;
+}

@@ -1,0 +1,115 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type Command, Option } from "commander";
+import {
+  type ColumnMappingSchema,
+  CellParsing as WireParsing,
+} from "../../clients/typescript/src/contract.ts";
+import type { ColumnMapping, ColumnSource } from "../uploads/column-mapping.ts";
+import type { CellParsing } from "../uploads/table.ts";
+
+/** Which columns of a file, or members of its objects, make up an item. */
+export interface ColumnOptions {
+  readonly id?: string;
+  readonly input?: string;
+  readonly expected?: string;
+  readonly metadata?: string;
+  readonly splits?: string;
+  readonly cells?: CellParsing;
+}
+
+const parsings: Readonly<Record<CellParsing, WireParsing>> = {
+  infer: WireParsing.INFER,
+  text: WireParsing.TEXT,
+  json: WireParsing.JSON,
+};
+
+export function withColumns(command: Command): Command {
+  return command
+    .option("--id <column>", "the column with the id of a row")
+    .option("--input <columns>", "the column that is the input, or several (a,b or {a}) that are its members")
+    .option("--expected <columns>", "the same for the expected output")
+    .option("--metadata <columns>", "the same for the metadata")
+    .option("--splits <column>", "the column with the splits")
+    .addOption(
+      new Option("--cells <how>", "how text in CSV and Parquet becomes values").choices(
+        Object.keys(parsings),
+      ),
+    );
+}
+
+/** How columns become items, in the words of the service, and which of the columns a file may lack. */
+export interface ChosenColumns {
+  readonly mapping: ColumnMapping;
+  /** Whether all named columns were named by a person, so that one that is missing is a mistake. */
+  readonly isExplicit: boolean;
+}
+
+/** Columns that a file of items has. */
+const ofItems = {
+  input: "input",
+  expected: "expected_output",
+  metadata: "metadata",
+  splits: "splits",
+} as const;
+
+/**
+ * What the options say. With nothing but an id said, a file with a column `input` is taken for one of items, as it is
+ * without any option.
+ *
+ * @param names the columns, as far as they are known before all is read; undefined if they are not.
+ */
+export function chooseColumns(options: ColumnOptions, names: readonly string[] | undefined): ChosenColumns {
+  const { id, input, expected, metadata, splits, cells: parsing = "infer" } = options;
+  const parts = [input, expected, metadata];
+  if ([id, splits, ...parts].every((one) => one === undefined)) {
+    return { mapping: { named: undefined, parsing }, isExplicit: true };
+  }
+  const isOfItems = names?.includes(ofItems.input) && parts.every((one) => one === undefined);
+  const given = isOfItems
+    ? { ...ofItems, ...(splits !== undefined && { splits }) }
+    : { input, expected, metadata, splits };
+  return {
+    mapping: {
+      named: {
+        itemId: id,
+        input: sourceOf(given.input),
+        expectedOutput: sourceOf(given.expected),
+        metadata: sourceOf(given.metadata),
+        splits: given.splits,
+      },
+      parsing,
+    },
+    isExplicit: !isOfItems,
+  };
+}
+
+function sourceOf(columns: string | undefined): ColumnSource | undefined {
+  if (columns === undefined) return undefined;
+  const [, braced] = /^\{(.*)\}$/.exec(columns) ?? [];
+  const members = (braced ?? columns).split(",").map((name) => name.trim());
+  return braced === undefined && members.length === 1 ? { column: columns } : { members };
+}
+
+/** The same for a file that the service reads. Columns that nobody named are left out if the file lacks them. */
+export function columnsToWire(
+  { mapping: { named, parsing }, isExplicit }: ChosenColumns,
+  names: readonly string[] | undefined,
+): MessageInitShape<typeof ColumnMappingSchema> {
+  const has = (name: string | undefined) => name !== undefined && (isExplicit || names?.includes(name));
+  const source = (one: ColumnSource | undefined) => {
+    if (one === undefined) return undefined;
+    if ("members" in one) return { memberColumns: [...one.members] };
+    return has(one.column) ? { column: one.column } : undefined;
+  };
+  const [input, expectedOutput, metadata] = [named?.input, named?.expectedOutput, named?.metadata].map(
+    source,
+  );
+  return {
+    itemIdColumn: named?.itemId ?? "",
+    ...(input && { input }),
+    ...(expectedOutput && { expectedOutput }),
+    ...(metadata && { metadata }),
+    splitsColumn: has(named?.splits) ? (named?.splits ?? "") : "",
+    cellParsing: parsings[parsing],
+  };
+}

@@ -1,0 +1,162 @@
+import { type Command, Option } from "commander";
+import type { Receipt } from "../../../clients/typescript/src/contract.ts";
+import { AssayError } from "../../../clients/typescript/src/node.ts";
+import { type Act, newCommand } from "../action.ts";
+import { datasetAddress, datasetRefOf } from "../address.ts";
+import { type ColumnOptions, withColumns } from "../column-options.ts";
+import { confirm } from "../confirm.ts";
+import type { Cli } from "../context.ts";
+import { CommandError, exitCodes, Interrupted } from "../exit-code.ts";
+import { findSource } from "../file-source.ts";
+import { type GuardOptions, guardsOf, withGuards } from "../guard-options.ts";
+import { type Import, importRows } from "../import-rows.ts";
+import { importUpload } from "../import-upload.ts";
+import { count } from "../option-values.ts";
+import { plural } from "../printing/text.ts";
+import { receiptInWords, shellWord, writePlan, writeReceipt } from "../receipt-output.ts";
+import { type FormatName, formatNames } from "../wire-formats.ts";
+import { findReceipt } from "../write-name.ts";
+
+export interface ImportOptions extends ColumnOptions, GuardOptions {
+  readonly format?: FormatName;
+  readonly mode: "merge" | "mirror";
+  readonly plan?: boolean;
+  readonly yes?: boolean;
+  readonly note?: string;
+  readonly expectVersion?: number;
+  readonly replaceSplits?: boolean;
+  readonly create: boolean;
+  readonly requestId?: string;
+}
+
+/** `assay import`: rows become a version. */
+export function importCommand(act: Act): Command {
+  const command = newCommand(
+    "import",
+    "bring a dataset in line with the rows of a file, in one new version at most",
+    "import capitals capitals.jsonl --id code",
+    "import capitals capitals.csv --id code --input country --expected capital",
+    "import capitals all.jsonl --id code --mode mirror --plan",
+    "import capitals --format jsonl < rows.jsonl",
+  )
+    .argument("<name>", "name or id of the dataset; a name that is new makes one")
+    .argument("[file]", "CSV, JSON, JSONL or Parquet; - or nothing is standard input")
+    .addOption(
+      new Option("--format <format>", "told by the ending of the file unless set").choices(formatNames),
+    )
+    .addOption(
+      new Option("--mode <mode>", "what becomes of items that the file lacks: they stay, or are deleted")
+        .choices(["merge", "mirror"])
+        .default("merge"),
+    )
+    .option("--plan", "say what would happen, and keep it as a plan; exit code 2 if anything would")
+    .option("-y, --yes", "do not ask before a mirror deletes items");
+  return withColumns(withGuards(command))
+    .option("--note <text>", "kept with the new version")
+    .option("--expect-version <n>", "refuse unless this is the latest version", count)
+    .option("--replace-splits", "take items out of all splits that their rows do not name")
+    .option("--no-create", "refuse if there is no such dataset")
+    .option("--request-id <uuid>", "the name of the import, to go on with one that was interrupted")
+    .addHelpText(
+      "after",
+      `
+Without columns named, a file with a column \`input\` is taken for one of items: item_id, input, expected_output, metadata and
+splits. Of any other file, all columns become members of the input. It is the same with nothing but --id.
+
+An import that is interrupted publishes nothing. The same command goes on where it stopped.`,
+    )
+    .action(act(importFile));
+}
+
+async function importFile(
+  cli: Cli,
+  options: ImportOptions,
+  name: string,
+  file: string | undefined,
+): Promise<number> {
+  const source = await findSource(file, options.format);
+  // What a mirror would delete is looked at before it happens.
+  const asPlan = options.plan === true || (options.mode === "mirror" && !options.yes);
+  const work: Import = { name, source, options, asPlan };
+  const isText = source.format === "json" || source.format === "jsonl";
+  const named = { requestId: options.requestId };
+  let receipt: Receipt;
+  try {
+    receipt = await (isText ? importRows : importUpload)(cli, work, (requestId) => {
+      named.requestId = requestId;
+    });
+  } catch (error) {
+    throw await explained(cli, work, named.requestId, error);
+  }
+  if (options.plan) return writePlan(cli, receipt, name);
+  if (asPlan) receipt = await applyPlan(cli, options, name, receipt);
+  await writeReceipt(cli, receipt);
+  return exitCodes.ok;
+}
+
+/** Publishes what was looked at first, if nobody minds. */
+async function applyPlan(cli: Cli, options: ImportOptions, name: string, plan: Receipt): Promise<Receipt> {
+  const { client, signal, talk } = cli;
+  const { requestId } = plan;
+  const deleted = plan.counts?.deleted ?? 0n;
+  if (deleted > 0n) {
+    talk.print(receiptInWords({ out: talk }, plan));
+    try {
+      await confirm(cli, `Delete ${plural(deleted, "item")}?`, options.yes);
+    } catch (error) {
+      // Whoever was interrupted may come back to it.
+      if (!signal.aborted)
+        await client.upserts.discardUpsert({ dataset: datasetRefOf(name), requestId }).catch(() => undefined);
+      throw error;
+    }
+  }
+  const guards = guardsOf(options);
+  const { receipt } = await client.applyUpsert(datasetAddress(name), {
+    requestId,
+    ...(guards && { guards }),
+    signal,
+  });
+  return receipt;
+}
+
+/** What is to be said of an import that came to no end. Gives up one that cannot be gone on with. */
+async function explained(
+  { client, signal }: Cli,
+  { name, source, options }: Import,
+  requestId: string | undefined,
+  error: unknown,
+): Promise<unknown> {
+  const dataset = datasetRefOf(name);
+  if (signal.reason instanceof Interrupted) {
+    // The signal ends calls; this one asks what the others did.
+    const talking = { client, signal: AbortSignal.timeout(2_000) };
+    const receipt = requestId && (await findReceipt(talking, name, requestId).catch(() => undefined));
+    const rows = receipt ? `: ${plural(receipt.counts?.received ?? 0n, "row")} arrived` : "";
+    const same = source.identity !== undefined || options.requestId !== undefined;
+    return new CommandError(
+      `interrupted${rows}, nothing was published`,
+      same
+        ? "The same command goes on where it stopped."
+        : `With --request-id ${requestId} and the same rows, the same command goes on where it stopped.`,
+    );
+  }
+  if (error instanceof AssayError && error.reason === "DELETE_LIMIT_EXCEEDED") {
+    const { facts } = error;
+    const words = `${shellWord(name)} ${facts.request_id}`;
+    return new CommandError(
+      `the mirror would delete ${plural(BigInt(facts.would_delete ?? 0), "item")} of ${BigInt(facts.item_count ?? 0).toLocaleString("en-US")}, which ${guardNames[facts.bound ?? ""] ?? facts.bound} forbids`,
+      `It is kept as a plan. \`assay diff ${name} --planned ${facts.request_id}\` shows it; \`assay apply ${words}\` with other bounds publishes it.`,
+    );
+  }
+  const mayGoOn = error instanceof AssayError && error.retryable;
+  if (requestId !== undefined && !mayGoOn) {
+    await client.upserts.discardUpsert({ dataset, requestId }, { timeoutMs: 5_000 }).catch(() => undefined);
+  }
+  return error;
+}
+
+const guardNames: Readonly<Record<string, string>> = {
+  max_delete_count: "--max-delete",
+  max_delete_ratio: "--max-delete-ratio",
+  allow_empty: "the lack of --allow-empty",
+};

@@ -1,0 +1,124 @@
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import type { Command } from "commander";
+import type { QueryColumn, QueryEnd } from "../../../clients/typescript/src/contract.ts";
+import { parseJson } from "../../../clients/typescript/src/node.ts";
+import { type Act, newCommand } from "../action.ts";
+import type { Cli } from "../context.ts";
+import { CommandError } from "../exit-code.ts";
+import { arrayElements } from "../json-elements.ts";
+import { embedded } from "../json-output.ts";
+import { collect, count, decimal } from "../option-values.ts";
+import { table } from "../printing/table.ts";
+import { oneLine, plural } from "../printing/text.ts";
+
+interface Options {
+  readonly param?: string[];
+  readonly maxRows?: number;
+  readonly timeout?: number;
+}
+
+/** Rows of a table for people. Whoever wants more takes JSON, which streams. */
+const shownRows = 1000;
+
+const numeric = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)/;
+
+/** `assay query`: SQL over datasets and runs. */
+export function queryCommand(act: Act): Command {
+  return newCommand(
+    "query",
+    "answer SQL over datasets and runs; with --json one object per row",
+    "query 'select region, sum(amount) from datasets.sales group by region'",
+    `query 'select count(*) from datasets."sales@1" where amount > $1' --param 10`,
+  )
+    .argument("<sql>", "one SELECT; - reads it from standard input")
+    .option(
+      "--param <json>",
+      "the value of $1, then $2 and so on: JSON, else it is taken as text",
+      collect(paramJson),
+    )
+    .option(
+      "--max-rows <n>",
+      `at most so many rows: ${shownRows.toLocaleString("en-US")} for a table, else 10,000`,
+      count,
+    )
+    .option("--timeout <seconds>", "how long it may run, 10 unless set", decimal)
+    .action(act(query));
+}
+
+/** A parameter as JSON: as it is if it is JSON, else as a text. */
+function paramJson(text: string): string {
+  try {
+    JSON.parse(text);
+    return text;
+  } catch {
+    // A word needs no quotes.
+    return JSON.stringify(text);
+  }
+}
+
+async function query(cli: Cli, options: Options, sql: string): Promise<undefined> {
+  const { client, signal, out, json } = cli;
+  const { param = [], maxRows = json ? 0 : shownRows, timeout } = options;
+  const answer = client.queries.query(
+    {
+      sql: sql === "-" ? await standardInput() : sql,
+      parametersJson: param.length === 0 ? "" : `[${param.join(",")}]`,
+      maxRows: BigInt(maxRows),
+      ...(timeout !== undefined && { timeout: durationFromMs(Math.round(timeout * 1000)) }),
+    },
+    { signal },
+  );
+  let columns: readonly QueryColumn[] = [];
+  let end: QueryEnd | undefined;
+  const rows: string[][] = [];
+  for await (const { frame } of answer) {
+    if (frame.case === "schema") columns = frame.value.columns;
+    if (frame.case === "end") end = frame.value;
+    if (frame.case !== "rows") continue;
+    for (const row of arrayElements(frame.value.rowsJson)) {
+      const cells = arrayElements(row);
+      if (json) await cli.write(objectOf(columns, cells));
+      else rows.push(cells.map(cellText));
+    }
+  }
+  if (end === undefined) throw new CommandError("the answer was cut off", "Ask again.");
+  if (!json) {
+    const titles = columns.map(({ name, typeName }) =>
+      numeric.test(typeName)
+        ? ({ title: oneLine(name) } as const)
+        : ({ title: oneLine(name), align: "left", shrinks: true } as const),
+    );
+    await cli.write(table(out, titles, rows));
+  }
+  const read = end.tables.map(({ table: name, version, runId }) =>
+    runId ? name : `${name} at version ${version}`,
+  );
+  cli.talk.print(
+    `${plural(end.rowCount, "row")}${end.truncated ? ", and more that --max-rows kept away" : ""}${read.length > 0 ? `, from ${read.join(", ")}` : ""}`,
+  );
+}
+
+/** A row as an object. Columns of one name: the later ones get a number. */
+function objectOf(columns: readonly QueryColumn[], cells: readonly string[]): string {
+  const known = new Map<string, number>();
+  const members = cells.map((cell, place) => {
+    const name = columns[place]?.name ?? "";
+    const times = (known.get(name) ?? 0) + 1;
+    known.set(name, times);
+    return `${JSON.stringify(times === 1 ? name : `${name}_${times}`)}:${embedded(cell)}`;
+  });
+  return `{${members.join(",")}}`;
+}
+
+/** A cell for people: texts without quotes, nothing for null. */
+function cellText(json: string): string {
+  if (json === "null") return "";
+  return oneLine(json.startsWith('"') ? String(parseJson(json)) : json);
+}
+
+async function standardInput(): Promise<string> {
+  let text = "";
+  process.stdin.setEncoding("utf8");
+  for await (const piece of process.stdin) text += piece;
+  return text;
+}

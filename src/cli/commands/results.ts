@@ -1,0 +1,79 @@
+import type { Command } from "commander";
+import {
+  type Run,
+  Run_State,
+  type RunResult,
+  RunResultSchema,
+} from "../../../clients/typescript/src/contract.ts";
+import { type Act, newCommand } from "../action.ts";
+import { runHelp, runIdOf } from "../address.ts";
+import { allPages } from "../all-pages.ts";
+import type { Cli } from "../context.ts";
+import { messageJson } from "../json-output.ts";
+import { count } from "../option-values.ts";
+import { resultLine } from "../printing/result-line.ts";
+import { cellsInWords, runName } from "../printing/runs-table.ts";
+
+interface Options {
+  readonly follow?: boolean;
+  readonly failed?: boolean;
+  readonly item?: string;
+  readonly limit?: number;
+}
+
+/** `assay results`: what came of a run. */
+export function resultsCommand(act: Act): Command {
+  return newCommand(
+    "results",
+    "show the results of a run; with --json one per line",
+    "results capitals@baseline --failed",
+    "results capitals@baseline --follow",
+  )
+    .argument("<run>", runHelp)
+    .option("-f, --follow", "go on with results as they come, until the run has ended")
+    .option("--failed", "only those that ended in an error")
+    .option("--item <id>", "only those of this item, replaced ones included")
+    .option("--limit <n>", "at most so many", count)
+    .action(act(results));
+}
+
+async function results(cli: Cli, options: Options, word: string): Promise<undefined> {
+  const { client, signal, out, talk } = cli;
+  const { follow = false, failed = false, item: itemId = "", limit = Number.POSITIVE_INFINITY } = options;
+  const runId = await runIdOf(client, word, signal);
+  const isMeant = (result: RunResult) =>
+    (!failed || result.outcome.case === "error") && (itemId === "" || result.itemId === itemId);
+  const write = (result: RunResult) =>
+    cli.write(cli.json ? messageJson(RunResultSchema, result) : resultLine(out, result));
+  if (!follow) {
+    const listed = allPages(
+      (page) =>
+        client.runs.listResults(
+          { runId, itemId, failedOnly: failed, includeReplaced: itemId !== "", ...page },
+          { signal },
+        ),
+      (page) => page.results,
+      limit,
+    );
+    for await (const result of listed) await write(result);
+    const { run } = await client.runs.getRun({ runId }, { signal });
+    talk.print(standing(run as Run));
+    return;
+  }
+  const stream = client.streamResults({ runId, follow, signal });
+  for (let left = limit; left > 0; ) {
+    const { done, value } = await stream.next();
+    if (done) {
+      talk.print(standing(value));
+      return;
+    }
+    if (!isMeant(value)) continue;
+    await write(value);
+    left--;
+  }
+  await stream.return(undefined as never);
+}
+
+function standing(run: Run): string {
+  return `${runName(run)} is ${(Run_State[run.state] ?? "").toLowerCase()}${run.counts ? `: ${cellsInWords(run.counts)}` : ""}`;
+}

@@ -1,0 +1,103 @@
+import { AssayError, Code } from "../../clients/typescript/src/node.ts";
+import { Failure } from "../failure.ts";
+import { CommandError } from "./exit-code.ts";
+import { oneLine } from "./printing/text.ts";
+
+/** What an error says to a person: what is wrong, where, and what to do about it. */
+export interface Explanation {
+  readonly message: string;
+  /** More places at fault. */
+  readonly details: readonly string[];
+  readonly remedy: string | undefined;
+}
+
+/** Rows are counted from 1 in files, and from 0 on the wire. */
+const fileRow = (index: string) => (Number(index) + 1).toLocaleString("en-US");
+
+/** Explains what went wrong. Undefined for a fault of this program, which deserves its stack. */
+export function explainError(error: unknown, serverUrl: string): Explanation | undefined {
+  if (error instanceof CommandError) {
+    return { message: error.message, details: [], remedy: error.remedy };
+  }
+  if (error instanceof Failure) {
+    return { message: oneLine(error.message), details: [], remedy: remedies[error.reason] };
+  }
+  if (error instanceof AssayError) return explainAssayError(error, serverUrl);
+  if (isFileError(error)) {
+    return {
+      message: `${fileProblems[error.code] ?? error.code}: ${error.path}`,
+      details: [],
+      remedy: undefined,
+    };
+  }
+  return undefined;
+}
+
+function explainAssayError(error: AssayError, serverUrl: string): Explanation {
+  const { reason, facts, violations, code } = error;
+  if (reason === undefined) {
+    if (code === Code.Unavailable) {
+      return {
+        message: `no answer from ${serverUrl}: ${oneLine(error.message)}`,
+        details: [],
+        remedy: "Start one with `assay serve`, or name another with --server or ASSAY_SERVER.",
+      };
+    }
+    return { message: `${Code[code]}: ${oneLine(error.message)}`, details: [], remedy: undefined };
+  }
+  const { index, item_id: itemId, first_index: first, second_index: second, path, problem } = facts;
+  const item = itemId ? `, item ${JSON.stringify(itemId)}` : "";
+  let message = error.message;
+  if (first !== undefined && second !== undefined) {
+    message = `rows ${fileRow(first)} and ${fileRow(second)} both have the item_id ${JSON.stringify(itemId)}`;
+  } else if (index !== undefined && path !== undefined) {
+    const what = problem ?? violations[0]?.description ?? error.message;
+    message = `row ${fileRow(index)}${item}: ${path}: ${what.startsWith(`${path}: `) ? what.slice(path.length + 2) : what}`;
+  } else if (index !== undefined) {
+    message = `row ${fileRow(index)}${item}: ${error.message}`;
+  }
+  const details = violations.slice(violations.length > 1 ? 0 : 1).map(({ field, description }) => {
+    const [, row, rest = ""] = /^items\[(\d+)\]\.?(.*)$/.exec(field) ?? [];
+    const place = row === undefined ? field : `row ${fileRow(row)}${rest && `, ${rest}`}`;
+    return `${place}: ${description}`;
+  });
+  return { message: oneLine(message), details: details.map(oneLine), remedy: remedies[reason] };
+}
+
+/** What to do, by reason. Those that are missing say so themselves. */
+const remedies: Readonly<Record<string, string>> = {
+  DATASET_NOT_FOUND: "`assay datasets list` shows what there is.",
+  VERSION_NOT_FOUND: "`assay versions` lists the versions of a dataset.",
+  TAG_NOT_FOUND: "`assay versions --tagged` lists the tags of a dataset.",
+  RUN_NOT_FOUND: "`assay runs list` shows what there is.",
+  UPSERT_NOT_FOUND: "`assay receipts` lists the writes of a dataset.",
+  DATASET_NAME_TAKEN: "Choose another name.",
+  TABLE_NAME_TAKEN: "Choose another with --table.",
+  INVALID_JSON: "Put the row right and import again; nothing was published.",
+  INVALID_FILE:
+    "Put the file right, or say with --format, --id, --input and the like how to read it; nothing was published.",
+  SCHEMA_VIOLATION: "Put the row right, or the schema with `assay datasets update`; nothing was published.",
+  ITEMS_VIOLATE_SCHEMA: "Put the items right first; the schema stays as it was.",
+  DUPLICATE_ITEM_ID: "Every row needs an id of its own; nothing was published.",
+  UNKNOWN_FORMAT: "Say it with --format.",
+  VERSION_CONFLICT: "Somebody else wrote meanwhile. Look at `assay versions`, and do it again.",
+  ETAG_MISMATCH: "Somebody else changed it meanwhile. Look at it again.",
+  DATASET_IN_USE: "--force deletes it with its runs and locked tags.",
+  TAG_LOCKED: "`assay tag --unlock` on the same version unlocks it.",
+  WRITE_CONTENTION: "Do it again.",
+  UPSERT_NOT_READY: "`assay receipts` tells its state.",
+  TABLE_NOT_FOUND:
+    'Tables are called datasets.<table_name>, datasets."<table_name>@<version or tag>" and runs."<run_id>".',
+  QUERY_TIMEOUT: "--timeout allows more time.",
+};
+
+const fileProblems: Readonly<Record<string, string>> = {
+  ENOENT: "there is no such file",
+  EACCES: "the file may not be read or written",
+  EISDIR: "this is a folder, not a file",
+  ENOSPC: "the disk is full",
+};
+
+function isFileError(error: unknown): error is Error & { readonly code: string; readonly path: string } {
+  return error instanceof Error && "code" in error && "path" in error && typeof error.code === "string";
+}

@@ -1,0 +1,89 @@
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdtemp, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, join, resolve } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { formatByName } from "../uploads/file-format.ts";
+import { CommandError } from "./exit-code.ts";
+import { type FormatName, formatNames } from "./wire-formats.ts";
+
+/** Where rows come from: a file or standard input. */
+export interface FileSource {
+  /** What messages call it. */
+  readonly label: string;
+  readonly filename: string;
+  readonly format: FormatName;
+  /** Bytes; undefined for standard input. */
+  readonly size: number | undefined;
+  /** What tells the file from all others, and its content from earlier ones; undefined for standard input. */
+  readonly identity: string | undefined;
+  /** The bytes from `start` on. Standard input can be opened once, from its beginning. */
+  open(start?: number): AsyncIterable<Buffer>;
+}
+
+/** The word for standard input. */
+const standardInput = "-";
+
+/** Finds the file that a word means. @throws CommandError if its format cannot be told, or it is no file */
+export async function findSource(
+  word: string | undefined,
+  format: FormatName | undefined,
+): Promise<FileSource> {
+  if (word === undefined || word === standardInput) {
+    if (process.stdin.isTTY && word === undefined) {
+      throw new CommandError("there is nothing to import", "Name a file, or - to type rows.");
+    }
+    if (format === undefined) {
+      throw new CommandError(
+        "nothing tells the format of standard input",
+        `Say it with --format: ${formatNames.join(", ")}.`,
+      );
+    }
+    return {
+      label: "standard input",
+      filename: "",
+      format,
+      size: undefined,
+      identity: undefined,
+      open: () => process.stdin,
+    };
+  }
+  const found = format ?? formatByName("", word);
+  if (found === undefined) {
+    throw new CommandError(
+      `the ending of ${word} tells no format`,
+      `Say it with --format: ${formatNames.join(", ")}.`,
+    );
+  }
+  const file = await stat(word, { bigint: true });
+  // Pipes and devices have no size, and can be read once.
+  const isFile = file.isFile();
+  return {
+    label: word,
+    filename: basename(word),
+    format: found,
+    size: isFile ? Number(file.size) : undefined,
+    identity: isFile ? `${resolve(word)}\n${file.size}\n${file.mtimeNs}` : undefined,
+    open: (start = 0) => createReadStream(word, { start, highWaterMark: 256 * 1024 }),
+  };
+}
+
+/** A source whose bytes can be read as often as needed: standard input is kept in a file until disposed of. */
+export async function rereadable(source: FileSource): Promise<FileSource & AsyncDisposable> {
+  if (source.size !== undefined) return { ...source, async [Symbol.asyncDispose]() {} };
+  const folder = await mkdtemp(join(tmpdir(), "assay-"));
+  const path = join(folder, "input");
+  try {
+    await pipeline(source.open(), createWriteStream(path));
+    const { size } = await stat(path);
+    return {
+      ...source,
+      size,
+      open: (start = 0) => createReadStream(path, { start, highWaterMark: 256 * 1024 }),
+      [Symbol.asyncDispose]: () => rm(folder, { recursive: true, force: true }),
+    };
+  } catch (error) {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  }
+}

@@ -1,0 +1,103 @@
+import { randomUUID } from "node:crypto";
+import { type Receipt, Receipt_State } from "../../clients/typescript/src/contract.ts";
+import { datasetAddress, datasetRefOf } from "./address.ts";
+import type { ImportOptions } from "./commands/import.ts";
+import type { Cli } from "./context.ts";
+import type { FileSource } from "./file-source.ts";
+import { guardsOf } from "./guard-options.ts";
+import { jsonRows } from "./json-rows.ts";
+import { plural } from "./printing/text.ts";
+import { startTransferProgress } from "./printing/transfer-progress.ts";
+import { findReceipt, isFinal, isMissing, resumableName } from "./write-name.ts";
+
+/** One import: where to, from where, and how. */
+export interface Import {
+  readonly name: string;
+  readonly source: FileSource;
+  readonly options: ImportOptions;
+  /** Whether it ends as a plan. */
+  readonly asPlan: boolean;
+}
+
+/**
+ * Streams the rows of a JSON or JSONL file. Gives the receipt, PLANNED or PUBLISHED.
+ *
+ * @param onName told the name of the write before the first row.
+ */
+export async function importRows(
+  cli: Cli,
+  work: Import,
+  onName: (requestId: string) => void,
+): Promise<Receipt> {
+  const { client, signal, talk } = cli;
+  const { name, source, options, asPlan } = work;
+  const requestId = await nameOf(cli, work);
+  onName(requestId);
+  const before = await findReceipt(cli, name, requestId);
+  const arrived = before?.state === Receipt_State.OPEN ? (before.counts?.received ?? 0n) : 0n;
+  if (arrived > 0n)
+    talk.print(`going on with an import that was interrupted: ${plural(arrived, "row")} arrived`);
+  const progress = startTransferProgress(talk, "importing");
+  let bytes = 0;
+  const guards = options.mode === "mirror" ? guardsOf(options) : undefined;
+  try {
+    const outcome = await client.upsertDataset({
+      ...datasetAddress(name),
+      items: jsonRows(source, options, (read) => {
+        bytes = read;
+      }),
+      mode: options.mode,
+      ...(options.create ? {} : { create: false }),
+      ...(guards && { guards }),
+      ...(options.expectVersion !== undefined && { expectedVersion: options.expectVersion }),
+      replaceSplits: options.replaceSplits ?? false,
+      ...(options.note !== undefined && { note: options.note }),
+      requestId,
+      plan: asPlan,
+      signal,
+      onProgress({ rowsRead, rowsTaken, resumptions }) {
+        // Bytes are read ahead of rows.
+        const share =
+          source.size && rowsRead > 0 ? (bytes / source.size) * Math.min(1, rowsTaken / rowsRead) : undefined;
+        const note = resumptions > 0 ? plural(resumptions, "broken connection") : "";
+        progress.update({ count: rowsTaken, share, note });
+      },
+    } as Parameters<typeof client.upsertDataset>[0]);
+    return outcome.receipt;
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The name of the write: the given one, or one that the same command finds again. */
+export async function nameOf(cli: Cli, work: Import): Promise<string> {
+  const { options, source, name } = work;
+  if (options.requestId !== undefined) return options.requestId;
+  if (source.identity === undefined) return randomUUID();
+  const parts = [
+    "import",
+    cli.serverUrl,
+    name,
+    source.identity,
+    await latestVersion(cli, name),
+    optionsText(work),
+  ];
+  return resumableName(parts, async (requestId) => isFinal(await findReceipt(cli, name, requestId)));
+}
+
+/** All options that make another write of the same file. */
+export function optionsText({ options, asPlan }: Import): string {
+  const { yes: _, requestId: __, ...others } = options;
+  return JSON.stringify({ ...others, asPlan });
+}
+
+/** What was written since makes another write of the same file. */
+async function latestVersion({ client, signal }: Cli, name: string): Promise<string> {
+  try {
+    const { dataset } = await client.datasets.getDataset({ dataset: datasetRefOf(name) }, { signal });
+    return `${dataset?.datasetId} ${dataset?.latestVersion}`;
+  } catch (error) {
+    if (isMissing(error)) return "";
+    throw error;
+  }
+}

@@ -1,0 +1,97 @@
+import { randomUUID } from "node:crypto";
+import { type Receipt, Upload_State } from "../../clients/typescript/src/contract.ts";
+import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-options.ts";
+import { limits } from "../limits.ts";
+import { csvColumns } from "../uploads/csv-table.ts";
+import { decompressed } from "../uploads/decompress.ts";
+import { utf8Pieces } from "../uploads/utf8.ts";
+import { datasetAddress, datasetRefOf } from "./address.ts";
+import { chooseColumns, columnsToWire } from "./column-options.ts";
+import type { Cli } from "./context.ts";
+import { type FileSource, rereadable } from "./file-source.ts";
+import { guardsOf } from "./guard-options.ts";
+import { type Import, nameOf } from "./import-rows.ts";
+import { startTransferProgress } from "./printing/transfer-progress.ts";
+import { findUpload, sendFile } from "./send-file.ts";
+import { wireFormats } from "./wire-formats.ts";
+import { findReceipt, resumableName } from "./write-name.ts";
+
+/** How long applying a file may take. */
+const applyTimeoutMs = 60 * 60 * 1000;
+
+/** How often to ask how far it is, in milliseconds. */
+const askEvery = 1_000;
+
+/** Sends a CSV or Parquet file, and makes a version of it. Gives the receipt, PLANNED or PUBLISHED. */
+export async function importUpload(
+  cli: Cli,
+  work: Import,
+  onName: (requestId: string) => void,
+): Promise<Receipt> {
+  const { client, signal } = cli;
+  const { name, options, asPlan } = work;
+  await using source = await rereadable(work.source);
+  const names = source.format === "csv" ? await headerOf(source) : undefined;
+  const columns = columnsToWire(chooseColumns(options, names), names);
+  const requestId = await nameOf(cli, work);
+  onName(requestId);
+  const upload = await sendFile(cli, source, await uploadName(cli, source));
+  const guards = options.mode === "mirror" ? guardsOf(options) : undefined;
+  const progress = followUpsert(cli, name, requestId);
+  try {
+    const { receipt } = await client.uploads.applyUpload(
+      {
+        source: { case: "uploadId", value: upload.uploadId },
+        dataset: datasetRefOf(name),
+        columns,
+        format: wireFormats[source.format],
+        options: optionsToWire({
+          ...datasetAddress(name),
+          mode: options.mode,
+          ...(options.create ? {} : { create: false }),
+          ...(guards && { guards }),
+          ...(options.expectVersion !== undefined && { expectedVersion: options.expectVersion }),
+          replaceSplits: options.replaceSplits ?? false,
+          ...(options.note !== undefined && { note: options.note }),
+          plan: asPlan,
+        }),
+        requestId,
+      },
+      { signal, timeoutMs: applyTimeoutMs },
+    );
+    return receipt as Receipt;
+  } finally {
+    progress.stop();
+  }
+}
+
+/** The columns of a CSV file. */
+function headerOf(source: FileSource): Promise<readonly string[]> {
+  return csvColumns(utf8Pieces(decompressed(source.open(), limits.maxUploadBytes)));
+}
+
+/** The name of the upload: one that the same command finds again until it was used or has expired. */
+async function uploadName(cli: Cli, { identity }: FileSource): Promise<string> {
+  if (identity === undefined) return randomUUID();
+  return resumableName(["upload", cli.serverUrl, identity], async (requestId) => {
+    const state = (await findUpload(cli, requestId))?.state;
+    return state === Upload_State.CONSUMED || state === Upload_State.EXPIRED;
+  });
+}
+
+/** Shows how many rows the service has read, as long as it reads. */
+function followUpsert(cli: Cli, name: string, requestId: string) {
+  const progress = startTransferProgress(cli.talk, "importing");
+  const ask = setInterval(async () => {
+    // Whatever is wrong, the call that this is about tells of it.
+    const receipt = await findReceipt(cli, name, requestId).catch(() => undefined);
+    const received = receipt?.counts?.received ?? 0n;
+    if (received > 0n) progress.update({ count: Number(received) });
+  }, askEvery);
+  return {
+    stop() {
+      clearInterval(ask);
+      progress.stop();
+    },
+  };
+}

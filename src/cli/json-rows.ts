@@ -1,0 +1,62 @@
+import type { ItemTexts } from "../../clients/typescript/src/node.ts";
+import { limits } from "../limits.ts";
+import { ColumnFinder } from "../uploads/column-mapping.ts";
+import { decompressed } from "../uploads/decompress.ts";
+import { invalidFile } from "../uploads/invalid-file.ts";
+import { objectsOfArray, objectsOfLines } from "../uploads/json-objects.ts";
+import { objectRows } from "../uploads/json-table.ts";
+import { itemOfRow } from "../uploads/table-item.ts";
+import { utf8Pieces } from "../uploads/utf8.ts";
+import { type ChosenColumns, type ColumnOptions, chooseColumns } from "./column-options.ts";
+import type { FileSource } from "./file-source.ts";
+
+/**
+ * The items of a JSON or JSONL file, read as the service reads one: by the same rules, with payloads spelled as they are,
+ * and a fault is told by its row and column.
+ *
+ * @param onBytes told how many bytes were read so far.
+ * @throws Failure INVALID_FILE, INVALID_FIELD, LIMIT_EXCEEDED
+ */
+export async function* jsonRows(
+  source: FileSource,
+  options: ColumnOptions,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<ItemTexts> {
+  const text = utf8Pieces(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
+  const pages = objectRows(source.format === "json" ? objectsOfArray(text) : objectsOfLines(text));
+  let chosen: ChosenColumns | undefined;
+  let finder: ColumnFinder | undefined;
+  for await (const page of pages) {
+    for (const row of page) {
+      if (finder === undefined) {
+        chosen = chooseColumns(
+          options,
+          row.columns.map(({ name }) => name),
+        );
+        finder = new ColumnFinder(chosen.mapping, true);
+      }
+      const { itemId, input, expectedOutput, metadata, splits } = itemOfRow(row, finder.find(row), "json");
+      yield {
+        itemId,
+        inputJson: input,
+        ...(expectedOutput !== undefined && { expectedOutputJson: expectedOutput }),
+        ...(metadata !== undefined && { metadataJson: metadata }),
+        splits: splits ?? [],
+      };
+    }
+  }
+  if (finder === undefined) throw invalidFile("has no rows");
+  if (chosen?.isExplicit) finder.requireAll();
+}
+
+async function* counted(
+  bytes: AsyncIterable<Buffer>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  let total = 0;
+  for await (const piece of bytes) {
+    total += piece.length;
+    onBytes(total);
+    yield piece;
+  }
+}

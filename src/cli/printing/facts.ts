@@ -1,0 +1,12 @@
+import type { Terminal } from "./terminal.ts";
+import { padded } from "./text.ts";
+
+/** Names and values below each other, those without a value left out. */
+export function facts(
+  { colors }: Pick<Terminal, "colors">,
+  pairs: readonly (readonly [name: string, value: string | undefined])[],
+): string {
+  const told = pairs.filter(([, value]) => value !== undefined && value !== "");
+  const width = Math.max(...told.map(([name]) => name.length));
+  return told.map(([name, value]) => `${colors.dim(padded(name, width))}  ${value}`).join("\n");
+}

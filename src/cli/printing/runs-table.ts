@@ -1,0 +1,84 @@
+import { type Run, Run_State, type RunCounts } from "../../../clients/typescript/src/contract.ts";
+import { grouped } from "./counts.ts";
+import { type Column, table } from "./table.ts";
+import type { Terminal } from "./terminal.ts";
+import { oneLine } from "./text.ts";
+import { timeInWords } from "./time.ts";
+
+/** `918 cells = 874 succeeded + 36 failed + 8 missing` */
+export function cellsInWords({ expected, succeeded, failed, missing }: RunCounts): string {
+  return `${grouped(expected)} cells = ${grouped(succeeded)} succeeded + ${grouped(failed)} failed + ${grouped(missing)} missing`;
+}
+
+/** What people call a run: its target, else its name. */
+export function runName({ targetId, name, runId }: Pick<Run, "targetId" | "name" | "runId">): string {
+  return oneLine(targetId || name || runId);
+}
+
+type Cell = (terminal: Terminal, run: Run) => string;
+
+/** Columns that tables of runs are made of. What failed or never came stands out. */
+const columns = {
+  run: [{ title: "run", align: "left" }, (_, { runId }) => runId],
+  target: [{ title: "target", align: "left", shrinks: true }, (_, run) => runName(run)],
+  labels: [{ title: "labels", align: "left", shrinks: true }, (_, { labels }) => labels.join(", ")],
+  state: [{ title: "state", align: "left" }, ({ colors }, { state }) => painted(colors, state)],
+  version: [{ title: "version" }, (_, { datasetVersion }) => grouped(datasetVersion)],
+  cells: [{ title: "cells" }, (_, { counts }) => grouped(counts?.expected ?? 0n)],
+  succeeded: [{ title: "succeeded" }, (_, { counts }) => grouped(counts?.succeeded ?? 0n)],
+  failed: [{ title: "failed" }, ({ colors }, { counts }) => troubling(colors, counts?.failed)],
+  missing: [{ title: "missing" }, ({ colors }, { counts }) => troubling(colors, counts?.missing)],
+  created: [
+    { title: "created (UTC)", align: "left" },
+    (_, { createTime }) => timeInWords(createTime).slice(0, 16),
+  ],
+} as const satisfies Readonly<Record<string, readonly [Column, Cell]>>;
+
+function painted(colors: Terminal["colors"], state: Run_State): string {
+  const word = (Run_State[state] ?? "").toLowerCase();
+  if (state === Run_State.COMPLETED) return colors.green(word);
+  if (state === Run_State.FAILED) return colors.red(word);
+  return state === Run_State.RUNNING ? colors.cyan(word) : word;
+}
+
+function troubling(colors: Terminal["colors"], count: bigint | undefined): string {
+  return count ? colors.yellow(grouped(count)) : "0";
+}
+
+function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof typeof columns)[]): string {
+  const chosen = names.map((name): readonly [Column, Cell] => columns[name]);
+  return table(
+    terminal,
+    chosen.map(([column]) => column),
+    runs.map((run) => chosen.map(([, cell]) => cell(terminal, run))),
+  );
+}
+
+/** Runs in a list. */
+export function runsTable(terminal: Terminal, runs: readonly Run[]): string {
+  return drawn(terminal, runs, [
+    "run",
+    "target",
+    "labels",
+    "state",
+    "version",
+    "succeeded",
+    "failed",
+    "missing",
+    "created",
+  ]);
+}
+
+/** The sides of a comparison. */
+export function sidesTable(terminal: Terminal, runs: readonly Run[]): string {
+  return drawn(terminal, runs, [
+    "target",
+    "labels",
+    "state",
+    "version",
+    "cells",
+    "succeeded",
+    "failed",
+    "missing",
+  ]);
+}

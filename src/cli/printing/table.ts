@@ -1,0 +1,83 @@
+import Table from "cli-table3";
+import stringWidth from "string-width";
+import type { Terminal } from "./terminal.ts";
+import { clipped } from "./text.ts";
+
+/** A column of a table. Numbers read best on the right, the default; texts on the left. */
+export interface Column {
+  readonly title: string;
+  readonly align?: "left" | "right";
+  /** Whether its cells are cut where the table would be wider than the terminal. Then they hold no colours. */
+  readonly shrinks?: boolean;
+}
+
+/** Lines between nothing but the head and the rows, so that 80 columns suffice. */
+const chars = {
+  top: "",
+  "top-mid": "",
+  "top-left": "",
+  "top-right": "",
+  bottom: "",
+  "bottom-mid": "",
+  "bottom-left": "",
+  "bottom-right": "",
+  left: "",
+  "left-mid": "",
+  right: "",
+  "right-mid": "",
+  mid: "",
+  "mid-mid": "",
+  middle: "  ",
+};
+
+/** Columns that a text keeps, however narrow the terminal. */
+const narrowest = 8;
+
+/** An aligned table. Widths are those of the longest cell, colours not counted. */
+export function table(
+  { colors, width }: Pick<Terminal, "colors" | "width">,
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): string {
+  const limits = widthLimits(width, columns, rows);
+  const drawn = new Table({
+    head: columns.map(({ title }) => colors.dim(title)),
+    colAligns: columns.map(({ align = "right" }) => align),
+    chars,
+    style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },
+  });
+  drawn.push(
+    ...rows.map((row) =>
+      row.map((cell, place) => {
+        const limit = limits[place];
+        return limit === undefined ? cell : clipped(cell, limit);
+      }),
+    ),
+  );
+  // Cells of the last column are padded to its width, which nobody sees.
+  return drawn
+    .toString()
+    .split("\n")
+    .map((line) => line.trimEnd())
+    .join("\n");
+}
+
+/** How wide the columns that shrink may be, so that the table fits: the widest give way first. */
+function widthLimits(
+  width: number,
+  columns: readonly Column[],
+  rows: readonly (readonly string[])[],
+): (number | undefined)[] {
+  const widths = columns.map(({ title }, place) =>
+    Math.max(stringWidth(title), ...rows.map((row) => stringWidth(row[place] ?? ""))),
+  );
+  let excess = widths.reduce((sum, one) => sum + one, 0) + chars.middle.length * (columns.length - 1) - width;
+  while (excess > 0) {
+    const widest = Math.max(...widths.filter((_, place) => columns[place]?.shrinks));
+    if (widest <= narrowest) break;
+    const at = widths.findIndex((one, place) => one === widest && columns[place]?.shrinks);
+    widths[at] = widest - 1;
+    excess--;
+  }
+  return columns.map(({ shrinks }, place) => (shrinks ? widths[place] : undefined));
+}

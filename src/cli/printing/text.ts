@@ -1,0 +1,32 @@
+import stringWidth from "string-width";
+
+/** What a terminal would obey rather than show. Data must not be able to move the cursor or forge a line. */
+const control = /\p{Cc}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A text as one line that is safe to print: line breaks as `↵`, tabs as spaces, other control characters as `·`. */
+export function oneLine(text: string): string {
+  return text.replace(/\r?\n/g, "↵").replaceAll("\t", " ").replace(control, "·");
+}
+
+/** A text of at most `width` columns: what is too long ends in `…`. Wide characters count twice. */
+export function clipped(text: string, width: number): string {
+  if (text.length <= width / 2 || stringWidth(text) <= width) return text;
+  let taken = "";
+  let columns = 0;
+  for (const { segment } of new Intl.Segmenter().segment(text)) {
+    columns += stringWidth(segment);
+    if (columns > width - 1) break;
+    taken += segment;
+  }
+  return `${taken}…`;
+}
+
+/** A text that fills `width` columns, or more if it is longer. */
+export function padded(text: string, width: number): string {
+  return text + " ".repeat(Math.max(0, width - stringWidth(text)));
+}
+
+/** `1 row`, `2 rows`. */
+export function plural(count: number | bigint, one: string, many = `${one}s`): string {
+  return `${count.toLocaleString("en-US")} ${Number(count) === 1 ? one : many}`;
+}

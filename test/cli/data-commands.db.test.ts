@@ -1,0 +1,348 @@
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { startTestService, type TestService } from "../support/service.ts";
+import { type Assay, newAssay } from "./assay.ts";
+
+let service: TestService;
+let assay: Assay;
+let folder: string;
+
+beforeAll(async () => {
+  service = await startTestService();
+  assay = newAssay(service.address);
+  folder = await mkdtemp(join(tmpdir(), "assay-cli-"));
+});
+
+afterAll(async () => {
+  await service?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Writes a file of rows, one JSON object per line, and gives its path. */
+async function jsonl(name: string, rows: readonly object[]): Promise<string> {
+  const path = join(folder, `${name}.jsonl`);
+  await writeFile(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+  return path;
+}
+
+const capitals = [
+  { code: "fr", input: "capital of France", expected_output: "Paris" },
+  { code: "it", input: "capital of Italy", expected_output: "Milan" },
+  { code: "pt", input: "capital of Portugal", expected_output: "Lisbon" },
+];
+const corrected = capitals.map((row) => (row.code === "it" ? { ...row, expected_output: "Rome" } : row));
+
+/** A dataset with two versions: of the three capitals, and with one of them put right. */
+async function twoVersions(name: string): Promise<void> {
+  await assay("import", name, await jsonl(`${name}-1`, capitals), "--id", "code");
+  await assay("import", name, await jsonl(`${name}-2`, corrected), "--id", "code");
+}
+
+describe("assay import", () => {
+  test("tells all counts, and a second time that there is nothing to do", async () => {
+    const file = await jsonl("counts", capitals);
+    const first = await assay("import", "counts", file, "--id", "code");
+    expect(first).toMatchObject({ code: 0 });
+    expect(first.stdout).toBe("version 1, received 3 = 3 created + 0 updated + 0 unchanged; 0 deleted\n");
+    const again = await assay("import", "counts", file, "--id", "code", "--json");
+    expect(JSON.parse(again.stdout)).toMatchObject({
+      state: "PUBLISHED",
+      version: 1,
+      no_op: true,
+      counts: { received: 3, created: 0, updated: 0, unchanged: 3, deleted: 0 },
+    });
+  });
+
+  test("keeps payloads as they are spelled", async () => {
+    const path = join(folder, "spelled.json");
+    await writeFile(path, '[{"item_id":"a","input":{"b":1.0,"a":[1e2]},"expected_output":null}]');
+    expect((await assay("import", "spelled", path)).code).toBe(0);
+    const { stdout } = await assay("items", "get", "spelled", "a", "--json");
+    expect(stdout).toContain('"input":{"b":1.0,"a":[1e2]},"expected_output":null,');
+  });
+
+  test("takes CSV by columns, from a file or from standard input", async () => {
+    const path = join(folder, "products.csv");
+    const csv = 'sku,name,price\n007,pen,1.5\n008,"ink, blue",12\n';
+    await writeFile(path, csv);
+    const options = ["--id", "sku", "--input", "{name}", "--expected", "price"];
+    expect((await assay("import", "products", path, ...options)).stdout).toContain("2 created");
+    const { stdout } = await assay("items", "list", "products", "--json");
+    const items = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line) as object);
+    expect(items).toMatchObject([
+      { item_id: "007", input: { name: "pen" }, expected_output: 1.5 },
+      { item_id: "008", input: { name: "ink, blue" }, expected_output: 12 },
+    ]);
+    const again = await assay.withInput(csv, "import", "products", "-", "--format", "csv", ...options);
+    expect(again.stdout).toContain("no changes, no new version: still version 1");
+  });
+
+  test("takes a CSV file of items for one, with an id of another name", async () => {
+    const csv = "code,input,expected_output\nfr,capital of France,Paris\n";
+    await assay.withInput(csv, "import", "items-csv", "--format", "csv", "--id", "code");
+    expect(await assay.json("items", "get", "items-csv", "fr")).toMatchObject({
+      input: "capital of France",
+      expected_output: "Paris",
+    });
+  });
+
+  test("shows what a mirror would delete, and deletes only when told to", async () => {
+    await assay("import", "mirrored", await jsonl("mirrored", capitals), "--id", "code");
+    const fewer = await jsonl("mirrored-fewer", capitals.slice(0, 1));
+    const mirror = ["import", "mirrored", fewer, "--id", "code", "--mode", "mirror"];
+    const asked = await assay(...mirror);
+    expect(asked.code).toBe(1);
+    expect(asked.stderr).toContain("received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
+    expect(asked.stderr).toContain("Say --yes if this is meant.");
+    expect(await assay.json("datasets", "show", "mirrored")).toMatchObject({ latest_version: 1 });
+
+    const bounded = await assay(...mirror, "--max-delete", "1", "--yes");
+    expect(bounded.code).toBe(1);
+    expect(bounded.stderr).toContain("would delete 2 items of 3, which --max-delete forbids");
+
+    const done = await assay(...mirror, "--yes");
+    expect(done).toMatchObject({ code: 0 });
+    expect(done.stdout).toContain("version 2, received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
+  });
+
+  test("plans, and ends with 2 if there is something to do", async () => {
+    const file = await jsonl("planned", capitals);
+    const plan = await assay("import", "planned", file, "--id", "code", "--plan", "--json");
+    expect(plan.code).toBe(2);
+    const { request_id: requestId, state } = JSON.parse(plan.stdout);
+    expect(state).toBe("PLANNED");
+    const applied = await assay("apply", "planned", requestId);
+    expect(applied.stdout).toContain("version 1, received 3 = 3 created");
+    const same = await assay("import", "planned", file, "--id", "code", "--plan");
+    expect(same).toMatchObject({ code: 0 });
+    expect(same.stdout).toContain("plan: no changes");
+  });
+
+  test("shows what a plan would change, and gives it up", async () => {
+    await twoVersions("given-up");
+    const plan = await assay(
+      "import",
+      "given-up",
+      await jsonl("given-up-3", capitals),
+      "--id",
+      "code",
+      "--plan",
+      "--json",
+    );
+    const { request_id: requestId } = JSON.parse(plan.stdout);
+    const diff = await assay("diff", "given-up", "--planned", requestId);
+    expect(diff.code).toBe(2);
+    expect(diff.stdout).toMatch(/~ it\n {4}\$\.expected_output {2,}"Rome" → "Milan"\n/);
+    expect((await assay("discard", "given-up", requestId)).stdout).toContain("given up");
+    expect((await assay("apply", "given-up", requestId)).code).toBe(1);
+  });
+
+  test("names the row and what is wrong with it, and publishes nothing", async () => {
+    const rows = [...capitals, { code: "fr", input: "again" }];
+    const twice = await assay("import", "twice", await jsonl("twice", rows), "--id", "code");
+    expect(twice.code).toBe(1);
+    expect(twice.stderr).toContain('rows 1 and 4 both have the item_id "fr"');
+    expect(twice.stderr).not.toContain("    at ");
+
+    const path = join(folder, "bad.jsonl");
+    await writeFile(path, '{"input":1}\n\n{"input":{"a":[1,{"b":01}]}}\n');
+    const bad = await assay("import", "bad", path);
+    expect(bad.stderr).toMatch(/row 2, line 3, column "input"/);
+    expect(bad.stderr).toContain("nothing was published");
+
+    const csv = await assay.withInput("a,b\n1,2\n3\n", "import", "bad", "--format", "csv");
+    expect(csv.stderr).toMatch(/row 2, line 3.*has 1 cells/);
+    expect((await assay("datasets", "show", "bad")).code).toBe(1);
+  });
+
+  test("names the row that violates the schema", async () => {
+    const schema = join(folder, "schema.json");
+    await writeFile(schema, '{"type":"string"}');
+    await assay("datasets", "create", "strict", "--input-schema", schema);
+    const { code, stderr } = await assay(
+      "import",
+      "strict",
+      await jsonl("strict", [...capitals, { code: "x", input: 7 }]),
+      "--id",
+      "code",
+    );
+    expect(code).toBe(1);
+    expect(stderr).toMatch(/row 4, item "x": \$\.input: /);
+  });
+
+  test("says what to do where a file is missing or its format unknown", async () => {
+    const missing = await assay("import", "nowhere", join(folder, "none.csv"));
+    expect(missing).toMatchObject({ code: 1 });
+    expect(missing.stderr).toContain("there is no such file");
+    const unknown = await assay.withInput("", "import", "nowhere");
+    expect(unknown.stderr).toContain("--format");
+  });
+});
+
+describe("assay diff", () => {
+  test("shows values before and after at their paths, and ends with 2", async () => {
+    await twoVersions("changed");
+    const { code, stdout } = await assay("diff", "changed", "1");
+    expect(code).toBe(2);
+    expect(stdout).toMatch(
+      /^~ it\n {4}\$\.expected_output {2,}"Milan" → "Rome"\nversion 1 → 2: 0 created, 1 updated, 0 deleted, 2 unchanged\n$/,
+    );
+    const json = await assay("diff", "changed", "1", "latest", "--json");
+    expect(JSON.parse(json.stdout)).toMatchObject({
+      kind: "UPDATED",
+      item_id: "it",
+      before: { expected_output: "Milan" },
+      after: { expected_output: "Rome" },
+      changed_paths: ["$.expected_output"],
+    });
+  });
+
+  test("ends with 0 where nothing differs", async () => {
+    await twoVersions("same");
+    const { code, stdout } = await assay("diff", "same", "latest", "2", "--summary", "--json");
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ created: 0, updated: 0, deleted: 0, unchanged: 3 });
+  });
+});
+
+describe("versions and tags", () => {
+  test("are listed, put and taken away", async () => {
+    await twoVersions("tagged");
+    expect((await assay("versions", "tagged")).stdout).toMatch(
+      /version +created[\s\S]* 2 +0 +1 +2 +0 +3[\s\S]* 1 +3 /,
+    );
+    expect((await assay("tag", "tagged", "prod", "--at", "1", "--lock")).stdout).toBe(
+      "prod is on version 1 and locked\n",
+    );
+    expect((await assay("versions", "tagged", "--tagged")).stdout).toContain("prod (locked)");
+    const locked = await assay("untag", "tagged", "prod", "--yes");
+    expect(locked.code).toBe(1);
+    expect(locked.stderr).toContain("--unlock");
+    await assay("tag", "tagged", "prod", "--at", "1", "--unlock");
+    expect(await assay.json("tag", "tagged", "prod")).toMatchObject({
+      version: { version: 2 },
+      previous_version: 1,
+    });
+    expect((await assay("untag", "tagged", "prod")).code).toBe(1);
+    expect(await assay.json("untag", "tagged", "prod", "--yes")).toMatchObject({ version: 2, tags: [] });
+    expect(await assay.json("versions", "tagged")).toMatchObject([{ version: 2 }, { version: 1 }]);
+  });
+
+  test("are watched, and have receipts", async () => {
+    await twoVersions("watched");
+    const { stdout, code } = await assay("watch", "watched", "--after", "0", "--limit", "2", "--json");
+    expect(code).toBe(0);
+    const [first, second] = stdout
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect([first.version, second.version]).toEqual([1, 2]);
+    expect((await assay("watch", "watched", "--after", "1", "--limit", "1")).stdout).toContain(
+      "version 2  received 3 = 0 created + 1 updated + 2 unchanged; 0 deleted, 3 items",
+    );
+    expect((await assay("receipts", "watched")).stdout).toContain(second.request_id);
+    expect(await assay.json("receipts", "watched", second.request_id)).toMatchObject({
+      state: "PUBLISHED",
+      version: 2,
+    });
+  });
+
+  test("watching ends with 130 when interrupted", async () => {
+    await twoVersions("endless");
+    const { process: child, said, ended } = assay.start("watch", "endless");
+    await said(/until Ctrl-C/);
+    child.kill("SIGINT");
+    expect(await ended).toMatchObject({ code: 130 });
+  });
+});
+
+describe("assay datasets", () => {
+  test("creates, shows, changes, renames and deletes", async () => {
+    expect((await assay("datasets", "create", "life", "--description", "first")).stdout).toContain("life");
+    expect(
+      await assay.json("datasets", "update", "life", "--description", "second", "--metadata", '{"a":1}'),
+    ).toMatchObject({
+      description: "second",
+      metadata: { a: 1 },
+    });
+    expect((await assay("datasets", "rename", "life", "afterlife")).code).toBe(0);
+    expect(await assay.json("datasets", "list", "--prefix", "afterl")).toMatchObject([{ name: "afterlife" }]);
+    expect((await assay("datasets", "list", "--prefix", "afterl")).stdout).toContain("afterlife");
+    const refused = await assay("datasets", "delete", "afterlife");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("0 items in 0 versions");
+    expect((await assay("datasets", "delete", "afterlife", "--yes")).stdout).toContain("deleted");
+    const gone = await assay("datasets", "show", "afterlife");
+    expect(gone).toMatchObject({ code: 1, stdout: "" });
+    expect(gone.stderr).toBe(
+      'assay: there is no dataset "afterlife"\n`assay datasets list` shows what there is.\n',
+    );
+  });
+});
+
+describe("assay items", () => {
+  test("lists, gets and tells the history", async () => {
+    await twoVersions("items");
+    expect((await assay("items", "list", "items", "--at", "1")).stdout).toMatch(
+      /it +1 +"capital of Italy" +"Milan"/,
+    );
+    expect((await assay("items", "list", "items", "--keys", "--limit", "1")).stdout).toContain("fr");
+    expect((await assay("items", "get", "items", "it")).stdout).toMatch(/expected output +"Rome"/);
+    expect(await assay.json("items", "history", "items", "it")).toMatchObject([
+      { kind: "UPDATED" },
+      { kind: "CREATED" },
+    ]);
+    expect((await assay("items", "history", "items", "it")).stdout).toContain("updated");
+  });
+
+  test("deletes and purges only when told to", async () => {
+    await twoVersions("erased");
+    expect((await assay("items", "delete", "erased", "fr", "it")).code).toBe(1);
+    const deleted = await assay("items", "delete", "erased", "fr", "xx", "--yes");
+    expect(deleted.stdout).toContain("1 deleted");
+    expect(deleted.stderr).toContain("there is no item xx");
+    expect((await assay("items", "purge", "erased", "it")).code).toBe(1);
+    expect((await assay("items", "purge", "erased", "it", "--yes")).stdout).toBe(
+      "purged 2 revisions and 0 results\n",
+    );
+    expect(await assay.json("items", "get", "erased", "it")).toMatchObject({ purged: true });
+  });
+});
+
+describe("assay query and export", () => {
+  test("answers SQL as a table, and as objects that keep all digits", async () => {
+    await twoVersions("asked");
+    const shown = await assay("query", "select item_id, expected_output from datasets.asked order by 1");
+    expect(shown.stdout).toMatch(/^item_id +expected_output\nfr +Paris\nit +Rome\npt +Lisbon\n$/);
+    expect(shown.stderr).toContain("3 rows, from datasets.asked at version 2");
+    const json = await assay(
+      "query",
+      "select 9007199254740993::bigint n, $1 t, 1 n",
+      "--param",
+      "it's",
+      "--json",
+    );
+    expect(json.stdout).toBe('{"n":9007199254740993,"t":"it\'s","n_2":1}\n');
+    expect((await assay("query", "select x from datasets.nowhere")).stderr).toContain("Tables are called");
+  });
+
+  test("writes files that import again as what they were", async () => {
+    await twoVersions("exported");
+    for (const format of ["csv", "json", "jsonl", "parquet"]) {
+      const path = join(folder, `exported.${format}`);
+      const { code, stdout } = await assay("export", "exported", "-o", path);
+      expect([code, stdout]).toEqual([0, expect.stringContaining("3 items of version 2")]);
+      const cells = format === "csv" || format === "parquet" ? ["--cells", "json"] : [];
+      const back = await assay("import", "exported", path, ...cells);
+      expect([format, back.stdout]).toEqual([format, expect.stringContaining("still version 2")]);
+    }
+    const piped = await assay("export", "exported", "--at", "1", "--format", "jsonl");
+    expect(piped.stdout).toContain('"expected_output":"Milan"');
+    expect(await readFile(join(folder, "exported.jsonl"), "utf8")).toContain('"expected_output":"Rome"');
+  });
+});
