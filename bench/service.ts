@@ -10,6 +10,8 @@ import pg from "pg";
 /** A service in a process of its own, with an embedded database in a directory that goes away with it. */
 export interface BenchService {
   readonly url: string;
+  /** Where it keeps everything. */
+  readonly directory: string;
   /** A connection to its database, to compare with. */
   readonly database: pg.Client;
   /** The most memory that the service has had resident so far, in MiB; 0 where the system does not tell. */
@@ -34,6 +36,7 @@ export async function startBenchService(): Promise<BenchService> {
   const database = await connect(directory);
   return {
     url,
+    directory,
     database,
     async peakMemory() {
       const status = await readFile(`/proc/${child.pid}/status`, "utf8").catch(() => "");
