@@ -1,5 +1,6 @@
 import { pipeline } from "node:stream/promises";
 import { streamOut } from "../db/copy-out.ts";
+import { setIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { Refusal, WriteRequest } from "../engine/protocol.ts";
@@ -21,6 +22,8 @@ export async function writeRows(
   request: Omit<WriteRequest, "do" | "bounds">,
 ): Promise<number> {
   await using engine = engines.startWriter(signal);
+  // Rows are in the order of a key: reading along it, the first is there at once and none is sorted.
+  await client.query(setIndexOrder);
   engine.send({ do: "write", ...request, bounds: engines.bounds });
   const sending = pipeline(streamOut(client, query), engine.input, { signal });
   // If the engine refuses the rows, it reads no more of them; what it says of that comes first.
