@@ -261,22 +261,12 @@ async function apply(name: string, content: Buffer, format: FileFormat, mode: Up
   const { receipt } = await uploads.applyUpload({
     source: { case: "inlineFile", value: { format, content } },
     dataset: named(name),
-    // The default mapping takes the columns of items, and reads texts in cells as told here.
-    ...(isCells ? { columns: asItems } : {}),
+    // The columns of items are found by their names; JSON has values in the first place.
+    ...(isCells ? { columns: { cellParsing: CellParsing.JSON } } : {}),
     options: { mode, createIfMissing: true },
   });
   return receipt;
 }
-
-const source = (column: string) => ({ column });
-const asItems = {
-  itemIdColumn: "item_id",
-  input: source("input"),
-  expectedOutput: source("expected_output"),
-  metadata: source("metadata"),
-  splitsColumn: "splits",
-  cellParsing: CellParsing.JSON,
-};
 
 async function digestOf(datasetId: string): Promise<string> {
   const { version } = await service.datasets.getVersion({

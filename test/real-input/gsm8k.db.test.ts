@@ -3,15 +3,19 @@ import { existsSync, readFileSync } from "node:fs";
 import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/assay/v1/comparison_pb.js";
+import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
 import type { Item } from "../../gen/assay/v1/item_pb.js";
 import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import { QueryService } from "../../gen/assay/v1/query_service_pb.js";
 import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
 import type { RunResult } from "../../gen/assay/v1/result_pb.js";
 import { Run_State } from "../../gen/assay/v1/run_pb.js";
 import { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { CellParsing, FileFormat } from "../../gen/assay/v1/upload_pb.js";
 import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { comparePairs } from "../runs/paired-model.ts";
 import { startTestService, type TestService } from "../support/service.ts";
+import { importFile } from "../uploads/sending.ts";
 
 /** GSM8K lies beside the project where it is developed. It is not part of it. */
 const folder = new URL("../../../shared/data/gsm8k/", import.meta.url);
@@ -334,5 +338,61 @@ describe.skipIf(!present)("GSM8K", () => {
   test("the same import again makes no version", async () => {
     const receipt = await importAll(upserts, toItems("test", problems));
     expect(receipt).toMatchObject({ noOp: true, version: 2n, counts: { unchanged: 1319n } });
+  });
+
+  test.each([
+    ["CSV", FileFormat.CSV],
+    ["JSON", FileFormat.JSON],
+    ["JSONL", FileFormat.JSONL],
+    ["Parquet", FileFormat.PARQUET],
+  ])("exported as %s and uploaded again makes a version of the same digest", async (name, format) => {
+    const queries = service.client(QueryService);
+    const datasets = service.client(DatasetService);
+    const pieces: Uint8Array[] = [];
+    const { version } = await datasets.getVersion({ dataset: named });
+    const itemCount = version?.itemCount ?? 0n;
+    for await (const { frame } of queries.exportItems({ dataset: named, format })) {
+      if (frame.case === "chunk") pieces.push(frame.value.data);
+      if (frame.case === "end") expect(frame.value.itemCount).toBe(itemCount);
+    }
+    const copy = { by: { case: "name" as const, value: `gsm8k from ${name}` } };
+    const receipt = await importFile(
+      service,
+      Buffer.concat(pieces),
+      { format },
+      {
+        dataset: copy,
+        columns: { cellParsing: CellParsing.JSON },
+      },
+    );
+    expect(receipt).toMatchObject({ version: 1n, itemCount });
+    const imported = await datasets.getVersion({ dataset: copy });
+    expect(imported.version?.digest).toEqual(version?.digest);
+  });
+
+  test("answers SQL about questions and the marks of models", async () => {
+    const ask = async (sql: string) => {
+      const rows: unknown[][] = [];
+      for await (const { frame } of service.client(QueryService).query({ sql })) {
+        if (frame.case === "rows") rows.push(...JSON.parse(frame.value.rowsJson));
+      }
+      return rows;
+    };
+    expect(
+      await ask('select count(*), count(distinct question), max(length(question)) from datasets."gsm8k@1"'),
+    ).toEqual([
+      [
+        problems.length,
+        new Set(problems.map(({ question }) => question)).size,
+        Math.max(...problems.map(({ question }) => [...question].length)),
+      ],
+    ]);
+    for (const model of models) {
+      const right = solutions.filter((solution) => solution[model].is_correct).length;
+      const table = `runs."${runIds.get(model)}"`;
+      expect(
+        await ask(`select sum(scores['correct']) from ${table} join datasets."gsm8k@1" using (item_id)`),
+      ).toEqual([[right]]);
+    }
   });
 });
