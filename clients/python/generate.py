@@ -1,5 +1,6 @@
 """Generates the messages and stubs of the contract into src/assay/v1: python generate.py"""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,9 +19,12 @@ def generate(out: Path) -> None:
 
 def compile_to(out: Path, kinds: tuple[str, ...], files: list[str]) -> None:
     plugins = [f"--{kind}_out={'quiet:' if kind.startswith('mypy') else ''}{out}" for kind in kinds]
+    # The plugins are programs beside this interpreter, also where its environment is not activated.
+    path = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", f"--proto_path={proto}", *plugins, *files],
         check=True,
+        env={**os.environ, "PATH": path},
     )
 
 

@@ -209,12 +209,21 @@ def _unpack(status: status_pb2.Status, kind: Any) -> list[Any]:
     return found
 
 
+_signs = (
+    "RST_STREAM",
+    "Stream removed",
+    "GOAWAY",
+    "Connection reset",
+    "Socket closed",
+    # A frame could not be written any more. Why not, the next stream will say.
+    "Internal error from Core",
+)
+
+
 def _is_reset(code: grpc.StatusCode, message: str) -> bool:
     """gRPC has no code of its own for a stream that was cut: it depends on where that happened."""
-    return code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN) and any(
-        sign in message
-        for sign in ("RST_STREAM", "Stream removed", "GOAWAY", "Connection reset", "Socket closed")
-    )
+    faults = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    return code in faults and any(sign in message for sign in _signs)
 
 
 def _restore(kind: type[AssayError], message: str, state: dict[str, Any]) -> AssayError:

@@ -55,8 +55,8 @@ class CallSettings:
         return [*headers, *(own or ())]
 
 
-end_of_stream: Any = grpc.aio.EOF  # type: ignore[attr-defined]
-"""What a call reads when there is no more. The types of gRPC do not know of it."""
+end_of_stream: Any = grpc.aio.EOF
+"""What a call reads when there is no more."""
 
 
 def reading(stream: AsyncIterable[T]) -> aclosing[AsyncGenerator[T, None]]:

@@ -183,7 +183,9 @@ class DatasetServiceServicer(object):
     def RestoreVersion(self, request, context):
         """Makes a new version whose items and splits equal those of an older one.
         Nothing in between is lost. If the latest version has equal items already,
-        no version is made. Items that were purged come back purged.
+        no version is made. Items that were purged come back purged. Fails with
+        SCHEMA_VIOLATION if items that it would bring back violate the schemas that
+        the dataset has now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -71,7 +71,9 @@ class DatasetServiceStub:
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RestoreVersionRequest, _dataset_service_pb2.RestoreVersionResponse]
     """Makes a new version whose items and splits equal those of an older one.
     Nothing in between is lost. If the latest version has equal items already,
-    no version is made. Items that were purged come back purged.
+    no version is made. Items that were purged come back purged. Fails with
+    SCHEMA_VIOLATION if items that it would bring back violate the schemas that
+    the dataset has now.
     """
     WatchDataset: _grpc.UnaryStreamMultiCallable[_dataset_service_pb2.WatchDatasetRequest, _dataset_service_pb2.WatchDatasetResponse]
     """Streams each version after a given one, in order and without gaps: those
@@ -123,7 +125,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RestoreVersionRequest, _dataset_service_pb2.RestoreVersionResponse]  # type: ignore[assignment]
     """Makes a new version whose items and splits equal those of an older one.
     Nothing in between is lost. If the latest version has equal items already,
-    no version is made. Items that were purged come back purged.
+    no version is made. Items that were purged come back purged. Fails with
+    SCHEMA_VIOLATION if items that it would bring back violate the schemas that
+    the dataset has now.
     """
     WatchDataset: _aio.UnaryStreamMultiCallable[_dataset_service_pb2.WatchDatasetRequest, _dataset_service_pb2.WatchDatasetResponse]  # type: ignore[assignment]
     """Streams each version after a given one, in order and without gaps: those
@@ -238,7 +242,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_service_pb2.RestoreVersionResponse, _abc.Awaitable[_dataset_service_pb2.RestoreVersionResponse]]:
         """Makes a new version whose items and splits equal those of an older one.
         Nothing in between is lost. If the latest version has equal items already,
-        no version is made. Items that were purged come back purged.
+        no version is made. Items that were purged come back purged. Fails with
+        SCHEMA_VIOLATION if items that it would bring back violate the schemas that
+        the dataset has now.
         """
 
     @_abc_1.abstractmethod

@@ -154,9 +154,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_TABLE_NOT_FOUND: _ErrorReason.ValueType  # 38
     """NOT_FOUND. A statement names a dataset, version, tag or run that is not
-    there.
+    there. `tables` names some that are; `problem` is given for a version or
+    tag of a dataset that is there.
 
-        {"table": "datasets.\\"sales@13\\""}
+        {"table": "datasets.\\"sales@13\\"",
+         "tables": "datasets.sales, datasets.stores",
+         "problem": "there is no version 13; the latest is 9"}
     """
     ERROR_REASON_DATASET_NAME_TAKEN: _ErrorReason.ValueType  # 50
     """ALREADY_EXISTS.
@@ -270,10 +273,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
     imports, of calls in a time. RetryInfo is there if waiting helps.
 
-        {"quota": "open_imports", "maximum": "100"}
+        {"quota": "waiting_queries", "maximum": "100"}
     """
     ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 111
-    """RESOURCE_EXHAUSTED. The query needs more memory than it may have.
+    """RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
+    its rows is larger than a row may be.
 
         {"maximum_bytes": "1073741824"}
     """
@@ -462,9 +466,12 @@ ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 37
 """
 ERROR_REASON_TABLE_NOT_FOUND: ErrorReason.ValueType  # 38
 """NOT_FOUND. A statement names a dataset, version, tag or run that is not
-there.
+there. `tables` names some that are; `problem` is given for a version or
+tag of a dataset that is there.
 
-    {"table": "datasets.\\"sales@13\\""}
+    {"table": "datasets.\\"sales@13\\"",
+     "tables": "datasets.sales, datasets.stores",
+     "problem": "there is no version 13; the latest is 9"}
 """
 ERROR_REASON_DATASET_NAME_TAKEN: ErrorReason.ValueType  # 50
 """ALREADY_EXISTS.
@@ -578,10 +585,11 @@ ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 110
 """RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
 imports, of calls in a time. RetryInfo is there if waiting helps.
 
-    {"quota": "open_imports", "maximum": "100"}
+    {"quota": "waiting_queries", "maximum": "100"}
 """
 ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 111
-"""RESOURCE_EXHAUSTED. The query needs more memory than it may have.
+"""RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
+its rows is larger than a row may be.
 
     {"maximum_bytes": "1073741824"}
 """

@@ -235,7 +235,8 @@ class ItemChange(_message.Message):
     def changed_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For an update, the JSON paths of what differs; arrays are compared place by
         place. At most 100 of at most 1,000 characters: beyond that, common parents
-        stand for them.
+        stand for them. `$` stands for the content of a purged item. Set with
+        keys_only, too.
         """
 
     def __init__(

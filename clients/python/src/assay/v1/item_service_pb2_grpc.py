@@ -108,7 +108,9 @@ class ItemServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateItems(self, request, context):
-        """Creates up to 1,000 items in one version.
+        """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
+        max_message_bytes, if items that are found have grown so much that no
+        message could answer with them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,7 +43,10 @@ class ItemServiceStub:
     `if_exists` says.
     """
     BatchCreateItems: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.BatchCreateItemsRequest, _item_service_pb2.BatchCreateItemsResponse]
-    """Creates up to 1,000 items in one version."""
+    """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
+    max_message_bytes, if items that are found have grown so much that no
+    message could answer with them.
+    """
     GetItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.GetItemRequest, _item_service_pb2.GetItemResponse]
     """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
     version does not have it.
@@ -104,7 +107,10 @@ class ItemServiceAsyncStub(ItemServiceStub):
     `if_exists` says.
     """
     BatchCreateItems: _aio.UnaryUnaryMultiCallable[_item_service_pb2.BatchCreateItemsRequest, _item_service_pb2.BatchCreateItemsResponse]  # type: ignore[assignment]
-    """Creates up to 1,000 items in one version."""
+    """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
+    max_message_bytes, if items that are found have grown so much that no
+    message could answer with them.
+    """
     GetItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.GetItemRequest, _item_service_pb2.GetItemResponse]  # type: ignore[assignment]
     """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
     version does not have it.
@@ -174,7 +180,10 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.BatchCreateItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.BatchCreateItemsResponse, _abc.Awaitable[_item_service_pb2.BatchCreateItemsResponse]]:
-        """Creates up to 1,000 items in one version."""
+        """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
+        max_message_bytes, if items that are found have grown so much that no
+        message could answer with them.
+        """
 
     @_abc_1.abstractmethod
     def GetItem(

@@ -36,7 +36,10 @@ class QueryRequest(_message.Message):
     found fails with TABLE_NOT_FOUND.
     """
     parameters_json: _builtins.str
-    """Values for $1, $2, ... in the statement: a JSON array. Empty means none."""
+    """Values for $1, $2, ... in the statement, as many as it takes: a JSON array
+    of nulls, booleans, numbers, texts, and lists of one of these. Empty means
+    none.
+    """
     max_rows: _builtins.int
     """The most rows to return; `end` says if there were more. 0 means 10,000; at
     most Limits.max_query_rows.
@@ -44,7 +47,8 @@ class QueryRequest(_message.Message):
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long it may run, else QUERY_TIMEOUT. Unset means 10 seconds; at most
-        Limits.max_query_timeout.
+        Limits.max_query_timeout. Sending the rows counts. Waiting for other queries
+        does not, nor does preparing a version that is queried for the first time.
         """
 
     def __init__(
@@ -167,6 +171,8 @@ class QueryRows(_message.Message):
     Numbers keep all their digits, so a BIGINT may exceed what a double holds;
     NaN and infinities are the texts "NaN", "Infinity" and "-Infinity"; times
     are RFC 3339, blobs base64, lists arrays, structs and maps objects.
+    Intervals are durations of RFC 3339, appendix A: "P1DT2H"; values of JSON
+    are what they are, and all others are texts.
     """
     row_count: _builtins.int
     """How many rows those are."""

@@ -42,6 +42,13 @@ class QueryServiceStub:
     of the type that fits all its values, else JSON; a member that is called like
     a fixed column is only found within `input`.
 
+    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
+    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
+    SQL tells names apart without regard to case: members that differ in nothing
+    else are only found within `input`, as are those without a name or with
+    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    purged item are NULL.
+
     A table of a run has one row per result and the columns item_id,
     item_version, repetition, attempt, output (JSON), error_code, error_message,
     latency_ms, retry_count, start_time, complete_time, trace_id, input_tokens,
@@ -65,7 +72,9 @@ class QueryServiceStub:
     or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
     splits, as JSON texts.
     Applying the file to the same version again changes nothing, given
-    CELL_PARSING_JSON for those two.
+    CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
+    for line breaks outside of strings, which JSON and JSONL have as spaces.
+    Purged items are left out.
     """
 
 @_typing.type_check_only
@@ -84,6 +93,13 @@ class QueryServiceAsyncStub(QueryServiceStub):
     version. If all inputs are objects, their members are columns as well, each
     of the type that fits all its values, else JSON; a member that is called like
     a fixed column is only found within `input`.
+
+    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
+    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
+    SQL tells names apart without regard to case: members that differ in nothing
+    else are only found within `input`, as are those without a name or with
+    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    purged item are NULL.
 
     A table of a run has one row per result and the columns item_id,
     item_version, repetition, attempt, output (JSON), error_code, error_message,
@@ -105,7 +121,9 @@ class QueryServiceAsyncStub(QueryServiceStub):
     or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
     splits, as JSON texts.
     Applying the file to the same version again changes nothing, given
-    CELL_PARSING_JSON for those two.
+    CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
+    for line breaks outside of strings, which JSON and JSONL have as spaces.
+    Purged items are left out.
     """
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -123,6 +141,13 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
     version. If all inputs are objects, their members are columns as well, each
     of the type that fits all its values, else JSON; a member that is called like
     a fixed column is only found within `input`.
+
+    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
+    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
+    SQL tells names apart without regard to case: members that differ in nothing
+    else are only found within `input`, as are those without a name or with
+    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    purged item are NULL.
 
     A table of a run has one row per result and the columns item_id,
     item_version, repetition, attempt, output (JSON), error_code, error_message,
@@ -154,7 +179,9 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
         splits, as JSON texts.
         Applying the file to the same version again changes nothing, given
-        CELL_PARSING_JSON for those two.
+        CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
+        for line breaks outside of strings, which JSON and JSONL have as spaces.
+        Purged items are left out.
         """
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

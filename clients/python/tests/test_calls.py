@@ -1,0 +1,280 @@
+"""Calls as the contract has them, and what goes wrong in them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import threading
+import time
+from datetime import datetime, timezone
+from typing import Any
+
+import grpc
+import pytest
+from service import CuttingProxy, Service
+
+from assay import (
+    AssayError,
+    AsyncClient,
+    Client,
+    ConflictError,
+    InvalidArgumentError,
+    NewDataset,
+    NotFoundError,
+    RetrySettings,
+    ScoreSettings,
+)
+from assay.errors import from_rpc
+from assay.v1.comparison_pb2 import VERDICT_BETTER
+from assay.v1.dataset_pb2 import Dataset, DatasetRef
+from assay.v1.dataset_service_pb2 import (
+    CreateDatasetRequest,
+    GetDatasetRequest,
+    TagVersionRequest,
+    WatchDatasetRequest,
+)
+from assay.v1.item_pb2 import CHANGE_KIND_DELETED, CHANGE_KIND_UPDATED
+from assay.v1.item_service_pb2 import ListItemsRequest, StreamItemsRequest
+from assay.v1.result_pb2 import RunResult
+from assay.v1.run_pb2 import Run
+from assay.v1.run_service_pb2 import CreateRunRequest, FinishRunRequest, RecordResultsRequest
+from assay.v1.system_service_pb2 import GetServerInfoRequest
+
+
+class TestStubs:
+    def test_unary_calls_and_streams(self, client: Client, name: str) -> None:
+        created = client.datasets.CreateDataset(CreateDatasetRequest(dataset=Dataset(name=name))).dataset
+        assert created.dataset_id.startswith("data")
+        client.upsert_dataset([{"input": n} for n in range(3)], name=name)
+        ref = DatasetRef(name=name)
+        assert len(client.items.ListItems(ListItemsRequest(dataset=ref)).items) == 3
+        frames = list(client.items.StreamItems(StreamItemsRequest(dataset=ref)))
+        assert frames[-1].end.item_count == 3
+
+    async def test_in_asyncio(self, async_client: AsyncClient, name: str) -> None:
+        info = await async_client.system.GetServerInfo(GetServerInfoRequest())
+        assert info.content_hash_algorithm == "sha256-jcs-v1"
+        with pytest.raises(NotFoundError):
+            async for _ in async_client.items.StreamItems(StreamItemsRequest(dataset=DatasetRef(name=name))):
+                pass
+
+    def test_a_stream_that_is_left_is_ended(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"input": 1}], name=name)
+        for frame in client.datasets.WatchDataset(WatchDatasetRequest(dataset=DatasetRef(name=name))):
+            assert frame.version.version == 1
+            break
+
+    def test_many_threads_share_a_client(self, client: Client, name: str) -> None:
+        versions: list[int] = []
+
+        def write(number: int) -> None:
+            versions.append(client.upsert_dataset([{"item_id": str(number), "input": 1}], name=name).version)
+
+        threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert sorted(versions) == list(range(1, 9))
+
+    async def test_a_client_works_where_a_loop_is_running(self, service: Service, name: str) -> None:
+        # As in a notebook.
+        with Client(service.address) as client:
+            assert client.upsert_dataset([{"input": 1}], name=name).version == 1
+
+
+class TestErrors:
+    def test_they_carry_reason_and_facts(self, client: Client, name: str) -> None:
+        with pytest.raises(NotFoundError) as refusal:
+            client.datasets.GetDataset(GetDatasetRequest(dataset=DatasetRef(name=name)))
+        error = refusal.value
+        assert (error.code, error.reason) == (grpc.StatusCode.NOT_FOUND, "DATASET_NOT_FOUND")
+        assert error.facts == {"name": name}
+        assert str(error).startswith("DATASET_NOT_FOUND: ")
+        assert not error.retryable
+
+    def test_they_carry_violations(self, client: Client) -> None:
+        with pytest.raises(InvalidArgumentError) as refusal:
+            client.datasets.CreateDataset(CreateDatasetRequest(dataset=Dataset(name="")))
+        assert refusal.value.reason == "INVALID_FIELD"
+        assert refusal.value.violations[0].field == "dataset.name"
+
+    def test_names_that_are_taken_are_conflicts(self, client: Client, name: str) -> None:
+        request = CreateDatasetRequest(dataset=Dataset(name=name))
+        client.datasets.CreateDataset(request)
+        with pytest.raises(ConflictError) as refusal:
+            client.datasets.CreateDataset(request)
+        assert refusal.value.reason == "DATASET_NAME_TAKEN"
+
+    def test_they_survive_pickling(self, client: Client, name: str) -> None:
+        with pytest.raises(NotFoundError) as refusal:
+            list(client.stream_items(name))
+        for again in (pickle.loads(pickle.dumps(refusal.value)), copy.copy(refusal.value)):
+            assert type(again) is NotFoundError
+            assert (str(again), again.facts) == (str(refusal.value), refusal.value.facts)
+
+    def test_errors_without_a_word_from_assay_tell_whether_to_try_again(self) -> None:
+        def fault(code: grpc.StatusCode, details: str) -> AssayError:
+            nothing = grpc.aio.Metadata()
+            return from_rpc(grpc.aio.AioRpcError(code, nothing, nothing, details))
+
+        assert fault(grpc.StatusCode.UNAVAILABLE, "Socket closed").retryable
+        assert fault(grpc.StatusCode.INTERNAL, "Received RST_STREAM with error code 2").retryable
+        assert not fault(grpc.StatusCode.INTERNAL, "oops").retryable
+        assert not fault(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded").retryable
+
+
+class TestRetries:
+    def test_a_call_that_is_cut_takes_effect_once(self, service: Service, name: str) -> None:
+        proxy = CuttingProxy(service.address)
+        try:
+            with Client(
+                proxy.address, retry=RetrySettings(call_attempts=100, initial_delay=0.01, max_delay=0.1)
+            ) as client:
+                client.system.GetServerInfo(GetServerInfoRequest())
+                # The request is lost, and sent again on another connection.
+                proxy.cut_every(1)
+                stop = threading.Timer(0.3, lambda: proxy.cut_every(1 << 40))
+                stop.start()
+                created = client.datasets.CreateDataset(
+                    CreateDatasetRequest(dataset=Dataset(name=name))
+                ).dataset
+                stop.join()
+                assert (created.name, proxy.cuts >= 1) == (name, True)
+        finally:
+            proxy.close()
+
+    def test_a_deadline_ends_a_call(self, client: Client, name: str) -> None:
+        client.datasets.CreateDataset(CreateDatasetRequest(dataset=Dataset(name=name)))
+        request = WatchDatasetRequest(dataset=DatasetRef(name=name))
+        with pytest.raises(AssayError) as refusal:
+            list(client.datasets.WatchDataset(request, timeout=0.2))
+        assert refusal.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class TestCredentials:
+    def test_tokens_are_asked_for_before_every_call(self, service: Service) -> None:
+        asked: list[int] = []
+
+        async def token() -> str:
+            asked.append(len(asked))
+            return "secret"
+
+        with Client(f"http://{service.address}", token) as client:
+            client.system.GetServerInfo(GetServerInfoRequest())
+            client.system.GetServerInfo(GetServerInfoRequest())
+        assert asked == [0, 1]
+
+    @pytest.mark.parametrize("address", ["ftp://localhost", "http://localhost/path", "http://"])
+    def test_addresses_that_are_none_are_refused(self, address: str) -> None:
+        with pytest.raises(InvalidArgumentError):
+            Client(address)
+
+
+class TestReading:
+    def test_differences_have_totals(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"item_id": str(n), "input": {"n": n}} for n in range(4)], name=name)
+        client.upsert_dataset(
+            [{"item_id": str(n), "input": {"n": n + n // 2}} for n in range(3)], name=name, mode="mirror"
+        )
+        stream = client.diff_versions(name, before=1, after=2)
+        changes = {change.item_id: change for change in stream}
+        assert {item_id: change.kind for item_id, change in changes.items()} == {
+            "2": CHANGE_KIND_UPDATED, "3": CHANGE_KIND_DELETED,
+        }  # fmt: skip
+        assert list(changes["2"].changed_paths) == ["$.input.n"]
+        assert stream.end is not None
+        assert (stream.end.updated, stream.end.deleted, stream.end.unchanged) == (1, 1, 2)
+
+    def test_versions_by_number_tag_and_time(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"item_id": "a", "input": 1}], name=name)
+        first = datetime.now(timezone.utc)
+        time.sleep(0.01)
+        client.upsert_dataset([{"item_id": "a", "input": 2}], name=name)
+        client.datasets.TagVersion(TagVersionRequest(dataset=DatasetRef(name=name), tag="best"))
+        read = {
+            version: [item.input for item in client.stream_items(name, version=version)]
+            for version in (1, first, "best", None)
+        }
+        assert read == {1: [1], first: [1], "best": [2], None: [2]}
+        with pytest.raises(InvalidArgumentError):
+            list(client.stream_items(name, version=datetime.now()))
+
+    def test_results_are_followed_until_the_run_ends(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"item_id": str(n), "input": n} for n in range(3)], name=name)
+        run_id = client.runs.CreateRun(CreateRunRequest(dataset=DatasetRef(name=name), run=Run())).run.run_id
+        stream = client.stream_results(run_id, follow=True)
+        seen: list[str] = []
+
+        def record(number: int) -> None:
+            result = RunResult(item_id=str(number), repetition=1, output_json="1")
+            client.runs.RecordResults(RecordResultsRequest(run_id=run_id, results=[result]))
+
+        record(0)
+        for result in stream:
+            seen.append(result.item_id)
+            if len(seen) < 3:
+                record(len(seen))
+            else:
+                client.runs.FinishRun(FinishRunRequest(run_id=run_id))
+        assert seen == ["0", "1", "2"]
+        assert stream.end is not None
+        assert stream.end.counts.succeeded == 3
+
+    async def test_versions_are_watched(self, async_client: AsyncClient, name: str) -> None:
+        await async_client.upsert_dataset([{"input": 1}], name=name)
+
+        async def write() -> None:
+            await async_client.upsert_dataset([{"input": 2}], name=name)
+
+        writing = None
+        seen = []
+        async for version in async_client.watch_dataset(name):
+            seen.append(version.version)
+            if version.version == 2:
+                break
+            writing = asyncio.create_task(write())
+        assert writing is not None
+        await writing
+        assert seen == [1, 2]
+
+    def test_runs_are_compared(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"item_id": f"{n:02}", "input": n} for n in range(40)], name=name)
+
+        def run(share: int) -> str:
+            return client.run_experiment(
+                dataset=name,
+                task=lambda item: item.input,
+                evaluators={"right": lambda s: s.input % share == 0},
+            ).run_id
+
+        base, candidate = run(4), run(1)
+        summary = client.compare_runs(base, candidate, scores=[ScoreSettings("right", failure_value=0)])
+        assert (summary.scores[0].verdict, summary.scores[0].wins) == (VERDICT_BETTER, 30)
+        rows = list(client.compare_items(base, candidate, scores=["right"]))
+        assert [row.item_id for row in rows] == [f"{n:02}" for n in range(40)]
+
+    def test_queries_give_dicts(self, client: Client, name: str) -> None:
+        table = f"t_{name.replace('-', '_')}"[:40]
+        client.upsert_dataset(
+            [{"item_id": str(n), "input": {"n": n}} for n in range(3)],
+            name=name,
+            create=NewDataset(table_name=table),
+        )
+        stream = client.query(
+            f"select item_id from datasets.{table} where item_id > $1 order by 1", parameters=["0"]
+        )
+        assert list(stream) == [{"item_id": "1"}, {"item_id": "2"}]
+        assert stream.end is not None
+        assert stream.end.row_count == 2
+        with pytest.raises(InvalidArgumentError):
+            client.query("select $1", parameters=[{1}])
+
+    def test_files_are_exported(self, client: Client, name: str) -> None:
+        client.upsert_dataset([{"item_id": "a", "input": {"n": 1}}], name=name)
+        stream = client.export_items(name, format="jsonl")
+        data: Any = b"".join(stream)
+        assert stream.end is not None
+        assert (len(data), stream.end.item_count) == (stream.end.size_bytes, 1)
+        assert b'"item_id":"a"' in data
