@@ -25,6 +25,8 @@ export interface Config {
   readonly minLeaseSeconds: number;
   /** Origins of pages that may call, or `*`. */
   readonly allowedOrigins: readonly string[];
+  /** Whether answers are compressed for callers who take them so. */
+  readonly compress: boolean;
   readonly blobs: BlobLocation;
   readonly maxUploadBytes: number;
   readonly uploadTtlSeconds: number;
@@ -132,6 +134,12 @@ const allowedOrigins = variable(
   "",
   (text) => (text === "" ? [] : text.split(",").map(parseOrigin)),
 );
+const compress = variable(
+  "ASSAY_COMPRESS",
+  "1 compresses answers for callers who take them so: worth it on slow networks, a third of the speed of streams on fast ones.",
+  "0",
+  parseSwitch,
+);
 const queryProcesses = variable(
   "ASSAY_QUERY_PROCESSES",
   "Queries that run at a time, each in a process of its own, 1 to 64. Others wait.",
@@ -181,6 +189,7 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   heartbeat,
   minLease,
   allowedOrigins,
+  compress,
   blobs,
   maxUploadBytes,
   uploadTtl,
@@ -223,6 +232,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     heartbeatSeconds: read(heartbeat),
     minLeaseSeconds: read(minLease),
     allowedOrigins: read(allowedOrigins),
+    compress: read(compress),
     blobs: readBlobs(read(blobs), read(dataDir)),
     maxUploadBytes: read(maxUploadBytes),
     uploadTtlSeconds: read(uploadTtl),

@@ -81,6 +81,8 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   const handlerOptions = {
     readMaxBytes: limits.maxMessageBytes,
     writeMaxBytes: limits.maxMessageBytes,
+    // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.
+    compressMinBytes: config.compress ? 1024 : limits.maxMessageBytes,
     shutdownSignal: stopping.signal,
   };
   const calls = callInterceptor(log, stopping.signal);

@@ -14,6 +14,7 @@ describe("the configuration", () => {
       heartbeatSeconds: 15,
       minLeaseSeconds: 5,
       allowedOrigins: [],
+      compress: false,
       blobs: { kind: "directory", path: ".assay/blobs" },
       maxUploadBytes: 5 * 1024 ** 3,
       uploadTtlSeconds: 86_400,
