@@ -3,8 +3,11 @@ import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type QueryResponse, QueryService } from "../../gen/assay/v1/query_service_pb.js";
 import { FileFormat } from "../../gen/assay/v1/upload_pb.js";
+import { parseBlobLocation } from "../../src/blobs/blob-location.ts";
+import { s3ServerBinary, startS3Server } from "../blobs/s3-server.ts";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
+import { refusalOf, refused } from "../support/refusal.ts";
 import { item, named, type QueryServiceUnderTest, startQueryService } from "./query-service.ts";
 
 let service: QueryServiceUnderTest;
@@ -71,7 +74,7 @@ describe("Query, called by grpc-js", () => {
       "select max(length(repeat(i::varchar, 5000000))) from range(100000) t(i)",
     ]) {
       const streams = [
-        start(sql, {}, { maxRows: "1000000", timeout: { seconds: 60n } }),
+        start(sql, {}, { maxRows: 1_000_000n, timeout: { seconds: 60n } }),
         start(sql, {}, { timeout: { seconds: 60n } }),
       ];
       const ends = streams.map(over);
@@ -112,6 +115,24 @@ describe("Query, called by grpc-js", () => {
     await ended;
   });
 
+  test("refuses those who would wait behind too many others, and says when to come back", async () => {
+    const stop = new AbortController();
+    const waiting = Array.from({ length: 102 }, () =>
+      Array.fromAsync(
+        service.queries.query({ sql: endless, timeout: { seconds: 60n } }, { signal: stop.signal }),
+      ).catch(() => undefined),
+    );
+    const refusal = () => refusalOf(service.queries.query({ sql: "select 1" }));
+    await expect
+      .poll(refusal, { timeout: 20_000 })
+      .toEqual(refused("ResourceExhausted", "QUOTA_EXCEEDED", { quota: "waiting_queries", maximum: "100" }));
+    stop.abort();
+    await Promise.all(waiting);
+    await expect
+      .poll(() => service.rows("select 1").catch(() => undefined), { timeout: 20_000 })
+      .toEqual([[1]]);
+  });
+
   test("survives an engine that is killed in the midst of an answer", async () => {
     const stream = start(huge, {}, { maxRows: 1_000_000n, timeout: { seconds: 30n } });
     stream.once("data", () => {
@@ -121,7 +142,9 @@ describe("Query, called by grpc-js", () => {
     });
     const error = await over(stream);
     expect([error?.code, reasonOf(error)]).toEqual([grpc.status.INTERNAL, "INTERNAL"]);
-    expect(await service.rows("select 1")).toEqual([[1]]);
+    await expect
+      .poll(() => service.rows("select 1").catch(() => undefined), { timeout: 20_000 })
+      .toEqual([[1]]);
   });
 });
 
@@ -143,6 +166,43 @@ describe("ExportItems, called by grpc-js", () => {
     await expectNothingLeaked(service.service);
   });
 });
+
+describe("a storage that does not answer", () => {
+  test("fails queries of versions, and nothing else", async () => {
+    const broken = await startQueryService({
+      config: { blobs: { kind: "directory", path: "/dev/null/blobs" } },
+    });
+    await broken.mirror("numbers", [item("a", { n: 1 })]);
+    expect(await refusalOf(broken.queries.query({ sql: "select n from datasets.numbers" }))).toEqual(
+      refused("Unavailable", "STORAGE_UNAVAILABLE"),
+    );
+    expect(await broken.rows("select 1")).toEqual([[1]]);
+    const { end } = await broken.export({ dataset: named("numbers"), format: FileFormat.PARQUET });
+    expect(end.itemCount).toBe(1n);
+    await expectNothingLeaked(broken.service);
+    await broken.stop();
+  });
+});
+
+describe.skipIf(s3ServerBinary === undefined)(
+  "snapshots in S3 (needs versitygw on the PATH or in TEST_S3_SERVER)",
+  () => {
+    test("are made once, and each process has copies at hand", async () => {
+      const server = await startS3Server();
+      const url = `s3://${server.bucket}/files?endpoint=${server.endpoint}&region=us-east-1&path_style=true`;
+      const config = { blobs: parseBlobLocation(url, "") };
+      const first = await startQueryService({ config });
+      await first.mirror("numbers", [item("a", { n: 1 })]);
+      const second = await startQueryService({ config, database: first.service.database });
+      for (const one of [first, second, first]) {
+        expect(await one.rows("select n from datasets.numbers")).toEqual([[1]]);
+      }
+      await second.stop();
+      await first.stop();
+      await server.stop();
+    });
+  },
+);
 
 describe("stopping the service", () => {
   test("ends queries, and leaves no process behind", async () => {

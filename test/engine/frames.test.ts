@@ -1,0 +1,40 @@
+import { describe, expect, test } from "vitest";
+import { type Frame, messageFrame, readFrames, rowsFrame } from "../../src/engine/frames.ts";
+
+/** The frames in bytes that come in pieces of a size. */
+async function framesIn(bytes: Buffer, size: number): Promise<Frame[]> {
+  async function* pieces() {
+    for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+  }
+  return Array.fromAsync(readFrames(pieces()));
+}
+
+const bytes = Buffer.concat([
+  messageFrame({ is: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] }),
+  rowsFrame(2, '[["😀"],[null]]'),
+  rowsFrame(0, ""),
+  messageFrame(null),
+]);
+
+describe("frames", () => {
+  test.each([1, 2, 3, 5, 7, 64, 1_000_000])(
+    "come out as they went in, in pieces of %i bytes",
+    async (size) => {
+      const frames = await framesIn(bytes, size);
+      expect(
+        frames.map((frame) => ("rows" in frame ? [frame.rowCount, frame.rows.toString()] : frame.message)),
+      ).toEqual([
+        { is: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] },
+        [2, '[["😀"],[null]]'],
+        [0, ""],
+        null,
+      ]);
+    },
+  );
+
+  test("that are cut off are left out", async () => {
+    for (let end = 0; end < bytes.length; end++) {
+      expect((await framesIn(bytes.subarray(0, end), 4)).length).toBeLessThan(4);
+    }
+  });
+});
