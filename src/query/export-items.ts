@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import type { LocalBlob } from "../blobs/blob-store.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import { streamItems } from "../items/item-read.ts";
+import { findPurgeCount } from "../items/purge-store.ts";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
 import { type TextFormat, textFormats } from "./export-lines.ts";
@@ -89,24 +91,42 @@ async function* textPieces(
 }
 
 async function* parquetPieces(
-  { pool, engines, scratch }: ExportResources,
+  resources: ExportResources,
   request: ExportRequest,
   signal: AbortSignal,
 ): AsyncGenerator<Piece> {
-  await using file = await scratch.newFile();
-  const items = await (async () => {
-    using _ = await engines.takeWriterTurn(signal);
-    return streamingTransaction(pool, (client) =>
-      writeRows({ client, engines, signal }, exportQuery(request, request.splits), {
-        columns: exportColumns,
-        membersOf: undefined,
-        path: file.path,
-        scratchPath: file.path,
-      }),
-    );
-  })();
+  const { file, items } = await writeUnpurged(resources, request, signal);
+  await using _ = file;
   yield { bytes: Buffer.alloc(0), items };
   for await (const bytes of createReadStream(file.path, { highWaterMark: limits.maxChunkBytes })) {
     yield { bytes, items: 0 };
+  }
+}
+
+/** Writes the items to a Parquet file, and again as long as some were purged meanwhile. */
+async function writeUnpurged(
+  { pool, engines, scratch }: ExportResources,
+  request: ExportRequest,
+  signal: AbortSignal,
+): Promise<{ readonly file: LocalBlob; readonly items: number }> {
+  using _ = await engines.takeWriterTurn(signal);
+  for (;;) {
+    const purgeCount = await findPurgeCount(pool, request.datasetId);
+    const file = await scratch.newFile();
+    try {
+      const items = await streamingTransaction(pool, (client) =>
+        writeRows({ client, engines, signal }, exportQuery(request, request.splits), {
+          columns: exportColumns,
+          membersOf: undefined,
+          path: file.path,
+          scratchPath: file.path,
+        }),
+      );
+      if ((await findPurgeCount(pool, request.datasetId)) === purgeCount) return { file, items };
+      await file[Symbol.asyncDispose]();
+    } catch (error) {
+      await file[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 }
