@@ -201,6 +201,9 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   snapshotBytes,
 ]);
 
+/** Settings of the command line, which a shell may hold for all its commands. The service does not look at them. */
+const ofCommandLine = new Set(["ASSAY_SERVER", "ASSAY_TOKEN"]);
+
 /**
  * Reads the configuration from environment variables. A variable that is empty counts as unset.
  *
@@ -209,7 +212,7 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   for (const name of Object.keys(environment)) {
-    if (name.startsWith("ASSAY_") && !variables.has(name)) {
+    if (name.startsWith("ASSAY_") && !variables.has(name) && !ofCommandLine.has(name)) {
       throw new ConfigError(`${name} is not a setting. There are: ${[...variables.keys()].join(", ")}.`);
     }
   }

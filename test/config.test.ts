@@ -39,6 +39,10 @@ describe("the configuration", () => {
     expect(read).toThrow("ASSAY_DATABASE_URL");
   });
 
+  test("but for those of the command line", () => {
+    expect(readConfig({ ASSAY_SERVER: "127.0.0.1:1", ASSAY_TOKEN: "t" })).toEqual(readConfig({}));
+  });
+
   test.each([
     ["ASSAY_LISTEN", "50051"],
     ["ASSAY_LISTEN", "127.0.0.1:65536"],

@@ -1,23 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { type Receipt, Receipt_State } from "../../clients/typescript/src/contract.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";
-import type { ImportOptions } from "./commands/import.ts";
 import type { Cli } from "./context.ts";
-import type { FileSource } from "./file-source.ts";
 import { guardsOf } from "./guard-options.ts";
+import type { Import } from "./import-options.ts";
 import { jsonRows } from "./json-rows.ts";
 import { plural } from "./printing/text.ts";
 import { startTransferProgress } from "./printing/transfer-progress.ts";
 import { findReceipt, isFinal, isMissing, resumableName } from "./write-name.ts";
-
-/** One import: where to, from where, and how. */
-export interface Import {
-  readonly name: string;
-  readonly source: FileSource;
-  readonly options: ImportOptions;
-  /** Whether it ends as a plan. */
-  readonly asPlan: boolean;
-}
 
 /**
  * Streams the rows of a JSON or JSONL file. Gives the receipt, PLANNED or PUBLISHED.

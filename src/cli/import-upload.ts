@@ -10,7 +10,8 @@ import { chooseColumns, columnsToWire } from "./column-options.ts";
 import type { Cli } from "./context.ts";
 import { type FileSource, rereadable } from "./file-source.ts";
 import { guardsOf } from "./guard-options.ts";
-import { type Import, nameOf } from "./import-rows.ts";
+import type { Import } from "./import-options.ts";
+import { nameOf } from "./import-rows.ts";
 import { startTransferProgress } from "./printing/transfer-progress.ts";
 import { findUpload, sendFile } from "./send-file.ts";
 import { wireFormats } from "./wire-formats.ts";
@@ -59,6 +60,7 @@ export async function importUpload(
       },
       { signal, timeoutMs: applyTimeoutMs },
     );
+    progress.update(Number(receipt?.counts?.received ?? 0n));
     return receipt as Receipt;
   } finally {
     progress.stop();
@@ -85,10 +87,11 @@ function followUpsert(cli: Cli, name: string, requestId: string) {
   const ask = setInterval(async () => {
     // Whatever is wrong, the call that this is about tells of it.
     const receipt = await findReceipt(cli, name, requestId).catch(() => undefined);
-    const received = receipt?.counts?.received ?? 0n;
-    if (received > 0n) progress.update({ count: Number(received) });
+    const received = Number(receipt?.counts?.received ?? 0n);
+    if (received > 0) progress.update({ count: received });
   }, askEvery);
   return {
+    update: (count: number) => progress.update({ count }),
     stop() {
       clearInterval(ask);
       progress.stop();

@@ -34,6 +34,8 @@ export function newAssay(server: string, environment: Readonly<Record<string, st
     const child = spawn(process.execPath, [binary, ...args], {
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ASSAY_SERVER: server, ...environment },
     });
+    // A program that ends early does not read what it was given, which is no fault of the test.
+    child.stdin.on("error", () => undefined);
     const texts = { stdout: "", stderr: "" };
     const heard = new EventTarget();
     for (const name of ["stdout", "stderr"] as const) {

@@ -261,6 +261,25 @@ describe("versions and tags", () => {
   });
 });
 
+describe("assay restore", () => {
+  test("says what it would change, and makes a version that equals the older one when told to", async () => {
+    await twoVersions("restored");
+    const plan = await assay("restore", "restored", "1", "--plan");
+    expect(plan.code).toBe(2);
+    expect(plan.stdout).toContain(
+      "plan: would make version 3, received 3 = 0 created + 1 updated + 2 unchanged; 0 deleted",
+    );
+    expect((await assay("restore", "restored", "1")).code).toBe(1);
+    expect((await assay("restore", "restored", "1", "--yes")).stdout).toContain(
+      "version 3, received 3 = 0 created + 1 updated",
+    );
+    expect((await assay("restore", "restored", "1", "--yes")).stdout).toContain(
+      "no changes, no new version: still version 3",
+    );
+    expect((await assay("diff", "restored", "1", "3")).code).toBe(0);
+  });
+});
+
 describe("assay datasets", () => {
   test("creates, shows, changes, renames and deletes", async () => {
     expect((await assay("datasets", "create", "life", "--description", "first")).stdout).toContain("life");

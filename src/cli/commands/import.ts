@@ -3,31 +3,20 @@ import type { Receipt } from "../../../clients/typescript/src/contract.ts";
 import { AssayError } from "../../../clients/typescript/src/node.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetAddress, datasetRefOf } from "../address.ts";
-import { type ColumnOptions, withColumns } from "../column-options.ts";
+import { withColumns } from "../column-options.ts";
 import { confirm } from "../confirm.ts";
 import type { Cli } from "../context.ts";
 import { CommandError, exitCodes, Interrupted } from "../exit-code.ts";
 import { findSource } from "../file-source.ts";
-import { type GuardOptions, guardsOf, withGuards } from "../guard-options.ts";
-import { type Import, importRows } from "../import-rows.ts";
+import { guardsOf, withGuards } from "../guard-options.ts";
+import type { Import, ImportOptions } from "../import-options.ts";
+import { importRows } from "../import-rows.ts";
 import { importUpload } from "../import-upload.ts";
 import { count } from "../option-values.ts";
 import { plural } from "../printing/text.ts";
 import { receiptInWords, shellWord, writePlan, writeReceipt } from "../receipt-output.ts";
-import { type FormatName, formatNames } from "../wire-formats.ts";
+import { formatNames } from "../wire-formats.ts";
 import { findReceipt } from "../write-name.ts";
-
-export interface ImportOptions extends ColumnOptions, GuardOptions {
-  readonly format?: FormatName;
-  readonly mode: "merge" | "mirror";
-  readonly plan?: boolean;
-  readonly yes?: boolean;
-  readonly note?: string;
-  readonly expectVersion?: number;
-  readonly replaceSplits?: boolean;
-  readonly create: boolean;
-  readonly requestId?: string;
-}
 
 /** `assay import`: rows become a version. */
 export function importCommand(act: Act): Command {

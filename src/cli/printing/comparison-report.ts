@@ -56,7 +56,7 @@ export function comparisonReport(terminal: Terminal, summaries: readonly Compari
 }
 
 function scoreTable(terminal: Terminal, score: string, summaries: readonly ComparisonSummary[]): string {
-  const { colors, width } = terminal;
+  const { width } = terminal;
   const compared = summaries.map((summary) => ({
     summary,
     score: summary.scores.find(({ name }) => name === score),
@@ -64,10 +64,10 @@ function scoreTable(terminal: Terminal, score: string, summaries: readonly Compa
   const end = axisEnd(compared.flatMap((one) => (one.score ? (intervalOf(one.score) ?? []) : [])));
   const half = width < wide ? narrowHalf : wideHalf;
   const title = oneLine(score);
-  const drawn = table(
+  return table(
     terminal,
     [
-      { title, align: "left", shrinks: true },
+      { title, align: "left", shrinks: true, isStrong: true },
       { title: "base" },
       { title: "mean" },
       { title: "change" },
@@ -77,7 +77,6 @@ function scoreTable(terminal: Terminal, score: string, summaries: readonly Compa
     ],
     compared.map(({ summary, score: one }) => scoreRow(terminal, summary, one, { end, half })),
   );
-  return drawn.replace(title, colors.bold(title));
 }
 
 function scoreRow(
@@ -118,9 +117,10 @@ function cautions({ colors }: Terminal, summary: ComparisonSummary): string {
   const oneOnly = baseOnlyItemCount + candidateOnlyItemCount;
   if (oneOnly > 0n) parts.push(`${grouped(oneOnly)} in one run only`);
   if (driftedItemCount > 0n) parts.push(`${grouped(driftedItemCount)} with other content`);
-  for (const { name, unpairedItemCount } of scores) {
-    if (unpairedItemCount > 0n)
-      parts.push(`${grouped(unpairedItemCount)} without a pair in ${oneLine(name)}`);
+  const unpaired = new Set(scores.map(({ unpairedItemCount }) => unpairedItemCount));
+  for (const { name, unpairedItemCount: count } of unpaired.size > 1 ? scores : scores.slice(0, 1)) {
+    if (count > 0n)
+      parts.push(`${grouped(count)} without a pair${unpaired.size > 1 ? ` in ${oneLine(name)}` : ""}`);
   }
   const { failed = 0n, missing = 0n } = candidate?.counts ?? {};
   if (failed + missing > 0n) parts.push(`${plural(failed + missing, "cell")} failed or missing`);

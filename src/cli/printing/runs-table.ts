@@ -54,19 +54,13 @@ function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof 
   );
 }
 
+/** Below this many columns, the table of runs does without what matters least. */
+const roomy = 114;
+
 /** Runs in a list. */
 export function runsTable(terminal: Terminal, runs: readonly Run[]): string {
-  return drawn(terminal, runs, [
-    "run",
-    "target",
-    "labels",
-    "state",
-    "version",
-    "succeeded",
-    "failed",
-    "missing",
-    "created",
-  ]);
+  const names = ["run", "target", "labels", "state", "succeeded", "failed", "missing"] as const;
+  return drawn(terminal, runs, terminal.width < roomy ? names : [...names, "version", "created"]);
 }
 
 /** The sides of a comparison. */

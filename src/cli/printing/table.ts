@@ -9,6 +9,8 @@ export interface Column {
   readonly align?: "left" | "right";
   /** Whether its cells are cut where the table would be wider than the terminal. Then they hold no colours. */
   readonly shrinks?: boolean;
+  /** Whether its title stands out. */
+  readonly isStrong?: boolean;
 }
 
 /** Lines between nothing but the head and the rows, so that 80 columns suffice. */
@@ -41,7 +43,7 @@ export function table(
 ): string {
   const limits = widthLimits(width, columns, rows);
   const drawn = new Table({
-    head: columns.map(({ title }) => colors.dim(title)),
+    head: columns.map(({ title, isStrong }) => (isStrong ? colors.bold : colors.dim)(title)),
     colAligns: columns.map(({ align = "right" }) => align),
     chars,
     style: { head: [], border: [], "padding-left": 0, "padding-right": 0 },

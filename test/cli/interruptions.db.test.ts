@@ -1,0 +1,158 @@
+import { spawn } from "node:child_process";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CuttingProxy, newCuttingProxy } from "../resume/cutting-proxy.ts";
+import { startTestService, type TestService } from "../support/service.ts";
+import { newAssay } from "./assay.ts";
+
+let service: TestService;
+let proxy: CuttingProxy;
+let folder: string;
+
+beforeAll(async () => {
+  service = await startTestService();
+  proxy = await newCuttingProxy(new URL(service.url));
+  folder = await mkdtemp(join(tmpdir(), "assay-cli-"));
+});
+
+afterAll(async () => {
+  await proxy?.close();
+  await service?.stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** Rows that take some megabytes, which no two of them share. */
+function rows(count: number): string[] {
+  return Array.from({ length: count }, (_, number) =>
+    JSON.stringify({ item_id: `k${number}`, input: { number, text: `${number} `.repeat(60) } }),
+  );
+}
+
+/** Resolves once the service has taken rows that nobody can see yet. */
+async function rowsTaken(): Promise<void> {
+  for (;;) {
+    const { rows: open } = await service.database.pool.query<{ received: bigint }>(
+      "select received from changesets where state = 'open' and received > 0",
+    );
+    if (open.length > 0) return;
+    await sleep(20);
+  }
+}
+
+describe("an import that Ctrl-C stops", () => {
+  test("publishes nothing, and goes on with the same command", async () => {
+    const file = join(folder, "many.jsonl");
+    await writeFile(file, rows(20_000).join("\n"));
+    const assay = newAssay(proxy.url);
+    // The service is gone in the middle, so that the import cannot end before it is stopped.
+    const { target } = proxy;
+    const gone = new Promise<void>((resolve) => {
+      proxy.strikeAfter(3_000_000, () => {
+        proxy.target = new URL("http://127.0.0.1:1");
+        proxy.cut();
+        resolve();
+      });
+    });
+    const { process: child, ended } = assay.start("import", "many", file);
+    await gone;
+    await rowsTaken();
+    child.kill("SIGINT");
+    const stopped = await ended;
+    expect(stopped).toMatchObject({ code: 130, stdout: "" });
+    expect(stopped.stderr).toMatch(/interrupted.*nothing was published\nThe same command goes on/);
+    expect((await newAssay(service.address)("datasets", "show", "many")).code).toBe(1);
+
+    proxy.target = target;
+    const again = await assay("import", "many", file);
+    expect(again).toMatchObject({ code: 0 });
+    expect(again.stderr).toMatch(/going on with an import that was interrupted: [\d,]+ rows arrived/);
+    expect(again.stdout).toBe(
+      "version 1, received 20,000 = 20,000 created + 0 updated + 0 unchanged; 0 deleted\n",
+    );
+    expect(again.stderr).not.toContain("\u001b");
+  });
+
+  test("of standard input tells by which name it goes on", async () => {
+    const assay = newAssay(service.address);
+    const text = rows(5_000);
+    const { process: child, ended } = assay.start("import", "piped", "--format", "jsonl");
+    child.stdin?.write(`${text.slice(0, 4_000).join("\n")}\n`);
+    await rowsTaken();
+    child.kill("SIGINT");
+    const { code, stderr } = await ended;
+    expect(code).toBe(130);
+    const [, requestId = ""] = /--request-id ([0-9a-f-]{36})/.exec(stderr) ?? [];
+    const again = await assay.withInput(
+      text.join("\n"),
+      "import",
+      "piped",
+      "--format",
+      "jsonl",
+      "--request-id",
+      requestId,
+    );
+    expect(again.stderr).toContain("going on with an import");
+    expect(again.stdout).toContain("version 1, received 5,000 = 5,000 created");
+  });
+});
+
+describe("a reader that leaves early", () => {
+  test("is no error", async () => {
+    const assay = newAssay(service.address);
+    await assay.withInput(rows(3_000).join("\n"), "import", "read", "--format", "jsonl");
+    const { process: child, ended } = assay.start("items", "list", "read", "--json");
+    child.stdout?.once("data", () => child.stdout?.destroy());
+    expect(await ended).toMatchObject({ code: 0, stderr: expect.not.stringContaining("Error") });
+  });
+});
+
+describe("a server that is not there", () => {
+  test("is told of in two lines", async () => {
+    const { code, stdout, stderr } = await newAssay("127.0.0.1:1")("datasets", "list");
+    expect([code, stdout]).toEqual([1, ""]);
+    expect(stderr).toMatch(
+      /^assay: no answer from http:\/\/127\.0\.0\.1:1.*\nStart one with `assay serve`, or .*\n$/,
+    );
+    expect((await newAssay("ftp://x")("datasets", "list")).stderr).toContain("is no address of a server");
+  });
+});
+
+describe("the service itself", () => {
+  test("is migrated, served and stopped by the command line", async () => {
+    const assay = newAssay("127.0.0.1:1", { ASSAY_LOG_LEVEL: "error" });
+    const { url } = service.database;
+    expect((await assay("migrate", "--database", url)).stdout).toBe("nothing to do\n");
+    const { process: child, ended } = assay.start(
+      "serve",
+      "--listen",
+      "127.0.0.1:0",
+      "--database",
+      url,
+      "--data-dir",
+      folder,
+    );
+    const greeting = await new Promise<string>((resolve) => child.stdout?.once("data", resolve));
+    const [, address = ""] = /listens on (\S+),/.exec(greeting) ?? [];
+    expect(await newAssay(address).json("info")).toMatchObject({ content_hash_algorithm: "sha256-jcs-v1" });
+    child.kill("SIGINT");
+    expect((await ended).code).toBe(0);
+  });
+
+  test("has completion for shells that calls back into the program", async () => {
+    const assay = newAssay("127.0.0.1:1");
+    for (const shell of ["bash", "zsh", "fish"]) {
+      const { code, stdout } = await assay("completion", shell);
+      expect([code, stdout]).toEqual([0, expect.stringContaining("assay complete --")]);
+    }
+    expect((await assay("complete", "--", "data")).stdout).toContain("datasets");
+    expect((await assay("complete", "--", "datasets", "")).stdout).toContain("rename");
+    expect((await assay("complete", "--", "import", "--mo")).stdout).toContain("--mode");
+    const script = (await assay("completion", "bash")).stdout;
+    const checked = spawn("bash", ["-n"], { stdio: ["pipe", "ignore", "pipe"] });
+    checked.stdin.end(script);
+    expect(await new Promise((resolve) => checked.on("close", resolve))).toBe(0);
+  });
+});
