@@ -104,7 +104,9 @@ def main(client: Client) -> None:
     )
     plan.discard()
     sent: list[UpsertProgress] = []
-    second = client.upsert_dataset(rows(2), on_progress=sent.append, **edition(2))
+    options = edition(2)
+    options["on_progress"] = sent.append
+    second = client.upsert_dataset(rows(2), **options)
     print(
         f"version {second.version}: of {second.counts.received} rows, {sent[-1].bodies_sent} were sent with their bodies"
     )

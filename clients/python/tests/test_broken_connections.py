@@ -88,7 +88,7 @@ def test_an_upsert_survives_a_service_that_is_restarted(name: str) -> None:
 
     try:
         proxy.cut_every(1_000_000, strike)
-        with Client(proxy.address, retry=RetrySettings(resume_attempts=20)) as client:
+        with Client(proxy.address, retry=RetrySettings(resume_attempts=120, max_delay=0.5)) as client:
             result = client.upsert_dataset(rows(20_000), name=name)
         assert restarting
         restarting[0].join()

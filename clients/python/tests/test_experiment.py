@@ -211,6 +211,19 @@ class TestTasks:
         assert result.summary.scores[0].mean == 1.0
         assert most == 4
 
+    def test_a_coroutine_that_calls_the_client_it_runs_in_is_told_so(
+        self, client: Client, dataset: str
+    ) -> None:
+        async def task(_: ReadItem) -> object:
+            return client.limits()
+
+        result = client.run_experiment(dataset=dataset, task=task, retries=0)
+        assert "make it a plain function" in result.summary.failures[0].example
+
+    def test_a_plain_function_may_call_the_client_it_runs_in(self, client: Client, dataset: str) -> None:
+        result = client.run_experiment(dataset=dataset, task=lambda _: client.limits().max_batch_size)
+        assert result.summary.succeeded == 10
+
     def test_a_dry_run_writes_nothing(self, client: Client, dataset: str) -> None:
         seen: list[str] = []
 

@@ -171,6 +171,23 @@ class TestOutcomes:
         assert refusal.value.reason == "SCHEMA_VIOLATION"
 
 
+class TestProgress:
+    @pytest.mark.parametrize(("progress", "shown"), [(None, False), (False, False), (True, True)])
+    def test_a_bar_is_shown_where_somebody_looks_or_asks(
+        self,
+        client: Client,
+        name: str,
+        capsys: pytest.CaptureFixture[str],
+        progress: bool | None,
+        shown: bool,
+    ) -> None:
+        # What captures the output of tests is no terminal.
+        client.upsert_dataset(rows, name=name, progress=progress)
+        client.run_experiment(dataset=name, task=lambda _: 1, name="trial", progress=progress)
+        bars = capsys.readouterr().err
+        assert ("50/50" in bars, "trial" in bars) == (shown, shown)
+
+
 class TestFailures:
     def test_the_row_is_named_whichever_side_finds_it(self, client: Client, name: str) -> None:
         with pytest.raises(InvalidArgumentError) as refusal:

@@ -109,7 +109,7 @@ class ExperimentSummary:
         import pandas as pd
 
         columns = ["name", "n", "mean", "labelled", "failed", "unscored"]
-        frame = pd.DataFrame(
+        frame: pd.DataFrame = pd.DataFrame(
             [[getattr(score, name) for name in columns] for score in self.scores], columns=columns
         )
         for name in ("run_id", "version", "state", "expected", "succeeded", "failed", "missing"):

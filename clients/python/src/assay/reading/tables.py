@@ -48,5 +48,5 @@ def results_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """The rows as a DataFrame, in order of item and repetition."""
     import pandas as pd
 
-    frame = pd.DataFrame(rows)
-    return frame if frame.empty else frame.sort_values(["item_id", "repetition"], ignore_index=True)
+    ordered = sorted(rows, key=lambda row: (row["item_id"], row["repetition"]))
+    return pd.DataFrame(ordered)

@@ -19,7 +19,8 @@ class Background:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
-        threading.Thread(target=self.loop.run_forever, name="assay", daemon=True).start()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="assay", daemon=True)
+        self._thread.start()
 
     def run(self, work: Callable[[ThreadCaller], Coroutine[Any, Any, T]]) -> T:
         """Runs a procedure in the loop, and meanwhile, in this thread, whatever it needs from the caller. Sources are thus
@@ -27,6 +28,9 @@ class Background:
 
         An exception in this thread, such as a KeyboardInterrupt, cancels the procedure and is raised when that has ended.
         """
+        if threading.current_thread() is self._thread:
+            # It would wait for itself for ever.
+            raise RuntimeError("a coroutine that Client runs cannot call a Client: make it a plain function")
         caller = ThreadCaller()
         outcome: Future[T] = Future()
         outcome.add_done_callback(lambda _: caller.leave())

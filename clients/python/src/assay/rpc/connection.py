@@ -44,6 +44,7 @@ class Connection:
     retry: RetrySettings
     caller: Caller = field(default_factory=AsyncCaller)
     _limits: list[Limits] = field(default_factory=list)
+    """None or one, the same list for all callers."""
 
     async def limits(self) -> Limits:
         """What the server takes. Asked for once."""

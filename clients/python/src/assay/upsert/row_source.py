@@ -11,9 +11,6 @@ from assay.errors import invalid_field
 if TYPE_CHECKING:
     import pandas as pd
 
-Rows = "Iterable[Any] | AsyncIterable[Any] | pd.DataFrame"
-"""Rows: a list, a generator, anything iterable at once or asynchronously, or a DataFrame of pandas."""
-
 
 def open_rows(items: Any) -> Iterator[Any] | AsyncIterator[Any]:
     """Starts to read rows. Raises InvalidArgumentError for what gives none."""
