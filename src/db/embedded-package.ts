@@ -1,9 +1,8 @@
 /**
  * The package that brings PostgreSQL along, without the listeners that it puts on the process: they would end it with 0 when
- * the event loop is empty, whatever exit code was set, and on signals in the middle of calls. The one for `exit` stays: it
- * stops a database that is still there.
+ * the event loop is empty, whatever exit code was set, and on signals in the middle of calls.
  */
-const events = ["beforeExit", "SIGHUP", "SIGINT", "SIGTERM", "SIGBREAK", "message"] as const;
+const events = ["exit", "beforeExit", "SIGHUP", "SIGINT", "SIGTERM", "SIGBREAK", "message"] as const;
 
 const before = new Map<string, readonly unknown[]>(
   events.map((event) => [event, process.rawListeners(event)]),

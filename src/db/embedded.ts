@@ -88,10 +88,17 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
       { cause: error },
     );
   }
+  const postmaster = await postmasterOf(files);
+  // A process that ends without stopping takes its database along.
+  const stopAtExit = () => {
+    if (postmaster !== undefined && isAlive(postmaster)) process.kill(postmaster, "SIGINT");
+  };
+  process.once("exit", stopAtExit);
   return {
     url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
     async stop() {
       if (await postmasterOf(files)) await postgres.stop();
+      process.removeListener("exit", stopAtExit);
       await release(home);
     },
   };

@@ -1,4 +1,5 @@
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -19,6 +20,24 @@ describe("the embedded database", () => {
     const program = `await import(${JSON.stringify(module)}); ${script}`;
     const { status, signal } = spawnSync(process.execPath, ["--input-type=module", "--eval", program]);
     expect({ status, signal }).toEqual(ending);
+  });
+
+  test("goes with a process that ends without stopping it", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "assay-abrupt-"));
+    try {
+      const module = new URL("../../src/db/embedded.ts", import.meta.url);
+      const log = "{ info() {}, debug() {}, warn() {} }";
+      const program = `
+        const { startEmbeddedDatabase } = await import(${JSON.stringify(module)});
+        await startEmbeddedDatabase(${JSON.stringify(directory)}, ${log});
+        process.exit(4);`;
+      const { status } = spawnSync(process.execPath, ["--input-type=module", "--eval", program]);
+      expect(status).toBe(4);
+      const pidFile = join(directory, "postgres", "postmaster.pid");
+      await expect.poll(() => existsSync(pidFile), { timeout: 20_000 }).toBe(false);
+    } finally {
+      await rm(directory, { recursive: true, force: true });
+    }
   });
 
   // Other users run it under their own name, who can enter where they put it.
