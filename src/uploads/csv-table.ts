@@ -85,11 +85,21 @@ export async function literalColumns(
   return new Set(literal.map(([place]) => names?.[place] ?? ""));
 }
 
+/**
+ * Decimals that all end in the same place, as prices do, mostly have zeros at their ends. JSON keeps those. Up to so many digits
+ * survive a double unchanged (DBL_DIG in C).
+ */
+const maxDecimalDigits = 15;
+
 /** What a text reads as, and would be written back as. */
 function kindOf(text: string): Kind {
   if (text === "true" || text === "false") return "boolean";
   if (!/^-?\d/.test(text)) return "text";
   const value = Number(text);
+  if (/^-?(0|[1-9]\d*)\.\d+$/.test(text)) {
+    const isNegativeZero = value === 0 && text.startsWith("-");
+    return !isNegativeZero && text.replace(/\D/g, "").length <= maxDecimalDigits ? "number" : "text";
+  }
   if (!Number.isFinite(value) || String(value) !== text) return "text";
   // Beyond 2^53 neighbours share a double: what is written back would be right by chance.
   return Number.isInteger(value) && !Number.isSafeInteger(value) ? "text" : "number";

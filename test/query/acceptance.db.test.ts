@@ -32,7 +32,7 @@ describe("a file that was uploaded", () => {
     inventory = await upload(
       "Product Inventory",
       "inventory.csv",
-      "product,price,quantity\nWidget,9.99,100\nGadget,24.5,50\n",
+      "product,price,quantity\nWidget,9.99,100\nGadget,24.50,50\n",
     );
     const answer = await service.query(
       "select product, price * quantity as total from datasets.product_inventory",

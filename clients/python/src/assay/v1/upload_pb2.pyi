@@ -80,8 +80,9 @@ class _CellParsingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CellParsi
     CELL_PARSING_INFER: _CellParsing.ValueType  # 1
     """In CSV, a column whose every cell reads as a number, or as true or false,
     and would be written back the same, holds those; blank cells do not count.
-    `007`, `1.50`, `TRUE`, `null`, dates and integers beyond 2^53-1 are text.
-    All other columns hold text.
+    `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
+    integers beyond 2^53-1 and decimals of more than 15 digits are text. All
+    other columns hold text.
     """
     CELL_PARSING_TEXT: _CellParsing.ValueType  # 2
     """Every cell is text."""
@@ -100,8 +101,9 @@ CELL_PARSING_UNSPECIFIED: CellParsing.ValueType  # 0
 CELL_PARSING_INFER: CellParsing.ValueType  # 1
 """In CSV, a column whose every cell reads as a number, or as true or false,
 and would be written back the same, holds those; blank cells do not count.
-`007`, `1.50`, `TRUE`, `null`, dates and integers beyond 2^53-1 are text.
-All other columns hold text.
+`24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
+integers beyond 2^53-1 and decimals of more than 15 digits are text. All
+other columns hold text.
 """
 CELL_PARSING_TEXT: CellParsing.ValueType  # 2
 """Every cell is text."""

@@ -341,8 +341,9 @@ export enum CellParsing {
   /**
    * In CSV, a column whose every cell reads as a number, or as true or false,
    * and would be written back the same, holds those; blank cells do not count.
-   * `007`, `1.50`, `TRUE`, `null`, dates and integers beyond 2^53-1 are text.
-   * All other columns hold text.
+   * `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
+   * integers beyond 2^53-1 and decimals of more than 15 digits are text. All
+   * other columns hold text.
    *
    * @generated from enum value: CELL_PARSING_INFER = 1;
    */
