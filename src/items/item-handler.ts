@@ -186,7 +186,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
         () => new ItemBatchWriter(),
       )) {
         count += BigInt(batch.count);
-        yield batchFrame(batch.finish(version, seal(through ?? "", count)), isJson);
+        yield batchFrame(batch.finish(version, seal(through, count)), isJson);
       }
       yield create(StreamItemsResponseSchema, {
         frame: { case: "end", value: { version, itemCount: count } },

@@ -23,8 +23,8 @@ export interface PageBounds {
 /** The greatest bigint: behind all revisions of an item, whatever wrote them. */
 const pastAllRevisions = 2n ** 63n - 1n;
 
-/** Where a page goes on: behind a revision of an item, which the version may show or not. */
-interface Place {
+/** Where reading goes on: behind a revision of an item, which the version may show or not. */
+export interface Place {
   readonly itemId: string;
   readonly changesetId: bigint;
 }
@@ -145,7 +145,7 @@ async function fillPage(
     used += size;
     return true;
   };
-  let place: Place | undefined = { itemId: after ?? "", changesetId: pastAllRevisions };
+  let place: Place | undefined = placeBehind(after);
   // One item beyond the page tells whether there is another.
   for (let limit = items + 1; place !== undefined; limit = Math.max(items + 1 - count, furtherRevisions)) {
     place = await read(place, limit, Math.max(bytes - used, 0), accept);
@@ -187,51 +187,104 @@ export async function listItems(
   return { items, isLast };
 }
 
+/** The place in front of all items, or behind one. */
+export function placeBehind(itemId: string | undefined): Place {
+  return { itemId: itemId ?? "", changesetId: pastAllRevisions };
+}
+
 /**
- * The same by COPY, without turning anything into values: calls `take` with each item as the database sends it, valid until it
- * returns. Gives the last item_id, undefined if there is no item.
+ * Reads on along a version by COPY, without turning anything into values: looks at `limit` revisions, and gives those of them
+ * that the version shows, up to about `bytes` and one item at least. Run it in a transaction in index order.
  */
 export async function copyItems(
   client: Client,
   datasetId: string,
   version: bigint,
   { splits, keysOnly }: ItemFilter,
-  bounds: PageBounds,
-  take: (item: EncodedItem) => void,
-): Promise<{ through: string | undefined; isLast: boolean }> {
-  let through: string | undefined;
-  const isLast = await fillPage(bounds, async ({ itemId, changesetId }, limit, bytes, accept) => {
-    const statement = pageStatement(keysOnly, {
-      datasetId: literal(datasetId),
-      version: `${version}::bigint`,
-      itemId: literal(itemId),
-      changesetId: `${changesetId}::bigint`,
-      splits: `array[${splits.map(literal).join(", ")}]::text[]`,
-      limit: `${limit}::bigint`,
-      bytes: `${bytes}::bigint`,
-    });
-    const row = new CopiedColumns(await copyBytes(client, statement), columns.length);
-    const { buffer } = row;
-    const at = (column: Column) => row.starts[columnNumbers[column]] as number;
-    const idBetween = (start: number, length: number) => buffer.toString("utf8", start, start + length);
-    let last: { readonly start: number; readonly length: number } | undefined;
-    let place: Place | undefined;
-    while (row.next()) {
-      const id = { start: at("item_id"), length: row.lengths[columnNumbers.item_id] as number };
-      if (buffer[at("fits")] === 1) {
-        if (!accept(buffer.readInt32BE(at("size")))) break;
-        take(row);
-        last = id;
-      }
-      if (buffer[at("is_last")] === 1) {
-        place = {
-          itemId: idBetween(id.start, id.length),
-          changesetId: buffer.readBigInt64BE(at("changeset_id")),
-        };
-      }
-    }
-    if (last !== undefined) through = idBetween(last.start, last.length);
-    return place;
+  { behind, limit, bytes }: { readonly behind: Place; readonly limit: number; readonly bytes: number },
+): Promise<CopiedItems> {
+  const statement = pageStatement(keysOnly, {
+    datasetId: literal(datasetId),
+    version: `${version}::bigint`,
+    itemId: literal(behind.itemId),
+    changesetId: `${behind.changesetId}::bigint`,
+    splits: `array[${splits.map(literal).join(", ")}]::text[]`,
+    limit: `${limit}::bigint`,
+    bytes: `${bytes}::bigint`,
   });
-  return { through, isLast };
+  return new CopiedItems(await copyBytes(client, statement), bytes);
+}
+
+/** Items as the database sent them. */
+export class CopiedItems {
+  /** Where to read on; undefined if there is nothing behind. */
+  readonly rest: Place | undefined;
+  /** Bytes of an item, on average; 0 without items. */
+  readonly averageSize: number;
+  readonly #row: CopiedColumns;
+  #itemStart = 0;
+  #itemLength = 0;
+
+  constructor(buffer: Buffer, bytes: number) {
+    this.#row = new CopiedColumns(buffer, columns.length);
+    const { rest, averageSize } = measure(new CopiedColumns(buffer, columns.length), bytes);
+    this.rest = rest;
+    this.averageSize = averageSize;
+  }
+
+  /** Goes to the next item; false behind the last one. */
+  next(): boolean {
+    this.#itemStart = this.#row.starts[columnNumbers.item_id] as number;
+    this.#itemLength = this.#row.lengths[columnNumbers.item_id] as number;
+    while (this.#row.next()) if (isTrue(this.#row, "fits")) return true;
+    return false;
+  }
+
+  /** The present item, valid until the next one. */
+  get item(): EncodedItem {
+    return this.#row;
+  }
+
+  /** The item_id of the item before the present one, or of the last one where none is present. */
+  get itemIdBefore(): string {
+    return this.#row.buffer.toString("utf8", this.#itemStart, this.#itemStart + this.#itemLength);
+  }
+
+  /** Bytes of its payloads, id and splits. */
+  get size(): number {
+    return sizeOf(this.#row);
+  }
+}
+
+/** Where it goes on behind all rows: behind the last that was looked at or, if not all of them did fit, that did. */
+function measure(
+  row: CopiedColumns,
+  bytes: number,
+): { readonly rest: Place | undefined; readonly averageSize: number } {
+  let count = 0;
+  let used = 0;
+  let rest: Place | undefined;
+  while (row.next() && rest === undefined) {
+    if (isTrue(row, "fits")) {
+      count++;
+      used += sizeOf(row);
+      // The row that crosses the bound is the last that fits.
+      if (used > bytes) rest = placeBehind(idOf(row));
+    }
+    if (rest === undefined && isTrue(row, "is_last")) {
+      const changesetId = row.buffer.readBigInt64BE(row.starts[columnNumbers.changeset_id]);
+      rest = { itemId: idOf(row), changesetId };
+    }
+  }
+  return { rest, averageSize: count === 0 ? 0 : used / count };
+}
+
+const isTrue = ({ buffer, starts }: CopiedColumns, column: "fits" | "is_last") =>
+  buffer[starts[columnNumbers[column]] as number] === 1;
+
+const sizeOf = ({ buffer, starts }: CopiedColumns) => buffer.readInt32BE(starts[columnNumbers.size]);
+
+function idOf({ buffer, starts, lengths }: CopiedColumns): string {
+  const start = starts[columnNumbers.item_id] as number;
+  return buffer.toString("utf8", start, start + (lengths[columnNumbers.item_id] as number));
 }

@@ -195,12 +195,20 @@ describe("StreamItems", () => {
     };
     const newBatch = () => {
       const payloads: number[] = [];
-      return { payloads, add: ({ lengths }: EncodedItem) => payloads.push(lengths[1] ?? 0) };
+      return {
+        payloads,
+        get count() {
+          return payloads.length;
+        },
+        add({ lengths }: EncodedItem) {
+          payloads.push(lengths[1] ?? 0);
+        },
+      };
     };
     const pages = streamBatches(service.pool, range, { items: 2, bytes: 3_000_000 }, newBatch);
     const next = async () => (await pages.next()).value?.batch.payloads;
     expect(await next()).toEqual([1, 1]);
-    // The second page is read ahead.
+    // The second batch has been read with the first.
     await sleep(500);
     await service.items.purgeItem({ dataset: ref, itemId: key(2) });
     expect(await next()).toEqual([-1, 1]);
