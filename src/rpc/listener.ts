@@ -44,6 +44,12 @@ const maxSessionMemory = 256;
 /** How long a connection may be silent before it sends its first request. Honest clients send at once. */
 const firstBytesTimeout = 10_000;
 
+/**
+ * How long a connection of HTTP/1.1 may wait for its next request. Longer than proxies keep theirs, mostly 60 seconds, so that
+ * it is they who close them: a request that meets a connection which is being closed fails.
+ */
+const http1KeepAlive = 75_000;
+
 /** Silence after which the system asks whether the peer of a connection is still there. */
 const keepAliveDelay = 60_000;
 
@@ -87,7 +93,7 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
   };
 
   // Neither server listens: they get connections from the one below.
-  const http1 = createHttp1Server(onHttp1Request);
+  const http1 = createHttp1Server({ keepAliveTimeout: http1KeepAlive }, onHttp1Request);
   const http2 = createHttp2Server(
     { settings: { initialWindowSize: windowBytes, maxConcurrentStreams }, maxSessionMemory },
     (request, response) => {
