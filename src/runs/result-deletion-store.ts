@@ -34,15 +34,24 @@ export async function listAttempts(
   return rows;
 }
 
-/** Deletes the results at these places. */
+/** Deletes the results at these places, found one by one as in `supersedeResults`, and for the same reason. */
 export async function deleteAttempts(
   client: Client,
   { datasetId, runNumber }: RunScope,
   sequences: readonly bigint[],
 ): Promise<void> {
   await client.query(
-    `delete from run_results
-     where dataset_id = $1 and run_number = $2 and sequence = any((select $3::bigint[])::bigint[])`,
+    `delete from run_results as r
+     using (
+       select old.place, old.dataset_id
+       from unnest($3::bigint[]) as gone(sequence)
+       cross join lateral (
+         select ctid as place, dataset_id from run_results as o
+         where o.run_number = $2 and o.sequence = gone.sequence and o.dataset_id = $1
+         limit 1
+       ) as old
+     ) as found
+     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
     [datasetId, runNumber, sequences],
   );
 }

@@ -48,8 +48,8 @@ export class DatasetUnderTest {
       case "create": {
         const { itemId, ...value } = write.item;
         const call = this.#items.createItem({ dataset, item: toWire(itemId, value) });
-        if (model.items.has(itemId)) return this.#refused(call, "ITEM_EXISTS");
         if (model.purged.has(itemId)) return this.#refused(call, "ITEM_PURGED");
+        if (model.items.has(itemId)) return this.#refused(call, "ITEM_EXISTS");
         values.set(itemId, value);
         return this.#wrote((await call).receipt, values);
       }
