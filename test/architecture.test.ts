@@ -30,6 +30,7 @@ const procedures = [
   "items/item-read.ts",
   "items/item-write.ts",
   "items/purge-item.ts",
+  "items/stream-pages.ts",
   "upsert/check-rows.ts",
   "upsert/import-session.ts",
   "upsert/import-stream.ts",

@@ -1,18 +1,10 @@
 import type { Readable } from "node:stream";
 import pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
+import { endOfRows, headerBytes, postgresEpoch } from "../copied-columns.ts";
 import type { Instant } from "../instant.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
-
-/** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
-const headerBytes = 19;
-
-/** What stands in place of a column count behind the last row. */
-const endOfRows = -1;
-
-/** Microseconds from 1970 to 2000, where PostgreSQL counts from. */
-const postgresEpoch = 946_684_800_000_000n;
 
 /**
  * Reads rows in COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), one column after the other, each with the
@@ -99,11 +91,18 @@ export function streamOut(client: Client, query: string): Readable {
  * The query has no parameters: put values in with `literal`.
  */
 export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRow) => T): Promise<T[]> {
+  const row = new CopiedRow(await copyPage(pool, query));
+  const rows: T[] = [];
+  while (row.next()) rows.push(read(row));
+  return rows;
+}
+
+/** The same without reading the rows: for `CopiedRow` or `CopiedColumns`. */
+export async function copyPage(pool: Pool, query: string): Promise<Buffer> {
   const client = await pool.connect();
-  let bytes: Buffer;
   let broken: Error | undefined;
   try {
-    bytes = await copyBytes(client, query);
+    return await copyBytes(client, query);
   } catch (error) {
     // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
@@ -112,50 +111,63 @@ export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRo
   } finally {
     client.release(broken);
   }
-  const row = new CopiedRow(bytes);
-  const rows: T[] = [];
-  while (row.next()) rows.push(read(row));
-  return rows;
-}
-
-/** The same on a connection that is checked out, without reading the rows: for `CopiedRow` or `CopiedColumns`. */
-export async function copyBytes(client: Client, query: string): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of client.query(copyTo(`copy (${query}) to stdout (format binary)`)))
-    chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 /**
- * Tells where the columns of rows are in the bytes of COPY's binary format, row by row, for who passes them on as they are:
- * column n of the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
+ * The same on a connection that is checked out.
+ *
+ * @param into memory to use for them; if they do not fit, it is left for larger memory.
  */
-export class CopiedColumns {
-  readonly buffer: Buffer;
-  readonly starts: Int32Array;
-  readonly lengths: Int32Array;
-  #at = headerBytes;
+export function copyBytes(
+  client: Client,
+  query: string,
+  into: Buffer = Buffer.allocUnsafeSlow(64 * 1024),
+): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    client.query(new CopyOutput(`copy (${query}) to stdout (format binary)`, into, resolve, reject));
+  });
+}
 
-  constructor(buffer: Buffer, columns: number) {
-    this.buffer = buffer;
-    this.starts = new Int32Array(columns);
-    this.lengths = new Int32Array(columns);
+/**
+ * What a connection does for COPY to the client: it hands over each row that arrives. They go into one buffer at once, because
+ * a stream of rows, each a buffer of its own, takes longer than all that is done with them.
+ */
+class CopyOutput implements pg.Submittable {
+  readonly #text: string;
+  readonly #resolve: (bytes: Buffer) => void;
+  readonly #reject: (error: Error) => void;
+  #buffer: Buffer;
+  #length = 0;
+
+  constructor(text: string, into: Buffer, resolve: (bytes: Buffer) => void, reject: (error: Error) => void) {
+    this.#text = text;
+    this.#buffer = into;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
 
-  /** Goes to the next row; false behind the last one. */
-  next(): boolean {
-    const { buffer, starts, lengths } = this;
-    let at = this.#at;
-    const columns = buffer.readInt16BE(at);
-    at += 2;
-    for (let column = 0; column < columns; column++) {
-      const length = buffer.readInt32BE(at);
-      at += 4;
-      starts[column] = at;
-      lengths[column] = length;
-      if (length > 0) at += length;
+  submit(connection: pg.Connection): void {
+    connection.query(this.#text);
+  }
+
+  handleCopyData({ chunk }: { chunk: Buffer }): void {
+    const end = this.#length + chunk.length;
+    if (end > this.#buffer.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#buffer.length, end));
+      this.#buffer.copy(larger, 0, 0, this.#length);
+      this.#buffer = larger;
     }
-    this.#at = at;
-    return columns !== endOfRows;
+    chunk.copy(this.#buffer, this.#length);
+    this.#length = end;
+  }
+
+  handleError(error: Error): void {
+    this.#reject(error);
+  }
+
+  handleCommandComplete(): void {}
+
+  handleReadyForQuery(): void {
+    this.#resolve(this.#buffer.subarray(0, this.#length));
   }
 }

@@ -26,6 +26,7 @@ import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { failure } from "../failure.ts";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
+import { encodedFrame } from "../rpc/encoded-frame.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";
 import type { Bound } from "../rpc/page-token.ts";
 import { expectedVersion, note, pageSize, requestId } from "../rpc/request-wire.ts";
@@ -36,7 +37,7 @@ import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import { boundSelector, selectorFromWire } from "../versions/version-wire.ts";
 import type { Item } from "./item.ts";
-import { batchFrame, ItemBatchWriter } from "./item-batch-wire.ts";
+import { ItemBatchWriter } from "./item-batch-wire.ts";
 import { itemPatchFromWire } from "./item-patch-wire.ts";
 import { readPage, streamBatches } from "./item-read.ts";
 import { findItem, listItemsById } from "./item-store.ts";
@@ -176,17 +177,18 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     async *streamItems(request, context) {
       const listing = await openListing("StreamItems", "cursor", request.cursor, request, context);
       const { version, seal } = listing;
-      const isJson = /json/.test(context.requestHeader.get("content-type") ?? "");
-      const bounds = { items: limits.maxBatchSize, bytes: limits.maxBatchBytes };
+      const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
       let count = listing.counted;
-      for await (const { batch, through } of streamBatches(
-        pool,
-        listing,
-        bounds,
-        () => new ItemBatchWriter(),
-      )) {
+      const batch = new ItemBatchWriter();
+      for await (const through of streamBatches(pool, listing, frameSize, batch)) {
         count += BigInt(batch.count);
-        yield batchFrame(batch.finish(version, seal(through, count)), isJson);
+        const message = batch.finish(version, seal(through, count));
+        yield encodedFrame(
+          StreamItemsResponseSchema,
+          StreamItemsResponseSchema.field.batch,
+          message,
+          context,
+        );
       }
       yield create(StreamItemsResponseSchema, {
         frame: { case: "end", value: { version, itemCount: count } },

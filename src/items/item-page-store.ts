@@ -1,8 +1,19 @@
-import { CopiedColumns, copyBytes, literal } from "../db/copy-out.ts";
+import { CopiedColumns } from "../copied-columns.ts";
+import { copyBytes, literal } from "../db/copy-out.ts";
 import type { Client } from "../db/pool.ts";
-import { type EncodedItem, encodedColumns } from "./encoded-item.ts";
 import type { Item } from "./item.ts";
-import { type ItemRow, itemFromRow, keySize, payloadColumns, payloadSize } from "./item-store.ts";
+import { itemColumns } from "./item-columns.ts";
+import {
+  type ItemRow,
+  itemFromRow,
+  keySize,
+  noPayloadColumns,
+  payloadColumns,
+  payloadSize,
+} from "./item-store.ts";
+import { findPublications } from "./publication-store.ts";
+import type { ItemStamp, Publications } from "./publications.ts";
+import type { ReadPage, ReadSize } from "./stream-pages.ts";
 
 /** Which items of a version to list. */
 export interface ItemFilter {
@@ -42,72 +53,48 @@ interface PageValues {
 }
 
 /**
- * Reads the next `limit` revisions along the primary key, and gives those among them that the version shows, as many as fit
- * into `bytes` and one that crosses the bound; and the last of all, to go on behind it.
+ * Reads the next `limit` revisions along the primary key, as many as fit into `bytes` and the one that crosses the bound. Which
+ * of them the version shows depends on the changesets that wrote them; those that came later are passed over.
  *
- * The limit stands below the look-up of changesets, so the key is read in its order and no further than that, given that the
- * statement is planned in index order: the planner would not read a table without statistics so by itself. Sizes are summed up
- * before payloads are read, so that a page of large items costs no more memory than one of small items.
+ * The limit stands next to the table, so the key is read in its order and no further than that, given that the statement is
+ * planned in index order: the planner would not read a table without statistics so by itself. Sizes are summed up before
+ * payloads are read, so that a page of large items costs no more memory than one of small items.
  */
 function pageStatement(keysOnly: boolean, $: PageValues): string {
-  const shown = columns.map((name) => {
-    if (!payloads.has(name)) return name;
-    return keysOnly ? `null::text as ${name}` : `case when fits then ${name} end as ${name}`;
-  });
   return `
-    select ${shown.join(", ")}
+    select ${columns.join(", ")}
     from (
-      select *, version is not null and bytes - size <= ${$.bytes} as fits
+      select *, sum(size) over (order by item_id, changeset_id rows unbounded preceding) as bytes
       from (
-        select revision.item_id, revision.changeset_id, revision.splits, revision.content_hash, changeset.version,
-               coalesce(origin.publish_time, changeset.publish_time) as create_time,
-               changeset.publish_time as update_time, revision.input is null as purged, revision.size,
-               ${payloadColumns},
-               sum(case when changeset.version is null then 0 else revision.size end) over along_key as bytes,
-               row_number() over along_key = ${$.limit} as is_last
-        from (
-          select revision.*, ${keySize} + ${keysOnly ? "0" : `coalesce(${payloadSize}, 0)`} as size
-          from item_revisions revision
-          where dataset_id = ${$.datasetId} and (item_id, changeset_id) > (${$.itemId}, ${$.changesetId})
-            and (superseded_at is null or superseded_at > ${$.version})
-            and (cardinality(${$.splits}) = 0 or splits && ${$.splits})
-          order by item_id, changeset_id
-          limit ${$.limit}
-        ) revision
-        left join lateral (
-          ${changesetOf($, "revision.changeset_id", "version, publish_time")}
-        ) changeset on true
-        left join lateral (
-          ${changesetOf($, "revision.origin_changeset_id", "publish_time")}
-        ) origin on true
-        window along_key as (order by revision.item_id, revision.changeset_id rows unbounded preceding)
-      ) summed
-    ) bounded
-    where fits or is_last`;
+        select revision.item_id, ${keysOnly ? noPayloadColumns : payloadColumns}, revision.splits,
+               revision.content_hash, revision.input is null as purged, revision.changeset_id,
+               revision.origin_changeset_id, ${keySize} + ${keysOnly ? "0" : `coalesce(${payloadSize}, 0)`} as size
+        from item_revisions revision
+        where dataset_id = ${$.datasetId} and (item_id, changeset_id) > (${$.itemId}, ${$.changesetId})
+          and changeset_id <= (${newestChangeset($)})
+          and (superseded_at is null or superseded_at > ${$.version})
+          and (cardinality(${$.splits}) = 0 or splits && ${$.splits})
+        order by item_id, changeset_id
+        limit ${$.limit}
+      ) revision
+    ) summed
+    where bytes - size <= ${$.bytes}`;
 }
 
 /**
- * Looks a changeset of the version or of one before it up by its key. Four indexes begin with dataset_id, and to the planner all
- * are alike as long as the table is small or without statistics; only the key gives the order that is asked for here, and in
- * index order it does not sort.
+ * The newest changeset that a version shows. Four indexes begin with dataset_id, and to the planner all are alike as long as the
+ * table is small or without statistics; only that of versions gives the order that is asked for here, and in index order it
+ * does not sort.
  */
-function changesetOf({ datasetId, version }: PageValues, changesetId: string, columns: string): string {
-  return `select ${columns} from changesets
-          where dataset_id = ${datasetId} and changeset_id >= ${changesetId} and changeset_id <= ${changesetId}
-            and version <= ${version}
-          order by changeset_id
+function newestChangeset({ datasetId, version }: PageValues): string {
+  return `select newest_changeset_id from changesets
+          where dataset_id = ${datasetId} and version >= ${version} and version <= ${version}
+          order by version
           limit 1`;
 }
 
-/** What the statement gives, in this order: those of an item, and what filling a page takes. */
-const columns = [...encodedColumns, "changeset_id", "fits", "size", "is_last"] as const;
-type Column = (typeof columns)[number];
-
-const columnNumbers = Object.fromEntries(columns.map((name, number) => [name, number])) as Readonly<
-  Record<Column, number>
->;
-
-const payloads: ReadonlySet<Column> = new Set(["input", "expected_output", "metadata"]);
+/** What the statement gives, in this order: those of an item, and what tells whether the version shows it. */
+const columns = [...itemColumns, "changeset_id", "origin_changeset_id", "size"] as const;
 
 const parameters: PageValues = {
   datasetId: "$1",
@@ -156,7 +143,11 @@ async function fillPage(
 /** How many revisions are looked at where the first ones did not fill the page: they are not shown, so they cost little. */
 const furtherRevisions = 1_000;
 
-type PageRow = ItemRow & { changeset_id: bigint; fits: boolean; size: number; is_last: boolean };
+type PageRow = Omit<ItemRow, "version" | "create_time" | "update_time"> & {
+  changeset_id: bigint;
+  origin_changeset_id: bigint | null;
+  size: number;
+};
 
 /**
  * A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. Run it in a transaction in index
@@ -176,15 +167,26 @@ export async function listItems(
       text: pageStatement(keysOnly, parameters),
       values: [datasetId, version, itemId, changesetId, splits, limit, bytes],
     });
+    const changesetIds = new Set(rows.flatMap(changesetsOf));
+    const publications = await findPublications(client, datasetId, version, changesetIds);
     for (const row of rows) {
-      if (!row.fits) continue;
+      const stamp = publications.stampOf(...changesetsOf(row));
+      if (stamp === undefined) continue;
       if (!accept(row.size)) return undefined;
-      items.push(itemFromRow(row));
+      const { createTime: create_time, updateTime: update_time } = stamp;
+      items.push(itemFromRow({ ...row, version: stamp.version, create_time, update_time }));
     }
     const last = rows.at(-1);
-    return last?.is_last ? { itemId: last.item_id, changesetId: last.changeset_id } : undefined;
+    const used = rows.reduce((sum, { size }) => sum + size, 0);
+    if (last === undefined || (rows.length < limit && used <= bytes)) return undefined;
+    return { itemId: last.item_id, changesetId: last.changeset_id };
   });
   return { items, isLast };
+}
+
+/** The changeset that wrote a revision, and the one in which the item began. */
+function changesetsOf({ changeset_id, origin_changeset_id }: PageRow): [number, number] {
+  return [Number(changeset_id), Number(origin_changeset_id ?? changeset_id)];
 }
 
 /** The place in front of all items, or behind one. */
@@ -192,99 +194,124 @@ export function placeBehind(itemId: string | undefined): Place {
   return { itemId: itemId ?? "", changesetId: pastAllRevisions };
 }
 
+/** Which revisions to look at, whether the version shows them or not. */
+export interface Part extends ReadSize {
+  readonly behind: Place;
+}
+
 /**
- * Reads on along a version by COPY, without turning anything into values: looks at `limit` revisions, and gives those of them
- * that the version shows, up to about `bytes` and one item at least. Run it in a transaction in index order.
+ * Reads on along a version by COPY, without turning anything into values. Run it in a transaction in index order.
+ *
+ * @param into memory to use.
  */
 export async function copyItems(
   client: Client,
   datasetId: string,
   version: bigint,
   { splits, keysOnly }: ItemFilter,
-  { behind, limit, bytes }: { readonly behind: Place; readonly limit: number; readonly bytes: number },
+  part: Part,
+  into?: Buffer,
 ): Promise<CopiedItems> {
   const statement = pageStatement(keysOnly, {
     datasetId: literal(datasetId),
     version: `${version}::bigint`,
-    itemId: literal(behind.itemId),
-    changesetId: `${behind.changesetId}::bigint`,
+    itemId: literal(part.behind.itemId),
+    changesetId: `${part.behind.changesetId}::bigint`,
     splits: `array[${splits.map(literal).join(", ")}]::text[]`,
-    limit: `${limit}::bigint`,
-    bytes: `${bytes}::bigint`,
+    limit: `${part.limit}::bigint`,
+    bytes: `${part.bytes}::bigint`,
   });
-  return new CopiedItems(await copyBytes(client, statement), bytes);
+  const buffer = await copyBytes(client, statement, into);
+  const { changesetIds, ...looked } = lookOver(new CopiedColumns(buffer, columns.length), part);
+  const publications = await findPublications(client, datasetId, version, changesetIds);
+  return new CopiedItems(buffer, publications, looked);
+}
+
+const [idColumn, changesetColumn, originColumn, sizeColumn] = (
+  ["item_id", "changeset_id", "origin_changeset_id", "size"] as const
+).map((name) => columns.indexOf(name)) as [number, number, number, number];
+
+/** Finds out what there is to know before any item is passed on. */
+function lookOver(
+  row: CopiedColumns,
+  { limit, bytes }: Part,
+): ReadPage<Place> & { readonly changesetIds: ReadonlySet<number> } {
+  const changesetIds = new Set<number>();
+  let [count, used, previous] = [0, 0, -1];
+  let last: Place | undefined;
+  while (row.next()) {
+    count++;
+    used += row.int4(sizeColumn);
+    const id = row.int8(changesetColumn);
+    // Revisions of one changeset mostly come one after the other.
+    if (id !== previous) changesetIds.add(id);
+    previous = id;
+    if (!row.isNull(originColumn)) changesetIds.add(row.int8(originColumn));
+    if (count === limit || used > bytes) last = { itemId: row.text(idColumn), changesetId: BigInt(id) };
+  }
+  return { changesetIds, rest: last, averageSize: count === 0 ? 0 : used / count };
 }
 
 /** Items as the database sent them. */
-export class CopiedItems {
-  /** Where to read on; undefined if there is nothing behind. */
+export class CopiedItems implements ReadPage<Place> {
   readonly rest: Place | undefined;
-  /** Bytes of an item, on average; 0 without items. */
   readonly averageSize: number;
   readonly #row: CopiedColumns;
-  #itemStart = 0;
-  #itemLength = 0;
+  readonly #publications: Publications;
+  #stamp: ItemStamp | undefined;
+  #changesetId = -1;
+  #originId = -1;
+  #idStart = 0;
+  #idLength = 0;
 
-  constructor(buffer: Buffer, bytes: number) {
+  constructor(buffer: Buffer, publications: Publications, { rest, averageSize }: ReadPage<Place>) {
     this.#row = new CopiedColumns(buffer, columns.length);
-    const { rest, averageSize } = measure(new CopiedColumns(buffer, columns.length), bytes);
+    this.#publications = publications;
     this.rest = rest;
     this.averageSize = averageSize;
   }
 
   /** Goes to the next item; false behind the last one. */
   next(): boolean {
-    this.#itemStart = this.#row.starts[columnNumbers.item_id] as number;
-    this.#itemLength = this.#row.lengths[columnNumbers.item_id] as number;
-    while (this.#row.next()) if (isTrue(this.#row, "fits")) return true;
+    const row = this.#row;
+    this.#idStart = row.starts[idColumn] as number;
+    this.#idLength = row.lengths[idColumn] as number;
+    while (row.next()) {
+      const changesetId = row.int8(changesetColumn);
+      const originId = row.isNull(originColumn) ? changesetId : row.int8(originColumn);
+      if (changesetId !== this.#changesetId || originId !== this.#originId) {
+        this.#changesetId = changesetId;
+        this.#originId = originId;
+        this.#stamp = this.#publications.stampOf(changesetId, originId);
+      }
+      if (this.#stamp !== undefined) return true;
+    }
     return false;
   }
 
   /** The present item, valid until the next one. */
-  get item(): EncodedItem {
+  get item(): CopiedColumns {
     return this.#row;
+  }
+
+  /** What the version tells about the present item. */
+  get stamp(): ItemStamp {
+    if (this.#stamp === undefined) throw new Error("there is no present item");
+    return this.#stamp;
   }
 
   /** The item_id of the item before the present one, or of the last one where none is present. */
   get itemIdBefore(): string {
-    return this.#row.buffer.toString("utf8", this.#itemStart, this.#itemStart + this.#itemLength);
+    return this.#row.buffer.toString("utf8", this.#idStart, this.#idStart + this.#idLength);
+  }
+
+  /** What the items are in, to be used again when they have been passed on. */
+  get memory(): Buffer {
+    return Buffer.from(this.#row.buffer.buffer);
   }
 
   /** Bytes of its payloads, id and splits. */
   get size(): number {
-    return sizeOf(this.#row);
+    return this.#row.int4(sizeColumn);
   }
-}
-
-/** Where it goes on behind all rows: behind the last that was looked at or, if not all of them did fit, that did. */
-function measure(
-  row: CopiedColumns,
-  bytes: number,
-): { readonly rest: Place | undefined; readonly averageSize: number } {
-  let count = 0;
-  let used = 0;
-  let rest: Place | undefined;
-  while (row.next() && rest === undefined) {
-    if (isTrue(row, "fits")) {
-      count++;
-      used += sizeOf(row);
-      // The row that crosses the bound is the last that fits.
-      if (used > bytes) rest = placeBehind(idOf(row));
-    }
-    if (rest === undefined && isTrue(row, "is_last")) {
-      const changesetId = row.buffer.readBigInt64BE(row.starts[columnNumbers.changeset_id]);
-      rest = { itemId: idOf(row), changesetId };
-    }
-  }
-  return { rest, averageSize: count === 0 ? 0 : used / count };
-}
-
-const isTrue = ({ buffer, starts }: CopiedColumns, column: "fits" | "is_last") =>
-  buffer[starts[columnNumbers[column]] as number] === 1;
-
-const sizeOf = ({ buffer, starts }: CopiedColumns) => buffer.readInt32BE(starts[columnNumbers.size]);
-
-function idOf({ buffer, starts, lengths }: CopiedColumns): string {
-  const start = starts[columnNumbers.item_id] as number;
-  return buffer.toString("utf8", start, start + (lengths[columnNumbers.item_id] as number));
 }

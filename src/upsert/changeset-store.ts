@@ -185,7 +185,9 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
        created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
        unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
        digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
-       allow_empty = $25, creates_dataset = $26, schema_hash = $27, restored_version = $28
+       allow_empty = $25, creates_dataset = $26, schema_hash = $27, restored_version = $28,
+       newest_changeset_id = case when $17::bigint is not null then
+         greatest($2, (select newest_changeset_id from datasets where dataset_id = $1)) end
      where dataset_id = $1 and changeset_id = $2`,
     values: [
       changeset.datasetId,
@@ -224,13 +226,17 @@ export async function updateChangeset(client: Client, changeset: Changeset): Pro
 export async function advanceHead(client: Client, changeset: Changeset): Promise<void> {
   await client.query({
     name: "advance_head",
-    text: `update datasets set head_version = $2, item_count = $3, digest = $4, update_time = $5 where dataset_id = $1`,
+    text: `update datasets
+           set head_version = $2, item_count = $3, digest = $4, update_time = $5,
+               newest_changeset_id = greatest(newest_changeset_id, $6)
+           where dataset_id = $1`,
     values: [
       changeset.datasetId,
       changeset.version,
       changeset.itemCount,
       changeset.digest,
       instantToSql(changeset.publishTime ?? 0n),
+      changeset.changesetId,
     ],
   });
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Item } from "../../gen/assay/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/assay/v1/item_service_pb.js";
-import type { EncodedItem } from "../../src/items/encoded-item.ts";
+import type { CopiedColumns } from "../../src/copied-columns.ts";
 import { streamBatches } from "../../src/items/item-read.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
@@ -193,20 +193,17 @@ describe("StreamItems", () => {
       filter: { splits: [], keysOnly: false },
       after: undefined,
     };
-    const newBatch = () => {
-      const payloads: number[] = [];
-      return {
-        payloads,
-        get count() {
-          return payloads.length;
-        },
-        add({ lengths }: EncodedItem) {
-          payloads.push(lengths[1] ?? 0);
-        },
-      };
+    let payloads: number[] = [];
+    const batch = {
+      begin() {
+        payloads = [];
+      },
+      add({ lengths }: CopiedColumns) {
+        payloads.push(lengths[1] ?? 0);
+      },
     };
-    const pages = streamBatches(service.pool, range, { items: 2, bytes: 3_000_000 }, newBatch);
-    const next = async () => (await pages.next()).value?.batch.payloads;
+    const pages = streamBatches(service.pool, range, { limit: 2, bytes: 3_000_000 }, batch);
+    const next = async () => ((await pages.next()).done ? undefined : payloads);
     expect(await next()).toEqual([1, 1]);
     // The second batch has been read with the first.
     await sleep(500);

@@ -14,9 +14,10 @@ export async function addVersion(db: Queryable, datasetId: string, publishTime?:
      )
      insert into changesets (
        dataset_id, changeset_id, request_id, method, fingerprint, state, mode, base_version, item_id_prefix, received,
-       created, version, outcome_version, item_count, digest, note, author, create_time, publish_time)
+       created, version, newest_changeset_id, outcome_version, item_count, digest, note, author,
+       create_time, publish_time)
      select $1, nextval('changeset_ids'), $3, 'UpsertItems', '', 'published', 'merge', head_version - 1, 'item', 1,
-            1, head_version, head_version, item_count, decode(repeat('ab', 32), 'hex'), 'note ' || head_version, 'me',
+            1, head_version, currval('changeset_ids'), head_version, item_count, decode(repeat('ab', 32), 'hex'), 'note ' || head_version, 'me',
             update_time, update_time
      from head
      returning version`,
@@ -37,9 +38,10 @@ export async function addVersions(db: Queryable, datasetId: string, count: numbe
      )
      insert into changesets (
        dataset_id, changeset_id, request_id, method, fingerprint, state, mode, base_version, item_id_prefix, received,
-       created, version, outcome_version, item_count, digest, note, author, create_time, publish_time)
+       created, version, newest_changeset_id, outcome_version, item_count, digest, note, author,
+       create_time, publish_time)
      select $1, nextval('changeset_ids'), gen_random_uuid(), 'UpsertItems', '', 'published', 'merge', version - 1, 'item', 1,
-            1, version, version, version, decode(repeat('ab', 32), 'hex'), $3, 'me', time, time
+            1, version, currval('changeset_ids'), version, version, decode(repeat('ab', 32), 'hex'), $3, 'me', time, time
      from head,
           generate_series(head_version - $2 + 1, head_version) version,
           lateral (select update_time - (head_version - version) * interval '1 microsecond' as time) made

@@ -1,0 +1,67 @@
+import type { Instant } from "./instant.ts";
+
+/** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
+export const headerBytes = 19;
+
+/** What stands in place of a column count behind the last row. */
+export const endOfRows = -1;
+
+/** Microseconds from 1970 to 2000, where PostgreSQL counts from. */
+export const postgresEpoch = 946_684_800_000_000n;
+
+/**
+ * Tells where the columns of rows are in the bytes of COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), row by
+ * row, for who passes them on as they are: texts are UTF-8, numbers big-endian, times in microseconds since 2000. Column n of the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
+ */
+export class CopiedColumns {
+  readonly buffer: Buffer;
+  readonly starts: Int32Array;
+  readonly lengths: Int32Array;
+  #at = headerBytes;
+
+  constructor(buffer: Buffer, columns: number) {
+    this.buffer = buffer;
+    this.starts = new Int32Array(columns);
+    this.lengths = new Int32Array(columns);
+  }
+
+  /** Goes to the next row; false behind the last one. */
+  next(): boolean {
+    const { buffer, starts, lengths } = this;
+    let at = this.#at;
+    const columns = buffer.readInt16BE(at);
+    at += 2;
+    for (let column = 0; column < columns; column++) {
+      const length = buffer.readInt32BE(at);
+      at += 4;
+      starts[column] = at;
+      lengths[column] = length;
+      if (length > 0) at += length;
+    }
+    this.#at = at;
+    return columns !== endOfRows;
+  }
+  isNull(column: number): boolean {
+    return (this.lengths[column] as number) < 0;
+  }
+
+  text(column: number): string {
+    const start = this.starts[column] as number;
+    return this.buffer.toString("utf8", start, start + (this.lengths[column] as number));
+  }
+
+  int4(column: number): number {
+    return this.buffer.readInt32BE(this.starts[column]);
+  }
+
+  /** A bigint, exact up to 2^53. */
+  int8(column: number): number {
+    const start = this.starts[column] as number;
+    return this.buffer.readInt32BE(start) * 2 ** 32 + this.buffer.readUInt32BE(start + 4);
+  }
+
+  /** A timestamptz. */
+  instant(column: number): Instant {
+    return this.buffer.readBigInt64BE(this.starts[column]) + postgresEpoch;
+  }
+}

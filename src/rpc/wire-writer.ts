@@ -1,0 +1,140 @@
+import { WireType } from "@bufbuild/protobuf/wire";
+
+/** The length of the whole message takes at most so many bytes in front of it. */
+const prefixBytes = 5;
+
+/** What stands in front of a field: its number, and how its value is written. */
+export const tagOf = {
+  /** Of a text, bytes or a message. */
+  bytes: ({ number }: { readonly number: number }) => number * 8 + WireType.LengthDelimited,
+  integer: ({ number }: { readonly number: number }) => number * 8 + WireType.Varint,
+  double: ({ number }: { readonly number: number }) => number * 8 + WireType.Bit64,
+};
+
+/**
+ * Writes a message in the wire format of protobuf (protobuf.dev, "Encoding") from bytes of the database, for streams that are
+ * too long for an object per row: what the database sends is nearly what goes on the wire.
+ */
+export class WireWriter {
+  #buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  #at = prefixBytes;
+
+  /** Begins another message, in the memory of the one before, which has to be on its way by then. */
+  begin(): void {
+    this.#at = prefixBytes;
+  }
+
+  /** The message, with its length in front of it. */
+  finish(): Buffer {
+    const end = this.#at;
+    const length = end - prefixBytes;
+    const start = prefixBytes - sizeOfVarint(length);
+    this.#at = start;
+    this.#varint(length);
+    this.#at = end;
+    return this.#buffer.subarray(start, end);
+  }
+
+  /**
+   * Begins a message within the message. Returns what `join` takes.
+   *
+   * @param lengthBytes how many its length probably takes: one for up to 127 bytes, two for up to 16,383.
+   */
+  fork(tag: number, lengthBytes: 1 | 2): number {
+    this.#reserve(8);
+    this.#varint(tag);
+    this.#at += lengthBytes;
+    return this.#at;
+  }
+
+  /** Ends a message that begins at `start`, by writing its length in front of it. */
+  join(start: number, lengthBytes: 1 | 2): void {
+    const length = this.#at - start;
+    const shift = sizeOfVarint(length) - lengthBytes;
+    if (shift !== 0) {
+      this.#reserve(shift);
+      this.#buffer.copyWithin(start + shift, start, this.#at);
+    }
+    const end = this.#at + shift;
+    this.#at = start - lengthBytes;
+    this.#varint(length);
+    this.#at = end;
+  }
+
+  /** A field that has a length. */
+  bytes(tag: number, source: Uint8Array, start = 0, end = source.length): void {
+    this.#reserve(end - start + 8);
+    this.#varint(tag);
+    this.#varint(end - start);
+    this.#copy(source, start, end);
+  }
+
+  /** A text of ASCII. */
+  ascii(tag: number, text: string): void {
+    this.#reserve(text.length + 8);
+    this.#varint(tag);
+    this.#varint(text.length);
+    this.#at += this.#buffer.write(text, this.#at, "latin1");
+  }
+
+  /** Fields that are encoded already. */
+  raw(fields: Buffer): void {
+    this.#reserve(fields.length);
+    this.#copy(fields, 0, fields.length);
+  }
+
+  /** A number from 0 to 2^53. */
+  number(tag: number, value: number): void {
+    this.#reserve(16);
+    this.#varint(tag);
+    this.#varint(value);
+  }
+
+  /** A number of 64 bits, of which `source` has those big-endian. */
+  int64(tag: number, source: Buffer, start: number): void {
+    this.#reserve(16);
+    this.#varint(tag);
+    let high = source.readUInt32BE(start);
+    let low = source.readUInt32BE(start + 4);
+    for (; high !== 0 || low > 0x7f; high >>>= 7) {
+      this.#buffer[this.#at++] = (low & 0x7f) | 0x80;
+      low = ((low >>> 7) | (high << 25)) >>> 0;
+    }
+    this.#buffer[this.#at++] = low;
+  }
+
+  /** A double, which `source` has big-endian. */
+  double(tag: number, source: Buffer, start: number): void {
+    this.#reserve(16);
+    this.#varint(tag);
+    for (let byte = 7; byte >= 0; byte--) this.#buffer[this.#at++] = source[start + byte] as number;
+  }
+
+  #copy(source: Uint8Array, start: number, end: number): void {
+    Buffer.prototype.copy.call(source, this.#buffer, this.#at, start, end);
+    this.#at += end - start;
+  }
+
+  #varint(value: number): void {
+    let rest = value;
+    while (rest > 0x7f) {
+      this.#buffer[this.#at++] = (rest % 0x80) | 0x80;
+      rest = Math.floor(rest / 0x80);
+    }
+    this.#buffer[this.#at++] = rest;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#at + bytes <= this.#buffer.length) return;
+    const larger = Buffer.allocUnsafeSlow(Math.max(2 * this.#buffer.length, this.#at + bytes));
+    this.#buffer.copy(larger, 0, 0, this.#at);
+    this.#buffer = larger;
+  }
+}
+
+/** Bytes of a number from 0 to 2^53. */
+function sizeOfVarint(value: number): number {
+  let size = 1;
+  for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) size++;
+  return size;
+}
