@@ -1,7 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import type { ResultError } from "./result.ts";
 import type { RecordedScore } from "./score.ts";
-import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-store.ts";
+import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
 
 /** Rows that are read at a time: a result with its scores takes up to 2 MiB, mostly a few KiB. */
 const pageSize = 50;

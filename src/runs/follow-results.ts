@@ -1,12 +1,16 @@
+import type { CopiedColumns } from "../copied-columns.ts";
 import type { Notifications } from "../db/notifications.ts";
+import type { Pool } from "../db/pool.ts";
 import { invalidField } from "../failure.ts";
 import { type Instant, now } from "../instant.ts";
+import type { Item } from "../items/item.ts";
+import { cutFrames, streamPages } from "../items/stream-pages.ts";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
 import { Follower } from "../rpc/follower.ts";
-import type { Result } from "./result.ts";
-import { listChanges, type ResultPage } from "./result-store.ts";
-import { hasEnded, type Run } from "./run.ts";
+import { columnOf } from "./result-page.ts";
+import { copyChanges } from "./result-store.ts";
+import { hasEnded, type Run, type RunScope } from "./run.ts";
 import { getRun, getRunScope } from "./run-store.ts";
 
 /** Which results to stream, and how. */
@@ -21,17 +25,24 @@ export interface StreamRequest {
 
 /** What a stream of results carries. */
 export type ResultsFrame =
-  | { readonly kind: "batch"; readonly results: readonly Result[] }
+  | { readonly kind: "batch" }
   | { readonly kind: "heartbeat"; readonly throughSequence: bigint; readonly time: Instant }
   | { readonly kind: "end"; readonly throughSequence: bigint; readonly run: Run };
 
-const bounds = { results: limits.maxBatchSize, bytes: limits.maxBatchBytes };
+/** Takes results as they come, and is what a frame is made of. */
+interface ResultBatch {
+  begin(): void;
+  add(row: CopiedColumns, scope: RunScope, item: Item | undefined): void;
+}
+
+const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
 
 /**
  * Streams the current results of a run in the order of their last change, page by page, holding no connection while the
  * client reads. With `follow` it waits for more until the run has ended: it is woken by changes, and looks by itself once
  * per heartbeat in case it was not.
  *
+ * @param batch what the results of a frame are put into: it holds those of the batch that was yielded last.
  * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not come to `afterSequence`; SHUTTING_DOWN.
  */
 export async function* followResults(
@@ -39,6 +50,7 @@ export async function* followResults(
   notifications: Notifications,
   projectId: string,
   { runId, afterSequence, follow, includeItem }: StreamRequest,
+  batch: ResultBatch,
   signal: AbortSignal,
 ): AsyncGenerator<ResultsFrame> {
   const { pool, stopping, heartbeatSeconds } = resources;
@@ -53,20 +65,11 @@ export async function* followResults(
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
-    const readPage = () => listChanges(pool, run, through, { ...bounds, includeItem });
-    let page: ResultPage | undefined = await readPage();
-    while (page !== undefined) {
-      const { results, isLast }: ResultPage = page;
-      through = results.at(-1)?.sequence ?? through;
-      // Read while this page is sent. If the caller is gone then, nobody hears how it ends.
-      const next: Promise<ResultPage> | undefined = isLast ? undefined : readPage();
-      next?.catch(() => undefined);
-      if (results.length > 0) {
-        yield { kind: "batch", results };
-        follower?.spoke();
-        heartbeatIsDue = false;
-      }
-      page = await next;
+    for await (const behind of streamChanges(resources.pool, run, through, includeItem, batch)) {
+      through = behind;
+      yield { kind: "batch" };
+      follower?.spoke();
+      heartbeatIsDue = false;
     }
     // Places of results that were replaced since are passed over.
     if (run.sequence > through) through = run.sequence;
@@ -82,4 +85,30 @@ export async function* followResults(
     }
     ({ heartbeatIsDue } = await follower.wait());
   }
+}
+
+/** Puts the current results of a run into batches. Yields the place of the last one in each. */
+function streamChanges(
+  pool: Pool,
+  scope: RunScope,
+  after: bigint,
+  includeItem: boolean,
+  batch: ResultBatch,
+): AsyncGenerator<bigint> {
+  return streamPages(pool, scope.datasetId, after, {
+    read: (behind, size) => copyChanges(pool, scope, behind, size, includeItem),
+    frames({ results, items }) {
+      const { row } = results;
+      let last = 0;
+      return cutFrames(results, frameSize, {
+        begin: () => batch.begin(),
+        add() {
+          const item = items.size === 0 ? undefined : items.get(row.text(columnOf("item_id")));
+          batch.add(row, scope, item);
+          last = row.int8(columnOf("sequence"));
+        },
+        end: () => ({ frame: BigInt(last), through: BigInt(last) }),
+      });
+    },
+  });
 }

@@ -4,7 +4,7 @@ import type { Instant } from "../instant.ts";
 import type { CurrentResult, NewResult, Usage } from "./result.ts";
 import { ResultRows } from "./result-rows.ts";
 import type { RunScope } from "./run.ts";
-import { scoresToColumns } from "./score-store.ts";
+import { scoresToColumns } from "./score-columns.ts";
 
 /** A cell of a run. */
 interface Cell {

@@ -1,7 +1,9 @@
+import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import { type RunService, StreamResultsResponseSchema } from "../../gen/assay/v1/run_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
+import { encodedFrame } from "../rpc/encoded-frame.ts";
 import { deleteResults } from "./delete-results.ts";
 import { followResults } from "./follow-results.ts";
 import { getResult } from "./get-result.ts";
@@ -9,6 +11,7 @@ import { listIncompletePage } from "./list-incomplete.ts";
 import { listResultPage } from "./list-results.ts";
 import { recordFrames } from "./record-frames.ts";
 import { type Recorder, recordResults } from "./recording.ts";
+import { ResultBatchWriter } from "./result-batch-wire.ts";
 import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
 import {
   deletionFromWire,
@@ -63,14 +66,21 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
     },
 
     async *streamResults(request, context) {
+      const batch = new ResultBatchWriter();
       const frames = followResults(
         resources,
         recorder.changes,
         projectOf(context),
         streamRequestFromWire(request),
+        batch,
         context.signal,
       );
-      for await (const frame of frames) yield frameToWire(frame);
+      for await (const frame of frames) {
+        if (frame.kind === "batch") {
+          const { batch: field } = StreamResultsResponseSchema.field;
+          yield encodedFrame(StreamResultsResponseSchema, field, batch.finish(), context);
+        } else yield create(StreamResultsResponseSchema, frameToWire(frame));
+      }
     },
 
     async listIncomplete(request, context) {

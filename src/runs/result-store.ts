@@ -1,36 +1,14 @@
-import { type CopiedRow, copyOut, literal } from "../db/copy-out.ts";
+import { type CopiedRow, copyOut, copyPage, literal } from "../db/copy-out.ts";
 import type { Pool } from "../db/pool.ts";
+import type { Item } from "../items/item.ts";
 import { listItemsById } from "../items/item-store.ts";
+import type { ReadPage, ReadSize } from "../items/stream-pages.ts";
 import type { Result, ResultError, Usage } from "./result.ts";
+import { CopiedResults, type ResultBounds, type ResultPage, resultColumns } from "./result-page.ts";
 import { type RunScope, resultId } from "./run.ts";
-import { scoresFromColumn } from "./score-store.ts";
+import { scoresFromColumn } from "./score-columns.ts";
 
-/** Columns of run_results, in the order in which `readResult` takes them. */
-const columns = [
-  "item_id",
-  "repetition",
-  "attempt",
-  "superseded_by",
-  "sequence",
-  "number",
-  "item_version",
-  "output",
-  "error",
-  "start_time",
-  "complete_time",
-  "latency_micros",
-  "retry_count",
-  "trace_id",
-  "input_tokens",
-  "output_tokens",
-  "cost",
-  "currency",
-  "scores",
-  "carried_from_result_id",
-  "create_time",
-]
-  .map((column) => `r.${column}`)
-  .join(", ");
+const columns = resultColumns.map((column) => `r.${column}`).join(", ");
 
 /** Which results of a run to list. Empty and false keep all. */
 export interface ResultFilter {
@@ -47,20 +25,6 @@ export interface ResultPosition {
   readonly itemId: string;
   readonly repetition: number;
   readonly attempt: number;
-}
-
-/** Bounds of a page. At least one result is on it, however large. */
-export interface ResultBounds {
-  readonly results: number;
-  /** Of outcomes and scores, and of items where they are asked for. */
-  readonly bytes: number;
-  readonly includeItem: boolean;
-}
-
-/** Some results. `isLast` if nothing was behind them when they were read. */
-export interface ResultPage {
-  readonly results: readonly Result[];
-  readonly isLast: boolean;
 }
 
 /** The result with this number, current or replaced. */
@@ -81,7 +45,7 @@ export async function findResult(
      where r.run_number = ${run} and r.number = ${wanted} and r.dataset_id = ${dataset} and r.number <> r.sequence`,
     (row) => readResult(row, scope),
   );
-  const [result] = await withItems(pool, scope, results, includeItem);
+  const [result] = includeItem ? await withItems(pool, scope, results) : results;
   return result;
 }
 
@@ -112,62 +76,88 @@ export async function listResults(
     );
   }
   // The index by cell has attempts in order: each is superseded by a later one, and null sorts last.
-  return page(pool, scope, { conditions, order: ["item_id", "repetition", "superseded_by"] }, bounds);
+  return page(
+    pool,
+    scope,
+    { conditions, order: ["item_id", "repetition", "superseded_by"], includeItem: bounds.includeItem },
+    bounds,
+  );
 }
 
-/** Current results of a run in the order of their last change, behind the place `after`. */
-export async function listChanges(
+/** Current results of a run as the database sends them, with their items by id where those are asked for. */
+export interface CopiedPage extends ReadPage<bigint> {
+  readonly results: CopiedResults;
+  readonly items: ReadonlyMap<string, Item>;
+}
+
+/** Reads current results of a run in the order of their last change, behind the place `after`. */
+export async function copyChanges(
   pool: Pool,
   scope: RunScope,
   after: bigint,
-  bounds: ResultBounds,
-): Promise<ResultPage> {
+  size: ReadSize,
+  includeItem: boolean,
+): Promise<CopiedPage> {
   const conditions = [
     `r.dataset_id = ${literal(scope.datasetId)} and r.run_number = ${literal(scope.runNumber)}`,
     `r.sequence > ${literal(after)} and r.superseded_by is null`,
   ];
-  return page(pool, scope, { conditions, order: ["sequence"] }, bounds);
+  const query = { conditions, order: ["sequence"], includeItem };
+  const buffer = await copyPage(pool, pageStatement(query, size));
+  const results = new CopiedResults(buffer, size, includeItem);
+  const { rest, averageSize, itemIds } = results;
+  return { results, items: await findItems(pool, scope, itemIds), rest, averageSize };
 }
 
 interface PageQuery {
   readonly conditions: readonly string[];
   /** Columns. */
   readonly order: readonly string[];
+  readonly includeItem: boolean;
+}
+
+/**
+ * Gives results and their sizes: as many as fit into `bytes` and the one that crosses the bound, but two at least, to tell
+ * whether there is more. Sizes are summed before payloads are read, so that a page of large results costs no more memory than
+ * one of small results.
+ */
+function pageStatement({ conditions, order, includeItem }: PageQuery, { limit, bytes }: ReadSize): string {
+  return `
+    select ${columns}, size from (
+      select r.*, row_number() over in_order as place, sum(size) over in_order as bytes
+      from (
+        select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
+        from run_results as r
+        where ${conditions.join(" and ")}
+        order by ${order.map((column) => `r.${column}`).join(", ")}
+        limit ${literal(limit)}
+      ) as r
+      window in_order as (order by ${order.join(", ")} rows unbounded preceding)
+    ) as r
+    where place <= 2 or bytes - size <= ${literal(bytes)}
+    order by ${order.join(", ")}`;
 }
 
 async function page(
   pool: Pool,
   scope: RunScope,
-  { conditions, order }: PageQuery,
-  { results: maxResults, bytes: maxBytes, includeItem }: ResultBounds,
+  query: PageQuery,
+  { results: maxResults, bytes: maxBytes }: ResultBounds,
 ): Promise<ResultPage> {
-  // Sizes are summed before payloads are read, so that a page of large results costs no more memory than one of small
-  // results. Of what does not fit, the first result comes along, to tell that there is more.
-  const found = await copyOut(
-    pool,
-    `select bytes, ${columns} from (
-       select r.*, row_number() over in_order as place, (sum(size) over in_order)::bigint as bytes
-       from (
-         select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
-         from run_results as r
-         where ${conditions.join(" and ")}
-         order by ${order.map((column) => `r.${column}`).join(", ")}
-         limit ${literal(maxResults + 1)}
-       ) as r
-       window in_order as (order by ${order.join(", ")} rows unbounded preceding)
-     ) as r
-     where place <= 2 or bytes - size <= ${literal(maxBytes)}
-     order by ${order.join(", ")}`,
-    (row) => ({ bytes: row.int8() ?? 0n, result: readResult(row, scope) }),
-  );
-  const fits = found.filter(({ bytes }, at) => at === 0 || (at < maxResults && bytes <= maxBytes));
+  // One more than fits tells that there is more.
+  const statement = pageStatement(query, { limit: maxResults + 1, bytes: maxBytes });
+  const found = await copyOut(pool, statement, (row) => ({
+    result: readResult(row, scope),
+    size: row.int4() ?? 0,
+  }));
+  let bytes = 0;
+  const fits = found.filter(({ size }, place) => {
+    bytes += size;
+    return place === 0 || (place < maxResults && bytes <= maxBytes);
+  });
+  const results = fits.map(({ result }) => result);
   return {
-    results: await withItems(
-      pool,
-      scope,
-      fits.map(({ result }) => result),
-      includeItem,
-    ),
+    results: query.includeItem ? await withItems(pool, scope, results) : results,
     isLast: fits.length === found.length,
   };
 }
@@ -225,16 +215,18 @@ function readUsage(row: CopiedRow): Usage | undefined {
   return currency === undefined ? undefined : { ...usage, currency };
 }
 
-/** Puts their items into results, where that is asked for. */
-async function withItems(
+/** Puts their items into results. */
+async function withItems(pool: Pool, scope: RunScope, results: readonly Result[]): Promise<Result[]> {
+  const items = await findItems(pool, scope, new Set(results.map((result) => result.itemId)));
+  return results.map((result) => ({ ...result, item: items.get(result.itemId) }));
+}
+
+/** Items as the version of a run has them, by id. */
+async function findItems(
   pool: Pool,
   { datasetId, datasetVersion }: RunScope,
-  results: Result[],
-  includeItem: boolean,
-): Promise<Result[]> {
-  if (!includeItem || results.length === 0) return results;
-  const itemIds = [...new Set(results.map((result) => result.itemId))];
-  const items = await listItemsById(pool, datasetId, datasetVersion, itemIds);
-  const itemOf = new Map(items.map((item) => [item.itemId, item]));
-  return results.map((result) => ({ ...result, item: itemOf.get(result.itemId) }));
+  itemIds: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, Item>> {
+  const items = itemIds.size === 0 ? [] : await listItemsById(pool, datasetId, datasetVersion, [...itemIds]);
+  return new Map(items.map((item) => [item.itemId, item]));
 }

@@ -16,7 +16,6 @@ import type { ResultsFrame, StreamRequest } from "./follow-results.ts";
 import type { IncompleteItem } from "./incomplete.ts";
 import type { IncompleteListing } from "./list-incomplete.ts";
 import type { ResultListing } from "./list-results.ts";
-import { resultToWire } from "./result-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";
 
 const maxScoreNameLength = 128;
@@ -83,10 +82,11 @@ export function incompleteToWire(one: IncompleteItem): MessageInitShape<typeof I
   };
 }
 
-export function frameToWire(frame: ResultsFrame): MessageInitShape<typeof StreamResultsResponseSchema> {
+/** A frame without results. */
+export function frameToWire(
+  frame: Exclude<ResultsFrame, { readonly kind: "batch" }>,
+): MessageInitShape<typeof StreamResultsResponseSchema> {
   switch (frame.kind) {
-    case "batch":
-      return { frame: { case: "batch", value: { results: frame.results.map(resultToWire) } } };
     case "heartbeat": {
       const { throughSequence, time } = frame;
       return { frame: { case: "heartbeat", value: { throughSequence, serverTime: timestampToWire(time) } } };

@@ -167,7 +167,7 @@ export function newResultIdPrefix(): string {
 const resultIdPrefixLength = 22;
 
 /** The id of the result with this number in a run: eight digits to the base of 32 behind the prefix. */
-export function resultId(prefix: string, number: bigint): string {
+export function resultId(prefix: string, number: bigint | number): string {
   return prefix + number.toString(32).padStart(8, "0");
 }
 

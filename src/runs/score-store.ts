@@ -1,56 +1,7 @@
 import type { Client, Queryable } from "../db/pool.ts";
 import type { RunScope } from "./run.ts";
-import type { AnnotatorKind, RecordedScore } from "./score.ts";
-
-/** A score as it is kept in JSON. What is unset is left out; times are microseconds since 1970. */
-interface StoredScore {
-  name: string;
-  value?: number | undefined;
-  label?: string | undefined;
-  explanation?: string | undefined;
-  error?: string | undefined;
-  annotator_kind?: AnnotatorKind | undefined;
-  metadata?: string | undefined;
-  trace_id?: string | undefined;
-  start_time?: string | undefined;
-  complete_time?: string | undefined;
-  create_time: string;
-}
-
-/** The columns of run_results that hold scores. */
-export interface ScoreColumns {
-  /** All scores, as JSON. */
-  readonly scores: string | undefined;
-  /** The names of those that are no errors. */
-  readonly judged: readonly string[] | undefined;
-  /** Their values, undefined where there is only a label. */
-  readonly judgedValues: readonly (number | undefined)[] | undefined;
-}
-
-export function scoresToColumns(scores: readonly RecordedScore[]): ScoreColumns {
-  if (scores.length === 0) return { scores: undefined, judged: undefined, judgedValues: undefined };
-  const judged = scores.filter((score) => score.error === "");
-  return {
-    scores: JSON.stringify(scores.map(toStored)),
-    judged: judged.length === 0 ? undefined : judged.map((score) => score.name),
-    judgedValues: judged.length === 0 ? undefined : judged.map((score) => score.value),
-  };
-}
-
-export function scoresFromColumn(scores: string | undefined): readonly RecordedScore[] {
-  if (scores === undefined) return [];
-  const stored: StoredScore[] = JSON.parse(scores);
-  return stored.map(fromStored);
-}
-
-/** One score, as replaced_scores keep it. */
-export function scoreToColumn(score: RecordedScore): string {
-  return JSON.stringify(toStored(score));
-}
-
-export function scoreFromColumn(score: string): RecordedScore {
-  return fromStored(JSON.parse(score));
-}
+import type { RecordedScore } from "./score.ts";
+import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
 
 /** The current scores of the results at these places. Results without scores are left out. */
 export async function listScores(
@@ -159,36 +110,4 @@ export async function listReplacedScores(
     [datasetId, runId, number, limit],
   );
   return rows.map((row) => scoreFromColumn(row.score));
-}
-
-function toStored(score: RecordedScore): StoredScore {
-  return {
-    name: score.name,
-    value: score.value,
-    label: score.label || undefined,
-    explanation: score.explanation || undefined,
-    error: score.error || undefined,
-    annotator_kind: score.annotatorKind,
-    metadata: score.metadata,
-    trace_id: score.traceId || undefined,
-    start_time: score.startTime?.toString(),
-    complete_time: score.completeTime?.toString(),
-    create_time: score.createTime.toString(),
-  };
-}
-
-function fromStored(stored: StoredScore): RecordedScore {
-  return {
-    name: stored.name,
-    value: stored.value,
-    label: stored.label ?? "",
-    explanation: stored.explanation ?? "",
-    error: stored.error ?? "",
-    annotatorKind: stored.annotator_kind,
-    metadata: stored.metadata,
-    traceId: stored.trace_id ?? "",
-    startTime: stored.start_time === undefined ? undefined : BigInt(stored.start_time),
-    completeTime: stored.complete_time === undefined ? undefined : BigInt(stored.complete_time),
-    createTime: BigInt(stored.create_time),
-  };
 }

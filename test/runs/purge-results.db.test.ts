@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
 import type { RunResult } from "../../gen/assay/v1/result_pb.js";
@@ -182,6 +183,30 @@ describe("PurgeItem", () => {
     const before = await rowVersions();
     expect(await purge(name)).toEqual(first);
     expect(await rowVersions()).toEqual(before);
+  });
+
+  test("is not in what was read ahead for a reader who takes time", async () => {
+    const name = `purge results ${++names}`;
+    await mirror(clients, name, questions(900));
+    const { runId } = await newRun(clients, name, { repetitions: 4 });
+    for (let repetition = 1; repetition <= 4; repetition++) {
+      const results = Array.from({ length: 900 }, (_, n) => success(`q${n + 1}`, secret, { repetition }));
+      await clients.runs.recordResults({ runId, results });
+    }
+    const frames = clients.runs.streamResults({ runId })[Symbol.asyncIterator]();
+    await frames.next();
+    // By now the rest has been read, and not all of it been sent.
+    await sleep(500);
+    await purge(name, "q900");
+    const outputs: string[] = [];
+    for (let next = await frames.next(); !next.done; next = await frames.next()) {
+      const { frame } = next.value;
+      if (frame.case !== "batch") continue;
+      for (const one of frame.value.results) {
+        if (one.itemId === "q900") outputs.push(`${one.repetition} ${one.outcome.value}`);
+      }
+    }
+    expect(outputs.at(-1)).toBe("4 ");
   });
 });
 

@@ -24,7 +24,13 @@ export interface RunServiceUnderTest {
 
 export async function runService(
   pool: Pool,
-  { heartbeatSeconds = 10 }: { readonly heartbeatSeconds?: number } = {},
+  {
+    heartbeatSeconds = 10,
+    json = false,
+  }: {
+    readonly heartbeatSeconds?: number /** Whether messages travel as JSON. */;
+    readonly json?: boolean;
+  } = {},
 ): Promise<RunServiceUnderTest> {
   const stopping = new AbortController();
   const log = newLog("silent");
@@ -34,7 +40,10 @@ export async function runService(
       router.service(RunService, runHandler(resources));
       router.service(UpsertService, upsertHandler(resources));
     },
-    { router: { interceptors: [callInterceptor(log, stopping.signal)] } },
+    {
+      router: { interceptors: [callInterceptor(log, stopping.signal)] },
+      transport: { useBinaryFormat: !json },
+    },
   );
   const client = <S extends DescService>(service: S) => createClient(service, transport);
   return { runs: client(RunService), upserts: client(UpsertService), stop: () => stopping.abort() };

@@ -102,6 +102,59 @@ describe("StreamResults", () => {
     expect(stream.results().every(({ itemId, item }) => item?.itemId === itemId)).toBe(true);
   });
 
+  test.each([
+    ["binary", false],
+    ["JSON", true],
+  ])("gives results of all kinds as ListResults gives them, in %s", async (_, json) => {
+    const { runs } = await runService(database.pool, { json });
+    const { runId } = await newRun(service, "many");
+    const micros = (seconds: bigint, nanos = 0) => ({ seconds, nanos });
+    const latest = micros(253_402_300_799n, 999_999_000);
+    const results = [
+      success("q1", "é😀\u0000", { traceId: "trace", retryCount: 3, latency: micros(0n) }),
+      success("q2", "x".repeat(300), { startTime: micros(-62_135_596_800n), completeTime: latest }),
+      success("q3", null, {
+        startTime: micros(946_684_799n, 999_999_000),
+        completeTime: micros(946_684_800n),
+      }),
+      success("q4", 4, {
+        startTime: micros(0n),
+        completeTime: micros(0n, 1_000),
+        latency: micros(9_007_199_255n),
+      }),
+      success("q5", 5, { startTime: micros(9_953_884_054n, 740_991_000), latency: micros(315_576_000_000n) }),
+      success("q6", 6, { usage: {} }),
+      success("q7", 7, {
+        usage: { inputTokens: 0n, outputTokens: 2n ** 63n - 1n, cost: 0, currency: "EUR" },
+      }),
+      success("q8", 8, { usage: { inputTokens: 127n, outputTokens: 2n ** 53n + 1n, cost: 0.1 } }),
+      success("q9", 9, {
+        scores: [
+          { name: "s", value: -0.5, explanation: "é", metadata: { a: [1, null] }, startTime: latest },
+          { name: "t", label: "l", annotatorKind: 3, traceId: "t", completeTime: micros(1n) },
+          { name: "u", error: "no" },
+        ],
+      }),
+      success("q10", 10, { scores: [{ name: "s", value: 0, explanation: "y".repeat(5_000) }] }),
+      success("q11", 11, { scores: [{ name: "s", value: 0 }] }),
+      success("q12", 12, { scores: [{ name: "s", value: 0 }] }),
+      failed("q13", "no", {
+        outcome: { case: "error", value: { code: "c", message: "é\u0000", stack: "at" } },
+      }),
+      failed("q14", ""),
+    ];
+    await service.runs.recordResults({ runId, results });
+    const request = { runId, includeItem: true };
+    const listed = (await service.runs.listResults({ ...request, pageSize: 100 })).results;
+    expect(listed).toHaveLength(results.length);
+    const bySequence = listed.toSorted((one, other) => Number(one.sequence - other.sequence));
+    for await (const { frame } of runs.streamResults(request)) {
+      if (frame.case === "batch") expect(frame.value.results).toEqual(bySequence);
+    }
+    const [first] = (await collect({ ...service, runs }, { runId })).results;
+    expect(first).toEqual({ ...bySequence[0], item: undefined });
+  });
+
   test("two followers see every change while ten writers write, one of them on a stream that is cut and resumed", async () => {
     const { runId } = await newRun(service, "many", { repetitions: 3 });
     const whole = reading(service.runs.streamResults({ runId, follow: true }));
