@@ -1,12 +1,15 @@
 import { once } from "node:events";
 import { finished } from "node:stream/promises";
 import { from as copyFrom } from "pg-copy-streams";
+import { postgresEpoch } from "../copied-columns.ts";
+import type { Instant } from "../instant.ts";
 import type { Client } from "./pool.ts";
 
 /** Where COPY's binary format begins: its signature, no flags, no header extension. */
 const header = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
 const trailer = Buffer.from([0xff, 0xff]);
 const textOid = 25;
+const float8Oid = 701;
 
 /**
  * Rows are sent on in pieces of about this size: about as much as the system buffers for a connection, so that the server has
@@ -24,7 +27,8 @@ const firstBytes = 32 * 1024;
  * Begin each row with `row`, then call one method per column, in the order of the statement.
  */
 export class CopyRows {
-  #buffer = Buffer.allocUnsafe(firstBytes);
+  #buffer = Buffer.allocUnsafeSlow(firstBytes);
+  #view = new DataView(this.#buffer.buffer);
   #length = header.copy(this.#buffer);
 
   /** Takes what is there once it is worth sending; undefined before. Only between rows. */
@@ -33,14 +37,15 @@ export class CopyRows {
     const { length } = this.#buffer;
     if (this.#length < (length / 8) * 7) return undefined;
     const chunk = this.#buffer.subarray(0, this.#length);
-    this.#buffer = Buffer.allocUnsafe(Math.min(2 * length, chunkBytes));
+    this.#renew(Math.min(2 * length, chunkBytes));
     this.#length = 0;
     return chunk;
   }
 
   row(columns: number): void {
     this.#reserve(2);
-    this.#length = this.#buffer.writeInt16BE(columns, this.#length);
+    this.#view.setInt16(this.#length, columns);
+    this.#length += 2;
   }
 
   text(value: string | undefined): void {
@@ -51,15 +56,21 @@ export class CopyRows {
     // UTF-8 takes at most three bytes per UTF-16 unit.
     this.#reserve(4 + value.length * 3);
     const written = this.#buffer.write(value, this.#length + 4);
-    this.#buffer.writeInt32BE(written, this.#length);
-    this.#length += 4 + written;
+    this.#int32(written);
+    this.#length += written;
   }
 
   bytes(value: Uint8Array): void {
     this.#reserve(4 + value.length);
-    this.#length = this.#buffer.writeInt32BE(value.length, this.#length);
+    this.#int32(value.length);
     this.#buffer.set(value, this.#length);
     this.#length += value.length;
+  }
+
+  int4(value: number): void {
+    this.#reserve(8);
+    this.#int32(4);
+    this.#int32(value);
   }
 
   int8(value: number | bigint | undefined): void {
@@ -68,36 +79,47 @@ export class CopyRows {
       return;
     }
     this.#reserve(12);
-    this.#length = this.#buffer.writeInt32BE(8, this.#length);
+    this.#int32(8);
     if (typeof value === "bigint") {
-      this.#length = this.#buffer.writeBigInt64BE(value, this.#length);
+      this.#view.setBigInt64(this.#length, value);
+      this.#length += 8;
     } else {
       // Two halves spare a bigint per value. The upper one is floored, so that negative numbers come out in two's complement.
-      this.#length = this.#buffer.writeInt32BE(Math.floor(value / 2 ** 32), this.#length);
-      this.#length = this.#buffer.writeUInt32BE(value >>> 0, this.#length);
+      this.#int32(Math.floor(value / 2 ** 32));
+      this.#int32(value);
     }
+  }
+
+  float8(value: number | undefined): void {
+    if (value === undefined) {
+      this.#null();
+      return;
+    }
+    this.#reserve(12);
+    this.#int32(8);
+    this.#view.setFloat64(this.#length, value);
+    this.#length += 8;
+  }
+
+  timestamptz(value: Instant | undefined): void {
+    this.int8(value === undefined ? undefined : value - postgresEpoch);
   }
 
   boolean(value: boolean): void {
     this.#reserve(5);
-    this.#length = this.#buffer.writeInt32BE(1, this.#length);
-    this.#length = this.#buffer.writeUInt8(value ? 1 : 0, this.#length);
+    this.#int32(1);
+    this.#view.setInt8(this.#length, value ? 1 : 0);
+    this.#length += 1;
   }
 
   /** A one-dimensional text[]. */
-  texts(values: readonly string[]): void {
-    this.#reserve(24);
-    const start = this.#length;
-    this.#length += 4;
-    this.#length = this.#buffer.writeInt32BE(values.length === 0 ? 0 : 1, this.#length);
-    this.#length = this.#buffer.writeInt32BE(0, this.#length);
-    this.#length = this.#buffer.writeInt32BE(textOid, this.#length);
-    if (values.length > 0) {
-      this.#length = this.#buffer.writeInt32BE(values.length, this.#length);
-      this.#length = this.#buffer.writeInt32BE(1, this.#length);
-      for (const value of values) this.text(value);
-    }
-    this.#buffer.writeInt32BE(this.#length - start - 4, start);
+  texts(values: readonly string[] | undefined): void {
+    this.#array(textOid, values, (value) => this.text(value));
+  }
+
+  /** A one-dimensional float8[] that may hold nulls. */
+  float8s(values: readonly (number | undefined)[] | undefined): void {
+    this.#array(float8Oid, values, (value) => this.float8(value));
   }
 
   /** The rest, with the trailer. The builder is spent afterwards. */
@@ -107,16 +129,45 @@ export class CopyRows {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  #array<T>(oid: number, values: readonly T[] | undefined, add: (value: T) => void): void {
+    if (values === undefined) {
+      this.#null();
+      return;
+    }
+    this.#reserve(24);
+    const start = this.#length;
+    this.#length += 4;
+    this.#int32(values.length === 0 ? 0 : 1);
+    this.#int32(values.includes(undefined as T) ? 1 : 0);
+    this.#int32(oid);
+    if (values.length > 0) {
+      this.#int32(values.length);
+      this.#int32(1);
+      for (const value of values) add(value);
+    }
+    this.#view.setInt32(start, this.#length - start - 4);
+  }
+
   #null(): void {
     this.#reserve(4);
-    this.#length = this.#buffer.writeInt32BE(-1, this.#length);
+    this.#int32(-1);
+  }
+
+  #int32(value: number): void {
+    this.#view.setInt32(this.#length, value);
+    this.#length += 4;
   }
 
   #reserve(bytes: number): void {
     if (this.#length + bytes <= this.#buffer.length) return;
-    const larger = Buffer.allocUnsafe(Math.max(this.#buffer.length * 2, this.#length + bytes));
-    this.#buffer.copy(larger, 0, 0, this.#length);
-    this.#buffer = larger;
+    const smaller = this.#buffer;
+    this.#renew(Math.max(smaller.length * 2, this.#length + bytes));
+    smaller.copy(this.#buffer, 0, 0, this.#length);
+  }
+
+  #renew(size: number): void {
+    this.#buffer = Buffer.allocUnsafeSlow(size);
+    this.#view = new DataView(this.#buffer.buffer);
   }
 }
 

@@ -300,6 +300,10 @@ export class CopiedItems implements ReadPage<Place> {
     return this.#stamp;
   }
 
+  get itemId(): string {
+    return this.#row.text(idColumn);
+  }
+
   /** The item_id of the item before the present one, or of the last one where none is present. */
   get itemIdBefore(): string {
     return this.#row.buffer.toString("utf8", this.#idStart, this.#idStart + this.#idLength);

@@ -1,8 +1,7 @@
-import { copyIn } from "../db/copy.ts";
+import { CopyRows, copyIn } from "../db/copy.ts";
 import type { Client } from "../db/pool.ts";
 import type { Instant } from "../instant.ts";
 import type { CurrentResult, NewResult, Usage } from "./result.ts";
-import { ResultRows } from "./result-rows.ts";
 import type { RunScope } from "./run.ts";
 import { scoresToColumns } from "./score-columns.ts";
 
@@ -93,7 +92,7 @@ export async function insertResults(
   time: Instant,
 ): Promise<void> {
   if (placed.length === 0) return;
-  await copyIn(client, copyStatement, new ResultRows(), placed, (rows, one) => {
+  await copyIn(client, copyStatement, new CopyRows(), placed, (rows, one) => {
     const { result, attempt, sequence, itemVersion } = one;
     rows.row(columnCount);
     rows.text(datasetId);
@@ -149,16 +148,16 @@ const columns = [
 const columnCount = columns.length;
 const copyStatement = `copy run_results (${columns.join(", ")}) from stdin (format binary)`;
 
-function addUsage(rows: ResultRows, usage: Usage | undefined): void {
+function addUsage(rows: CopyRows, usage: Usage | undefined): void {
   rows.int8(usage?.inputTokens);
   rows.int8(usage?.outputTokens);
   rows.float8(usage?.cost);
   rows.text(usage?.currency);
 }
 
-function addScores(rows: ResultRows, { scores }: NewResult, createTime: Instant): void {
+function addScores(rows: CopyRows, { scores }: NewResult, createTime: Instant): void {
   const recorded = scoresToColumns(scores.map((score) => ({ ...score, createTime })));
   rows.text(recorded.scores);
-  rows.textsOrNull(recorded.judged);
+  rows.texts(recorded.judged);
   rows.float8s(recorded.judgedValues);
 }

@@ -1,9 +1,11 @@
 import { Gathering } from "../db/gathering.ts";
 import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
+import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Turns } from "../db/turns.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { CoveredItems } from "./covered-items.ts";
 import { advanceRun, lockRun } from "./locked-run-store.ts";
 import { type CellChange, followCells } from "./open-cell-store.ts";
 import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
@@ -15,7 +17,6 @@ import {
   requireCovered,
 } from "./result.ts";
 import { type LockedRun, type RunScope, requireOpen, resultId } from "./run.ts";
-import { findCoveredItems } from "./run-item-store.ts";
 import { getRunScope } from "./run-store.ts";
 import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
@@ -42,6 +43,7 @@ export interface Recorder {
   readonly changes: Notifications;
   /** Taken by all who write in a run, by its id. */
   readonly turns: Turns;
+  readonly covered: CoveredItems;
   readonly gathering: Gathering<Prepared, Outcome>;
 }
 
@@ -60,16 +62,44 @@ interface Outcome {
  */
 const maxTogether = 4_000;
 
+/** How many runs are remembered as repeating. */
+const mostRepeating = 10_000;
+
 export function newRecorder(pool: Pool, changes: Notifications, turns: Turns): Recorder {
+  const repeating = new RepeatingRuns();
   const countResults = (prepared: Prepared) =>
     prepared.reduce((sum, { request }) => sum + request.results.length, 0);
   const write = async (callers: readonly Prepared[]) => {
-    const outcomes = await writeTogether(pool, callers);
+    const outcomes = await writeTogether(pool, repeating, callers);
     const runId = callers[0]?.[0].scope.runId;
     if (runId !== undefined) changes.notify(runId);
     return outcomes;
   };
-  return { pool, changes, turns, gathering: new Gathering(turns, write, countResults, maxTogether) };
+  return {
+    pool,
+    changes,
+    turns,
+    covered: new CoveredItems(pool),
+    gathering: new Gathering(turns, write, countResults, maxTogether),
+  };
+}
+
+/**
+ * The runs in which cells that have results are recorded again: errors that were tried again, frames that were sent twice. In all
+ * others nothing is looked up before it is written. Forgets those that came first.
+ */
+class RepeatingRuns {
+  readonly #runIds = new Set<string>();
+
+  has(runId: string): boolean {
+    return this.#runIds.has(runId);
+  }
+
+  add(runId: string): void {
+    this.#runIds.add(runId);
+    const [oldest = ""] = this.#runIds;
+    if (this.#runIds.size > mostRepeating) this.#runIds.delete(oldest);
+  }
 }
 
 /** Results that were checked against what never changes about their run. */
@@ -105,13 +135,13 @@ export async function recordResults(
  * @throws Failure RUN_NOT_FOUND, ITEM_NOT_IN_RUN
  */
 export async function prepareRecording(
-  { pool }: Recorder,
+  { pool, covered }: Recorder,
   projectId: string,
   request: RecordRequest,
 ): Promise<PreparedRecording> {
   const { runId, results } = request;
   const scope = await getRunScope(pool, projectId, runId);
-  const itemVersions = await findCoveredItems(pool, scope, [...new Set(results.map((one) => one.itemId))]);
+  const itemVersions = await covered.find(scope, [...new Set(results.map((one) => one.itemId))]);
   requireCovered(scope, results, itemVersions);
   return { scope, request, itemVersions };
 }
@@ -128,14 +158,22 @@ export async function writeRecordings({ gathering }: Recorder, prepared: Prepare
  * Writes what several callers want recorded in one run in a single transaction. Should that fail, each request is written
  * on its own, to tell whose fault it was.
  */
-async function writeTogether(pool: Pool, callers: readonly Prepared[]): Promise<Outcome[]> {
+async function writeTogether(
+  pool: Pool,
+  repeating: RepeatingRuns,
+  callers: readonly Prepared[],
+): Promise<Outcome[]> {
   const all = callers.flat();
-  if (all.length > 1) {
+  const runId = callers[0]?.[0].scope.runId ?? "";
+  for (const lookUp of repeating.has(runId) ? [true] : [false, true]) {
+    if (lookUp && all.length === 1) break;
     try {
-      const answers = await transaction(pool, (client) => recordLocked(client, all));
+      const answers = await transaction(pool, (client) => recordLocked(client, all, lookUp));
       return callers.map((prepared) => ({ answers: answers.splice(0, prepared.length) }));
-    } catch {
-      // A fault comes up again below, where it belongs. Requests about one cell are no fault: each sees the one before.
+    } catch (error) {
+      // Other faults come up again below, where they belong. Requests about one cell are none: each sees the one before.
+      if (databaseFault(error)?.kind !== "unique") break;
+      repeating.add(runId);
     }
   }
   const outcomes: Outcome[] = [];
@@ -147,7 +185,7 @@ async function writeEach(pool: Pool, prepared: Prepared): Promise<Outcome> {
   const answers: RecordAnswer[] = [];
   for (const one of prepared) {
     try {
-      answers.push(...(await transaction(pool, (client) => recordLocked(client, [one]))));
+      answers.push(...(await transaction(pool, (client) => recordLocked(client, [one], true))));
     } catch (error) {
       return { answers, error };
     }
@@ -155,13 +193,21 @@ async function writeEach(pool: Pool, prepared: Prepared): Promise<Outcome> {
   return { answers };
 }
 
-/** Records requests about one run, of distinct cells. */
-async function recordLocked(client: Client, prepared: readonly PreparedRecording[]): Promise<RecordAnswer[]> {
+/**
+ * Records requests about one run, of distinct cells.
+ *
+ * @param lookUp whether cells may have results. If not, and one has, the database refuses to give it another.
+ */
+async function recordLocked(
+  client: Client,
+  prepared: readonly PreparedRecording[],
+  lookUp: boolean,
+): Promise<RecordAnswer[]> {
   const scope = (prepared[0] as PreparedRecording).scope;
   const run = await lockRun(client, scope);
   requireOpen(run);
   const results = prepared.flatMap(({ request }) => request.results);
-  const current = await findCurrentResults(client, scope, results);
+  const current = lookUp ? await findCurrentResults(client, scope, results) : [];
   const itemVersions = new Map(prepared.flatMap((one) => [...one.itemVersions]));
   const purged = await listPurged(client, scope.datasetId, [...itemVersions.keys()]);
   const decided = prepared.map(({ request }) =>

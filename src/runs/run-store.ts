@@ -36,7 +36,7 @@ export interface RunRow {
 
 /** All of a run, its labels included, from a table or alias `runs`. */
 export const runColumns = `
-  runs.dataset_id, runs.run_id, runs.dataset_version, runs.splits, runs.repetitions, runs.run_number,
+  runs.dataset_id, runs.run_id, runs.dataset_version, runs.splits, runs.repetitions, runs.item_count, runs.run_number,
   runs.result_id_prefix, runs.name, runs.description, runs.target_type, runs.target_id, runs.metadata,
   array(
     select label from run_labels where dataset_id = runs.dataset_id and run_id = runs.run_id order by label
@@ -125,11 +125,18 @@ export function runFromRow(row: RunRow): Run {
 
 type RunScopeRow = Pick<
   RunRow,
-  "run_id" | "dataset_id" | "dataset_version" | "splits" | "repetitions" | "run_number" | "result_id_prefix"
+  | "run_id"
+  | "dataset_id"
+  | "dataset_version"
+  | "splits"
+  | "repetitions"
+  | "item_count"
+  | "run_number"
+  | "result_id_prefix"
 >;
 
 const runScopeColumns =
-  "runs.run_id, runs.dataset_id, runs.dataset_version, runs.splits, runs.repetitions, runs.run_number, runs.result_id_prefix";
+  "runs.run_id, runs.dataset_id, runs.dataset_version, runs.splits, runs.repetitions, runs.item_count, runs.run_number, runs.result_id_prefix";
 
 function runScopeFromRow(row: RunScopeRow): RunScope {
   return {
@@ -138,6 +145,7 @@ function runScopeFromRow(row: RunScopeRow): RunScope {
     datasetVersion: row.dataset_version,
     splits: row.splits,
     repetitions: row.repetitions,
+    itemCount: row.item_count,
     runNumber: row.run_number,
     resultIdPrefix: row.result_id_prefix,
   };

@@ -52,6 +52,8 @@ export interface RunScope {
   readonly datasetVersion: bigint;
   readonly splits: readonly string[];
   readonly repetitions: number;
+  /** How many items it covers. */
+  readonly itemCount: bigint;
   /** Another name of the run, see migrations/0002_runs.sql. */
   readonly runNumber: bigint;
   /** What the ids of its results begin with. */

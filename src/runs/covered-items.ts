@@ -1,0 +1,98 @@
+import type { Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { type CopiedItems, copyItems, type Place, placeBehind } from "../items/item-page-store.ts";
+import type { RunScope } from "./run.ts";
+import { findCoveredItems } from "./run-item-store.ts";
+
+/** How many items are remembered, of all runs together. Each takes about 150 bytes. */
+const mostRemembered = 300_000;
+
+/** How many items of a run are looked up one by one before all are read: one of so many, where that begins to be cheaper. */
+const askedShare = 10;
+
+/** How many runs are known by how much of them has been asked for. */
+const mostRuns = 10_000;
+
+/** How much is read at a time. */
+const piece = { limit: 32_000, bytes: 4 * 1024 * 1024 };
+
+type ItemVersions = ReadonlyMap<string, bigint>;
+
+/**
+ * Which items runs cover, each with the version that wrote it. A version never changes: once a good part of a run has been asked
+ * for, all of it is read, which takes a fifth of the time, and remembered, so that further repetitions cost no look-up. What
+ * was used longest ago is forgotten.
+ */
+export class CoveredItems {
+  readonly #pool: Pool;
+  /** How many items have been asked for, by run_id. */
+  readonly #asked = new Map<string, number>();
+  /** By run_id, in the order of use. */
+  readonly #remembered = new Map<string, { readonly size: number; readonly items: Promise<ItemVersions> }>();
+  #size = 0;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Those of these items that a run covers. */
+  async find(scope: RunScope, itemIds: readonly string[]): Promise<ItemVersions> {
+    const all = this.#recall(scope, itemIds.length);
+    if (all === undefined) return findCoveredItems(this.#pool, scope, itemIds);
+    const items = await all;
+    const found = new Map<string, bigint>();
+    for (const itemId of itemIds) {
+      const version = items.get(itemId);
+      if (version !== undefined) found.set(itemId, version);
+    }
+    return found;
+  }
+
+  /** All items of a run, if they are remembered or worth it. */
+  #recall(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
+    const { runId } = scope;
+    const known = this.#remembered.get(runId);
+    if (known !== undefined) {
+      this.#remembered.delete(runId);
+      this.#remembered.set(runId, known);
+      return known.items;
+    }
+    const size = Number(scope.itemCount);
+    const askedInAll = (this.#asked.get(runId) ?? 0) + asked;
+    this.#asked.delete(runId);
+    if (size > mostRemembered || askedInAll * askedShare < size) {
+      this.#asked.set(runId, askedInAll);
+      for (const [oldest] of this.#asked) if (this.#asked.size > mostRuns) this.#asked.delete(oldest);
+      return undefined;
+    }
+    const items = readAll(this.#pool, scope);
+    this.#remembered.set(runId, { size, items });
+    this.#size += size;
+    for (const [oldest] of this.#remembered) if (this.#size > mostRemembered) this.#forget(oldest);
+    // What could not be read is asked for again.
+    items.catch(() => this.#forget(runId));
+    return items;
+  }
+
+  #forget(runId: string): void {
+    this.#size -= this.#remembered.get(runId)?.size ?? 0;
+    this.#remembered.delete(runId);
+  }
+}
+
+/** Reads all items that a run covers, along their key. */
+async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunScope): Promise<ItemVersions> {
+  const all = new Map<string, bigint>();
+  let behind: Place | undefined = placeBehind(undefined);
+  while (behind !== undefined) {
+    const part = { behind, ...piece };
+    const items: CopiedItems = await transaction(
+      pool,
+      (client) => copyItems(client, datasetId, datasetVersion, { splits, keysOnly: true }, part),
+      { indexOrder: true },
+    );
+    while (items.next()) all.set(items.itemId, items.stamp.version);
+    behind = items.rest;
+  }
+  return all;
+}
