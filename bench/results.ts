@@ -74,7 +74,7 @@ async function record(client: Client, frames: readonly Buffer[]): Promise<number
   let sent = 0;
   let answered = 0;
   const send = () => {
-    for (const frame of frames.slice(sent, answered + 8)) {
+    for (const frame of frames.slice(sent, answered + 16)) {
       call.write(frame);
       sent++;
     }

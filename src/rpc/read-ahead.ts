@@ -1,3 +1,5 @@
+import { setImmediate } from "node:timers/promises";
+
 /** How much may wait: enough to keep the database busy, little enough to keep memory flat when it is slower than the client. */
 export interface ReadAheadBounds {
   readonly items: number;
@@ -69,6 +71,8 @@ export class ReadAhead<T> implements AsyncDisposable {
         this.#waiting.push({ item: value, bytes });
         this.#waitingBytes += bytes;
         this.#wakeConsumer?.();
+        // Items that arrive together would all be decoded before anything else gets a turn.
+        await setImmediate();
         while (!this.#closed && this.#isFull()) {
           await new Promise<void>((wake) => {
             this.#wakeReader = wake;

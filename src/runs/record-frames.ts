@@ -1,4 +1,5 @@
 import { create } from "@bufbuild/protobuf";
+import type { RunResult } from "../../gen/assay/v1/result_pb.js";
 import {
   type StreamRecordResultsRequest,
   type StreamRecordResultsResponse,
@@ -8,14 +9,14 @@ import { Failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { type PreparedRecording, prepareRecording, type Recorder, writeRecordings } from "./recording.ts";
-import { recordedCountsToWire, resultsFromWire, textBytes } from "./result-wire.ts";
+import { recordedCountsToWire, resultsFromWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
 /**
  * Frames that are received and checked while others are written, and then written together. More would take memory and
  * gain nothing.
  */
-const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
+const readAhead = { items: 8, bytes: 2 * limits.maxBatchBytes };
 
 /**
  * Records frame by frame and answers each once it is durable. The first frame that fails ends the stream; its failure tells
@@ -26,39 +27,34 @@ export async function* recordFrames(
   projectId: string,
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<StreamRecordResultsResponse> {
-  await using input = new ReadAhead(requests, frameBytes, readAhead);
-  const takeNext = async () => prepareFrames(recorder, projectId, await input.take());
-  for (let next = takeNext(); ; ) {
-    const { frames, error } = await next;
-    // Received and checked while those before are written.
-    next = heard(takeNext());
-    for (const group of byRun(frames)) yield* writeFrames(recorder, group);
-    if (error !== undefined) throw error;
+  await using input = new ReadAhead(
+    prepareFrames(recorder, projectId, requests),
+    (frame) => frame.bytes,
+    readAhead,
+  );
+  for (;;) {
+    const frames = await input.take();
     if (frames.length === 0) return;
+    for (const group of byRun(frames)) yield* writeFrames(recorder, group);
   }
-}
-
-/** A promise whose failure nobody may come to hear, because one before it failed: that is no fault. */
-function heard<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(() => undefined);
-  return promise;
 }
 
 interface PreparedFrame {
   readonly frameNumber: bigint;
   readonly recording: PreparedRecording;
+  /** What it holds in memory, about. */
+  readonly bytes: number;
 }
 
 type FrameGroup = readonly [PreparedFrame, ...PreparedFrame[]];
 
-/** Checks frames up to the first one that fails, and tells why it does. */
-async function prepareFrames(
+/** Checks frame by frame, up to the first one that fails. */
+async function* prepareFrames(
   recorder: Recorder,
   projectId: string,
-  requests: readonly StreamRecordResultsRequest[],
-): Promise<{ frames: readonly PreparedFrame[]; error?: unknown }> {
-  const frames: PreparedFrame[] = [];
-  for (const { runId, frameNumber, results, overwrite } of requests) {
+  requests: AsyncIterable<StreamRecordResultsRequest>,
+): AsyncGenerator<PreparedFrame> {
+  for await (const { runId, frameNumber, results, overwrite } of requests) {
     try {
       if (results.length === 0) throw invalidField("results", "is required");
       const recording = await prepareRecording(recorder, projectId, {
@@ -66,12 +62,11 @@ async function prepareFrames(
         results: await resultsFromWire(results),
         overwrite,
       });
-      frames.push({ frameNumber, recording });
+      yield { frameNumber, recording, bytes: bytesOf(results) };
     } catch (error) {
-      return { frames, error: tellingFrame(frameNumber, error) };
+      throw tellingFrame(frameNumber, error);
     }
   }
-  return { frames };
 }
 
 /** Frames that follow each other and are about one run. */
@@ -113,6 +108,10 @@ function tellingFrame(frameNumber: bigint, error: unknown): unknown {
   return new Failure(reason, { ...facts, frame_number: frameNumber }, violations, message);
 }
 
-function frameBytes({ results }: StreamRecordResultsRequest): number {
-  return results.reduce((sum, result) => sum + textBytes(result), 0);
+/** Characters of the outcomes, which are nearly all there is in large results. */
+function bytesOf(results: readonly RunResult[]): number {
+  return results.reduce((sum, { outcome: { case: kind, value } }) => {
+    if (kind === "outputJson") return sum + value.length;
+    return kind === "error" ? sum + value.message.length + value.stack.length : sum;
+  }, 0);
 }

@@ -60,7 +60,7 @@ interface Outcome {
  * How many results are written in one transaction at most. More together spare little; the fewer, the sooner the first of
  * them are answered.
  */
-const maxTogether = 4_000;
+const maxTogether = 8_000;
 
 /** How many runs are remembered as repeating. */
 const mostRepeating = 10_000;
