@@ -1,7 +1,7 @@
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type CopiedItems, copyItems, type Place, placeBehind } from "../items/item-page-store.ts";
-import type { RunScope } from "./run.ts";
+import type { RunCell, RunScope } from "./run.ts";
 import { findCoveredItems } from "./run-item-store.ts";
 
 /** How many items are remembered, of all runs together. Each takes about 150 bytes. */
@@ -35,17 +35,11 @@ export class CoveredItems {
     this.#pool = pool;
   }
 
-  /** Those of these items that a run covers. */
-  async find(scope: RunScope, itemIds: readonly string[]): Promise<ItemVersions> {
-    const all = this.#recall(scope, itemIds.length);
-    if (all === undefined) return findCoveredItems(this.#pool, scope, itemIds);
-    const items = await all;
-    const found = new Map<string, bigint>();
-    for (const itemId of itemIds) {
-      const version = items.get(itemId);
-      if (version !== undefined) found.set(itemId, version);
-    }
-    return found;
+  /** Those of the items of these cells that a run covers, and maybe others that it covers. */
+  async find(scope: RunScope, cells: readonly RunCell[]): Promise<ItemVersions> {
+    const all = this.#recall(scope, cells.length);
+    if (all !== undefined) return all;
+    return findCoveredItems(this.#pool, scope, [...new Set(cells.map(({ itemId }) => itemId))]);
   }
 
   /** All items of a run, if they are remembered or worth it. */

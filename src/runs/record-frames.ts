@@ -1,5 +1,4 @@
 import { create } from "@bufbuild/protobuf";
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
 import {
   type StreamRecordResultsRequest,
   type StreamRecordResultsResponse,
@@ -9,14 +8,15 @@ import { Failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { type PreparedRecording, prepareRecording, type Recorder, writeRecordings } from "./recording.ts";
-import { recordedCountsToWire, resultsFromWire } from "./result-wire.ts";
+import { recordedCountsToWire, resultsFromWire, textLength } from "./result-wire.ts";
+import type { RunScope } from "./run.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
 /**
  * Frames that are received and checked while others are written, and then written together. More would take memory and
  * gain nothing.
  */
-const readAhead = { items: 8, bytes: 2 * limits.maxBatchBytes };
+const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
 
 /**
  * Records frame by frame and answers each once it is durable. The first frame that fails ends the stream; its failure tells
@@ -54,15 +54,18 @@ async function* prepareFrames(
   projectId: string,
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<PreparedFrame> {
+  let known: RunScope | undefined;
   for await (const { runId, frameNumber, results, overwrite } of requests) {
     try {
       if (results.length === 0) throw invalidField("results", "is required");
-      const recording = await prepareRecording(recorder, projectId, {
+      const request = {
         runId: runIdFromWire("run_id", runId),
         results: await resultsFromWire(results),
         overwrite,
-      });
-      yield { frameNumber, recording, bytes: bytesOf(results) };
+      };
+      const recording = await prepareRecording(recorder, projectId, request, known);
+      known = recording.scope;
+      yield { frameNumber, recording, bytes: results.reduce((sum, result) => sum + textLength(result), 0) };
     } catch (error) {
       throw tellingFrame(frameNumber, error);
     }
@@ -106,12 +109,4 @@ function tellingFrame(frameNumber: bigint, error: unknown): unknown {
   if (!(error instanceof Failure)) return error;
   const { reason, facts, violations, message } = error;
   return new Failure(reason, { ...facts, frame_number: frameNumber }, violations, message);
-}
-
-/** Characters of the outcomes, which are nearly all there is in large results. */
-function bytesOf(results: readonly RunResult[]): number {
-  return results.reduce((sum, { outcome: { case: kind, value } }) => {
-    if (kind === "outputJson") return sum + value.length;
-    return kind === "error" ? sum + value.message.length + value.stack.length : sum;
-  }, 0);
 }

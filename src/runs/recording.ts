@@ -60,7 +60,7 @@ interface Outcome {
  * How many results are written in one transaction at most. More together spare little; the fewer, the sooner the first of
  * them are answered.
  */
-const maxTogether = 8_000;
+const maxTogether = 4_000;
 
 /** How many runs are remembered as repeating. */
 const mostRepeating = 10_000;
@@ -106,7 +106,7 @@ class RepeatingRuns {
 export interface PreparedRecording {
   readonly scope: RunScope;
   readonly request: RecordRequest;
-  /** The version of each item. */
+  /** The version of each item, and maybe of others. */
   readonly itemVersions: ReadonlyMap<string, bigint>;
 }
 
@@ -132,16 +132,18 @@ export async function recordResults(
  * The first half of recording: what can be checked before the run is locked, while others record in it. A version never
  * changes, so what it covers then is what it covers later.
  *
+ * @param known a run that the project has, for those that record in one again and again.
  * @throws Failure RUN_NOT_FOUND, ITEM_NOT_IN_RUN
  */
 export async function prepareRecording(
   { pool, covered }: Recorder,
   projectId: string,
   request: RecordRequest,
+  known?: RunScope,
 ): Promise<PreparedRecording> {
   const { runId, results } = request;
-  const scope = await getRunScope(pool, projectId, runId);
-  const itemVersions = await covered.find(scope, [...new Set(results.map((one) => one.itemId))]);
+  const scope = known?.runId === runId ? known : await getRunScope(pool, projectId, runId);
+  const itemVersions = await covered.find(scope, results);
   requireCovered(scope, results, itemVersions);
   return { scope, request, itemVersions };
 }
@@ -208,8 +210,8 @@ async function recordLocked(
   requireOpen(run);
   const results = prepared.flatMap(({ request }) => request.results);
   const current = lookUp ? await findCurrentResults(client, scope, results) : [];
-  const itemVersions = new Map(prepared.flatMap((one) => [...one.itemVersions]));
-  const purged = await listPurged(client, scope.datasetId, [...itemVersions.keys()]);
+  const itemIds = results.map(({ itemId }) => itemId);
+  const purged = await listPurged(client, scope.datasetId, itemIds);
   const decided = prepared.map(({ request }) =>
     decideRecordings(
       run,
@@ -219,12 +221,19 @@ async function recordLocked(
       purged,
     ),
   );
-  const { resultIds } = await writeDecided(client, run, results, decided.flat(), itemVersions);
+  const { resultIds } = await writeDecided(client, run, results, decided.flat(), versionsOf(prepared));
   const ids = [...resultIds];
   return decided.map((recordings) => ({
     counts: countKinds(recordings),
     resultIds: ids.splice(0, recordings.length),
   }));
+}
+
+/** The versions of the items of all requests. */
+function versionsOf(prepared: readonly PreparedRecording[]): ReadonlyMap<string, bigint> {
+  const [first, ...others] = new Set(prepared.map(({ itemVersions }) => itemVersions));
+  if (first !== undefined && others.length === 0) return first;
+  return new Map(prepared.flatMap(({ itemVersions }) => [...itemVersions]));
 }
 
 /** Writes what was decided about results in a locked run. `recordings` are at the positions of their results. */

@@ -57,17 +57,18 @@ export async function resultsFromWire(
   const checked: NewResult[] = [];
   const positions = new Map<string, number>();
   let size = 0;
+  const areSmall = results.every(isSmall);
   for (const [index, result] of results.entries()) {
     if (index > 0 && index % resultsPerTurn === 0) await setImmediate();
     try {
-      const bytes = textBytes(result);
+      const bytes = areSmall ? 0 : textBytes(result);
       size += bytes;
       const cell = `${result.repetition} ${result.itemId}`;
       const first = positions.get(cell);
       if (first !== undefined && !repeatsCells)
         throw invalidField(field(index), `is of the same cell as ${field(first)}`);
       positions.set(cell, index);
-      checked.push(resultFromWire(field(index), result, index, bytes));
+      checked.push(locatedResult(() => field(index), result, index, bytes));
     } catch (error) {
       if (!(error instanceof Failure)) throw error;
       if (faults.length < maxFaults) faults.push(error);
@@ -85,6 +86,15 @@ function throwIfAny(faults: readonly Failure[]): void {
   const violations = faults.flatMap((fault) => fault.violations);
   const facts = violations.length > 1 ? { ...first.facts, violation_count: violations.length } : first.facts;
   throw new Failure(first.reason, facts, violations, first.message);
+}
+
+/** Paths take longer to write than values take to check, so they are written only for a result that has a fault. */
+function locatedResult(field: () => string, result: WireResult, index: number, bytes: number): NewResult {
+  try {
+    return resultFromWire("", result, index, bytes);
+  } catch {
+    return resultFromWire(field(), result, index, bytes);
+  }
 }
 
 function resultFromWire(field: string, result: WireResult, index: number, bytes: number): NewResult {
@@ -170,8 +180,25 @@ function usageFromWire(field: string, usage: WireUsage): Usage {
   return { inputTokens, outputTokens, cost, currency };
 }
 
-/** Bytes of the texts in a result. What else it has is small and bounded. */
-export function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
+/** Whether a result takes so little that a whole request of such results is within all limits. */
+function isSmall(result: WireResult): boolean {
+  // No text has more than three bytes per UTF-16 unit.
+  return 3 * textLength(result) * limits.maxBatchSize <= limits.maxBatchBytes;
+}
+
+/** The length of the texts in a result. What else it has is small and bounded. */
+export function textLength({ itemId, outcome, traceId, scores }: WireResult): number {
+  let length = itemId.length + traceId.length;
+  if (outcome.case === "outputJson") length += outcome.value.length;
+  if (outcome.case === "error") length += outcome.value.message.length + outcome.value.stack.length;
+  for (const { name, label, explanation, error } of scores) {
+    length += name.length + label.length + explanation.length + error.length;
+  }
+  return length;
+}
+
+/** The same in bytes. */
+function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
   let bytes = Buffer.byteLength(itemId) + traceId.length;
   if (outcome.case === "outputJson") bytes += Buffer.byteLength(outcome.value);
   if (outcome.case === "error") {
