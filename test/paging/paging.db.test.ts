@@ -1,5 +1,4 @@
 import { fromJson, type JsonObject, type JsonValue, type Message, toJson } from "@bufbuild/protobuf";
-import { Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultPageSize, limits } from "../../src/limits.ts";
 import { services } from "../../src/routes.ts";
@@ -101,28 +100,11 @@ describe("Calls that take a token", () => {
     .flatMap(({ methods }) => methods)
     .filter(({ input }) => input.fields.some(({ name }) => name === "page_token" || name === "cursor"));
 
-  test("are found in the contract", () => {
+  test("are all tried here", () => {
+    const tried = pagedCalls.map(({ method }) => method.name);
+    expect(taking.map(({ name }) => name).filter((name) => !tried.includes(name))).toEqual([]);
     expect(taking.length).toBeGreaterThanOrEqual(10);
   });
-
-  test.each(taking.map((method) => [method.name, method] as const))(
-    "are all tried here, or not there yet: %s",
-    async (_, method) => {
-      if (pagedCalls.some((call) => call.method === method)) return;
-      const calls = service.client(method.parent) as unknown as Record<
-        string,
-        (request: object) => Promise<unknown> & AsyncIterable<unknown>
-      >;
-      const answer = calls[method.localName]?.({});
-      const drained = async () => {
-        if (method.methodKind === "unary") await answer;
-        else for await (const _ of answer as AsyncIterable<unknown>);
-      };
-      const error = await drained().catch((thrown: unknown) => thrown);
-      expect(error).toBeInstanceOf(ConnectError);
-      expect((error as ConnectError).code).toBe(Code.Unimplemented);
-    },
-  );
 });
 
 describe.each(paged)("%s", (_, call) => {
