@@ -88,19 +88,6 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
       await expect(bytesOf(blobs.read("deleted/a/b/blob"))).rejects.toThrow(BlobMissing);
     });
 
-    test("puts and deletes under one folder at once, 20 times over", async () => {
-      const blobs = open();
-      for (let round = 0; round < 20; round++) {
-        await blobs.put("busy/folder/one", [Buffer.from("1")]);
-        await Promise.all([
-          blobs.delete("busy/folder/one"),
-          blobs.put("busy/folder/two", [Buffer.from("2")]),
-        ]);
-        expect(String(await bytesOf(blobs.read("busy/folder/two")))).toBe("2");
-        await blobs.delete("busy/folder/two");
-      }
-    });
-
     test("lists what lies under a prefix, with size and time, and nothing else", async () => {
       const blobs = open();
       const before = Date.now() - 60_000;
