@@ -3,7 +3,7 @@ import type { Client } from "../db/pool.ts";
 import type { Instant } from "../instant.ts";
 import type { CurrentResult, NewResult, Usage } from "./result.ts";
 import type { RunScope } from "./run.ts";
-import { scoresToColumns } from "./score-columns.ts";
+import { newScoresToColumns } from "./score-columns.ts";
 
 /** A cell of a run. */
 interface Cell {
@@ -156,7 +156,7 @@ function addUsage(rows: CopyRows, usage: Usage | undefined): void {
 }
 
 function addScores(rows: CopyRows, { scores }: NewResult, createTime: Instant): void {
-  const recorded = scoresToColumns(scores.map((score) => ({ ...score, createTime })));
+  const recorded = newScoresToColumns(scores, createTime);
   rows.text(recorded.scores);
   rows.texts(recorded.judged);
   rows.float8s(recorded.judgedValues);

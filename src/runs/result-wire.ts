@@ -15,6 +15,7 @@ import { boundedText } from "../rpc/request-wire.ts";
 import { durationFromWire, durationToWire, instantFromWire, timestampToWire } from "../rpc/time-wire.ts";
 import type { NewResult, RecordedCounts, Result, ResultError, Usage } from "./result.ts";
 import { resultFingerprint } from "./result-fingerprint.ts";
+import type { Score } from "./score.ts";
 import { boundedBytes, requireOrder, scoresFromWire, scoreToWire } from "./score-wire.ts";
 
 const maxErrorCodeLength = 64;
@@ -88,6 +89,9 @@ function throwIfAny(faults: readonly Failure[]): void {
   throw new Failure(first.reason, facts, violations, first.message);
 }
 
+const none: readonly Score[] = [];
+const noBytes: Uint8Array = new Uint8Array();
+
 /** Paths take longer to write than values take to check, so they are written only for a result that has a fault. */
 function locatedResult(field: () => string, result: WireResult, index: number, bytes: number): NewResult {
   try {
@@ -103,7 +107,7 @@ function resultFromWire(field: string, result: WireResult, index: number, bytes:
   const startTime = result.startTime && instantFromWire(`${field}.start_time`, result.startTime);
   const completeTime = result.completeTime && instantFromWire(`${field}.complete_time`, result.completeTime);
   requireOrder(`${field}.complete_time`, startTime, completeTime);
-  const content = {
+  const checked = {
     itemId: itemIdFromWire(`${field}.item_id`, result.itemId),
     repetition: result.repetition,
     output: result.outcome.case === "outputJson" ? result.outcome.value : undefined,
@@ -119,22 +123,22 @@ function resultFromWire(field: string, result: WireResult, index: number, bytes:
     retryCount: result.retryCount,
     traceId: boundedText(`${field}.trace_id`, result.traceId, 0, maxTraceIdLength),
     usage: result.usage && usageFromWire(`${field}.usage`, result.usage),
+    scores: none,
+    fingerprint: noBytes,
   };
-  if (content.output === undefined && content.error === undefined) {
+  if (checked.output === undefined && checked.error === undefined) {
     throw invalidField(field, "has neither output_json nor error");
   }
-  if (content.error !== undefined && result.scores.length > 0) {
+  if (checked.error !== undefined && result.scores.length > 0) {
     throw invalidField(`${field}.scores`, "only a success can be scored");
   }
   const canonicalOutput =
-    content.output === undefined
+    checked.output === undefined
       ? undefined
-      : canonicalOutputOf(`${field}.output_json`, content.output, index, result.itemId);
-  return {
-    ...content,
-    scores: scoresFromWire(`${field}.scores`, result.scores),
-    fingerprint: resultFingerprint(content, canonicalOutput),
-  };
+      : canonicalOutputOf(`${field}.output_json`, checked.output, index, result.itemId);
+  checked.scores = scoresFromWire(`${field}.scores`, result.scores);
+  checked.fingerprint = resultFingerprint(checked, canonicalOutput);
+  return checked;
 }
 
 function canonicalOutputOf(field: string, output: string, index: number, itemId: string): string {

@@ -82,6 +82,8 @@ export type Recording =
   | { readonly kind: "replaced"; readonly current: CurrentResult }
   | { readonly kind: "unchanged"; readonly current: CurrentResult };
 
+const created: Recording = { kind: "created" };
+
 /** What recording did, in results or in scores. */
 export interface RecordedCounts {
   readonly created: number;
@@ -109,7 +111,7 @@ export function decideRecordings(
     const isSame = known !== undefined && Buffer.compare(known.fingerprint, result.fingerprint) === 0;
     const isPurged = purged.has(result.itemId) && !(isSame && result.scores.length === 0);
     if (isPurged) faults.add("ITEM_PURGED", { index, item_id: result.itemId }, `results[${index}]`);
-    if (known === undefined) return { kind: "created" };
+    if (known === undefined) return created;
     if (isSame) return { kind: "unchanged", current: known };
     if (!isPurged && known.succeeded && !overwrite) {
       const facts = {

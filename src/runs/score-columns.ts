@@ -1,4 +1,5 @@
-import type { AnnotatorKind, RecordedScore } from "./score.ts";
+import type { Instant } from "../instant.ts";
+import type { AnnotatorKind, RecordedScore, Score } from "./score.ts";
 
 /** A score as it is kept in JSON. What is unset is left out; times are microseconds since 1970. */
 interface StoredScore {
@@ -26,10 +27,19 @@ export interface ScoreColumns {
 }
 
 export function scoresToColumns(scores: readonly RecordedScore[]): ScoreColumns {
+  return columnsOf(scores, (score) => toStored(score, score.createTime));
+}
+
+/** The same for scores that are recorded now. */
+export function newScoresToColumns(scores: readonly Score[], createTime: Instant): ScoreColumns {
+  return columnsOf(scores, (score) => toStored(score, createTime));
+}
+
+function columnsOf<S extends Score>(scores: readonly S[], store: (score: S) => StoredScore): ScoreColumns {
   if (scores.length === 0) return { scores: undefined, judged: undefined, judgedValues: undefined };
   const judged = scores.filter((score) => score.error === "");
   return {
-    scores: JSON.stringify(scores.map(toStored)),
+    scores: JSON.stringify(scores.map(store)),
     judged: judged.length === 0 ? undefined : judged.map((score) => score.name),
     judgedValues: judged.length === 0 ? undefined : judged.map((score) => score.value),
   };
@@ -43,14 +53,14 @@ export function scoresFromColumn(scores: string | undefined): readonly RecordedS
 
 /** One score, as replaced_scores keep it. */
 export function scoreToColumn(score: RecordedScore): string {
-  return JSON.stringify(toStored(score));
+  return JSON.stringify(toStored(score, score.createTime));
 }
 
 export function scoreFromColumn(score: string): RecordedScore {
   return fromStored(JSON.parse(score));
 }
 
-function toStored(score: RecordedScore): StoredScore {
+function toStored(score: Score, createTime: Instant): StoredScore {
   return {
     name: score.name,
     value: score.value,
@@ -62,7 +72,7 @@ function toStored(score: RecordedScore): StoredScore {
     trace_id: score.traceId || undefined,
     start_time: score.startTime?.toString(),
     complete_time: score.completeTime?.toString(),
-    create_time: score.createTime.toString(),
+    create_time: createTime.toString(),
   };
 }
 
