@@ -46,7 +46,10 @@ function troubling(colors: Terminal["colors"], count: bigint | undefined): strin
 }
 
 function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof typeof columns)[]): string {
-  const chosen = names.map((name): readonly [Column, Cell] => columns[name]);
+  const hasLabels = runs.some(({ labels }) => labels.length > 0);
+  const chosen = names
+    .filter((name) => name !== "labels" || hasLabels)
+    .map((name): readonly [Column, Cell] => columns[name]);
   return table(
     terminal,
     chosen.map(([column]) => column),
