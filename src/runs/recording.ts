@@ -167,7 +167,8 @@ async function writeTogether(
 ): Promise<Outcome[]> {
   const all = callers.flat();
   const runId = callers[0]?.[0].scope.runId ?? "";
-  for (const lookUp of repeating.has(runId) ? [true] : [false, true]) {
+  const mayRepeat = repeating.has(runId) || all.some(({ request }) => request.overwrite);
+  for (const lookUp of mayRepeat ? [true] : [false, true]) {
     if (lookUp && all.length === 1) break;
     try {
       const answers = await transaction(pool, (client) => recordLocked(client, all, lookUp));
