@@ -3,6 +3,7 @@ import pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
 import { endOfRows, headerBytes, postgresEpoch } from "../copied-columns.ts";
 import type { Instant } from "../instant.ts";
+import { setIndexOrder } from "./planner.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
 
@@ -97,34 +98,60 @@ export async function copyOut<T>(pool: Pool, query: string, read: (row: CopiedRo
   return rows;
 }
 
-/** The same without reading the rows: for `CopiedRow` or `CopiedColumns`. */
-export async function copyPage(pool: Pool, query: string): Promise<Buffer> {
+/** How a page is read. */
+export interface PageOptions {
+  /** Plans the query as `withIndexOrder` does. */
+  readonly indexOrder?: boolean;
+  /** Memory to use for the rows; if they do not fit, it is left for larger memory. */
+  readonly into?: Buffer | undefined;
+}
+
+/** The same without reading the rows: for `CopiedRow` or `CopiedColumns`. Takes one way to the database and back. */
+export async function copyPage(
+  pool: Pool,
+  query: string,
+  { indexOrder = false, into }: PageOptions = {},
+): Promise<Buffer> {
+  const copy = copyStatement(query);
   const client = await pool.connect();
   let broken: Error | undefined;
   try {
-    return await copyBytes(client, query);
+    return await collect(client, indexOrder ? `begin; ${setIndexOrder}; ${copy}; commit` : copy, into);
   } catch (error) {
     // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
-    broken = isOver ? (error as Error) : undefined;
+    broken = isOver ? (error as Error) : await rollback(client);
     throw error;
   } finally {
     client.release(broken);
   }
 }
 
-/**
- * The same on a connection that is checked out.
- *
- * @param into memory to use for them; if they do not fit, it is left for larger memory.
- */
-export function copyBytes(
+/** Gives the error of a connection that cannot roll back. */
+async function rollback(client: Client): Promise<Error | undefined> {
+  try {
+    await client.query("rollback");
+    return undefined;
+  } catch (error) {
+    return error as Error;
+  }
+}
+
+/** The same on a connection that is checked out. */
+export function copyBytes(client: Client, query: string): Promise<Buffer> {
+  return collect(client, copyStatement(query));
+}
+
+const copyStatement = (query: string) => `copy (${query}) to stdout (format binary)`;
+
+/** Runs statements of which one is a COPY. */
+function collect(
   client: Client,
-  query: string,
+  statements: string,
   into: Buffer = Buffer.allocUnsafeSlow(64 * 1024),
 ): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    client.query(new CopyOutput(`copy (${query}) to stdout (format binary)`, into, resolve, reject));
+    client.query(new CopyOutput(statements, into, resolve, reject));
   });
 }
 

@@ -1,6 +1,6 @@
 import { CopiedColumns } from "../copied-columns.ts";
-import { copyBytes, literal } from "../db/copy-out.ts";
-import type { Client } from "../db/pool.ts";
+import { copyBytes, copyPage, literal } from "../db/copy-out.ts";
+import type { Client, Pool } from "../db/pool.ts";
 import type { Item } from "./item.ts";
 import { itemColumns } from "./item-columns.ts";
 import {
@@ -168,7 +168,8 @@ export async function listItems(
       values: [datasetId, version, itemId, changesetId, splits, limit, bytes],
     });
     const changesetIds = new Set(rows.flatMap(changesetsOf));
-    const publications = await findPublications(client, datasetId, version, changesetIds);
+    const copy = (query: string) => copyBytes(client, query);
+    const publications = await findPublications(copy, datasetId, version, changesetIds);
     for (const row of rows) {
       const stamp = publications.stampOf(...changesetsOf(row));
       if (stamp === undefined) continue;
@@ -200,12 +201,12 @@ export interface Part extends ReadSize {
 }
 
 /**
- * Reads on along a version by COPY, without turning anything into values. Run it in a transaction in index order.
+ * Reads on along a version by COPY, without turning anything into values.
  *
  * @param into memory to use.
  */
 export async function copyItems(
-  client: Client,
+  pool: Pool,
   datasetId: string,
   version: bigint,
   { splits, keysOnly }: ItemFilter,
@@ -221,9 +222,10 @@ export async function copyItems(
     limit: `${part.limit}::bigint`,
     bytes: `${part.bytes}::bigint`,
   });
-  const buffer = await copyBytes(client, statement, into);
+  const copy = (query: string) => copyPage(pool, query, { indexOrder: true });
+  const buffer = await copyPage(pool, statement, { indexOrder: true, into });
   const { changesetIds, ...looked } = lookOver(new CopiedColumns(buffer, columns.length), part);
-  const publications = await findPublications(client, datasetId, version, changesetIds);
+  const publications = await findPublications(copy, datasetId, version, changesetIds);
   return new CopiedItems(buffer, publications, looked);
 }
 

@@ -66,14 +66,7 @@ export function streamBatches(
   // Memory of what has been passed on, for what is read next.
   const spare: Buffer[] = [];
   return streamPages(pool, datasetId, placeBehind(after), {
-    read(behind, size) {
-      const into = spare.pop();
-      return transaction(
-        pool,
-        (client) => copyItems(client, datasetId, version, filter, { behind, ...size }, into),
-        { indexOrder: true },
-      );
-    },
+    read: (behind, size) => copyItems(pool, datasetId, version, filter, { behind, ...size }, spare.pop()),
     *frames(items) {
       yield* cutFrames(items, frameSize, {
         begin: () => batch.begin(),

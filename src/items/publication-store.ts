@@ -1,35 +1,40 @@
-import type { Client } from "../db/pool.ts";
-import type { Instant } from "../instant.ts";
-import { Publications } from "./publications.ts";
+import { CopiedColumns, postgresEpoch } from "../copied-columns.ts";
+import { literal } from "../db/copy-out.ts";
+import { type ItemStamp, Publications } from "./publications.ts";
 
-/** Looks changesets up by their keys. Run it in a transaction in index order. */
+/**
+ * Looks changesets up by their keys.
+ *
+ * @param copy runs a query in index order by COPY.
+ */
 export async function findPublications(
-  client: Client,
+  copy: (query: string) => Promise<Buffer>,
   datasetId: string,
   version: bigint,
   changesetIds: ReadonlySet<number>,
 ): Promise<Publications> {
+  const stamps = new Map<number, ItemStamp>();
+  if (changesetIds.size === 0) return new Publications(stamps);
   // Four indexes begin with dataset_id, and to the planner all are alike as long as the table is small or without statistics;
   // only the key gives the order that is asked for here, and in index order it does not sort.
-  const { rows } = await client.query<{ changeset_id: bigint; version: bigint; publish_time: Instant }>({
-    name: "list_publications",
-    text: `select changeset.*
-           from unnest($3::bigint[]) as wanted(changeset_id)
-           cross join lateral (
-             select changeset_id, version, publish_time from changesets
-             where dataset_id = $1 and changeset_id >= wanted.changeset_id and changeset_id <= wanted.changeset_id
-               and version <= $2
-             order by changeset_id
-             limit 1
-           ) changeset`,
-    values: [datasetId, version, [...changesetIds]],
-  });
-  return new Publications(
-    new Map(
-      rows.map(({ changeset_id, version, publish_time }) => [
-        Number(changeset_id),
-        { version, createTime: publish_time, updateTime: publish_time },
-      ]),
+  const rows = new CopiedColumns(
+    await copy(
+      `select changeset.changeset_id, changeset.version, changeset.publish_time
+       from unnest('{${[...changesetIds].join()}}'::bigint[]) as wanted(changeset_id)
+       cross join lateral (
+         select changeset_id, version, publish_time from changesets
+         where dataset_id = ${literal(datasetId)}
+           and changeset_id >= wanted.changeset_id and changeset_id <= wanted.changeset_id
+           and version <= ${literal(version)}
+         order by changeset_id
+         limit 1
+       ) changeset`,
     ),
+    3,
   );
+  while (rows.next()) {
+    const time = BigInt(rows.int8(2)) + postgresEpoch;
+    stamps.set(rows.int8(0), { version: BigInt(rows.int8(1)), createTime: time, updateTime: time });
+  }
+  return new Publications(stamps);
 }

@@ -1,5 +1,4 @@
 import type { Pool } from "../db/pool.ts";
-import { transaction } from "../db/transaction.ts";
 import { type CopiedItems, copyItems, type Place, placeBehind } from "../items/item-page-store.ts";
 import type { RunCell, RunScope } from "./run.ts";
 import { findCoveredItems } from "./run-item-store.ts";
@@ -80,11 +79,8 @@ async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunSco
   let behind: Place | undefined = placeBehind(undefined);
   while (behind !== undefined) {
     const part = { behind, ...piece };
-    const items: CopiedItems = await transaction(
-      pool,
-      (client) => copyItems(client, datasetId, datasetVersion, { splits, keysOnly: true }, part),
-      { indexOrder: true },
-    );
+    const filter = { splits, keysOnly: true };
+    const items: CopiedItems = await copyItems(pool, datasetId, datasetVersion, filter, part);
     while (items.next()) all.set(items.itemId, items.stamp.version);
     behind = items.rest;
   }

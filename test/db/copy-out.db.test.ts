@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { copyOut, literal } from "../../src/db/copy-out.ts";
+import { CopiedColumns } from "../../src/copied-columns.ts";
+import { copyOut, copyPage, literal } from "../../src/db/copy-out.ts";
 import { databaseFault } from "../../src/db/sqlstate.ts";
 import { instantFromSql } from "../../src/instant.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
@@ -63,6 +64,20 @@ describe("a query run by COPY", () => {
     );
     await expect(failing).rejects.toMatchObject({ code: "22012" });
     expect(await copyOut(database.pool, "select 1", (row) => row.int4())).toEqual([1]);
+  });
+
+  test("is planned in index order where that is asked for, and the connection is as before, also after an error", async () => {
+    const setting = "select current_setting('enable_sort')";
+    const read = async (query: string) => {
+      const rows = new CopiedColumns(await copyPage(database.pool, query, { indexOrder: true }), 1);
+      return rows.next() ? rows.text(0) : undefined;
+    };
+    const present = async () => (await database.pool.query({ text: setting, rowMode: "array" })).rows;
+    expect(await read(setting)).toBe("off");
+    expect(await present()).toEqual([["on"]]);
+    await expect(read("select 1 / 0")).rejects.toMatchObject({ code: "22012" });
+    expect(await present()).toEqual([["on"]]);
+    expect(await read(setting)).toBe("off");
   });
 
   test("throws when its connection breaks, which is then replaced", async () => {
