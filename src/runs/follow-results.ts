@@ -65,7 +65,7 @@ export async function* followResults(
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
-    for await (const behind of streamChanges(resources.pool, run, through, includeItem, batch)) {
+    for await (const behind of streamChanges(pool, run, through, includeItem, batch)) {
       through = behind;
       yield { kind: "batch" };
       follower?.spoke();
