@@ -11,7 +11,8 @@ export const postgresEpoch = 946_684_800_000_000n;
 
 /**
  * Tells where the columns of rows are in the bytes of COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), row by
- * row, for who passes them on as they are: texts are UTF-8, numbers big-endian, times in microseconds since 2000. Column n of the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
+ * row, for who passes them on as they are: texts are UTF-8, numbers big-endian, times in microseconds since 2000. Column n of
+ * the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
  */
 export class CopiedColumns {
   readonly buffer: Buffer;
@@ -41,6 +42,7 @@ export class CopiedColumns {
     this.#at = at;
     return columns !== endOfRows;
   }
+
   isNull(column: number): boolean {
     return (this.lengths[column] as number) < 0;
   }

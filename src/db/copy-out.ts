@@ -120,7 +120,7 @@ export async function copyPage(
   } catch (error) {
     // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
-    broken = isOver ? (error as Error) : await rollback(client);
+    broken = isOver ? (error as Error) : indexOrder ? await rollback(client) : undefined;
     throw error;
   } finally {
     client.release(broken);

@@ -16,7 +16,8 @@ export const tagOf = {
  * too long for an object per row: what the database sends is nearly what goes on the wire.
  */
 export class WireWriter {
-  #buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  // Small at first: most of a thousand streams that follow a run have little to tell.
+  #buffer = Buffer.allocUnsafeSlow(4 * 1024);
   #at = prefixBytes;
 
   /** Begins another message, in the memory of the one before, which has to be on its way by then. */

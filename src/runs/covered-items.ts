@@ -55,13 +55,13 @@ export class CoveredItems {
     this.#asked.delete(runId);
     if (size > mostRemembered || askedInAll * askedShare < size) {
       this.#asked.set(runId, askedInAll);
-      for (const [oldest] of this.#asked) if (this.#asked.size > mostRuns) this.#asked.delete(oldest);
+      while (this.#asked.size > mostRuns) this.#asked.delete(oldestOf(this.#asked));
       return undefined;
     }
     const items = readAll(this.#pool, scope);
     this.#remembered.set(runId, { size, items });
     this.#size += size;
-    for (const [oldest] of this.#remembered) if (this.#size > mostRemembered) this.#forget(oldest);
+    while (this.#size > mostRemembered) this.#forget(oldestOf(this.#remembered));
     // What could not be read is asked for again.
     items.catch(() => this.#forget(runId));
     return items;
@@ -71,6 +71,12 @@ export class CoveredItems {
     this.#size -= this.#remembered.get(runId)?.size ?? 0;
     this.#remembered.delete(runId);
   }
+}
+
+/** The key that came first. */
+function oldestOf(map: ReadonlyMap<string, unknown>): string {
+  const [oldest = ""] = map.keys();
+  return oldest;
 }
 
 /** Reads all items that a run covers, along their key. */

@@ -2,7 +2,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
 import { RunResultSchema, UsageSchema } from "../../gen/assay/v1/result_pb.js";
 import { ResultBatchSchema } from "../../gen/assay/v1/run_service_pb.js";
-import type { CopiedColumns } from "../copied-columns.ts";
+import { type CopiedColumns, postgresEpoch } from "../copied-columns.ts";
 import type { Item } from "../items/item.ts";
 import { itemToWire } from "../items/item-wire.ts";
 import { durationToWire, timestampToWire } from "../rpc/time-wire.ts";
@@ -45,10 +45,8 @@ const usageTags = {
 const secondsTag = tagOf.integer(TimestampSchema.field.seconds);
 const nanosTag = tagOf.integer(TimestampSchema.field.nanos);
 
-/** Seconds from 1970 to 2000, where PostgreSQL counts microseconds from. */
-const postgresEpochSeconds = 946_684_800;
-
 const microsPerSecond = 1_000_000;
+const postgresEpochSeconds = Number(postgresEpoch) / microsPerSecond;
 
 /** Makes a ResultBatch of results as the database sends them. Fields that are empty are left out, as proto3 has it. */
 export class ResultBatchWriter {
@@ -162,7 +160,7 @@ export class ResultBatchWriter {
 }
 
 /** How many different scores are remembered, and how long they may be. */
-const mostScores = 1_000;
+const mostScores = 100;
 const longestScores = 256;
 
 /**
