@@ -16,7 +16,7 @@ const checks: Check[] = [
     "generated code is what the contract generates",
     "sh",
     "-c",
-    'set -- gen clients/typescript/gen && buf generate && git diff --exit-code --stat -- "$@" && test -z "$(git ls-files --others --exclude-standard "$@")"',
+    'set -- gen clients/typescript/gen && npm run --silent generate && git diff --exit-code --stat -- "$@" && test -z "$(git ls-files --others --exclude-standard "$@")"',
   ],
 ];
 

@@ -35,9 +35,14 @@ const examples: readonly Example[] = [
 /** What every example prints last. */
 const success = /STATE_COMPLETED: 2500 results read; 2500 expected = 2500 succeeded \+ 0 failed \+ 0 missing/;
 
-const directory = await mkdtemp(join(tmpdir(), "assay-examples-"));
+const directory = await mkdtemp(join(tmpdir(), "itembank-examples-"));
 const service = spawn(process.execPath, ["src/main.ts"], {
-  env: { ...process.env, ASSAY_LISTEN: "127.0.0.1:0", ASSAY_DATA_DIR: directory, ASSAY_LOG_LEVEL: "warn" },
+  env: {
+    ...process.env,
+    ITEMBANK_LISTEN: "127.0.0.1:0",
+    ITEMBANK_DATA_DIR: directory,
+    ITEMBANK_LOG_LEVEL: "warn",
+  },
   stdio: ["ignore", "pipe", "inherit"],
 });
 let failed = 0;

@@ -1,6 +1,6 @@
 import type { Client } from "@connectrpc/connect";
-import type { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
-import type { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { DatasetService } from "../gen/itembank/v1/dataset_service_pb.js";
+import type { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { type BenchRows, changedRows } from "./rows.ts";
 
 /** How often each diff is asked for. The first ones also open connections. */

@@ -12,8 +12,8 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { DuckDBInstance } from "@duckdb/node-api";
 import Table from "cli-table3";
-import { CellParsing } from "../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
+import { CellParsing } from "../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
 import { quoted } from "../src/db/duckdb.ts";
 import { copyBare } from "./copy.ts";
 import { type BenchRow, benchRows } from "./rows.ts";
@@ -68,7 +68,7 @@ async function send(client: Client<typeof UploadService>, path: string): Promise
   return upload?.uploadId ?? "";
 }
 
-const directory = await mkdtemp(join(tmpdir(), "assay-bench-files-"));
+const directory = await mkdtemp(join(tmpdir(), "itembank-bench-files-"));
 const service = await startBenchService();
 try {
   const client = createClient(UploadService, createGrpcTransport({ baseUrl: service.url }));

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { Receipt } from "../gen/assay/v1/receipt_pb.js";
-import type { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
-import type { StreamUpsertItemsRequestSchema, UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { Receipt } from "../gen/itembank/v1/receipt_pb.js";
+import type { UpsertMode } from "../gen/itembank/v1/upsert_pb.js";
+import type { StreamUpsertItemsRequestSchema, UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { contentHash } from "../src/items/content-hash.ts";
 import type { BenchRow, BenchRows } from "./rows.ts";
 

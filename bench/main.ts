@@ -7,9 +7,9 @@
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import Table from "cli-table3";
-import { DatasetService } from "../gen/assay/v1/dataset_service_pb.js";
-import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../gen/itembank/v1/dataset_service_pb.js";
+import { UpsertMode } from "../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { copyBare } from "./copy.ts";
 import { diffNeighbours } from "./differences.ts";
 import { type Imported, importBatches, importOffers } from "./importer.ts";

@@ -19,9 +19,9 @@ import {
   ItemService,
   StreamItemsRequestSchema,
   StreamItemsResponseSchema,
-} from "../gen/assay/v1/item_service_pb.js";
-import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+} from "../gen/itembank/v1/item_service_pb.js";
+import { UpsertMode } from "../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { importBatches } from "./importer.ts";
 import { type BenchRows, benchRows, sizeOf } from "./rows.ts";
 import { startBenchService } from "./service.ts";
@@ -50,7 +50,7 @@ async function stream(request: MessageInitShape<typeof StreamItemsRequestSchema>
   const began = performance.now();
   let last = Buffer.alloc(0);
   for await (const frame of raw.makeServerStreamRequest(
-    "/assay.v1.ItemService/StreamItems",
+    "/itembank.v1.ItemService/StreamItems",
     asIs,
     asIs,
     bytes,

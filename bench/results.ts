@@ -18,9 +18,9 @@ import {
   StreamRecordResultsRequestSchema,
   StreamResultsRequestSchema,
   StreamResultsResponseSchema,
-} from "../gen/assay/v1/run_service_pb.js";
-import { UpsertMode } from "../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+} from "../gen/itembank/v1/run_service_pb.js";
+import { UpsertMode } from "../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { importBatches } from "./importer.ts";
 import { benchRows } from "./rows.ts";
 import { startBenchService } from "./service.ts";
@@ -70,7 +70,7 @@ const asIs = (bytes: Buffer) => bytes;
 /** Sends all frames, a few of them ahead of their answers, and gives the seconds until the last is answered. */
 async function record(client: Client, frames: readonly Buffer[]): Promise<number> {
   const began = performance.now();
-  const call = client.makeBidiStreamRequest("/assay.v1.RunService/StreamRecordResults", asIs, asIs);
+  const call = client.makeBidiStreamRequest("/itembank.v1.RunService/StreamRecordResults", asIs, asIs);
   let sent = 0;
   let answered = 0;
   const send = () => {
@@ -94,7 +94,7 @@ async function read(client: Client, runId: string): Promise<{ seconds: number; f
   const began = performance.now();
   const frames: Buffer[] = [];
   const call = client.makeServerStreamRequest(
-    "/assay.v1.RunService/StreamResults",
+    "/itembank.v1.RunService/StreamResults",
     asIs,
     asIs,
     Buffer.from(request),

@@ -22,13 +22,13 @@ export interface BenchService {
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 export async function startBenchService(): Promise<BenchService> {
-  const directory = await mkdtemp(join(tmpdir(), "assay-bench-"));
+  const directory = await mkdtemp(join(tmpdir(), "itembank-bench-"));
   const child = spawn(process.execPath, ["--max-semi-space-size=16", main], {
     env: {
       ...process.env,
-      ASSAY_LISTEN: "127.0.0.1:0",
-      ASSAY_DATA_DIR: directory,
-      ASSAY_LOG_LEVEL: "warn",
+      ITEMBANK_LISTEN: "127.0.0.1:0",
+      ITEMBANK_DATA_DIR: directory,
+      ITEMBANK_LOG_LEVEL: "warn",
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -67,9 +67,9 @@ async function connect(directory: string): Promise<pg.Client> {
   const client = new pg.Client({
     host: "127.0.0.1",
     port: Number(port),
-    user: "assay",
+    user: "itembank",
     password,
-    database: "assay",
+    database: "itembank",
   });
   await client.connect();
   return client;

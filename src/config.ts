@@ -55,123 +55,123 @@ const variable = <T>(name: string, description: string, byDefault: string, parse
   [name, { description, default: byDefault, parse }] as const satisfies readonly [string, Variable<T>];
 
 const listen = variable(
-  "ASSAY_LISTEN",
+  "ITEMBANK_LISTEN",
   "Host and port to listen on. Port 0 takes a free one.",
   "127.0.0.1:50051",
   parseListenAddress,
 );
 const databaseUrl = variable(
-  "ASSAY_DATABASE_URL",
-  "A PostgreSQL, 15 or newer. Unset: an embedded one, kept in ASSAY_DATA_DIR.",
+  "ITEMBANK_DATABASE_URL",
+  "A PostgreSQL, 15 or newer. Unset: an embedded one, kept in ITEMBANK_DATA_DIR.",
   "",
   (text) => (text === "" ? undefined : parsePostgresUrl(text)),
 );
 const dataDir = variable(
-  "ASSAY_DATA_DIR",
+  "ITEMBANK_DATA_DIR",
   "Where the embedded database, uploaded files and temporary ones are kept.",
-  ".assay",
+  ".itembank",
   (text) => text,
 );
 const insecure = variable(
-  "ASSAY_INSECURE",
+  "ITEMBANK_INSECURE",
   "1 allows listening beyond loopback although calls are not authenticated.",
   "0",
   parseSwitch,
 );
 const logLevel = variable(
-  "ASSAY_LOG_LEVEL",
+  "ITEMBANK_LOG_LEVEL",
   `How much the log on standard error tells: ${logLevels.join(", ")}.`,
   "info",
   parseLogLevel,
 );
 const databaseConnections = variable(
-  "ASSAY_DATABASE_CONNECTIONS",
+  "ITEMBANK_DATABASE_CONNECTIONS",
   "The most connections to the database, 2 to 1000.",
   "20",
   (text) => parseInteger(text, 2, 1000),
 );
 const importTtl = variable(
-  "ASSAY_IMPORT_TTL",
+  "ITEMBANK_IMPORT_TTL",
   "Seconds that an open or planned write is kept, 1 to 2592000.",
   "86400",
   (text) => parseInteger(text, 1, 30 * 86_400),
 );
 const heartbeat = variable(
-  "ASSAY_HEARTBEAT_INTERVAL",
+  "ITEMBANK_HEARTBEAT_INTERVAL",
   "Seconds that a stream which follows something may be silent, 1 to 3600.",
   "15",
   (text) => parseInteger(text, 1, 3600),
 );
 
 const blobs = variable(
-  "ASSAY_BLOBS",
-  "Where files are kept: a directory by its absolute path, or s3://bucket/prefix. Unset: blobs in ASSAY_DATA_DIR.",
+  "ITEMBANK_BLOBS",
+  "Where files are kept: a directory by its absolute path, or s3://bucket/prefix. Unset: blobs in ITEMBANK_DATA_DIR.",
   "",
   (text) => text,
 );
 const maxUploadBytes = variable(
-  "ASSAY_MAX_UPLOAD_BYTES",
+  "ITEMBANK_MAX_UPLOAD_BYTES",
   "Bytes that one upload may have, 1 to 1099511627776.",
   String(limits.maxUploadBytes),
   (text) => parseInteger(text, 1, 1024 ** 4),
 );
 const uploadTtl = variable(
-  "ASSAY_UPLOAD_TTL",
+  "ITEMBANK_UPLOAD_TTL",
   "Seconds that an upload is kept that is not used, 1 to 2592000.",
   String(limits.uploadTtlSeconds),
   (text) => parseInteger(text, 1, 30 * 86_400),
 );
 
 const minLease = variable(
-  "ASSAY_MIN_LEASE_DURATION",
+  "ITEMBANK_MIN_LEASE_DURATION",
   "Seconds that the lease of a worker on a part of a run lasts at least, 1 to 60.",
   "5",
   (text) => parseInteger(text, 1, 60),
 );
 const allowedOrigins = variable(
-  "ASSAY_ALLOWED_ORIGINS",
+  "ITEMBANK_ALLOWED_ORIGINS",
   "Origins of web pages that may call, such as https://evals.example.com, separated by commas; * allows all. Unset: none.",
   "",
   (text) => (text === "" ? [] : text.split(",").map(parseOrigin)),
 );
 const compress = variable(
-  "ASSAY_COMPRESS",
+  "ITEMBANK_COMPRESS",
   "1 compresses answers for callers who take them so: worth it on slow networks, a third of the speed of streams on fast ones.",
   "0",
   parseSwitch,
 );
 const queryProcesses = variable(
-  "ASSAY_QUERY_PROCESSES",
+  "ITEMBANK_QUERY_PROCESSES",
   "Queries that run at a time, each in a process of its own, 1 to 64. Others wait.",
   "4",
   (text) => parseInteger(text, 1, 64),
 );
 const queryMemory = variable(
-  "ASSAY_QUERY_MEMORY",
+  "ITEMBANK_QUERY_MEMORY",
   "Bytes of memory that one query may use, 67108864 to 1099511627776.",
   String(512 * 1024 ** 2),
   (text) => parseInteger(text, 64 * 1024 ** 2, 1024 ** 4),
 );
 const queryThreads = variable(
-  "ASSAY_QUERY_THREADS",
+  "ITEMBANK_QUERY_THREADS",
   "Threads that one query may use, 1 to 256.",
   "2",
   (text) => parseInteger(text, 1, 256),
 );
 const queryRows = variable(
-  "ASSAY_MAX_QUERY_ROWS",
+  "ITEMBANK_MAX_QUERY_ROWS",
   "Rows that one query may return, 10000 to 1000000000.",
   String(limits.maxQueryRows),
   (text) => parseInteger(text, 10_000, 1_000_000_000),
 );
 const queryTimeout = variable(
-  "ASSAY_MAX_QUERY_TIMEOUT",
+  "ITEMBANK_MAX_QUERY_TIMEOUT",
   "Seconds that one query may run, 10 to 86400.",
   String(limits.maxQueryTimeoutSeconds),
   (text) => parseInteger(text, 10, 86_400),
 );
 const snapshotBytes = variable(
-  "ASSAY_SNAPSHOT_BYTES",
+  "ITEMBANK_SNAPSHOT_BYTES",
   "Bytes of snapshots of versions that are kept for queries, where files are kept and in each process. At least 0.",
   String(10 * 1024 ** 3),
   (text) => parseInteger(text, 0, 1024 ** 5),
@@ -202,17 +202,17 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
 ]);
 
 /** Settings of the command line, which a shell may hold for all its commands. The service does not look at them. */
-const ofCommandLine = new Set(["ASSAY_SERVER", "ASSAY_TOKEN"]);
+const ofCommandLine = new Set(["ITEMBANK_URL", "ITEMBANK_API_KEY"]);
 
 /**
  * Reads the configuration from environment variables. A variable that is empty counts as unset.
  *
- * @throws ConfigError for an unknown `ASSAY_…` variable, a bad value, and an address beyond loopback without
- * `ASSAY_INSECURE=1`.
+ * @throws ConfigError for an unknown `ITEMBANK_…` variable, a bad value, and an address beyond loopback without
+ * `ITEMBANK_INSECURE=1`.
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   for (const name of Object.keys(environment)) {
-    if (name.startsWith("ASSAY_") && !variables.has(name) && !ofCommandLine.has(name)) {
+    if (name.startsWith("ITEMBANK_") && !variables.has(name) && !ofCommandLine.has(name)) {
       throw new ConfigError(`${name} is not a setting. There are: ${[...variables.keys()].join(", ")}.`);
     }
   }
@@ -248,7 +248,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   };
   if (!config.insecure && !isLoopback(config.listen.host)) {
     throw new ConfigError(
-      `ASSAY_LISTEN=${environment.ASSAY_LISTEN}: calls are not authenticated, so only loopback is allowed. Set ASSAY_INSECURE=1 if the network is trusted.`,
+      `ITEMBANK_LISTEN=${environment.ITEMBANK_LISTEN}: calls are not authenticated, so only loopback is allowed. Set ITEMBANK_INSECURE=1 if the network is trusted.`,
     );
   }
   return config;
@@ -259,7 +259,7 @@ function readBlobs(text: string, directory: string): BlobLocation {
     return parseBlobLocation(text, directory);
   } catch (error) {
     // The text may hold credentials by mistake.
-    throw new ConfigError(`ASSAY_BLOBS: ${error instanceof Error ? error.message : String(error)}`);
+    throw new ConfigError(`ITEMBANK_BLOBS: ${error instanceof Error ? error.message : String(error)}`);
   }
 }
 

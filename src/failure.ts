@@ -179,7 +179,7 @@ export type Reason = keyof typeof messages;
 /** What each reason has to say about itself. */
 export type FactsOf<R extends Reason> = Parameters<(typeof messages)[R]>[0];
 
-/** An error of Assay itself, as opposed to a fault: the caller can understand it and act. */
+/** An error of Itembank itself, as opposed to a fault: the caller can understand it and act. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly reason: Reason;

@@ -48,8 +48,8 @@ async function main(): Promise<void> {
 function greeting({ address, databaseDescription }: Server): string {
   const where = hostAndPort(address);
   return (
-    `Assay ${serverVersion} listens on ${where}, database: ${databaseDescription}. Try: npx buf curl ` +
-    `--http2-prior-knowledge --protocol grpc http://${where}/assay.v1.SystemService/GetServerInfo`
+    `Itembank ${serverVersion} listens on ${where}, database: ${databaseDescription}. Try: npx buf curl ` +
+    `--http2-prior-knowledge --protocol grpc http://${where}/itembank.v1.SystemService/GetServerInfo`
   );
 }
 
@@ -64,12 +64,12 @@ function explain(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(explain).join("; ");
   if (!(error instanceof Error)) return String(error);
   if ("code" in error && error.code === "EADDRINUSE" && "port" in error) {
-    return `port ${error.port} is in use. Stop what uses it, or set ASSAY_LISTEN to another one.`;
+    return `port ${error.port} is in use. Stop what uses it, or set ITEMBANK_LISTEN to another one.`;
   }
   return error.message;
 }
 
 main().catch((error: unknown) => {
-  process.stderr.write(`assay: ${explain(error)}\n`);
+  process.stderr.write(`itembank: ${explain(error)}\n`);
   process.exit(1);
 });

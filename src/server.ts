@@ -33,7 +33,7 @@ import { runBlockRangeSweeper } from "./versions/block-range-sweeper.ts";
 /** The service, ready for calls. */
 export interface Server {
   readonly address: ListenAddress;
-  /** Which database it uses, without credentials: `embedded PostgreSQL 18 in .assay`. */
+  /** Which database it uses, without credentials: `embedded PostgreSQL 18 in .itembank`. */
   readonly databaseDescription: string;
   readonly resources: Resources;
   /**

@@ -152,7 +152,7 @@ describe("imports", () => {
     expect(sources.length).toBeGreaterThan(80);
     expect(sources.filter(isRule).length).toBeGreaterThan(20);
     const handler = sources.find(({ path }) => path === "items/item-handler.ts");
-    expect(handler?.imports).toContain("gen/assay/v1/item_service_pb.js");
+    expect(handler?.imports).toContain("gen/itembank/v1/item_service_pb.js");
     expect(handler?.imports).toContain("src/items/item-store.ts");
     expect(handler?.imports).toContain("node:crypto");
   });

@@ -6,7 +6,7 @@ describe("the configuration", () => {
     expect(readConfig({ PATH: "/bin" })).toEqual({
       listen: { host: "127.0.0.1", port: 50051 },
       databaseUrl: undefined,
-      dataDir: ".assay",
+      dataDir: ".itembank",
       insecure: false,
       logLevel: "info",
       databaseConnections: 20,
@@ -15,7 +15,7 @@ describe("the configuration", () => {
       minLeaseSeconds: 5,
       allowedOrigins: [],
       compress: false,
-      blobs: { kind: "directory", path: ".assay/blobs" },
+      blobs: { kind: "directory", path: ".itembank/blobs" },
       maxUploadBytes: 5 * 1024 ** 3,
       uploadTtlSeconds: 86_400,
       queryProcesses: 4,
@@ -33,42 +33,42 @@ describe("the configuration", () => {
   });
 
   test("names an unknown variable, and the known ones", () => {
-    const read = () => readConfig({ ASSAY_DATABASE: "postgres://db" });
+    const read = () => readConfig({ ITEMBANK_DATABASE: "postgres://db" });
     expect(read).toThrow(ConfigError);
-    expect(read).toThrow("ASSAY_DATABASE is not a setting");
-    expect(read).toThrow("ASSAY_DATABASE_URL");
+    expect(read).toThrow("ITEMBANK_DATABASE is not a setting");
+    expect(read).toThrow("ITEMBANK_DATABASE_URL");
   });
 
   test("but for those of the command line", () => {
-    expect(readConfig({ ASSAY_SERVER: "127.0.0.1:1", ASSAY_TOKEN: "t" })).toEqual(readConfig({}));
+    expect(readConfig({ ITEMBANK_URL: "127.0.0.1:1", ITEMBANK_API_KEY: "t" })).toEqual(readConfig({}));
   });
 
   test.each([
-    ["ASSAY_LISTEN", "50051"],
-    ["ASSAY_LISTEN", "127.0.0.1:65536"],
-    ["ASSAY_LISTEN", "::1:50051"],
-    ["ASSAY_LISTEN", "[localhost]:50051"],
-    ["ASSAY_DATABASE_URL", "mysql://db/assay"],
-    ["ASSAY_DATABASE_URL", "db:5432"],
-    ["ASSAY_INSECURE", "yes"],
-    ["ASSAY_LOG_LEVEL", "verbose"],
-    ["ASSAY_DATABASE_CONNECTIONS", "1"],
-    ["ASSAY_DATABASE_CONNECTIONS", "1e2"],
-    ["ASSAY_IMPORT_TTL", "0"],
-    ["ASSAY_HEARTBEAT_INTERVAL", "-1"],
-    ["ASSAY_ALLOWED_ORIGINS", "evals.example.com"],
-    ["ASSAY_ALLOWED_ORIGINS", "https://evals.example.com/"],
-    ["ASSAY_ALLOWED_ORIGINS", "https://a.example,,https://b.example"],
-    ["ASSAY_BLOBS", "blobs"],
-    ["ASSAY_BLOBS", "https://bucket/prefix"],
-    ["ASSAY_MAX_UPLOAD_BYTES", "1e9"],
-    ["ASSAY_UPLOAD_TTL", "0"],
-    ["ASSAY_QUERY_PROCESSES", "0"],
-    ["ASSAY_QUERY_MEMORY", "512MB"],
-    ["ASSAY_QUERY_THREADS", "0"],
-    ["ASSAY_MAX_QUERY_ROWS", "9999"],
-    ["ASSAY_MAX_QUERY_TIMEOUT", "9"],
-    ["ASSAY_SNAPSHOT_BYTES", "-1"],
+    ["ITEMBANK_LISTEN", "50051"],
+    ["ITEMBANK_LISTEN", "127.0.0.1:65536"],
+    ["ITEMBANK_LISTEN", "::1:50051"],
+    ["ITEMBANK_LISTEN", "[localhost]:50051"],
+    ["ITEMBANK_DATABASE_URL", "mysql://db/itembank"],
+    ["ITEMBANK_DATABASE_URL", "db:5432"],
+    ["ITEMBANK_INSECURE", "yes"],
+    ["ITEMBANK_LOG_LEVEL", "verbose"],
+    ["ITEMBANK_DATABASE_CONNECTIONS", "1"],
+    ["ITEMBANK_DATABASE_CONNECTIONS", "1e2"],
+    ["ITEMBANK_IMPORT_TTL", "0"],
+    ["ITEMBANK_HEARTBEAT_INTERVAL", "-1"],
+    ["ITEMBANK_ALLOWED_ORIGINS", "evals.example.com"],
+    ["ITEMBANK_ALLOWED_ORIGINS", "https://evals.example.com/"],
+    ["ITEMBANK_ALLOWED_ORIGINS", "https://a.example,,https://b.example"],
+    ["ITEMBANK_BLOBS", "blobs"],
+    ["ITEMBANK_BLOBS", "https://bucket/prefix"],
+    ["ITEMBANK_MAX_UPLOAD_BYTES", "1e9"],
+    ["ITEMBANK_UPLOAD_TTL", "0"],
+    ["ITEMBANK_QUERY_PROCESSES", "0"],
+    ["ITEMBANK_QUERY_MEMORY", "512MB"],
+    ["ITEMBANK_QUERY_THREADS", "0"],
+    ["ITEMBANK_MAX_QUERY_ROWS", "9999"],
+    ["ITEMBANK_MAX_QUERY_TIMEOUT", "9"],
+    ["ITEMBANK_SNAPSHOT_BYTES", "-1"],
   ])("names %s when it is %j", (name, value) => {
     const read = () => readConfig({ [name]: value });
     expect(read).toThrow(ConfigError);
@@ -77,15 +77,15 @@ describe("the configuration", () => {
   });
 
   test("takes IPv6 in brackets", () => {
-    expect(readConfig({ ASSAY_LISTEN: "[::1]:0" }).listen).toEqual({ host: "::1", port: 0 });
+    expect(readConfig({ ITEMBANK_LISTEN: "[::1]:0" }).listen).toEqual({ host: "::1", port: 0 });
   });
 
-  test.each(["0.0.0.0:50051", "[::]:50051", "192.168.1.7:50051", "assay.example:50051"])(
-    "allows %s only with ASSAY_INSECURE=1",
+  test.each(["0.0.0.0:50051", "[::]:50051", "192.168.1.7:50051", "itembank.example:50051"])(
+    "allows %s only with ITEMBANK_INSECURE=1",
     (listen) => {
-      expect(() => readConfig({ ASSAY_LISTEN: listen })).toThrow("ASSAY_INSECURE=1");
-      expect(() => readConfig({ ASSAY_LISTEN: listen, ASSAY_INSECURE: "0" })).toThrow(ConfigError);
-      expect(readConfig({ ASSAY_LISTEN: listen, ASSAY_INSECURE: "1" }).insecure).toBe(true);
+      expect(() => readConfig({ ITEMBANK_LISTEN: listen })).toThrow("ITEMBANK_INSECURE=1");
+      expect(() => readConfig({ ITEMBANK_LISTEN: listen, ITEMBANK_INSECURE: "0" })).toThrow(ConfigError);
+      expect(readConfig({ ITEMBANK_LISTEN: listen, ITEMBANK_INSECURE: "1" }).insecure).toBe(true);
     },
   );
 });

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { create } from "@bufbuild/protobuf";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { ErrorReasonSchema } from "../gen/assay/v1/error_reason_pb.js";
-import { LimitsSchema } from "../gen/assay/v1/limits_pb.js";
+import { ErrorReasonSchema } from "../gen/itembank/v1/error_reason_pb.js";
+import { LimitsSchema } from "../gen/itembank/v1/limits_pb.js";
 import { readConfig } from "../src/config.ts";
 import { codes } from "../src/rpc/errors.ts";
 import { limitsToWire } from "../src/system/system-wire.ts";
@@ -43,7 +43,7 @@ describe("error reasons", () => {
 
 describe("limits", () => {
   const limits = create(LimitsSchema, limitsToWire(readConfig({})));
-  const proto = readFileSync(join(root, "proto/assay/v1/limits.proto"), "utf8");
+  const proto = readFileSync(join(root, "proto/itembank/v1/limits.proto"), "utf8");
 
   /** The value of a field: a number, or microseconds. */
   function limitOf(localName: string): number {

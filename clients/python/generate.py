@@ -1,4 +1,4 @@
-"""Generates the messages and stubs of the contract into src/assay/v1: python generate.py"""
+"""Generates the messages and stubs of the contract into src/itembank/v1: python generate.py"""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ proto = here.parent.parent / "proto"
 
 def generate(out: Path) -> None:
     """Writes modules and type stubs for every file of the contract below `out`."""
-    files = sorted(str(path.relative_to(proto)) for path in (proto / "assay").rglob("*.proto"))
+    files = sorted(str(path.relative_to(proto)) for path in (proto / "itembank").rglob("*.proto"))
     services = [file for file in files if file.endswith("_service.proto")]
     compile_to(out, ("python", "mypy"), files)
     compile_to(out, ("grpc_python", "mypy_grpc"), services)

@@ -1,7 +1,11 @@
 import type { Client } from "@connectrpc/connect";
-import type { ComparisonRow, ComparisonSummary, ScoreComparison } from "../../gen/assay/v1/comparison_pb.js";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
-import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import type {
+  ComparisonRow,
+  ComparisonSummary,
+  ScoreComparison,
+} from "../../gen/itembank/v1/comparison_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import type { RunService } from "../../gen/itembank/v1/run_service_pb.js";
 
 /** Two runs side by side. */
 export interface Comparison {

@@ -1,8 +1,8 @@
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
-import type { Dataset, DatasetVersion } from "../../gen/assay/v1/dataset_pb.js";
-import type { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
-import type { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import type { Dataset, DatasetVersion } from "../../gen/itembank/v1/dataset_pb.js";
+import type { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import type { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
 import { type OutgoingItem, sampleName } from "./sample.ts";
 
 const dataset = { by: { case: "name", value: sampleName } } as const;

@@ -1,9 +1,12 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
-import type { UpsertOptionsSchema } from "../../gen/assay/v1/upsert_pb.js";
-import type { StreamUpsertItemsRequestSchema, UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import type { UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
+import type {
+  StreamUpsertItemsRequestSchema,
+  UpsertService,
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { type OutgoingItem, sampleName } from "./sample.ts";
 
 /** Rows per frame: few, so that there is some progress to see. A real import sends up to 1,000. */

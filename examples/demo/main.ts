@@ -19,7 +19,7 @@ const brokenPipe = 128 + 13;
 
 /** Runs until the end of the tour or an interruption, which makes the tour fail because the service stops under it. */
 async function main(): Promise<void> {
-  terminal.heading(`Assay ${serverVersion}`);
+  terminal.heading(`Itembank ${serverVersion}`);
   terminal.print("starts, which takes some seconds the first time");
   const starting = startService(process.env);
   onInterruption(() => {

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ItemSchema } from "../../gen/assay/v1/item_pb.js";
+import type { ItemSchema } from "../../gen/itembank/v1/item_pb.js";
 import type { ItemRow } from "../reckoning/editions.ts";
 
 /** The name of the sample in the service. */

@@ -24,7 +24,7 @@ export interface Service {
 export async function startService(
   environment: Readonly<Record<string, string | undefined>>,
 ): Promise<Service> {
-  const config = readConfig({ ASSAY_LOG_LEVEL: "error", ...environment, ASSAY_LISTEN: "127.0.0.1:0" });
+  const config = readConfig({ ITEMBANK_LOG_LEVEL: "error", ...environment, ITEMBANK_LISTEN: "127.0.0.1:0" });
   const server = await startServer({ config, log: newLog(config.logLevel) });
   const address = `${server.address.host}:${server.address.port}`;
   const transport = createGrpcTransport({ baseUrl: `http://${address}` });

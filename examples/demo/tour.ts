@@ -1,11 +1,11 @@
 import type { Client } from "@connectrpc/connect";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { countsInWords, grouped, outcomeInWords } from "../../src/cli/printing/counts.ts";
 import type { Terminal } from "../../src/cli/printing/terminal.ts";
 import { versionsTable } from "../../src/cli/printing/versions-table.ts";
@@ -158,7 +158,7 @@ async function showComparison(
 /** What a person may do now, with the names of what has just been made. */
 function showNext(run: Run, terminal: Terminal): void {
   const call = (method: string, request: string) =>
-    `npx buf curl --http2-prior-knowledge --protocol grpc \\\n  -d '${request}' \\\n  http://127.0.0.1:50051/assay.v1.${method}\n`;
+    `npx buf curl --http2-prior-knowledge --protocol grpc \\\n  -d '${request}' \\\n  http://127.0.0.1:50051/itembank.v1.${method}\n`;
   terminal.heading("5  What to try next");
   terminal.print("npm run demo   again: it finds its data in place, and no version is made");
   terminal.print("npm test       runs everything that holds the service to its contract");

@@ -1,4 +1,4 @@
-module assay.example
+module itembank.example
 
 go 1.26.0
 

@@ -13,14 +13,14 @@ import (
 	"log"
 	"time"
 
-	assay "assay.example/gen/assay/v1"
+	itembank "itembank.example/gen/itembank/v1"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-//go:generate npx buf generate ../../proto --template buf.gen.yaml --path ../../proto/assay
+//go:generate npx buf generate ../../proto --template buf.gen.yaml --path ../../proto/itembank
 
 const rows = 2_500
 
@@ -44,8 +44,8 @@ func run(address string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	dataset := &assay.DatasetRef{By: &assay.DatasetRef_Name{Name: "go example"}}
-	receipt, err := upsert(ctx, assay.NewUpsertServiceClient(connection), dataset)
+	dataset := &itembank.DatasetRef{By: &itembank.DatasetRef_Name{Name: "go example"}}
+	receipt, err := upsert(ctx, itembank.NewUpsertServiceClient(connection), dataset)
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
 	}
@@ -53,11 +53,11 @@ func run(address string) error {
 	fmt.Printf("version %d: received %d = %d created + %d updated + %d unchanged; %d deleted\n",
 		receipt.Version, counts.Received, counts.Created, counts.Updated, counts.Unchanged, counts.Deleted)
 
-	runs := assay.NewRunServiceClient(connection)
-	created, err := runs.CreateRun(ctx, &assay.CreateRunRequest{
+	runs := itembank.NewRunServiceClient(connection)
+	created, err := runs.CreateRun(ctx, &itembank.CreateRunRequest{
 		Dataset: dataset,
-		At:      &assay.VersionSelector{By: &assay.VersionSelector_Version{Version: receipt.Version}},
-		Run:     &assay.Run{Name: "squares", TargetType: "function", TargetId: "square"},
+		At:      &itembank.VersionSelector{By: &itembank.VersionSelector_Version{Version: receipt.Version}},
+		Run:     &itembank.Run{Name: "squares", TargetType: "function", TargetId: "square"},
 	})
 	if err != nil {
 		return fmt.Errorf("create run: %w", err)
@@ -66,7 +66,7 @@ func run(address string) error {
 	if err := record(ctx, runs, runID); err != nil {
 		return fmt.Errorf("record: %w", err)
 	}
-	if _, err := runs.FinishRun(ctx, &assay.FinishRunRequest{RunId: runID}); err != nil {
+	if _, err := runs.FinishRun(ctx, &itembank.FinishRunRequest{RunId: runID}); err != nil {
 		return fmt.Errorf("finish: %w", err)
 	}
 	return read(ctx, runs, runID)
@@ -74,30 +74,30 @@ func run(address string) error {
 
 // upsert sends all rows and waits until they are a version. A client of its own would keep rows until they are acknowledged
 // and, if the stream breaks, open another with the same request_id and go on at next_offset.
-func upsert(ctx context.Context, client assay.UpsertServiceClient, dataset *assay.DatasetRef) (*assay.Receipt, error) {
+func upsert(ctx context.Context, client itembank.UpsertServiceClient, dataset *itembank.DatasetRef) (*itembank.Receipt, error) {
 	stream, err := client.StreamUpsertItems(ctx)
 	if err != nil {
 		return nil, err
 	}
-	frames := []*assay.StreamUpsertItemsRequest{{Frame: &assay.StreamUpsertItemsRequest_Open{Open: &assay.UpsertOpen{
+	frames := []*itembank.StreamUpsertItemsRequest{{Frame: &itembank.StreamUpsertItemsRequest_Open{Open: &itembank.UpsertOpen{
 		Dataset:   dataset,
 		RequestId: uuid.NewString(),
-		Options:   &assay.UpsertOptions{Mode: assay.UpsertMode_UPSERT_MODE_MIRROR, CreateIfMissing: true},
+		Options:   &itembank.UpsertOptions{Mode: itembank.UpsertMode_UPSERT_MODE_MIRROR, CreateIfMissing: true},
 	}}}}
 	for first := 0; first < rows; first += batchSize {
-		batch := &assay.UpsertBatch{Offset: int64(first)}
+		batch := &itembank.UpsertBatch{Offset: int64(first)}
 		for n := first; n < min(first+batchSize, rows); n++ {
 			answer := fmt.Sprint(n * n)
-			batch.Items = append(batch.Items, &assay.Item{
+			batch.Items = append(batch.Items, &itembank.Item{
 				ItemId:             fmt.Sprintf("square-%05d", n),
 				InputJson:          fmt.Sprintf(`{"n":%d}`, n),
 				ExpectedOutputJson: &answer,
 			})
 		}
-		frames = append(frames, &assay.StreamUpsertItemsRequest{Frame: &assay.StreamUpsertItemsRequest_Batch{Batch: batch}})
+		frames = append(frames, &itembank.StreamUpsertItemsRequest{Frame: &itembank.StreamUpsertItemsRequest_Batch{Batch: batch}})
 	}
-	frames = append(frames, &assay.StreamUpsertItemsRequest{
-		Frame: &assay.StreamUpsertItemsRequest_Commit{Commit: &assay.UpsertCommit{ItemCount: rows}},
+	frames = append(frames, &itembank.StreamUpsertItemsRequest{
+		Frame: &itembank.StreamUpsertItemsRequest_Commit{Commit: &itembank.UpsertCommit{ItemCount: rows}},
 	})
 	for _, frame := range frames {
 		// An error that is io.EOF says that the service has ended the stream; Recv tells why.
@@ -120,21 +120,21 @@ func upsert(ctx context.Context, client assay.UpsertServiceClient, dataset *assa
 }
 
 // record sends a result for each item, a frame at a time.
-func record(ctx context.Context, client assay.RunServiceClient, runID string) error {
+func record(ctx context.Context, client itembank.RunServiceClient, runID string) error {
 	stream, err := client.StreamRecordResults(ctx)
 	if err != nil {
 		return err
 	}
 	for first := 0; first < rows; first += batchSize {
-		frame := &assay.StreamRecordResultsRequest{RunId: runID, FrameNumber: int64(first / batchSize)}
+		frame := &itembank.StreamRecordResultsRequest{RunId: runID, FrameNumber: int64(first / batchSize)}
 		for n := first; n < min(first+batchSize, rows); n++ {
 			value := 1.0
-			frame.Results = append(frame.Results, &assay.RunResult{
+			frame.Results = append(frame.Results, &itembank.RunResult{
 				ItemId:     fmt.Sprintf("square-%05d", n),
 				Repetition: 1,
-				Outcome:    &assay.RunResult_OutputJson{OutputJson: fmt.Sprint(n * n)},
+				Outcome:    &itembank.RunResult_OutputJson{OutputJson: fmt.Sprint(n * n)},
 				Latency:    durationpb.New(time.Microsecond),
-				Scores:     []*assay.Score{{Name: "correct", Value: &value, AnnotatorKind: assay.AnnotatorKind_ANNOTATOR_KIND_CODE}},
+				Scores:     []*itembank.Score{{Name: "correct", Value: &value, AnnotatorKind: itembank.AnnotatorKind_ANNOTATOR_KIND_CODE}},
 			})
 		}
 		if err := stream.Send(frame); err != nil && !errors.Is(err, io.EOF) {
@@ -154,8 +154,8 @@ func record(ctx context.Context, client assay.RunServiceClient, runID string) er
 }
 
 // read streams all results. Only the end frame says that they are complete.
-func read(ctx context.Context, client assay.RunServiceClient, runID string) error {
-	stream, err := client.StreamResults(ctx, &assay.StreamResultsRequest{RunId: runID})
+func read(ctx context.Context, client itembank.RunServiceClient, runID string) error {
+	stream, err := client.StreamResults(ctx, &itembank.StreamResultsRequest{RunId: runID})
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,8 @@ from typing import Any
 
 from solvers import Answer, NotUnderstoodError, careful, hasty
 
-from assay import (
-    AssayError,
+from itembank import (
+    ItembankError,
     Client,
     ExperimentResult,
     Guards,
@@ -29,9 +29,9 @@ from assay import (
     UpsertOptions,
     UpsertProgress,
 )
-from assay.v1.comparison_pb2 import Verdict
-from assay.v1.dataset_pb2 import DatasetRef, VersionSelector
-from assay.v1.dataset_service_pb2 import GetVersionRequest
+from itembank.v1.comparison_pb2 import Verdict
+from itembank.v1.dataset_pb2 import DatasetRef, VersionSelector
+from itembank.v1.dataset_service_pb2 import GetVersionRequest
 
 name = os.environ.get("EXAMPLE_DATASET", "reckoning-python")
 
@@ -146,7 +146,7 @@ def heading(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        with Client(os.environ.get("EXAMPLE_ADDRESS", "127.0.0.1:50051")) as assay:
-            main(assay)
-    except AssayError as error:
+        with Client(os.environ.get("EXAMPLE_ADDRESS", "127.0.0.1:50051")) as itembank:
+            main(itembank)
+    except ItembankError as error:
         sys.exit(str(error))

@@ -2,20 +2,20 @@
  * One dataset through two versions, with experiments on both: upsert, run, evolve, send what changed, run again, compare.
  *
  *     npm start                                                          # the service, in another terminal
- *     node --conditions=@assay/source examples/typescript/main.ts
+ *     node --conditions=@itembank/source examples/typescript/main.ts
  *
  * The rows are the data set in `examples/reckoning`. What is tried are two small programs that answer questions; in their
- * place, a model would be called. In a project of your own, `npm install @assay/client` takes the place of the condition.
+ * place, a model would be called. In a project of your own, `npm install @itembank/client` takes the place of the condition.
  */
 import {
-  type AssayClient,
-  AssayError,
-  createAssayClient,
+  createItembankClient,
   type ExperimentResult,
   formatSummary,
+  type ItembankClient,
+  ItembankError,
   type ReadItem,
-} from "@assay/client";
-import { Verdict } from "@assay/client/contract";
+} from "@itembank/client";
+import { Verdict } from "@itembank/client/contract";
 import { keywords } from "../demo/solvers/keywords.ts";
 import { reader } from "../demo/solvers/reader.ts";
 import { NotUnderstoodError, type Solver } from "../demo/solvers/solver.ts";
@@ -38,12 +38,12 @@ function edition(number: 1 | 2) {
 
 /** Lets a solver answer every question of a version, twice. */
 function experiment(
-  assay: AssayClient,
+  itembank: ItembankClient,
   solver: Solver,
   version: number,
   carryFromRunId?: string,
 ): Promise<ExperimentResult> {
-  return assay.runExperiment({
+  return itembank.runExperiment({
     dataset: name,
     version,
     target: { type: "program", id: solver.id },
@@ -62,17 +62,17 @@ function experiment(
   });
 }
 
-async function main(assay: AssayClient): Promise<void> {
+async function main(itembank: ItembankClient): Promise<void> {
   heading("1. The first edition");
-  const first = await assay.upsertDataset(edition(1));
+  const first = await itembank.upsertDataset(edition(1));
   console.log(`version ${first.version}, ${first.itemCount} items, digest ${first.digest.slice(0, 12)}…`);
 
   heading("2. An experiment on it");
-  const before = await experiment(assay, keywords, first.version);
+  const before = await experiment(itembank, keywords, first.version);
   console.log(formatSummary(before.summary));
 
   heading("3. The second edition");
-  const plan = await assay.upsertDataset({ ...edition(2), plan: true });
+  const plan = await itembank.upsertDataset({ ...edition(2), plan: true });
   const { created, updated, deleted, unchanged } = plan.counts;
   console.log(`plan: ${created} created, ${updated} updated, ${deleted} deleted, ${unchanged} unchanged`);
   await plan.discard();
@@ -80,22 +80,22 @@ async function main(assay: AssayClient): Promise<void> {
   const onProgress = ({ bodiesSent }: { bodiesSent: number }) => {
     sent = bodiesSent;
   };
-  const second = await assay.upsertDataset({ ...edition(2), onProgress });
+  const second = await itembank.upsertDataset({ ...edition(2), onProgress });
   console.log(
     `version ${second.version}: of ${second.counts.received} rows, ${sent} were sent with their bodies`,
   );
-  const again = await assay.upsertDataset(edition(2));
+  const again = await itembank.upsertDataset(edition(2));
   console.log(`once more: ${again.noOp ? "nothing to do, no version made" : `version ${again.version}`}`);
 
   heading("4. Experiments on the new version");
   // What has not changed since is not asked again.
-  const carried = await experiment(assay, keywords, second.version, before.runId);
+  const carried = await experiment(itembank, keywords, second.version, before.runId);
   console.log(formatSummary(carried.summary));
-  const after = await experiment(assay, reader, second.version);
+  const after = await experiment(itembank, reader, second.version);
   console.log(formatSummary(after.summary));
 
   heading("5. Which one is better?");
-  const { summary } = await assay.compareRuns({
+  const { summary } = await itembank.compareRuns({
     base: carried.runId,
     candidate: after.runId,
     scores: [{ name: "correct", failureValue: 0 }],
@@ -111,7 +111,7 @@ async function main(assay: AssayClient): Promise<void> {
 
   heading("6. The history");
   for (let version = 1; version <= second.version; version++) {
-    const { version: made } = await assay.datasets.getVersion({
+    const { version: made } = await itembank.datasets.getVersion({
       dataset: { by: { case: "name", value: name } },
       at: { by: { case: "version", value: BigInt(version) } },
     });
@@ -126,13 +126,13 @@ function heading(text: string): void {
   console.log(`\n${text}`);
 }
 
-const assay = createAssayClient({ url: process.env.EXAMPLE_URL ?? "http://127.0.0.1:50051" });
+const itembank = createItembankClient({ url: process.env.EXAMPLE_URL ?? "http://127.0.0.1:50051" });
 try {
-  await main(assay);
+  await main(itembank);
 } catch (error) {
-  if (!(error instanceof AssayError)) throw error;
+  if (!(error instanceof ItembankError)) throw error;
   console.error(`${error.reason ?? "no answer"}: ${error.message}`);
   process.exitCode = 1;
 } finally {
-  assay.close();
+  itembank.close();
 }

@@ -43,7 +43,7 @@ export function newAct(signal: AbortSignal, outcome: Outcome): Act {
 export function newCommand(name: string, description: string, ...examples: readonly string[]): Command {
   const command = new Command(name).description(description);
   if (examples.length > 0) {
-    const lines = examples.map((example) => `  $ assay ${example}`);
+    const lines = examples.map((example) => `  $ itembank ${example}`);
     command.addHelpText("after", `\n${examples.length === 1 ? "Example" : "Examples"}:\n${lines.join("\n")}`);
   }
   return command;

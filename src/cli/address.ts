@@ -1,5 +1,5 @@
 import { datasetRef, versionSelector } from "../../clients/typescript/src/dataset-ref.ts";
-import type { AssayClient, DatasetAddress, VersionLike } from "../../clients/typescript/src/node.ts";
+import type { DatasetAddress, ItembankClient, VersionLike } from "../../clients/typescript/src/node.ts";
 import { CommandError } from "./exit-code.ts";
 
 const identifier = (prefix: string) => new RegExp(`^${prefix}[0-9a-z]{26}$`);
@@ -39,7 +39,7 @@ export function versionSelectorOf(word: string | undefined) {
 export const runHelp = "a run is its id, or dataset@label for the run of a dataset that has the label";
 
 /** The id of the run that a word means. @throws CommandError if no run of the dataset has the label */
-export async function runIdOf(client: AssayClient, word: string, signal: AbortSignal): Promise<string> {
+export async function runIdOf(client: ItembankClient, word: string, signal: AbortSignal): Promise<string> {
   if (runId.test(word)) return word;
   const at = word.lastIndexOf("@");
   if (at <= 0) throw new CommandError(`${JSON.stringify(word)} names no run`, `${runHelp}.`);
@@ -49,7 +49,7 @@ export async function runIdOf(client: AssayClient, word: string, signal: AbortSi
   if (run === undefined) {
     throw new CommandError(
       `no run of ${JSON.stringify(dataset)} has the label ${JSON.stringify(label)}`,
-      "`assay runs list` shows runs with their labels.",
+      "`itembank runs list` shows runs with their labels.",
     );
   }
   return run.runId;

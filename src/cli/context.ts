@@ -1,6 +1,6 @@
 import type { DescMessage, Message } from "@bufbuild/protobuf";
 import type { Command } from "commander";
-import { type AssayClient, createAssayClient } from "../../clients/typescript/src/node.ts";
+import { createItembankClient, type ItembankClient } from "../../clients/typescript/src/node.ts";
 import { CommandError } from "./exit-code.ts";
 import { arrayJson, messageJson } from "./json-output.ts";
 import { newTerminal, type Terminal } from "./printing/terminal.ts";
@@ -14,7 +14,7 @@ export interface GlobalOptions {
 /** What a command has to work with. */
 export interface Cli {
   /** The server that was named, as a client. Connects when it is first used. */
-  readonly client: AssayClient;
+  readonly client: ItembankClient;
   /** Where it is, for people. */
   readonly serverUrl: string;
   /** Whether data is to be JSON. */
@@ -41,8 +41,8 @@ export function newCli(command: Command, signal: AbortSignal): Cli {
   const serverUrl = urlOf(server);
   const out = newTerminal(process.stdout, process.env, "");
   const talk = newTerminal(process.stderr, process.env, "");
-  const token = process.env.ASSAY_TOKEN;
-  let client: AssayClient | undefined;
+  const token = process.env.ITEMBANK_API_KEY;
+  let client: ItembankClient | undefined;
   const write = async (line: string) => {
     signal.throwIfAborted();
     if (process.stdout.write(`${line}\n`)) return;
@@ -53,9 +53,9 @@ export function newCli(command: Command, signal: AbortSignal): Cli {
   };
   return {
     get client() {
-      client ??= createAssayClient({
+      client ??= createItembankClient({
         url: serverUrl,
-        userAgent: "assay-cli",
+        userAgent: "itembank-cli",
         // A person is waiting: a server that is not there should be told of soon.
         retry: { callAttempts: 3 },
         ...(token ? { token } : {}),

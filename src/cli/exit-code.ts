@@ -1,4 +1,4 @@
-/** What a run of `assay` ends with. Documented in docs/cli.md and in --help. */
+/** What a run of `itembank` ends with. Documented in docs/cli.md and in --help. */
 export const exitCodes = {
   /** All went well. */
   ok: 0,

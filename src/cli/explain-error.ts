@@ -1,4 +1,4 @@
-import { AssayError, Code } from "../../clients/typescript/src/node.ts";
+import { Code, ItembankError } from "../../clients/typescript/src/node.ts";
 import { Failure } from "../failure.ts";
 import { CommandError } from "./exit-code.ts";
 import { oneLine } from "./printing/text.ts";
@@ -22,7 +22,7 @@ export function explainError(error: unknown, serverUrl: string): Explanation | u
   if (error instanceof Failure) {
     return { message: oneLine(error.message), details: [], remedy: remedies[error.reason] };
   }
-  if (error instanceof AssayError) return explainAssayError(error, serverUrl);
+  if (error instanceof ItembankError) return explainItembankError(error, serverUrl);
   if (isFileError(error)) {
     return {
       message: `${fileProblems[error.code] ?? error.code}: ${error.path}`,
@@ -33,14 +33,14 @@ export function explainError(error: unknown, serverUrl: string): Explanation | u
   return undefined;
 }
 
-function explainAssayError(error: AssayError, serverUrl: string): Explanation {
+function explainItembankError(error: ItembankError, serverUrl: string): Explanation {
   const { reason, facts, violations, code } = error;
   if (reason === undefined) {
     if (code === Code.Unavailable) {
       return {
         message: `no answer from ${serverUrl}: ${oneLine(error.message)}`,
         details: [],
-        remedy: "Start one with `assay serve`, or name another with --server or ASSAY_SERVER.",
+        remedy: "Start one with `itembank serve`, or name another with --server or ITEMBANK_URL.",
       };
     }
     return { message: `${Code[code]}: ${oneLine(error.message)}`, details: [], remedy: undefined };
@@ -66,26 +66,27 @@ function explainAssayError(error: AssayError, serverUrl: string): Explanation {
 
 /** What to do, by reason. Those that are missing say so themselves. */
 const remedies: Readonly<Record<string, string>> = {
-  DATASET_NOT_FOUND: "`assay datasets list` shows what there is.",
-  VERSION_NOT_FOUND: "`assay versions` lists the versions of a dataset.",
-  TAG_NOT_FOUND: "`assay versions --tagged` lists the tags of a dataset.",
-  RUN_NOT_FOUND: "`assay runs list` shows what there is.",
-  UPSERT_NOT_FOUND: "`assay receipts` lists the writes of a dataset.",
+  DATASET_NOT_FOUND: "`itembank datasets list` shows what there is.",
+  VERSION_NOT_FOUND: "`itembank versions` lists the versions of a dataset.",
+  TAG_NOT_FOUND: "`itembank versions --tagged` lists the tags of a dataset.",
+  RUN_NOT_FOUND: "`itembank runs list` shows what there is.",
+  UPSERT_NOT_FOUND: "`itembank receipts` lists the writes of a dataset.",
   DATASET_NAME_TAKEN: "Choose another name.",
   TABLE_NAME_TAKEN: "Choose another with --table.",
   INVALID_JSON: "Put the row right and import again; nothing was published.",
   INVALID_FILE:
     "Put the file right, or say with --format, --id, --input and the like how to read it; nothing was published.",
-  SCHEMA_VIOLATION: "Put the row right, or the schema with `assay datasets update`; nothing was published.",
+  SCHEMA_VIOLATION:
+    "Put the row right, or the schema with `itembank datasets update`; nothing was published.",
   ITEMS_VIOLATE_SCHEMA: "Put the items right first; the schema stays as it was.",
   DUPLICATE_ITEM_ID: "Every row needs an id of its own; nothing was published.",
   UNKNOWN_FORMAT: "Say it with --format.",
-  VERSION_CONFLICT: "Somebody else wrote meanwhile. Look at `assay versions`, and do it again.",
+  VERSION_CONFLICT: "Somebody else wrote meanwhile. Look at `itembank versions`, and do it again.",
   ETAG_MISMATCH: "Somebody else changed it meanwhile. Look at it again.",
   DATASET_IN_USE: "--force deletes it with its runs and locked tags.",
-  TAG_LOCKED: "`assay tag --unlock` on the same version unlocks it.",
+  TAG_LOCKED: "`itembank tag --unlock` on the same version unlocks it.",
   WRITE_CONTENTION: "Do it again.",
-  UPSERT_NOT_READY: "`assay receipts` tells its state.",
+  UPSERT_NOT_READY: "`itembank receipts` tells its state.",
   TABLE_NOT_FOUND:
     'Tables are called datasets.<table_name>, datasets."<table_name>@<version or tag>" and runs."<run_id>".',
   QUERY_TIMEOUT: "--timeout allows more time.",

@@ -71,7 +71,7 @@ export async function findSource(
 /** A source whose bytes can be read as often as needed: standard input is kept in a file until disposed of. */
 export async function rereadable(source: FileSource): Promise<FileSource & AsyncDisposable> {
   if (source.size !== undefined) return { ...source, async [Symbol.asyncDispose]() {} };
-  const folder = await mkdtemp(join(tmpdir(), "assay-"));
+  const folder = await mkdtemp(join(tmpdir(), "itembank-"));
   const path = join(folder, "input");
   try {
     await pipeline(source.open(), createWriteStream(path));

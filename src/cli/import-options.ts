@@ -3,7 +3,7 @@ import type { FileSource } from "./file-source.ts";
 import type { GuardOptions } from "./guard-options.ts";
 import type { FormatName } from "./wire-formats.ts";
 
-/** What `assay import` can be told. */
+/** What `itembank import` can be told. */
 export interface ImportOptions extends ColumnOptions, GuardOptions {
   readonly format?: FormatName;
   readonly mode: "merge" | "mirror";

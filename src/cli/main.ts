@@ -67,7 +67,7 @@ function tell(error: unknown, serverUrl: string): void {
     return;
   }
   const { message, details, remedy } = explanation;
-  talk.print(`${colors.red("assay:")} ${message}`);
+  talk.print(`${colors.red("itembank:")} ${message}`);
   for (const detail of details) talk.print(`  ${detail}`);
   if (remedy !== undefined) talk.print(colors.dim(remedy));
 }

@@ -44,12 +44,12 @@ const groups: readonly (readonly [title: string, commands: readonly ((act: Act) 
 
 /** The program with all its commands. */
 export function newProgram(act: Act): Command {
-  const program = new Command("assay")
+  const program = new Command("itembank")
     .description("Evaluation datasets under version control, and the experiment runs made on them.")
     .version(serverVersion)
     .addOption(
       new Option("--server <address>", "where the service is: host:port, or a URL")
-        .env("ASSAY_SERVER")
+        .env("ITEMBANK_URL")
         .default("127.0.0.1:50051"),
     )
     .option("--json", "data as JSON: one document, or one line per element for streams")

@@ -24,9 +24,9 @@ export async function writePlan(cli: Cli, receipt: Receipt, dataset: string): Pr
   if (receipt.noOp) return exitCodes.ok;
   const name = shellWord(dataset);
   for (const [what, line] of [
-    ["to see it    ", `assay diff ${name} --planned ${receipt.requestId}`],
-    ["to publish it", `assay apply ${name} ${receipt.requestId}`],
-    ["to give it up", `assay discard ${name} ${receipt.requestId}`],
+    ["to see it    ", `itembank diff ${name} --planned ${receipt.requestId}`],
+    ["to publish it", `itembank apply ${name} ${receipt.requestId}`],
+    ["to give it up", `itembank discard ${name} ${receipt.requestId}`],
   ]) {
     cli.talk.print(`${cli.talk.colors.dim(String(what))}  ${line}`);
   }

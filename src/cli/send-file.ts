@@ -5,7 +5,7 @@ import {
   type Upload,
   Upload_State,
 } from "../../clients/typescript/src/contract.ts";
-import { AssayError } from "../../clients/typescript/src/node.ts";
+import { ItembankError } from "../../clients/typescript/src/node.ts";
 import type { Cli } from "./context.ts";
 import type { FileSource } from "./file-source.ts";
 import { startTransferProgress } from "./printing/transfer-progress.ts";
@@ -35,7 +35,7 @@ export async function sendFile(cli: Cli, source: FileSource, requestId: string):
         );
         return (await client.uploads.sendUpload(frames, { signal })).upload as Upload;
       } catch (error) {
-        if (!(error instanceof AssayError && error.retryable) || attempt >= maxAttempts) throw error;
+        if (!(error instanceof ItembankError && error.retryable) || attempt >= maxAttempts) throw error;
       }
     }
   } finally {

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from "node:crypto";
 import { type Receipt, Receipt_State } from "../../clients/typescript/src/contract.ts";
-import { AssayError } from "../../clients/typescript/src/node.ts";
+import { ItembankError } from "../../clients/typescript/src/node.ts";
 import { datasetRefOf } from "./address.ts";
 import type { Cli } from "./context.ts";
 
@@ -56,7 +56,7 @@ export function isFinal(receipt: Receipt | undefined): boolean {
 /** Whether an error says that there is no such thing. */
 export function isMissing(error: unknown): boolean {
   return (
-    error instanceof AssayError &&
+    error instanceof ItembankError &&
     (error.reason === "UPSERT_NOT_FOUND" ||
       error.reason === "DATASET_NOT_FOUND" ||
       error.reason === "UPLOAD_NOT_FOUND")

@@ -7,7 +7,7 @@ import {
   GetDatasetResponseSchema,
   ListDatasetsResponseSchema,
   UpdateDatasetResponseSchema,
-} from "../../gen/assay/v1/dataset_service_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
 import { answerOnce } from "../rpc/answer-once.ts";

@@ -3,8 +3,8 @@ import {
   DatasetSchema,
   type Dataset as WireDataset,
   type DatasetRef as WireRef,
-} from "../../gen/assay/v1/dataset_pb.js";
-import type { CreateDatasetRequest, UpdateDatasetRequest } from "../../gen/assay/v1/dataset_service_pb.js";
+} from "../../gen/itembank/v1/dataset_pb.js";
+import type { CreateDatasetRequest, UpdateDatasetRequest } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";

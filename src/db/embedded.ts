@@ -15,8 +15,8 @@ export interface EmbeddedDatabase {
 }
 
 const asRoot = process.getuid?.() === 0;
-const user = "assay";
-const database = "assay";
+const user = "itembank";
+const database = "itembank";
 
 /**
  * Settings for a machine that Postgres shares with the service. Buffers hold the working set of a dataset with a million
@@ -134,7 +134,7 @@ async function claim(home: string): Promise<void> {
   const owner = Number(await readFile(file, "utf8").catch(() => ""));
   if (owner > 0 && owner !== process.pid && isAlive(owner)) {
     throw new Error(
-      `${home} is in use by process ${owner}. Stop that service, or set ASSAY_DATA_DIR to another directory.`,
+      `${home} is in use by process ${owner}. Stop that service, or set ITEMBANK_DATA_DIR to another directory.`,
     );
   }
   await writeFile(file, String(process.pid));

@@ -29,7 +29,7 @@ export function requireSupportedRelease(versionNumber: number): void {
   const release = Math.floor(versionNumber / 10_000);
   if (release >= oldestRelease) return;
   throw new OldDatabaseError(
-    `the database is PostgreSQL ${release}; Assay needs PostgreSQL ${oldestRelease} or newer`,
+    `the database is PostgreSQL ${release}; Itembank needs PostgreSQL ${oldestRelease} or newer`,
   );
 }
 

@@ -40,7 +40,7 @@ export function newPool({ url, connections, log }: PoolOptions): Pool {
     connectionString: url,
     max: connections,
     types,
-    application_name: "assay",
+    application_name: "itembank",
     // A caller that waits longer than this for a connection is better served by UNAVAILABLE than by silence.
     connectionTimeoutMillis: 10_000,
     // Times travel as microseconds since the epoch or as ISO text; neither may depend on the server's settings.

@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** What an error of the database means to Assay. */
+/** What an error of the database means to Itembank. */
 export type DatabaseFault =
   | { readonly kind: "contention" }
   | { readonly kind: "unique"; readonly constraint: string }

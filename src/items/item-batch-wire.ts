@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import { ItemSchema } from "../../gen/assay/v1/item_pb.js";
-import { ItemBatchSchema } from "../../gen/assay/v1/item_service_pb.js";
+import { ItemSchema } from "../../gen/itembank/v1/item_pb.js";
+import { ItemBatchSchema } from "../../gen/itembank/v1/item_service_pb.js";
 import type { CopiedColumns } from "../copied-columns.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { tagOf, WireWriter } from "../rpc/wire-writer.ts";

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
 import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
-import type { DatasetRef as WireRef } from "../../gen/assay/v1/dataset_pb.js";
+import type { DatasetRef as WireRef } from "../../gen/itembank/v1/dataset_pb.js";
 import {
   BatchCreateItemsRequestSchema,
   BatchCreateItemsResponseSchema,
@@ -19,7 +19,7 @@ import {
   StreamItemsResponseSchema,
   UpdateItemRequestSchema,
   UpdateItemResponseSchema,
-} from "../../gen/assay/v1/item_service_pb.js";
+} from "../../gen/itembank/v1/item_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
-import { ItemSchema, type Item as WireItem } from "../../gen/assay/v1/item_pb.js";
+import { ItemSchema, type Item as WireItem } from "../../gen/itembank/v1/item_pb.js";
 import { invalidField } from "../failure.ts";
 import { fieldMaskNames } from "../rpc/request-wire.ts";
 import type { Item, Row } from "./item.ts";

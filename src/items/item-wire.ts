@@ -6,8 +6,8 @@ import {
   type Item as WireItem,
   ChangeKind as WireKind,
   type ItemRevision as WireRevision,
-} from "../../gen/assay/v1/item_pb.js";
-import { IfExists as WireIfExists } from "../../gen/assay/v1/item_service_pb.js";
+} from "../../gen/itembank/v1/item_pb.js";
+import { IfExists as WireIfExists } from "../../gen/itembank/v1/item_service_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { timestampToWire } from "../rpc/time-wire.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type ItemService, ListItemRevisionsResponseSchema } from "../../gen/assay/v1/item_service_pb.js";
+import { type ItemService, ListItemRevisionsResponseSchema } from "../../gen/itembank/v1/item_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";

@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { QueryService } from "../../gen/assay/v1/query_service_pb.js";
+import type { QueryService } from "../../gen/itembank/v1/query_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";

@@ -5,8 +5,8 @@ import {
   type QueryResponse,
   QueryResponseSchema,
   type QueryRequest as WireQueryRequest,
-} from "../../gen/assay/v1/query_service_pb.js";
-import { FileFormat } from "../../gen/assay/v1/upload_pb.js";
+} from "../../gen/itembank/v1/query_service_pb.js";
+import { FileFormat } from "../../gen/itembank/v1/upload_pb.js";
 import type { Parameter, ScalarParameter } from "../engine/protocol.ts";
 import { failure, invalidField } from "../failure.ts";
 import { newViolations } from "../rpc/request-wire.ts";

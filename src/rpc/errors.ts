@@ -91,7 +91,7 @@ const maxTextLength = 500;
 
 /** The call in which an error came up. */
 export interface FailedCall {
-  /** `assay.v1.ItemService/GetItem`, for the log. */
+  /** `itembank.v1.ItemService/GetItem`, for the log. */
   readonly method: string;
   /** Fires when the call is over before it is answered; its reason says why. */
   readonly signal: AbortSignal;
@@ -155,7 +155,7 @@ function failureToConnectError({ reason: name, facts, violations, message }: Fai
     if (value !== undefined) metadata[fact] = shortened(String(value));
   }
   const details: OutgoingDetail[] = [
-    detail(ErrorInfoSchema, { reason: `ERROR_REASON_${reason}`, domain: "assay", metadata }),
+    detail(ErrorInfoSchema, { reason: `ERROR_REASON_${reason}`, domain: "itembank.dev", metadata }),
   ];
   const fieldViolations = fitting(violations);
   if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));

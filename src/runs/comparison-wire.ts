@@ -9,8 +9,8 @@ import {
   type ScoreSetting as WireSetting,
   type ComparisonSide as WireSide,
   Verdict as WireVerdict,
-} from "../../gen/assay/v1/comparison_pb.js";
-import type { CompareRunsResponseSchema } from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/comparison_pb.js";
+import type { CompareRunsResponseSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { requireBatchSize } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";

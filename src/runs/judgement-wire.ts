@@ -1,4 +1,4 @@
-import type { ResultScore } from "../../gen/assay/v1/run_service_pb.js";
+import type { ResultScore } from "../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { requireBatchSize } from "../items/item-wire.ts";
 import { newViolations } from "../rpc/request-wire.ts";

@@ -3,7 +3,7 @@ import {
   type StreamRecordResultsRequest,
   type StreamRecordResultsResponse,
   StreamRecordResultsResponseSchema,
-} from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
 import { Failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import { RunResultSchema, UsageSchema } from "../../gen/assay/v1/result_pb.js";
-import { ResultBatchSchema } from "../../gen/assay/v1/run_service_pb.js";
+import { RunResultSchema, UsageSchema } from "../../gen/itembank/v1/result_pb.js";
+import { ResultBatchSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { type CopiedColumns, postgresEpoch } from "../copied-columns.ts";
 import type { Item } from "../items/item.ts";
 import { itemToWire } from "../items/item-wire.ts";

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type RunService, StreamResultsResponseSchema } from "../../gen/assay/v1/run_service_pb.js";
+import { type RunService, StreamResultsResponseSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
 import { encodedFrame } from "../rpc/encoded-frame.ts";

@@ -5,8 +5,8 @@ import {
   type ResultError as WireError,
   type RunResult as WireResult,
   type Usage as WireUsage,
-} from "../../gen/assay/v1/result_pb.js";
-import type { RecordedCountsSchema } from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/result_pb.js";
+import type { RecordedCountsSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { Failure, failure, invalidField } from "../failure.ts";
 import { canonicalize, JsonProblem } from "../items/canonical-json.ts";
 import { itemIdFromWire, itemToWire, requireBatchSize } from "../items/item-wire.ts";
@@ -222,7 +222,7 @@ function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
 export function resultToWire(result: Result): WireResult {
   const { error, startTime, completeTime, latencyMicros, usage, item } = result;
   const wire: WireResult = {
-    $typeName: "assay.v1.RunResult",
+    $typeName: "itembank.v1.RunResult",
     resultId: result.resultId,
     runId: result.runId,
     itemId: result.itemId,
@@ -249,7 +249,7 @@ export function resultToWire(result: Result): WireResult {
 }
 
 function usageToWire({ inputTokens, outputTokens, cost, currency }: Usage): WireUsage {
-  const wire: WireUsage = { $typeName: "assay.v1.Usage", currency };
+  const wire: WireUsage = { $typeName: "itembank.v1.Usage", currency };
   if (inputTokens !== undefined) wire.inputTokens = inputTokens;
   if (outputTokens !== undefined) wire.outputTokens = outputTokens;
   if (cost !== undefined) wire.cost = cost;

@@ -6,7 +6,7 @@ import type {
   ListResultsRequest,
   StreamResultsRequest,
   StreamResultsResponseSchema,
-} from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { itemIdFromWire, itemToWire, requireBatchSize } from "../items/item-wire.ts";
 import { boundedText, newViolations, pageSize } from "../rpc/request-wire.ts";

@@ -1,5 +1,5 @@
-import type { Run as WireRun } from "../../gen/assay/v1/run_pb.js";
-import type { UpdateRunRequest } from "../../gen/assay/v1/run_service_pb.js";
+import type { Run as WireRun } from "../../gen/itembank/v1/run_pb.js";
+import type { UpdateRunRequest } from "../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { metadataFromWire } from "../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames, newViolations, type Violations } from "../rpc/request-wire.ts";

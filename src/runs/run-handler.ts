@@ -5,7 +5,7 @@ import {
   DeleteRunResponseSchema,
   RunService,
   UpdateRunResponseSchema,
-} from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import { newNotifications } from "../db/notifications.ts";
 import type { Resources } from "../resources.ts";

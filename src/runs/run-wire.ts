@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
-import { Run_State, RunSchema, type Run as WireRun } from "../../gen/assay/v1/run_pb.js";
+import { Run_State, RunSchema, type Run as WireRun } from "../../gen/itembank/v1/run_pb.js";
 import type {
   CreateRunRequest,
   FinishRunRequest,
   ListRunsRequest,
-} from "../../gen/assay/v1/run_service_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";
 import { splitsFromWire } from "../items/item-wire.ts";

@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import type { RunService } from "../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import { judgementsFromWire } from "./judgement-wire.ts";
 import { recordScores } from "./record-scores.ts";

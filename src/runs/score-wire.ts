@@ -1,4 +1,7 @@
-import { AnnotatorKind as WireAnnotatorKind, type Score as WireScore } from "../../gen/assay/v1/result_pb.js";
+import {
+  AnnotatorKind as WireAnnotatorKind,
+  type Score as WireScore,
+} from "../../gen/itembank/v1/result_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { metadataFromWire, metadataToWire } from "../rpc/metadata-wire.ts";
@@ -74,7 +77,7 @@ export function boundedBytes(field: string, text: string, maximum: number): stri
 /** Plain data, as in `resultToWire`. */
 export function scoreToWire(score: RecordedScore): WireScore {
   const wire: WireScore = {
-    $typeName: "assay.v1.Score",
+    $typeName: "itembank.v1.Score",
     name: score.name,
     label: score.label,
     explanation: score.explanation,

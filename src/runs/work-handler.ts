@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { RunService, WorkRunRequest } from "../../gen/assay/v1/run_service_pb.js";
+import type { RunService, WorkRunRequest } from "../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
 import type { Recorder } from "./recording.ts";

@@ -1,12 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { WorkRunRequest, WorkRunResponseSchema } from "../../gen/assay/v1/run_service_pb.js";
+import type { WorkRunRequest, WorkRunResponseSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import {
   WorkAck_Outcome,
   type WorkHeartbeat,
   type WorkHello,
   type WorkRelease,
   type WorkResults,
-} from "../../gen/assay/v1/work_pb.js";
+} from "../../gen/itembank/v1/work_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { itemToWire, requireBatchSize } from "../items/item-wire.ts";
 import { limits } from "../limits.ts";

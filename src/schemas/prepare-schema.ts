@@ -5,7 +5,7 @@ import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { applicators, assertions, isObject, member } from "./schema-tree.ts";
 
 /** The keyword that says how many steps a schema costs, each time it is applied. */
-export const stepsKeyword = "assay:steps";
+export const stepsKeyword = "itembank:steps";
 
 /** Schemas within a schema: compiling takes some 0.2 ms for each, during which the server does nothing else. */
 const maxSubschemas = 2_000;

@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { SystemService } from "../../gen/assay/v1/system_service_pb.js";
+import type { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
 import type { Resources } from "../resources.ts";
 import { limitsToWire } from "./system-wire.ts";
 import { serverVersion } from "./version.ts";

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { LimitsSchema } from "../../gen/assay/v1/limits_pb.js";
+import type { LimitsSchema } from "../../gen/itembank/v1/limits_pb.js";
 import { limits } from "../limits.ts";
 import type { Resources } from "../resources.ts";
 import { durationToWire } from "../rpc/time-wire.ts";

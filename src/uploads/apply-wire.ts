@@ -3,8 +3,11 @@ import {
   type ColumnMapping as WireMapping,
   CellParsing as WireParsing,
   type ColumnSource as WireSource,
-} from "../../gen/assay/v1/upload_pb.js";
-import { type ApplyUploadRequest, ApplyUploadRequestSchema } from "../../gen/assay/v1/upload_service_pb.js";
+} from "../../gen/itembank/v1/upload_pb.js";
+import {
+  type ApplyUploadRequest,
+  ApplyUploadRequestSchema,
+} from "../../gen/itembank/v1/upload_service_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";

@@ -9,7 +9,7 @@ import {
   type SendUploadRequest,
   SendUploadResponseSchema,
   type UploadService,
-} from "../../gen/assay/v1/upload_service_pb.js";
+} from "../../gen/itembank/v1/upload_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import { failure, invalidField } from "../failure.ts";
 import type { Resources } from "../resources.ts";

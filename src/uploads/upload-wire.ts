@@ -5,13 +5,13 @@ import {
   UploadSchema,
   FileFormat as WireFormat,
   type Upload as WireUpload,
-} from "../../gen/assay/v1/upload_pb.js";
+} from "../../gen/itembank/v1/upload_pb.js";
 import {
   type ListUploadsRequest,
   type SendUploadRequest,
   type UploadOpen,
   UploadOpenSchema,
-} from "../../gen/assay/v1/upload_service_pb.js";
+} from "../../gen/itembank/v1/upload_service_pb.js";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";

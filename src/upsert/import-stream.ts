@@ -1,4 +1,4 @@
-import type { StreamUpsertItemsRequest } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { StreamUpsertItemsRequest } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import type { ImportAnswer, ImportFrame } from "./import.ts";
 import type { ImportSession } from "./import-session.ts";

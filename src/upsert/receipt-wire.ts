@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { ChangeCountsSchema } from "../../gen/assay/v1/dataset_pb.js";
-import { type Receipt, Receipt_State, ReceiptSchema } from "../../gen/assay/v1/receipt_pb.js";
+import { ChangeCountsSchema } from "../../gen/itembank/v1/dataset_pb.js";
+import { type Receipt, Receipt_State, ReceiptSchema } from "../../gen/itembank/v1/receipt_pb.js";
 import { timestampToWire } from "../rpc/time-wire.ts";
 import { type Changeset, type ChangesetState, isNoOp } from "./changeset.ts";
 

@@ -11,7 +11,7 @@ import {
   UpsertItemsResponseSchema,
   UpsertOpenSchema,
   type UpsertService,
-} from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";

@@ -1,18 +1,18 @@
 import { create } from "@bufbuild/protobuf";
-import type { DatasetRef as WireRef } from "../../gen/assay/v1/dataset_pb.js";
-import { ChangeKind } from "../../gen/assay/v1/item_pb.js";
+import type { DatasetRef as WireRef } from "../../gen/itembank/v1/dataset_pb.js";
+import { ChangeKind } from "../../gen/itembank/v1/item_pb.js";
 import {
   UpsertMode,
   type UpsertOptions,
   type MirrorGuard as WireGuard,
-} from "../../gen/assay/v1/upsert_pb.js";
+} from "../../gen/itembank/v1/upsert_pb.js";
 import {
   type StreamUpsertItemsRequest,
   type StreamUpsertItemsResponse,
   StreamUpsertItemsResponseSchema,
   type UpsertBatch,
   type UpsertOffer,
-} from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { datasetRefFromWire, definitionFromWire } from "../datasets/dataset-wire.ts";
 import { failure, invalidField } from "../failure.ts";
 import { requireDistinctIds } from "../items/item-checks.ts";

@@ -1,5 +1,5 @@
 import type { ServiceImpl } from "@connectrpc/connect";
-import type { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { snapshot } from "../db/transaction.ts";

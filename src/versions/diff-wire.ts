@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import type { DiffVersionsRequest, DiffVersionsResponse } from "../../gen/assay/v1/dataset_service_pb.js";
-import { DiffVersionsResponseSchema } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { DiffVersionsRequest, DiffVersionsResponse } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { DiffVersionsResponseSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { changeKindToWire, itemToWire } from "../items/item-wire.ts";
 import type { Bound } from "../rpc/page-token.ts";
 import { newViolations, requestId } from "../rpc/request-wire.ts";

@@ -5,7 +5,7 @@ import {
   type DatasetService,
   RestoreVersionRequestSchema,
   RestoreVersionResponseSchema,
-} from "../../gen/assay/v1/dataset_service_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
 import { authorOf, projectOf } from "../auth/project.ts";
 import type { Resources } from "../resources.ts";
 import { fingerprint } from "../rpc/fingerprint.ts";

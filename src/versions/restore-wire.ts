@@ -1,4 +1,4 @@
-import type { RestoreVersionRequest } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { RestoreVersionRequest } from "../../gen/itembank/v1/dataset_service_pb.js";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";
 import { newViolations, note } from "../rpc/request-wire.ts";

@@ -6,7 +6,7 @@ import {
   ListVersionsResponseSchema,
   TagVersionResponseSchema,
   UntagVersionResponseSchema,
-} from "../../gen/assay/v1/dataset_service_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
 import { projectOf } from "../auth/project.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
 import { datasetRefFromWire } from "../datasets/dataset-wire.ts";

@@ -3,8 +3,8 @@ import {
   DatasetVersionSchema,
   type VersionSelector as WireSelector,
   type DatasetVersion as WireVersion,
-} from "../../gen/assay/v1/dataset_pb.js";
-import type { WatchDatasetResponseSchema } from "../../gen/assay/v1/dataset_service_pb.js";
+} from "../../gen/itembank/v1/dataset_pb.js";
+import type { WatchDatasetResponseSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { invalidField } from "../failure.ts";
 import { boundedText } from "../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../rpc/time-wire.ts";

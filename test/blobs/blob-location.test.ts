@@ -7,9 +7,9 @@ describe("the location of blobs", () => {
   });
 
   test("is a directory by its absolute path", () => {
-    expect(parseBlobLocation("/var/lib/assay", "data")).toEqual({
+    expect(parseBlobLocation("/var/lib/itembank", "data")).toEqual({
       kind: "directory",
-      path: "/var/lib/assay",
+      path: "/var/lib/itembank",
     });
   });
 

@@ -10,7 +10,7 @@ import { describeBlobs } from "./blob-suite.ts";
 let folder = "";
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-blobs-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-blobs-"));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -9,7 +9,7 @@ import { FileCache } from "../../src/blobs/file-cache.ts";
 let folder = "";
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-cache-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-cache-"));
 });
 
 afterAll(() => rm(folder, { recursive: true, force: true }));

@@ -12,7 +12,7 @@ import { type S3Server, s3ServerBinary, startS3Server } from "./s3-server.ts";
 let folder = "";
 let scratch: Scratch;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-blobs-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-blobs-"));
   scratch = await openScratch(folder);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));

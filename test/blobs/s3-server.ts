@@ -25,13 +25,13 @@ export const s3ServerBinary: string | undefined = [process.env.TEST_S3_SERVER, "
 /** Starts the server, and gives this process the credentials for it. */
 export async function startS3Server(): Promise<S3Server> {
   if (s3ServerBinary === undefined) throw new Error("there is no versitygw");
-  const directory = await mkdtemp(join(tmpdir(), "assay-s3-"));
-  const bucket = "assay-test";
+  const directory = await mkdtemp(join(tmpdir(), "itembank-s3-"));
+  const bucket = "itembank-test";
   const [buckets, metadata] = [join(directory, "buckets"), join(directory, "metadata")];
   await mkdir(join(buckets, bucket), { recursive: true });
   await mkdir(metadata);
   const port = await freePort();
-  process.env.AWS_ACCESS_KEY_ID = "assay-test";
+  process.env.AWS_ACCESS_KEY_ID = "itembank-test";
   process.env.AWS_SECRET_ACCESS_KEY = randomUUID();
   const child = spawn(
     s3ServerBinary,

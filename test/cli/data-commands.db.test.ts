@@ -3,16 +3,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestService, type TestService } from "../support/service.ts";
-import { type Assay, newAssay } from "./assay.ts";
+import { type Itembank, newItembank } from "./itembank.ts";
 
 let service: TestService;
-let assay: Assay;
+let itembank: Itembank;
 let folder: string;
 
 beforeAll(async () => {
   service = await startTestService();
-  assay = newAssay(service.address);
-  folder = await mkdtemp(join(tmpdir(), "assay-cli-"));
+  itembank = newItembank(service.address);
+  folder = await mkdtemp(join(tmpdir(), "itembank-cli-"));
 });
 
 afterAll(async () => {
@@ -36,17 +36,17 @@ const corrected = capitals.map((row) => (row.code === "it" ? { ...row, expected_
 
 /** A dataset with two versions: of the three capitals, and with one of them put right. */
 async function twoVersions(name: string): Promise<void> {
-  await assay("import", name, await jsonl(`${name}-1`, capitals), "--id", "code");
-  await assay("import", name, await jsonl(`${name}-2`, corrected), "--id", "code");
+  await itembank("import", name, await jsonl(`${name}-1`, capitals), "--id", "code");
+  await itembank("import", name, await jsonl(`${name}-2`, corrected), "--id", "code");
 }
 
-describe("assay import", () => {
+describe("itembank import", () => {
   test("tells all counts, and a second time that there is nothing to do", async () => {
     const file = await jsonl("counts", capitals);
-    const first = await assay("import", "counts", file, "--id", "code");
+    const first = await itembank("import", "counts", file, "--id", "code");
     expect(first).toMatchObject({ code: 0 });
     expect(first.stdout).toBe("version 1, received 3 = 3 created + 0 updated + 0 unchanged; 0 deleted\n");
-    const again = await assay("import", "counts", file, "--id", "code", "--json");
+    const again = await itembank("import", "counts", file, "--id", "code", "--json");
     expect(JSON.parse(again.stdout)).toMatchObject({
       state: "PUBLISHED",
       version: 1,
@@ -58,8 +58,8 @@ describe("assay import", () => {
   test("keeps payloads as they are spelled", async () => {
     const path = join(folder, "spelled.json");
     await writeFile(path, '[{"item_id":"a","input":{"b":1.0,"a":[1e2]},"expected_output":null}]');
-    expect((await assay("import", "spelled", path)).code).toBe(0);
-    const { stdout } = await assay("items", "get", "spelled", "a", "--json");
+    expect((await itembank("import", "spelled", path)).code).toBe(0);
+    const { stdout } = await itembank("items", "get", "spelled", "a", "--json");
     expect(stdout).toContain('"input":{"b":1.0,"a":[1e2]},"expected_output":null,');
   });
 
@@ -68,8 +68,8 @@ describe("assay import", () => {
     const csv = 'sku,name,price\n007,pen,1.5\n008,"ink, blue",12\n';
     await writeFile(path, csv);
     const options = ["--id", "sku", "--input", "{name}", "--expected", "price"];
-    expect((await assay("import", "products", path, ...options)).stdout).toContain("2 created");
-    const { stdout } = await assay("items", "list", "products", "--json");
+    expect((await itembank("import", "products", path, ...options)).stdout).toContain("2 created");
+    const { stdout } = await itembank("items", "list", "products", "--json");
     const items = stdout
       .trim()
       .split("\n")
@@ -78,54 +78,54 @@ describe("assay import", () => {
       { item_id: "007", input: { name: "pen" }, expected_output: 1.5 },
       { item_id: "008", input: { name: "ink, blue" }, expected_output: 12 },
     ]);
-    const again = await assay.withInput(csv, "import", "products", "-", "--format", "csv", ...options);
+    const again = await itembank.withInput(csv, "import", "products", "-", "--format", "csv", ...options);
     expect(again.stdout).toContain("no changes, no new version: still version 1");
   });
 
   test("takes a CSV file of items for one, with an id of another name", async () => {
     const csv = "code,input,expected_output\nfr,capital of France,Paris\n";
-    await assay.withInput(csv, "import", "items-csv", "--format", "csv", "--id", "code");
-    expect(await assay.json("items", "get", "items-csv", "fr")).toMatchObject({
+    await itembank.withInput(csv, "import", "items-csv", "--format", "csv", "--id", "code");
+    expect(await itembank.json("items", "get", "items-csv", "fr")).toMatchObject({
       input: "capital of France",
       expected_output: "Paris",
     });
   });
 
   test("shows what a mirror would delete, and deletes only when told to", async () => {
-    await assay("import", "mirrored", await jsonl("mirrored", capitals), "--id", "code");
+    await itembank("import", "mirrored", await jsonl("mirrored", capitals), "--id", "code");
     const fewer = await jsonl("mirrored-fewer", capitals.slice(0, 1));
     const mirror = ["import", "mirrored", fewer, "--id", "code", "--mode", "mirror"];
-    const asked = await assay(...mirror);
+    const asked = await itembank(...mirror);
     expect(asked.code).toBe(1);
     expect(asked.stderr).toContain("received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
     expect(asked.stderr).toContain("Say --yes if this is meant.");
-    expect(await assay.json("datasets", "show", "mirrored")).toMatchObject({ latest_version: 1 });
+    expect(await itembank.json("datasets", "show", "mirrored")).toMatchObject({ latest_version: 1 });
 
-    const bounded = await assay(...mirror, "--max-delete", "1", "--yes");
+    const bounded = await itembank(...mirror, "--max-delete", "1", "--yes");
     expect(bounded.code).toBe(1);
     expect(bounded.stderr).toContain("would delete 2 items of 3, which --max-delete forbids");
 
-    const done = await assay(...mirror, "--yes");
+    const done = await itembank(...mirror, "--yes");
     expect(done).toMatchObject({ code: 0 });
     expect(done.stdout).toContain("version 2, received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
   });
 
   test("plans, and ends with 2 if there is something to do", async () => {
     const file = await jsonl("planned", capitals);
-    const plan = await assay("import", "planned", file, "--id", "code", "--plan", "--json");
+    const plan = await itembank("import", "planned", file, "--id", "code", "--plan", "--json");
     expect(plan.code).toBe(2);
     const { request_id: requestId, state } = JSON.parse(plan.stdout);
     expect(state).toBe("PLANNED");
-    const applied = await assay("apply", "planned", requestId);
+    const applied = await itembank("apply", "planned", requestId);
     expect(applied.stdout).toContain("version 1, received 3 = 3 created");
-    const same = await assay("import", "planned", file, "--id", "code", "--plan");
+    const same = await itembank("import", "planned", file, "--id", "code", "--plan");
     expect(same).toMatchObject({ code: 0 });
     expect(same.stdout).toContain("plan: no changes");
   });
 
   test("shows what a plan would change, and gives it up", async () => {
     await twoVersions("given-up");
-    const plan = await assay(
+    const plan = await itembank(
       "import",
       "given-up",
       await jsonl("given-up-3", capitals),
@@ -135,36 +135,36 @@ describe("assay import", () => {
       "--json",
     );
     const { request_id: requestId } = JSON.parse(plan.stdout);
-    const diff = await assay("diff", "given-up", "--planned", requestId);
+    const diff = await itembank("diff", "given-up", "--planned", requestId);
     expect(diff.code).toBe(2);
     expect(diff.stdout).toMatch(/~ it\n {4}\$\.expected_output {2,}"Rome" → "Milan"\n/);
-    expect((await assay("discard", "given-up", requestId)).stdout).toContain("given up");
-    expect((await assay("apply", "given-up", requestId)).code).toBe(1);
+    expect((await itembank("discard", "given-up", requestId)).stdout).toContain("given up");
+    expect((await itembank("apply", "given-up", requestId)).code).toBe(1);
   });
 
   test("names the row and what is wrong with it, and publishes nothing", async () => {
     const rows = [...capitals, { code: "fr", input: "again" }];
-    const twice = await assay("import", "twice", await jsonl("twice", rows), "--id", "code");
+    const twice = await itembank("import", "twice", await jsonl("twice", rows), "--id", "code");
     expect(twice.code).toBe(1);
     expect(twice.stderr).toContain('rows 1 and 4 both have the item_id "fr"');
     expect(twice.stderr).not.toContain("    at ");
 
     const path = join(folder, "bad.jsonl");
     await writeFile(path, '{"input":1}\n\n{"input":{"a":[1,{"b":01}]}}\n');
-    const bad = await assay("import", "bad", path);
+    const bad = await itembank("import", "bad", path);
     expect(bad.stderr).toMatch(/row 2, line 3, column "input"/);
     expect(bad.stderr).toContain("nothing was published");
 
-    const csv = await assay.withInput("a,b\n1,2\n3\n", "import", "bad", "--format", "csv");
+    const csv = await itembank.withInput("a,b\n1,2\n3\n", "import", "bad", "--format", "csv");
     expect(csv.stderr).toMatch(/row 2, line 3.*has 1 cells/);
-    expect((await assay("datasets", "show", "bad")).code).toBe(1);
+    expect((await itembank("datasets", "show", "bad")).code).toBe(1);
   });
 
   test("names the row that violates the schema", async () => {
     const schema = join(folder, "schema.json");
     await writeFile(schema, '{"type":"string"}');
-    await assay("datasets", "create", "strict", "--input-schema", schema);
-    const { code, stderr } = await assay(
+    await itembank("datasets", "create", "strict", "--input-schema", schema);
+    const { code, stderr } = await itembank(
       "import",
       "strict",
       await jsonl("strict", [...capitals, { code: "x", input: 7 }]),
@@ -176,23 +176,23 @@ describe("assay import", () => {
   });
 
   test("says what to do where a file is missing or its format unknown", async () => {
-    const missing = await assay("import", "nowhere", join(folder, "none.csv"));
+    const missing = await itembank("import", "nowhere", join(folder, "none.csv"));
     expect(missing).toMatchObject({ code: 1 });
     expect(missing.stderr).toContain("there is no such file");
-    const unknown = await assay.withInput("", "import", "nowhere");
+    const unknown = await itembank.withInput("", "import", "nowhere");
     expect(unknown.stderr).toContain("--format");
   });
 });
 
-describe("assay diff", () => {
+describe("itembank diff", () => {
   test("shows values before and after at their paths, and ends with 2", async () => {
     await twoVersions("changed");
-    const { code, stdout } = await assay("diff", "changed", "1");
+    const { code, stdout } = await itembank("diff", "changed", "1");
     expect(code).toBe(2);
     expect(stdout).toMatch(
       /^~ it\n {4}\$\.expected_output {2,}"Milan" → "Rome"\nversion 1 → 2: 0 created, 1 updated, 0 deleted, 2 unchanged\n$/,
     );
-    const json = await assay("diff", "changed", "1", "latest", "--json");
+    const json = await itembank("diff", "changed", "1", "latest", "--json");
     expect(JSON.parse(json.stdout)).toMatchObject({
       kind: "UPDATED",
       item_id: "it",
@@ -204,7 +204,7 @@ describe("assay diff", () => {
 
   test("ends with 0 where nothing differs", async () => {
     await twoVersions("same");
-    const { code, stdout } = await assay("diff", "same", "latest", "2", "--summary", "--json");
+    const { code, stdout } = await itembank("diff", "same", "latest", "2", "--summary", "--json");
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ created: 0, updated: 0, deleted: 0, unchanged: 3 });
   });
@@ -213,40 +213,40 @@ describe("assay diff", () => {
 describe("versions and tags", () => {
   test("are listed, put and taken away", async () => {
     await twoVersions("tagged");
-    expect((await assay("versions", "tagged")).stdout).toMatch(
+    expect((await itembank("versions", "tagged")).stdout).toMatch(
       /version +created[\s\S]* 2 +0 +1 +2 +0 +3[\s\S]* 1 +3 /,
     );
-    expect((await assay("tag", "tagged", "prod", "--at", "1", "--lock")).stdout).toBe(
+    expect((await itembank("tag", "tagged", "prod", "--at", "1", "--lock")).stdout).toBe(
       "prod is on version 1 and locked\n",
     );
-    expect((await assay("versions", "tagged", "--tagged")).stdout).toContain("prod (locked)");
-    const locked = await assay("untag", "tagged", "prod", "--yes");
+    expect((await itembank("versions", "tagged", "--tagged")).stdout).toContain("prod (locked)");
+    const locked = await itembank("untag", "tagged", "prod", "--yes");
     expect(locked.code).toBe(1);
     expect(locked.stderr).toContain("--unlock");
-    await assay("tag", "tagged", "prod", "--at", "1", "--unlock");
-    expect(await assay.json("tag", "tagged", "prod")).toMatchObject({
+    await itembank("tag", "tagged", "prod", "--at", "1", "--unlock");
+    expect(await itembank.json("tag", "tagged", "prod")).toMatchObject({
       version: { version: 2 },
       previous_version: 1,
     });
-    expect((await assay("untag", "tagged", "prod")).code).toBe(1);
-    expect(await assay.json("untag", "tagged", "prod", "--yes")).toMatchObject({ version: 2, tags: [] });
-    expect(await assay.json("versions", "tagged")).toMatchObject([{ version: 2 }, { version: 1 }]);
+    expect((await itembank("untag", "tagged", "prod")).code).toBe(1);
+    expect(await itembank.json("untag", "tagged", "prod", "--yes")).toMatchObject({ version: 2, tags: [] });
+    expect(await itembank.json("versions", "tagged")).toMatchObject([{ version: 2 }, { version: 1 }]);
   });
 
   test("are watched, and have receipts", async () => {
     await twoVersions("watched");
-    const { stdout, code } = await assay("watch", "watched", "--after", "0", "--limit", "2", "--json");
+    const { stdout, code } = await itembank("watch", "watched", "--after", "0", "--limit", "2", "--json");
     expect(code).toBe(0);
     const [first, second] = stdout
       .trim()
       .split("\n")
       .map((line) => JSON.parse(line));
     expect([first.version, second.version]).toEqual([1, 2]);
-    expect((await assay("watch", "watched", "--after", "1", "--limit", "1")).stdout).toContain(
+    expect((await itembank("watch", "watched", "--after", "1", "--limit", "1")).stdout).toContain(
       "version 2  received 3 = 0 created + 1 updated + 2 unchanged; 0 deleted, 3 items",
     );
-    expect((await assay("receipts", "watched")).stdout).toContain(second.request_id);
-    expect(await assay.json("receipts", "watched", second.request_id)).toMatchObject({
+    expect((await itembank("receipts", "watched")).stdout).toContain(second.request_id);
+    expect(await itembank.json("receipts", "watched", second.request_id)).toMatchObject({
       state: "PUBLISHED",
       version: 2,
     });
@@ -254,92 +254,94 @@ describe("versions and tags", () => {
 
   test("watching ends with 130 when interrupted", async () => {
     await twoVersions("endless");
-    const { process: child, said, ended } = assay.start("watch", "endless");
+    const { process: child, said, ended } = itembank.start("watch", "endless");
     await said(/until Ctrl-C/);
     child.kill("SIGINT");
     expect(await ended).toMatchObject({ code: 130 });
   });
 });
 
-describe("assay restore", () => {
+describe("itembank restore", () => {
   test("says what it would change, and makes a version that equals the older one when told to", async () => {
     await twoVersions("restored");
-    const plan = await assay("restore", "restored", "1", "--plan");
+    const plan = await itembank("restore", "restored", "1", "--plan");
     expect(plan.code).toBe(2);
     expect(plan.stdout).toContain(
       "plan: would make version 3, received 3 = 0 created + 1 updated + 2 unchanged; 0 deleted",
     );
-    expect((await assay("restore", "restored", "1")).code).toBe(1);
-    expect((await assay("restore", "restored", "1", "--yes")).stdout).toContain(
+    expect((await itembank("restore", "restored", "1")).code).toBe(1);
+    expect((await itembank("restore", "restored", "1", "--yes")).stdout).toContain(
       "version 3, received 3 = 0 created + 1 updated",
     );
-    expect((await assay("restore", "restored", "1", "--yes")).stdout).toContain(
+    expect((await itembank("restore", "restored", "1", "--yes")).stdout).toContain(
       "no changes, no new version: still version 3",
     );
-    expect((await assay("diff", "restored", "1", "3")).code).toBe(0);
+    expect((await itembank("diff", "restored", "1", "3")).code).toBe(0);
   });
 });
 
-describe("assay datasets", () => {
+describe("itembank datasets", () => {
   test("creates, shows, changes, renames and deletes", async () => {
-    expect((await assay("datasets", "create", "life", "--description", "first")).stdout).toContain("life");
+    expect((await itembank("datasets", "create", "life", "--description", "first")).stdout).toContain("life");
     expect(
-      await assay.json("datasets", "update", "life", "--description", "second", "--metadata", '{"a":1}'),
+      await itembank.json("datasets", "update", "life", "--description", "second", "--metadata", '{"a":1}'),
     ).toMatchObject({
       description: "second",
       metadata: { a: 1 },
     });
-    expect((await assay("datasets", "rename", "life", "afterlife")).code).toBe(0);
-    expect(await assay.json("datasets", "list", "--prefix", "afterl")).toMatchObject([{ name: "afterlife" }]);
-    expect((await assay("datasets", "list", "--prefix", "afterl")).stdout).toContain("afterlife");
-    const refused = await assay("datasets", "delete", "afterlife");
+    expect((await itembank("datasets", "rename", "life", "afterlife")).code).toBe(0);
+    expect(await itembank.json("datasets", "list", "--prefix", "afterl")).toMatchObject([
+      { name: "afterlife" },
+    ]);
+    expect((await itembank("datasets", "list", "--prefix", "afterl")).stdout).toContain("afterlife");
+    const refused = await itembank("datasets", "delete", "afterlife");
     expect(refused.code).toBe(1);
     expect(refused.stderr).toContain("0 items in 0 versions");
-    expect((await assay("datasets", "delete", "afterlife", "--yes")).stdout).toContain("deleted");
-    const gone = await assay("datasets", "show", "afterlife");
+    expect((await itembank("datasets", "delete", "afterlife", "--yes")).stdout).toContain("deleted");
+    const gone = await itembank("datasets", "show", "afterlife");
     expect(gone).toMatchObject({ code: 1, stdout: "" });
     expect(gone.stderr).toBe(
-      'assay: there is no dataset "afterlife"\n`assay datasets list` shows what there is.\n',
+      'itembank: there is no dataset "afterlife"\n`itembank datasets list` shows what there is.\n',
     );
   });
 });
 
-describe("assay items", () => {
+describe("itembank items", () => {
   test("lists, gets and tells the history", async () => {
     await twoVersions("items");
-    expect((await assay("items", "list", "items", "--at", "1")).stdout).toMatch(
+    expect((await itembank("items", "list", "items", "--at", "1")).stdout).toMatch(
       /it +1 +"capital of Italy" +"Milan"/,
     );
-    expect((await assay("items", "list", "items", "--keys", "--limit", "1")).stdout).toContain("fr");
-    expect((await assay("items", "get", "items", "it")).stdout).toMatch(/expected output +"Rome"/);
-    expect(await assay.json("items", "history", "items", "it")).toMatchObject([
+    expect((await itembank("items", "list", "items", "--keys", "--limit", "1")).stdout).toContain("fr");
+    expect((await itembank("items", "get", "items", "it")).stdout).toMatch(/expected output +"Rome"/);
+    expect(await itembank.json("items", "history", "items", "it")).toMatchObject([
       { kind: "UPDATED" },
       { kind: "CREATED" },
     ]);
-    expect((await assay("items", "history", "items", "it")).stdout).toContain("updated");
+    expect((await itembank("items", "history", "items", "it")).stdout).toContain("updated");
   });
 
   test("deletes and purges only when told to", async () => {
     await twoVersions("erased");
-    expect((await assay("items", "delete", "erased", "fr", "it")).code).toBe(1);
-    const deleted = await assay("items", "delete", "erased", "fr", "xx", "--yes");
+    expect((await itembank("items", "delete", "erased", "fr", "it")).code).toBe(1);
+    const deleted = await itembank("items", "delete", "erased", "fr", "xx", "--yes");
     expect(deleted.stdout).toContain("1 deleted");
     expect(deleted.stderr).toContain("there is no item xx");
-    expect((await assay("items", "purge", "erased", "it")).code).toBe(1);
-    expect((await assay("items", "purge", "erased", "it", "--yes")).stdout).toBe(
+    expect((await itembank("items", "purge", "erased", "it")).code).toBe(1);
+    expect((await itembank("items", "purge", "erased", "it", "--yes")).stdout).toBe(
       "purged 2 revisions and 0 results\n",
     );
-    expect(await assay.json("items", "get", "erased", "it")).toMatchObject({ purged: true });
+    expect(await itembank.json("items", "get", "erased", "it")).toMatchObject({ purged: true });
   });
 });
 
-describe("assay query and export", () => {
+describe("itembank query and export", () => {
   test("answers SQL as a table, and as objects that keep all digits", async () => {
     await twoVersions("asked");
-    const shown = await assay("query", "select item_id, expected_output from datasets.asked order by 1");
+    const shown = await itembank("query", "select item_id, expected_output from datasets.asked order by 1");
     expect(shown.stdout).toMatch(/^item_id +expected_output\nfr +Paris\nit +Rome\npt +Lisbon\n$/);
     expect(shown.stderr).toContain("3 rows, from datasets.asked at version 2");
-    const json = await assay(
+    const json = await itembank(
       "query",
       "select 9007199254740993::bigint n, $1 t, 1 n",
       "--param",
@@ -347,20 +349,20 @@ describe("assay query and export", () => {
       "--json",
     );
     expect(json.stdout).toBe('{"n":9007199254740993,"t":"it\'s","n_2":1}\n');
-    expect((await assay("query", "select x from datasets.nowhere")).stderr).toContain("Tables are called");
+    expect((await itembank("query", "select x from datasets.nowhere")).stderr).toContain("Tables are called");
   });
 
   test("writes files that import again as what they were", async () => {
     await twoVersions("exported");
     for (const format of ["csv", "json", "jsonl", "parquet"]) {
       const path = join(folder, `exported.${format}`);
-      const { code, stdout } = await assay("export", "exported", "-o", path);
+      const { code, stdout } = await itembank("export", "exported", "-o", path);
       expect([code, stdout]).toEqual([0, expect.stringContaining("3 items of version 2")]);
       const cells = format === "csv" || format === "parquet" ? ["--cells", "json"] : [];
-      const back = await assay("import", "exported", path, ...cells);
+      const back = await itembank("import", "exported", path, ...cells);
       expect([format, back.stdout]).toEqual([format, expect.stringContaining("still version 2")]);
     }
-    const piped = await assay("export", "exported", "--at", "1", "--format", "jsonl");
+    const piped = await itembank("export", "exported", "--at", "1", "--format", "jsonl");
     expect(piped.stdout).toContain('"expected_output":"Milan"');
     expect(await readFile(join(folder, "exported.jsonl"), "utf8")).toContain('"expected_output":"Rome"');
   });

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CuttingProxy, newCuttingProxy } from "../resume/cutting-proxy.ts";
 import { startTestService, type TestService } from "../support/service.ts";
-import { newAssay } from "./assay.ts";
+import { newItembank } from "./itembank.ts";
 
 let service: TestService;
 let proxy: CuttingProxy;
@@ -15,7 +15,7 @@ let folder: string;
 beforeAll(async () => {
   service = await startTestService();
   proxy = await newCuttingProxy(new URL(service.url));
-  folder = await mkdtemp(join(tmpdir(), "assay-cli-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-cli-"));
 });
 
 afterAll(async () => {
@@ -46,7 +46,7 @@ describe("an import that Ctrl-C stops", () => {
   test("publishes nothing, and goes on with the same command", async () => {
     const file = join(folder, "many.jsonl");
     await writeFile(file, rows(20_000).join("\n"));
-    const assay = newAssay(proxy.url);
+    const itembank = newItembank(proxy.url);
     // The service is gone in the middle, so that the import cannot end before it is stopped.
     const { target } = proxy;
     const gone = new Promise<void>((resolve) => {
@@ -56,17 +56,17 @@ describe("an import that Ctrl-C stops", () => {
         resolve();
       });
     });
-    const { process: child, ended } = assay.start("import", "many", file);
+    const { process: child, ended } = itembank.start("import", "many", file);
     await gone;
     await rowsTaken();
     child.kill("SIGINT");
     const stopped = await ended;
     expect(stopped).toMatchObject({ code: 130, stdout: "" });
     expect(stopped.stderr).toMatch(/interrupted.*nothing was published\nThe same command goes on/);
-    expect((await newAssay(service.address)("datasets", "show", "many")).code).toBe(1);
+    expect((await newItembank(service.address)("datasets", "show", "many")).code).toBe(1);
 
     proxy.target = target;
-    const again = await assay("import", "many", file);
+    const again = await itembank("import", "many", file);
     expect(again).toMatchObject({ code: 0 });
     expect(again.stderr).toMatch(/going on with an import that was interrupted: [\d,]+ rows arrived/);
     expect(again.stdout).toBe(
@@ -76,16 +76,16 @@ describe("an import that Ctrl-C stops", () => {
   });
 
   test("of standard input tells by which name it goes on", async () => {
-    const assay = newAssay(service.address);
+    const itembank = newItembank(service.address);
     const text = rows(5_000);
-    const { process: child, ended } = assay.start("import", "piped", "--format", "jsonl");
+    const { process: child, ended } = itembank.start("import", "piped", "--format", "jsonl");
     child.stdin?.write(`${text.slice(0, 4_000).join("\n")}\n`);
     await rowsTaken();
     child.kill("SIGINT");
     const { code, stderr } = await ended;
     expect(code).toBe(130);
     const [, requestId = ""] = /--request-id ([0-9a-f-]{36})/.exec(stderr) ?? [];
-    const again = await assay.withInput(
+    const again = await itembank.withInput(
       text.join("\n"),
       "import",
       "piped",
@@ -101,9 +101,9 @@ describe("an import that Ctrl-C stops", () => {
 
 describe("a reader that leaves early", () => {
   test("is no error", async () => {
-    const assay = newAssay(service.address);
-    await assay.withInput(rows(3_000).join("\n"), "import", "read", "--format", "jsonl");
-    const { process: child, ended } = assay.start("items", "list", "read", "--json");
+    const itembank = newItembank(service.address);
+    await itembank.withInput(rows(3_000).join("\n"), "import", "read", "--format", "jsonl");
+    const { process: child, ended } = itembank.start("items", "list", "read", "--json");
     child.stdout?.once("data", () => child.stdout?.destroy());
     expect(await ended).toMatchObject({ code: 0, stderr: expect.not.stringContaining("Error") });
   });
@@ -111,21 +111,21 @@ describe("a reader that leaves early", () => {
 
 describe("a server that is not there", () => {
   test("is told of in two lines", async () => {
-    const { code, stdout, stderr } = await newAssay("127.0.0.1:1")("datasets", "list");
+    const { code, stdout, stderr } = await newItembank("127.0.0.1:1")("datasets", "list");
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(
-      /^assay: no answer from http:\/\/127\.0\.0\.1:1.*\nStart one with `assay serve`, or .*\n$/,
+      /^itembank: no answer from http:\/\/127\.0\.0\.1:1.*\nStart one with `itembank serve`, or .*\n$/,
     );
-    expect((await newAssay("ftp://x")("datasets", "list")).stderr).toContain("is no address of a server");
+    expect((await newItembank("ftp://x")("datasets", "list")).stderr).toContain("is no address of a server");
   });
 });
 
 describe("the service itself", () => {
   test("is migrated, served and stopped by the command line", async () => {
-    const assay = newAssay("127.0.0.1:1", { ASSAY_LOG_LEVEL: "error" });
+    const itembank = newItembank("127.0.0.1:1", { ITEMBANK_LOG_LEVEL: "error" });
     const { url } = service.database;
-    expect((await assay("migrate", "--database", url)).stdout).toBe("nothing to do\n");
-    const { process: child, ended } = assay.start(
+    expect((await itembank("migrate", "--database", url)).stdout).toBe("nothing to do\n");
+    const { process: child, ended } = itembank.start(
       "serve",
       "--listen",
       "127.0.0.1:0",
@@ -136,21 +136,23 @@ describe("the service itself", () => {
     );
     const greeting = await new Promise<string>((resolve) => child.stdout?.once("data", resolve));
     const [, address = ""] = /listens on (\S+),/.exec(greeting) ?? [];
-    expect(await newAssay(address).json("info")).toMatchObject({ content_hash_algorithm: "sha256-jcs-v1" });
+    expect(await newItembank(address).json("info")).toMatchObject({
+      content_hash_algorithm: "sha256-jcs-v1",
+    });
     child.kill("SIGINT");
     expect((await ended).code).toBe(0);
   });
 
   test("has completion for shells that calls back into the program", async () => {
-    const assay = newAssay("127.0.0.1:1");
+    const itembank = newItembank("127.0.0.1:1");
     for (const shell of ["bash", "zsh", "fish"]) {
-      const { code, stdout } = await assay("completion", shell);
-      expect([code, stdout]).toEqual([0, expect.stringContaining("assay complete --")]);
+      const { code, stdout } = await itembank("completion", shell);
+      expect([code, stdout]).toEqual([0, expect.stringContaining("itembank complete --")]);
     }
-    expect((await assay("complete", "--", "data")).stdout).toContain("datasets");
-    expect((await assay("complete", "--", "datasets", "")).stdout).toContain("rename");
-    expect((await assay("complete", "--", "import", "--mo")).stdout).toContain("--mode");
-    const script = (await assay("completion", "bash")).stdout;
+    expect((await itembank("complete", "--", "data")).stdout).toContain("datasets");
+    expect((await itembank("complete", "--", "datasets", "")).stdout).toContain("rename");
+    expect((await itembank("complete", "--", "import", "--mo")).stdout).toContain("--mode");
+    const script = (await itembank("completion", "bash")).stdout;
     const checked = spawn("bash", ["-n"], { stdio: ["pipe", "ignore", "pipe"] });
     checked.stdin.end(script);
     expect(await new Promise((resolve) => checked.on("close", resolve))).toBe(0);

@@ -1,20 +1,20 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunResultSchema } from "../../clients/typescript/src/contract.ts";
-import { type AssayClient, createAssayClient } from "../../clients/typescript/src/node.ts";
+import { createItembankClient, type ItembankClient } from "../../clients/typescript/src/node.ts";
 import { startTestService, type TestService } from "../support/service.ts";
-import { type Assay, newAssay } from "./assay.ts";
+import { type Itembank, newItembank } from "./itembank.ts";
 
 let service: TestService;
-let client: AssayClient;
-let assay: Assay;
+let client: ItembankClient;
+let itembank: Itembank;
 /** Twenty items. */
 const itemIds = Array.from({ length: 20 }, (_, number) => `q${String(number).padStart(2, "0")}`);
 
 beforeAll(async () => {
   service = await startTestService();
-  client = createAssayClient({ url: service.url });
-  assay = newAssay(service.address);
+  client = createItembankClient({ url: service.url });
+  itembank = newItembank(service.address);
   await client.upsertDataset({
     name: "sums",
     items: itemIds.map((itemId, number) => ({ itemId, input: { sum: [number, number] } })),
@@ -61,25 +61,25 @@ async function record(
   return runId;
 }
 
-describe("assay runs", () => {
+describe("itembank runs", () => {
   test("lists and shows runs, by id or by label", async () => {
-    const listed = (await assay.json("runs", "list", "sums", "--target", "old")) as { run_id: string }[];
+    const listed = (await itembank.json("runs", "list", "sums", "--target", "old")) as { run_id: string }[];
     expect(listed).toMatchObject([
       { target_id: "old", counts: { expected: 20, succeeded: 20, failed: 0, missing: 0 } },
     ]);
-    expect((await assay("runs", "list")).stdout).toMatch(/new +better +running +19 +1 +0/);
-    const shown = await assay("runs", "show", "sums@baseline");
+    expect((await itembank("runs", "list")).stdout).toMatch(/new +better +running +19 +1 +0/);
+    const shown = await itembank("runs", "show", "sums@baseline");
     expect(shown.stdout).toContain(listed[0]?.run_id);
     expect(shown.stdout).toContain("20 cells = 20 succeeded + 0 failed + 0 missing");
-    const unknown = await assay("runs", "show", "sums@nobody");
+    const unknown = await itembank("runs", "show", "sums@nobody");
     expect(unknown).toMatchObject({ code: 1 });
     expect(unknown.stderr).toContain('no run of "sums" has the label "nobody"');
   });
 
   test("tells what lacks a success", async () => {
     await record("open", "partial", (number) => (number < 18 ? 1 : number === 18 ? "error" : undefined));
-    expect((await assay("runs", "incomplete", "sums@open")).stdout).toMatch(/q18 +1\nq19 +1\n/);
-    const { stdout } = await assay("runs", "incomplete", "sums@open", "--json");
+    expect((await itembank("runs", "incomplete", "sums@open")).stdout).toMatch(/q18 +1\nq19 +1\n/);
+    const { stdout } = await itembank("runs", "incomplete", "sums@open", "--json");
     expect(
       stdout
         .trim()
@@ -93,36 +93,38 @@ describe("assay runs", () => {
 
   test("finishes, cancels and deletes, after saying what there is", async () => {
     await record("ending", "ends", (number) => (number < 5 ? 1 : undefined));
-    const asked = await assay("runs", "finish", "sums@ending");
+    const asked = await itembank("runs", "finish", "sums@ending");
     expect(asked.code).toBe(1);
     expect(asked.stderr).toContain("20 cells = 5 succeeded + 0 failed + 15 missing");
-    expect(await assay.json("runs", "finish", "sums@ending", "--min-success", "50%", "--yes")).toMatchObject({
+    expect(
+      await itembank.json("runs", "finish", "sums@ending", "--min-success", "50%", "--yes"),
+    ).toMatchObject({
       state: "FAILED",
     });
     await record("stopped", "stops", () => 1);
-    expect((await assay("runs", "cancel", "sums@stopped")).code).toBe(1);
-    expect((await assay("runs", "cancel", "sums@stopped", "--yes")).stdout).toContain("CANCELLED");
-    expect((await assay("runs", "delete", "sums@stopped")).code).toBe(1);
-    expect((await assay("runs", "delete", "sums@stopped", "--yes")).stdout).toContain("deleted runs");
-    expect((await assay("runs", "show", "sums@stopped")).code).toBe(1);
+    expect((await itembank("runs", "cancel", "sums@stopped")).code).toBe(1);
+    expect((await itembank("runs", "cancel", "sums@stopped", "--yes")).stdout).toContain("CANCELLED");
+    expect((await itembank("runs", "delete", "sums@stopped")).code).toBe(1);
+    expect((await itembank("runs", "delete", "sums@stopped", "--yes")).stdout).toContain("deleted runs");
+    expect((await itembank("runs", "show", "sums@stopped")).code).toBe(1);
   });
 });
 
-describe("assay results", () => {
+describe("itembank results", () => {
   test("shows one line per result, with nothing that a terminal would obey", async () => {
-    const { stdout, stderr } = await assay("results", "sums@better");
+    const { stdout, stderr } = await itembank("results", "sums@better");
     expect(stdout).toMatch(/^✓ q00 #1 .*correct 1 {2}\{"sum":0\.0\}\n✗ q01 #1 .*TIMEOUT: no·\[31m answer\n/);
     expect(stdout).not.toContain("\u001b");
     expect(stderr).toContain("new is running: 20 cells = 19 succeeded + 1 failed + 0 missing");
-    const failed = await assay("results", "sums@better", "--failed", "--json");
+    const failed = await itembank("results", "sums@better", "--failed", "--json");
     expect(JSON.parse(failed.stdout)).toMatchObject({ item_id: "q01", error: { code: "TIMEOUT" } });
-    const one = await assay("results", "sums@better", "--item", "q02", "--json");
+    const one = await itembank("results", "sums@better", "--item", "q02", "--json");
     expect(one.stdout).toContain('"output":{"sum":2.0}');
   });
 
   test("follows a run to its end", async () => {
     const runId = await record("followed", "live", (number) => (number < 3 ? 1 : undefined));
-    const { said, ended, process: child } = assay.start("results", runId, "--follow", "--json");
+    const { said, ended, process: child } = itembank.start("results", runId, "--follow", "--json");
     let lines = 0;
     const threeLines = new Promise<void>((resolve) => {
       child.stdout?.on("data", (text: string) => {
@@ -143,9 +145,9 @@ describe("assay results", () => {
   });
 });
 
-describe("assay compare", () => {
+describe("itembank compare", () => {
   test("draws several runs against one baseline, within 100 columns", async () => {
-    const { code, stdout } = await assay(
+    const { code, stdout } = await itembank(
       "compare",
       "sums@baseline",
       "sums@better",
@@ -168,11 +170,11 @@ describe("assay compare", () => {
 
   test("counts failures as told, and gives it all as JSON", async () => {
     const judged = ["compare", "sums@baseline", "sums@better", "--score", "correct", "--failure", "0"];
-    expect(await assay.json(...judged)).toMatchObject({
+    expect(await itembank.json(...judged)).toMatchObject({
       common_item_count: 20,
       scores: [{ name: "correct", paired_item_count: 20, wins: 9, losses: 0, ties: 11, verdict: "BETTER" }],
     });
-    const { stdout } = await assay(...judged, "--json", "--rows");
+    const { stdout } = await itembank(...judged, "--json", "--rows");
     const rows = stdout
       .trim()
       .split("\n")
@@ -183,9 +185,9 @@ describe("assay compare", () => {
       candidate: { failed: 1 },
       scores: [{ name: "correct", base: 0 }],
     });
-    expect((await assay("compare", "sums@baseline", "sums@better", "--failure", "0")).stderr).toContain(
+    expect((await itembank("compare", "sums@baseline", "sums@better", "--failure", "0")).stderr).toContain(
       "--score",
     );
-    expect((await assay("compare", "sums@baseline", "sums@baseline")).code).toBe(1);
+    expect((await itembank("compare", "sums@baseline", "sums@baseline")).code).toBe(1);
   });
 });

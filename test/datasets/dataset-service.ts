@@ -1,14 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { expect } from "vitest";
-import type { Dataset, DatasetSchema } from "../../gen/assay/v1/dataset_pb.js";
+import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import type { Dataset, DatasetSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import {
   type DeleteDatasetRequestSchema,
   type DeleteDatasetResponse,
   DatasetService as Service,
   type UpdateDatasetRequestSchema,
-} from "../../gen/assay/v1/dataset_service_pb.js";
-import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
 import { datasetHandler } from "../../src/datasets/dataset-handler.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";

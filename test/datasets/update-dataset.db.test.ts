@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Dataset } from "../../gen/assay/v1/dataset_pb.js";
-import type { UpdateDatasetRequestSchema } from "../../gen/assay/v1/dataset_service_pb.js";
+import type { Dataset } from "../../gen/itembank/v1/dataset_pb.js";
+import type { UpdateDatasetRequestSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { addVersion } from "../versions/history.ts";
 import {

@@ -7,7 +7,7 @@ import { type Engine, type EngineOptions, openEngine, quoted } from "../../src/d
 let folder = "";
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-engine-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-engine-"));
   await writeFile(join(folder, "it's.csv"), "a,b\n1,2\n");
   await writeFile(join(folder, "other.csv"), "a,b\n1,2\n");
 });

@@ -23,7 +23,7 @@ describe("the embedded database", () => {
   });
 
   test("goes with a process that ends without stopping it", async () => {
-    const directory = await mkdtemp(join(tmpdir(), "assay-abrupt-"));
+    const directory = await mkdtemp(join(tmpdir(), "itembank-abrupt-"));
     try {
       const module = new URL("../../src/db/embedded.ts", import.meta.url);
       const log = "{ info() {}, debug() {}, warn() {} }";
@@ -42,7 +42,7 @@ describe("the embedded database", () => {
 
   // Other users run it under their own name, who can enter where they put it.
   test.skipIf(process.getuid?.() !== 0)("as root, names the folder that its user cannot enter", async () => {
-    const closed = await mkdtemp(join(tmpdir(), "assay-closed-"));
+    const closed = await mkdtemp(join(tmpdir(), "itembank-closed-"));
     try {
       const start = startEmbeddedDatabase(join(closed, "data"), newLog("silent"));
       await expect(start).rejects.toThrow(`cannot enter ${closed} on the way`);

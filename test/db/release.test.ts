@@ -8,6 +8,6 @@ describe("requireSupportedRelease", () => {
 
   test("refuses PostgreSQL 14 and says what is needed", () => {
     expect(() => requireSupportedRelease(140_022)).toThrow(OldDatabaseError);
-    expect(() => requireSupportedRelease(140_022)).toThrow("PostgreSQL 14; Assay needs PostgreSQL 15");
+    expect(() => requireSupportedRelease(140_022)).toThrow("PostgreSQL 14; Itembank needs PostgreSQL 15");
   });
 });

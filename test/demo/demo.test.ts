@@ -25,7 +25,7 @@ interface RunningDemo {
 
 /** Starts the demo as `npm run demo` does. Settings of the surroundings do not count. */
 function startDemo(settings: Record<string, string>): RunningDemo {
-  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ASSAY_"));
+  const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ITEMBANK_"));
   const child = execFile(process.execPath, [main], {
     env: { ...Object.fromEntries(inherited), ...settings },
   });
@@ -48,10 +48,10 @@ function startDemo(settings: Record<string, string>): RunningDemo {
 
 describe("the demo", () => {
   let directory: string;
-  let data: { ASSAY_DATA_DIR: string };
+  let data: { ITEMBANK_DATA_DIR: string };
   beforeEach(async () => {
-    directory = await mkdtemp(join(tmpdir(), "assay-demo-"));
-    data = { ASSAY_DATA_DIR: directory };
+    directory = await mkdtemp(join(tmpdir(), "itembank-demo-"));
+    data = { ITEMBANK_DATA_DIR: directory };
   });
   afterEach(() => rm(directory, { recursive: true, force: true }));
 
@@ -103,8 +103,8 @@ describe("the demo", () => {
   });
 
   it("says in one line what is wrong with its settings", async () => {
-    const { code, errors } = await startDemo({ ASSAY_DATA_DIRECTORY: directory }).ended;
+    const { code, errors } = await startDemo({ ITEMBANK_DATA_DIRECTORY: directory }).ended;
     expect(code).toBe(1);
-    expect(errors).toMatch(/^demo: ASSAY_DATA_DIRECTORY is not a setting\. .*\n$/);
+    expect(errors).toMatch(/^demo: ITEMBANK_DATA_DIRECTORY is not a setting\. .*\n$/);
   });
 });

@@ -12,7 +12,7 @@ let folder = "";
 let pools: EnginePool[] = [];
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-engine-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-engine-"));
   await writeFile(join(folder, "data.csv"), "a,b\n1,2\n");
 });
 

@@ -181,8 +181,9 @@ describe("canonicalize", () => {
     let refused = 0;
     fc.assert(
       fc.property(damaged, (text) => {
-        // V8 takes some escaped names for others once it has seen one with a backslash: nodejs/node#63785.
-        fc.pre(!/\\\\|\\u005c/i.test(text));
+        // V8 takes a name with an escaped quote or backslash for another one of its length that it has seen before, in
+        // whichever text that was: nodejs/node#63785.
+        fc.pre(!/\\["\\]|\\u00(?:22|5c)/i.test(text));
         const parsed = parse(text);
         const problem = problemOf(text)?.problem;
         if (problem === undefined) {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { IfExists } from "../../gen/assay/v1/item_service_pb.js";
+import { IfExists } from "../../gen/itembank/v1/item_service_pb.js";
 import { faultyFieldsOf, invalid, type Refusal, refusalOf, refused } from "../support/refusal.ts";
 import {
   contentOf,

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ChangeKind, type ItemRevision } from "../../gen/assay/v1/item_pb.js";
+import { ChangeKind, type ItemRevision } from "../../gen/itembank/v1/item_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,

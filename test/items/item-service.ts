@@ -1,11 +1,11 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { VersionSelectorSchema } from "../../gen/assay/v1/dataset_pb.js";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import type { Item, ItemSchema } from "../../gen/assay/v1/item_pb.js";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { VersionSelectorSchema } from "../../gen/itembank/v1/dataset_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { Item, ItemSchema } from "../../gen/itembank/v1/item_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import type { Pool } from "../../src/db/pool.ts";
 import { startTestService } from "../support/service.ts";
 

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import { type DatasetRef, type ItemServiceUnderTest, item, plain, startItemService } from "./item-service.ts";
 

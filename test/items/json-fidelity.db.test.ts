@@ -3,9 +3,12 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import { type StreamUpsertItemsRequestSchema, UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import {
+  type StreamUpsertItemsRequestSchema,
+  UpsertService,
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { limits } from "../../src/limits.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -74,7 +77,7 @@ const versions: readonly State[] = [0, 1, 2, 3].map((version) =>
 
 /** Calls a method as somebody does who has nothing but HTTP and JSON. */
 async function post(service: string, method: string, message: object): Promise<Record<string, unknown>> {
-  const response = await fetch(`${server.url}/assay.v1.${service}/${method}`, {
+  const response = await fetch(`${server.url}/itembank.v1.${service}/${method}`, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(message),
@@ -160,7 +163,7 @@ const throughFetch: Writer & Reader = {
     const message = Buffer.from(JSON.stringify({ dataset: { name }, at: { version } }));
     const envelope = Buffer.alloc(envelopeBytes);
     envelope.writeUInt32BE(message.length, 1);
-    const response = await fetch(`${server.url}/assay.v1.ItemService/StreamItems`, {
+    const response = await fetch(`${server.url}/itembank.v1.ItemService/StreamItems`, {
       method: "POST",
       headers: { "content-type": "application/connect+json" },
       body: Buffer.concat([envelope, message]),

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { IfExists } from "../../gen/assay/v1/item_service_pb.js";
+import { IfExists } from "../../gen/itembank/v1/item_service_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
 import { waitForLock } from "../support/locks.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,

@@ -1,11 +1,11 @@
 import type { Client } from "@connectrpc/connect";
 import { expect } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { ChangeKind, type Item } from "../../gen/assay/v1/item_pb.js";
-import { IfExists, ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ChangeKind, type Item } from "../../gen/itembank/v1/item_pb.js";
+import { IfExists, ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
 import { DigestSum } from "../../src/versions/digest.ts";
 import { refusalOf } from "../support/refusal.ts";

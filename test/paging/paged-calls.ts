@@ -1,10 +1,10 @@
 import type { DescMethod, JsonObject } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import type { Pool } from "../../src/db/pool.ts";
 import type { TestService } from "../support/service.ts";
 import { addItemHistory, addVersions } from "../versions/history.ts";

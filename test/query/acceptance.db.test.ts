@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { refusalOf, refused } from "../support/refusal.ts";
 import { send } from "../uploads/sending.ts";
 import { named, type QueryServiceUnderTest, startQueryService } from "./query-service.ts";

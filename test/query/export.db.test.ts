@@ -4,9 +4,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CellParsing, FileFormat } from "../../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import { CellParsing, FileFormat } from "../../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   type ItemInit,
@@ -21,7 +21,7 @@ let folder = "";
 
 beforeAll(async () => {
   service = await startQueryService();
-  folder = await mkdtemp(join(tmpdir(), "assay-export-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-export-"));
 });
 
 afterAll(async () => {

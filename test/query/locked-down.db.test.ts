@@ -11,7 +11,7 @@ let folder = "";
 
 beforeAll(async () => {
   service = await startQueryService();
-  folder = await mkdtemp(join(tmpdir(), "assay-escape-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-escape-"));
   await writeFile(join(folder, "data.csv"), "a,b\n1,2\n");
   await service.mirror("secrets", [item("a", { word: "sesame" })]);
 });
@@ -33,7 +33,7 @@ describe("SQL", () => {
     expect(refusal).toMatchObject({ code: "InvalidArgument", reason: "INVALID_SQL" });
     expect(refusal.metadata.problem).not.toBe("");
     // Nothing that the service keeps to itself is part of an error.
-    expect(JSON.stringify(refusal)).not.toMatch(/parquet'|snapshots|\.assay|assay-test/);
+    expect(JSON.stringify(refusal)).not.toMatch(/parquet'|snapshots|\.itembank|itembank-test/);
   });
 
   test("still works after all of that", async () => {

@@ -1,19 +1,19 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import type { ItemSchema } from "../../gen/assay/v1/item_pb.js";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { ItemSchema } from "../../gen/itembank/v1/item_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
 import {
   type ExportEnd,
   type ExportItemsRequestSchema,
   type QueryEnd,
   QueryService,
-} from "../../gen/assay/v1/query_service_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import type { UpsertOptionsSchema } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/query_service_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import type { UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { startTestService, type TestService, type TestServiceOptions } from "../support/service.ts";
 
 /** An answer as a whole. */

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type QueryResponse, QueryService } from "../../gen/assay/v1/query_service_pb.js";
-import { FileFormat } from "../../gen/assay/v1/upload_pb.js";
+import { type QueryResponse, QueryService } from "../../gen/itembank/v1/query_service_pb.js";
+import { FileFormat } from "../../gen/itembank/v1/upload_pb.js";
 import { parseBlobLocation } from "../../src/blobs/blob-location.ts";
 import { s3ServerBinary, startS3Server } from "../blobs/s3-server.ts";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";

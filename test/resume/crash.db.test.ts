@@ -6,9 +6,9 @@ import { Code, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { Outgoing } from "../support/outgoing.ts";
 import { type CuttingProxy, newCuttingProxy } from "./cutting-proxy.ts";
@@ -228,7 +228,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
   let setup: Setup;
   beforeAll(async () => {
     database = await newTestDatabase();
-    setup = new Setup({ ASSAY_DATABASE_URL: database.url });
+    setup = new Setup({ ITEMBANK_DATABASE_URL: database.url });
     await setup.start();
   });
   afterAll(async () => {
@@ -258,15 +258,15 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
     await setup.importUnder("terminated connections", { most: 30, bytesBetween: 15_000 }, async () => {
       await database.pool.query(
         `select pg_terminate_backend(pid) from pg_stat_activity
-         where datname = current_database() and application_name = 'assay' and pid <> pg_backend_pid()`,
+         where datname = current_database() and application_name = 'itembank' and pid <> pg_backend_pid()`,
       );
     });
     await expectNothingLeft(database.pool);
   });
 
   test("when the database is killed four times", async () => {
-    const dataDir = await mkdtemp(join(tmpdir(), "assay-resume-"));
-    const embedded = new Setup({ ASSAY_DATA_DIR: dataDir });
+    const dataDir = await mkdtemp(join(tmpdir(), "itembank-resume-"));
+    const embedded = new Setup({ ITEMBANK_DATA_DIR: dataDir });
     await embedded.start();
     try {
       let noticed = Promise.withResolvers<void>();
@@ -294,7 +294,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
 
   test("when a stream on another service takes over", async () => {
     const [name, requestId] = ["taken over", randomUUID()];
-    const other = new Setup({ ASSAY_DATABASE_URL: database.url });
+    const other = new Setup({ ITEMBANK_DATABASE_URL: database.url });
     await other.start();
     const older = openStream(setup.service, name, requestId);
     await older.answer();
@@ -326,7 +326,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
 describe("a service that is stopped", () => {
   test("does not wait for a client that still sends, and leaves the import open for another", async () => {
     const database = await newTestDatabase();
-    const setup = new Setup({ ASSAY_DATABASE_URL: database.url });
+    const setup = new Setup({ ITEMBANK_DATABASE_URL: database.url });
     await setup.start();
     const [name, requestId] = ["sends ahead", randomUUID()];
     const stream = openStream(setup.service, name, requestId);
@@ -393,5 +393,5 @@ function batch(offset: number, count: number) {
 async function postmasterOf(dataDir: string): Promise<{ pid: number; url: string }> {
   const [pid, , , port] = (await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n");
   const password = (await readFile(join(dataDir, "postgres.password"), "utf8")).trim();
-  return { pid: Number(pid), url: `postgres://assay:${password}@127.0.0.1:${port}/assay` };
+  return { pid: Number(pid), url: `postgres://itembank:${password}@127.0.0.1:${port}/itembank` };
 }

@@ -1,12 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Code, ConnectError, createClient, type Transport } from "@connectrpc/connect";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
-import type { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import type { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   type StreamUpsertItemsRequestSchema,
   type UpsertProgress,
   UpsertService,
-} from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
 import { Outgoing } from "../support/outgoing.ts";
 

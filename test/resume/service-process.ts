@@ -16,7 +16,7 @@ export interface ServiceProcess {
 /** Starts the service on a free port. */
 export async function startServiceProcess(environment: Record<string, string>): Promise<ServiceProcess> {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ASSAY_LISTEN: "127.0.0.1:0", ...environment },
+    env: { PATH: process.env.PATH, ITEMBANK_LISTEN: "127.0.0.1:0", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   const exit = once(child, "exit");

@@ -11,8 +11,12 @@ import {
   RunService,
   type WorkRunRequestSchema,
   type WorkRunResponse,
-} from "../../gen/assay/v1/run_service_pb.js";
-import { WorkAck_Outcome, type WorkAssignment, type WorkResultSchema } from "../../gen/assay/v1/work_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
+import {
+  WorkAck_Outcome,
+  type WorkAssignment,
+  type WorkResultSchema,
+} from "../../gen/itembank/v1/work_pb.js";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import type { WorkerEvent } from "./worker-process.ts";
 

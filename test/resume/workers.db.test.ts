@@ -1,9 +1,9 @@
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { type CuttingProxy, newCuttingProxy } from "./cutting-proxy.ts";
 import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
@@ -49,7 +49,10 @@ afterAll(async () => {
 });
 
 async function startService(): Promise<void> {
-  service = await startServiceProcess({ ASSAY_DATABASE_URL: database.url, ASSAY_MIN_LEASE_DURATION: "1" });
+  service = await startServiceProcess({
+    ITEMBANK_DATABASE_URL: database.url,
+    ITEMBANK_MIN_LEASE_DURATION: "1",
+  });
   proxy ??= await newCuttingProxy(service.url);
   proxy.target = service.url;
 }

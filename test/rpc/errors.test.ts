@@ -36,7 +36,7 @@ describe("a failure", () => {
     expect(error.details).toHaveLength(1);
     expect(error.findDetails(ErrorInfoSchema)[0]).toMatchObject({
       reason: "ERROR_REASON_VERSION_NOT_FOUND",
-      domain: "assay",
+      domain: "itembank.dev",
       metadata: { dataset_id: "data1", version: "12", latest_version: "9" },
     });
     const unset = new Failure("DATASET_NOT_FOUND", { name: "qa", dataset_id: undefined }, [], "");
@@ -145,7 +145,7 @@ describe("any other error", () => {
   test("keeps its cause in the log, under the id that goes on the wire", () => {
     const lines: string[] = [];
     const log = pino({}, { write: (line: string) => void lines.push(line) });
-    const call = { method: "assay.v1.ItemService/GetItem", signal: new AbortController().signal };
+    const call = { method: "itembank.v1.ItemService/GetItem", signal: new AbortController().signal };
     const error = toConnectError(new Error("the password is hunter2"), log, call);
     const id = error.findDetails(ErrorInfoSchema)[0]?.metadata?.error_id ?? "";
     expect(error.code).toBe(Code.Internal);
@@ -169,7 +169,7 @@ describe("any other error", () => {
 
 /** Status code by reason, read from the comments of the contract: `ResourceExhausted` as Code spells it. */
 function promisedCodes(): Map<string, string> {
-  const proto = readFileSync(new URL("../../proto/assay/v1/error_reason.proto", import.meta.url), "utf8");
+  const proto = readFileSync(new URL("../../proto/itembank/v1/error_reason.proto", import.meta.url), "utf8");
   const value = /((?: {2}\/\/.*\n)+) {2}ERROR_REASON_(\w+) = (\d+);/g;
   const found = new Map<string, string>();
   for (const [, comment = "", reason = "", number] of proto.matchAll(value)) {

@@ -3,10 +3,10 @@ import { Code, ConnectError, type ConnectRouter, createClient, type ServiceImpl 
 import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
 import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import { SystemService } from "../../gen/assay/v1/system_service_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { failure } from "../../src/failure.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { type Listener, listen } from "../../src/rpc/listener.ts";
@@ -111,9 +111,9 @@ describe("the log", () => {
     await read(items.streamItems({}));
     await errorOf(items.getItem({}));
     expect(lines.map(({ method, code, level }) => [method, code, level])).toEqual([
-      ["assay.v1.SystemService/GetServerInfo", "ok", 20],
-      ["assay.v1.ItemService/StreamItems", "ok", 20],
-      ["assay.v1.ItemService/GetItem", "unimplemented", 30],
+      ["itembank.v1.SystemService/GetServerInfo", "ok", 20],
+      ["itembank.v1.ItemService/StreamItems", "ok", 20],
+      ["itembank.v1.ItemService/GetItem", "unimplemented", 30],
     ]);
   });
 });

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
-import { type Run, Run_State } from "../../gen/assay/v1/run_pb.js";
+import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
 import { transaction } from "../../src/db/transaction.ts";
 import { Turns } from "../../src/db/turns.ts";
 import { purgeItem } from "../../src/items/purge-item.ts";

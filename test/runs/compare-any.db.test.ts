@@ -5,7 +5,7 @@ import {
   type ComparisonSummary,
   type ScoreComparison,
   Verdict,
-} from "../../gen/assay/v1/comparison_pb.js";
+} from "../../gen/itembank/v1/comparison_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { comparePairs } from "./paired-model.ts";
 import {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/assay/v1/comparison_pb.js";
+import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/itembank/v1/comparison_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   failed,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { IncompleteItem } from "../../gen/assay/v1/run_service_pb.js";
+import type { IncompleteItem } from "../../gen/itembank/v1/run_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   failed,

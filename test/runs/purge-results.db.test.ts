@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { waitForLock } from "../support/locks.ts";
 import { refusalOf, refused } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";

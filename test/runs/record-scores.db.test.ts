@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AnnotatorKind } from "../../gen/assay/v1/result_pb.js";
-import { Run_State } from "../../gen/assay/v1/run_pb.js";
+import { AnnotatorKind } from "../../gen/itembank/v1/result_pb.js";
+import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { refused } from "../support/refusal.ts";
 import {

@@ -1,12 +1,12 @@
 import type { DescService, MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code, ConnectError, createClient, createRouterTransport } from "@connectrpc/connect";
 import { expect } from "vitest";
-import type { RunResult, RunResultSchema } from "../../gen/assay/v1/result_pb.js";
-import type { Run, RunSchema } from "../../gen/assay/v1/run_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import type { RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
+import type { Run, RunSchema } from "../../gen/itembank/v1/run_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import type { Pool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";

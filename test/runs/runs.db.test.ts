@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Run_State } from "../../gen/assay/v1/run_pb.js";
+import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   failed,

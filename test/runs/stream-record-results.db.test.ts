@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Run_State } from "../../gen/assay/v1/run_pb.js";
-import type { StreamRecordResultsRequestSchema } from "../../gen/assay/v1/run_service_pb.js";
+import { Run_State } from "../../gen/itembank/v1/run_pb.js";
+import type { StreamRecordResultsRequestSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   collect,

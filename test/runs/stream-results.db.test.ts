@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { Run_State } from "../../gen/assay/v1/run_pb.js";
-import type { StreamResultsResponse } from "../../gen/assay/v1/run_service_pb.js";
+import { Run_State } from "../../gen/itembank/v1/run_pb.js";
+import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   collect,

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   invalid,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { WorkAssignment } from "../../gen/assay/v1/work_pb.js";
+import type { WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { mirror, newRun, questions, type RunServiceUnderTest, runService, success } from "./run-service.ts";
 import { startWorker, type Worker } from "./worker.ts";

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
-import type { WorkAssignment } from "../../gen/assay/v1/work_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import type { WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { waitForLock } from "../support/locks.ts";

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
-import type { RunResultSchema } from "../../gen/assay/v1/result_pb.js";
-import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/assay/v1/run_service_pb.js";
+import type { RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
+import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import {
   type WorkAck,
   WorkAck_Outcome,
@@ -10,7 +10,7 @@ import {
   type WorkHelloSchema,
   type WorkIdle,
   type WorkRenewal,
-} from "../../gen/assay/v1/work_pb.js";
+} from "../../gen/itembank/v1/work_pb.js";
 import { Outgoing } from "../support/outgoing.ts";
 import type { RunServiceUnderTest } from "./run-service.ts";
 

@@ -1,9 +1,9 @@
 import { randomUUID } from "node:crypto";
 import type { Message, MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { UpdateDatasetRequestSchema } from "../../gen/assay/v1/dataset_service_pb.js";
-import { IfExists } from "../../gen/assay/v1/item_service_pb.js";
-import { Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
+import type { UpdateDatasetRequestSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { IfExists } from "../../gen/itembank/v1/item_service_pb.js";
+import { Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
 import { contentHash } from "../../src/items/content-hash.ts";
 import {
   type DatasetRef,

@@ -1,7 +1,7 @@
 import { request } from "node:http";
 import { gunzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestService } from "../support/service.ts";
 
@@ -21,7 +21,7 @@ async function longAnswer(compress: boolean): Promise<{ encoding: string | undef
       .createDataset({ dataset: { name, description: "long ".repeat(800) } });
     return await new Promise((resolve, reject) => {
       const call = request(
-        `${service.url}/assay.v1.DatasetService/GetDataset`,
+        `${service.url}/itembank.v1.DatasetService/GetDataset`,
         { method: "POST", headers: { "content-type": "application/json", "accept-encoding": "gzip" } },
         (response) => {
           const chunks: Buffer[] = [];

@@ -1,12 +1,12 @@
 import { createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport, createGrpcWebTransport } from "@connectrpc/connect-web";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SystemService } from "../../gen/assay/v1/system_service_pb.js";
+import { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
 const origin = "https://evals.example.com";
-const method = "/assay.v1.SystemService/GetServerInfo";
+const method = "/itembank.v1.SystemService/GetServerInfo";
 
 let database: TestDatabase;
 let closed: TestService;

@@ -51,10 +51,10 @@ describe("health", () => {
     const server = await startTestService({ database });
     const client = healthClient(server.address);
     expect(await client.check("")).toBe("SERVING");
-    expect(await client.check("assay.v1.ItemService")).toBe("SERVING");
+    expect(await client.check("itembank.v1.ItemService")).toBe("SERVING");
     expect(await client.list()).toMatchObject({
       "": { status: "SERVING" },
-      "assay.v1.UpsertService": { status: "SERVING" },
+      "itembank.v1.UpsertService": { status: "SERVING" },
       "grpc.health.v1.Health": { status: "SERVING" },
     });
     client.close();
@@ -64,8 +64,8 @@ describe("health", () => {
   test("of a service that is not there is NOT_FOUND, and SERVICE_UNKNOWN to watch", async () => {
     const server = await startTestService({ database });
     const client = healthClient(server.address);
-    await expect(client.check("assay.v1.Nothing")).rejects.toMatchObject({ code: grpc.status.NOT_FOUND });
-    const watch = client.watch("assay.v1.Nothing");
+    await expect(client.check("itembank.v1.Nothing")).rejects.toMatchObject({ code: grpc.status.NOT_FOUND });
+    const watch = client.watch("itembank.v1.Nothing");
     expect(await statuses(watch)()).toBe("SERVICE_UNKNOWN");
     watch.destroy();
     client.close();
@@ -90,8 +90,8 @@ describe("health", () => {
     const client = healthClient(await address);
     const next = statuses(client.watch(""));
     expect(await next()).toBe("NOT_SERVING");
-    expect(await client.check("assay.v1.ItemService")).toBe("NOT_SERVING");
-    const info = await fetch(`http://${await address}/assay.v1.SystemService/GetServerInfo`, {
+    expect(await client.check("itembank.v1.ItemService")).toBe("NOT_SERVING");
+    const info = await fetch(`http://${await address}/itembank.v1.SystemService/GetServerInfo`, {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: "{}",
@@ -111,10 +111,10 @@ describe("health", () => {
   test("turns NOT_SERVING when the service stops, for those who watch and those who ask", async () => {
     const server = await startTestService({ database });
     const client = healthClient(server.address);
-    const next = statuses(client.watch("assay.v1.RunService"));
+    const next = statuses(client.watch("itembank.v1.RunService"));
     expect(await next()).toBe("SERVING");
     // A request that is not complete keeps the service from stopping at once.
-    const unfinished = request(`${server.url}/assay.v1.SystemService/GetServerInfo`, {
+    const unfinished = request(`${server.url}/itembank.v1.SystemService/GetServerInfo`, {
       method: "POST",
       headers: { "content-type": "application/json" },
     });

@@ -15,7 +15,7 @@ const main = new URL("../../src/main.ts", import.meta.url).pathname;
 
 let dataDir: string;
 beforeAll(async () => {
-  dataDir = await mkdtemp(join(tmpdir(), "assay-main-"));
+  dataDir = await mkdtemp(join(tmpdir(), "itembank-main-"));
 });
 afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
@@ -30,7 +30,12 @@ interface Process {
 /** Runs the service as its user does, with nothing else set. */
 function run(environment: Record<string, string>): Process {
   const child = spawn(process.execPath, [main], {
-    env: { PATH: process.env.PATH, ASSAY_LISTEN: "127.0.0.1:0", ASSAY_DATA_DIR: dataDir, ...environment },
+    env: {
+      PATH: process.env.PATH,
+      ITEMBANK_LISTEN: "127.0.0.1:0",
+      ITEMBANK_DATA_DIR: dataDir,
+      ...environment,
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   return {
@@ -78,7 +83,7 @@ describe("the embedded database", () => {
     const line = await greeting(service);
     expect(line).toMatch(
       new RegExp(
-        `^Assay ${serverVersion} listens on 127\\.0\\.0\\.1:\\d+, database: embedded PostgreSQL \\d+ in ${dataDir}\\. Try: .*GetServerInfo\\n$`,
+        `^Itembank ${serverVersion} listens on 127\\.0\\.0\\.1:\\d+, database: embedded PostgreSQL \\d+ in ${dataDir}\\. Try: .*GetServerInfo\\n$`,
       ),
     );
     expect(await serverInfo(line)).toBe(200);
@@ -152,7 +157,7 @@ describe("a given database", () => {
   test("is named without user and password", async () => {
     const url = new URL(serverUrl);
     url.pathname = `/${name}`;
-    const service = run({ ASSAY_DATABASE_URL: url.href });
+    const service = run({ ITEMBANK_DATABASE_URL: url.href });
     const line = await greeting(service);
     expect(line).toMatch(new RegExp(`database: PostgreSQL \\d+ at ${url.host}/${name}\\. Try`));
     if (url.password !== "") expect(line).not.toContain(url.password);
@@ -161,17 +166,20 @@ describe("a given database", () => {
   });
 
   test("that is not there ends the start with one line", async () => {
-    const service = run({ ASSAY_DATABASE_URL: "postgres://assay:hunter2@127.0.0.1:1/assay" });
+    const service = run({ ITEMBANK_DATABASE_URL: "postgres://itembank:hunter2@127.0.0.1:1/itembank" });
     expect(await service.exit).toBe(1);
-    expect(await service.stderr).toBe("assay: connect ECONNREFUSED 127.0.0.1:1\n");
+    expect(await service.stderr).toBe("itembank: connect ECONNREFUSED 127.0.0.1:1\n");
   });
 });
 
 describe("a bad configuration ends the start with one line that names it:", () => {
   test.each([
-    [{ ASSAY_PORT: "50051" }, /^assay: ASSAY_PORT is not a setting\. There are: .*ASSAY_LISTEN.*\n$/],
-    [{ ASSAY_LISTEN: "here" }, /^assay: ASSAY_LISTEN=here: expected host:port.*\n$/],
-    [{ ASSAY_LISTEN: "0.0.0.0:0" }, /^assay: ASSAY_LISTEN=0\.0\.0\.0:0: .*ASSAY_INSECURE=1.*\n$/],
+    [
+      { ITEMBANK_PORT: "50051" },
+      /^itembank: ITEMBANK_PORT is not a setting\. There are: .*ITEMBANK_LISTEN.*\n$/,
+    ],
+    [{ ITEMBANK_LISTEN: "here" }, /^itembank: ITEMBANK_LISTEN=here: expected host:port.*\n$/],
+    [{ ITEMBANK_LISTEN: "0.0.0.0:0" }, /^itembank: ITEMBANK_LISTEN=0\.0\.0\.0:0: .*ITEMBANK_INSECURE=1.*\n$/],
   ])("%j", async (environment, line) => {
     const service = run(environment);
     expect(await service.exit).toBe(1);
@@ -184,10 +192,10 @@ describe("a bad configuration ends the start with one line that names it:", () =
     await new Promise<void>((resolve) => other.listen(0, "127.0.0.1", resolve));
     const address = other.address();
     const port = typeof address === "object" ? address?.port : undefined;
-    const service = run({ ASSAY_LISTEN: `127.0.0.1:${port}` });
+    const service = run({ ITEMBANK_LISTEN: `127.0.0.1:${port}` });
     expect(await service.exit).toBe(1);
     expect(await service.stderr).toBe(
-      `assay: port ${port} is in use. Stop what uses it, or set ASSAY_LISTEN to another one.\n`,
+      `itembank: port ${port} is in use. Stop what uses it, or set ITEMBANK_LISTEN to another one.\n`,
     );
     other.close();
   });

@@ -12,9 +12,9 @@ import {
 } from "@connectrpc/connect-node";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { QueryService } from "../../gen/assay/v1/query_service_pb.js";
-import { SystemService } from "../../gen/assay/v1/system_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { QueryService } from "../../gen/itembank/v1/query_service_pb.js";
+import { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
 import { limits } from "../../src/limits.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
@@ -37,7 +37,7 @@ async function* one<T>(message: T) {
   yield message;
 }
 
-const getServerInfo = "/assay.v1.SystemService/GetServerInfo";
+const getServerInfo = "/itembank.v1.SystemService/GetServerInfo";
 
 describe.each(transports)("%s", (_, transport) => {
   test("answers GetServerInfo", async () => {
@@ -108,7 +108,7 @@ describe("the port", () => {
     const answer = text(socket);
     const request = [
       `POST ${getServerInfo} HTTP/1.1`,
-      "host: assay",
+      "host: itembank",
       "connection: close",
       "content-type: application/json",
       "content-length: 2",
@@ -138,7 +138,7 @@ describe("the port", () => {
 
   test("keeps HTTP/1.1 connections for the next request", async () => {
     const socket = await open();
-    const request = `POST ${getServerInfo} HTTP/1.1\r\nhost: assay\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
+    const request = `POST ${getServerInfo} HTTP/1.1\r\nhost: itembank\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}`;
     for (let times = 0; times < 3; times++) {
       socket.write(request);
       const [chunk] = await once(socket, "data");

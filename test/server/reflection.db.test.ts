@@ -54,13 +54,13 @@ function fileNames(answer: ServerReflectionResponse["messageResponse"] | undefin
 describe("buf curl, without a schema", () => {
   test("lists all methods", async () => {
     const methods = (await bufCurl("--list-methods", service.url)).split("\n");
-    expect(methods).toContain("assay.v1.UpsertService/StreamUpsertItems");
-    expect(methods).toContain("assay.v1.SystemService/GetServerInfo");
+    expect(methods).toContain("itembank.v1.UpsertService/StreamUpsertItems");
+    expect(methods).toContain("itembank.v1.SystemService/GetServerInfo");
     expect(methods).toContain("grpc.health.v1.Health/Check");
   });
 
   test.each(["grpc", "grpcweb", "connect"])("calls GetServerInfo over %s", async (protocol) => {
-    const url = `${service.url}/assay.v1.SystemService/GetServerInfo`;
+    const url = `${service.url}/itembank.v1.SystemService/GetServerInfo`;
     expect(JSON.parse(await bufCurl("--protocol", protocol, url))).toMatchObject({
       contentHashAlgorithm: "sha256-jcs-v1",
       limits: { maxBatchSize: 1000 },
@@ -69,7 +69,7 @@ describe("buf curl, without a schema", () => {
 
   test("speaks v1alpha as well", async () => {
     expect(await bufCurl("--reflect-protocol", "grpc-v1alpha", "--list-methods", service.url)).toContain(
-      "assay.v1.SystemService/GetServerInfo",
+      "itembank.v1.SystemService/GetServerInfo",
     );
   });
 });
@@ -84,7 +84,7 @@ describe.each<[string, DescService]>([
       case: "listServicesResponse",
       value: {
         service: expect.arrayContaining([
-          expect.objectContaining({ name: "assay.v1.ItemService" }),
+          expect.objectContaining({ name: "itembank.v1.ItemService" }),
           expect.objectContaining({ name: "grpc.health.v1.Health" }),
           expect.objectContaining({ name: version.typeName }),
         ]),
@@ -93,20 +93,22 @@ describe.each<[string, DescService]>([
   });
 
   test("gives files with all they import, the one asked for first", async () => {
-    const [answer] = await ask(version, [{ case: "fileByFilename", value: "assay/v1/system_service.proto" }]);
+    const [answer] = await ask(version, [
+      { case: "fileByFilename", value: "itembank/v1/system_service.proto" },
+    ]);
     expect(fileNames(answer)).toEqual([
-      "assay/v1/system_service.proto",
-      "assay/v1/limits.proto",
+      "itembank/v1/system_service.proto",
+      "itembank/v1/limits.proto",
       "google/protobuf/duration.proto",
     ]);
   });
 
   test.each([
-    ["assay.v1.Item", "assay/v1/item.proto"],
-    ["assay.v1.Item.item_id", "assay/v1/item.proto"],
-    ["assay.v1.ItemService", "assay/v1/item_service.proto"],
-    ["assay.v1.ItemService.GetItem", "assay/v1/item_service.proto"],
-    ["assay.v1.UPSERT_MODE_MIRROR", "assay/v1/upsert.proto"],
+    ["itembank.v1.Item", "itembank/v1/item.proto"],
+    ["itembank.v1.Item.item_id", "itembank/v1/item.proto"],
+    ["itembank.v1.ItemService", "itembank/v1/item_service.proto"],
+    ["itembank.v1.ItemService.GetItem", "itembank/v1/item_service.proto"],
+    ["itembank.v1.UPSERT_MODE_MIRROR", "itembank/v1/upsert.proto"],
     ["google.protobuf.Timestamp", "google/protobuf/timestamp.proto"],
   ])("finds the symbol %s in %s", async (symbol, file) => {
     const [answer] = await ask(version, [{ case: "fileContainingSymbol", value: symbol }]);
@@ -114,22 +116,22 @@ describe.each<[string, DescService]>([
   });
 
   test("gives the numbers of extensions, of which there are none", async () => {
-    const [answer] = await ask(version, [{ case: "allExtensionNumbersOfType", value: "assay.v1.Item" }]);
+    const [answer] = await ask(version, [{ case: "allExtensionNumbersOfType", value: "itembank.v1.Item" }]);
     expect(answer).toMatchObject({
       case: "allExtensionNumbersResponse",
-      value: { baseTypeName: "assay.v1.Item", extensionNumber: [] },
+      value: { baseTypeName: "itembank.v1.Item", extensionNumber: [] },
     });
   });
 
   test("says within the stream what it does not find, and goes on", async () => {
     const answers = await ask(version, [
       { case: "fileByFilename", value: "no.proto" },
-      { case: "fileContainingSymbol", value: "assay.v1.Nothing" },
-      { case: "allExtensionNumbersOfType", value: "assay.v1.Nothing" },
-      { case: "fileContainingExtension", value: extension("assay.v1.Item", 1000) },
-      { case: "fileContainingExtension", value: extension("assay.v1.Nothing", 1) },
+      { case: "fileContainingSymbol", value: "itembank.v1.Nothing" },
+      { case: "allExtensionNumbersOfType", value: "itembank.v1.Nothing" },
+      { case: "fileContainingExtension", value: extension("itembank.v1.Item", 1000) },
+      { case: "fileContainingExtension", value: extension("itembank.v1.Nothing", 1) },
       { case: undefined },
-      { case: "fileContainingSymbol", value: "assay.v1.Item" },
+      { case: "fileContainingSymbol", value: "itembank.v1.Item" },
     ]);
     const code = (answer: (typeof answers)[number]) =>
       answer.case === "errorResponse" ? answer.value.errorCode : 0;

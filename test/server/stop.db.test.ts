@@ -4,9 +4,9 @@ import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { Health } from "../../gen/health/v1/health_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import { startTestService } from "../support/service.ts";
@@ -78,7 +78,7 @@ describe("stopping the service", () => {
     const halfPreface = connect({ host: hostname, port: Number(port) }).on("error", () => undefined);
     halfPreface.write("PRI * HT");
     const idleSession = connectHttp2(service.url).on("error", () => undefined);
-    const halfRequest = request(`${service.url}/assay.v1.SystemService/GetServerInfo`, {
+    const halfRequest = request(`${service.url}/itembank.v1.SystemService/GetServerInfo`, {
       method: "POST",
       headers: { "content-type": "application/json" },
     });
@@ -121,7 +121,7 @@ describe("stopping the service", () => {
 
 describe("starting the service", () => {
   test("on a database that is not there fails, says so and leaves nothing open", async () => {
-    const databaseUrl = "postgres://assay:hunter2@127.0.0.1:1/assay";
+    const databaseUrl = "postgres://itembank:hunter2@127.0.0.1:1/itembank";
     const starting = startTestService({ database, config: { databaseUrl } });
     await expect(starting).rejects.toThrow("ECONNREFUSED 127.0.0.1:1");
     await expect(starting).rejects.not.toThrow("hunter2");

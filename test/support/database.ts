@@ -16,7 +16,7 @@ export interface TestDatabase {
 /** Copies the template. Call it in `beforeAll`, and `drop` in `afterAll`. */
 export async function newTestDatabase({ connections = 20 } = {}): Promise<TestDatabase> {
   const { serverUrl, name: template } = inject("template");
-  const name = `assay_test_${randomBytes(6).toString("hex")}`;
+  const name = `itembank_test_${randomBytes(6).toString("hex")}`;
   await onServer(serverUrl, `create database ${name} template ${template}`);
   const url = databaseUrl(serverUrl, name);
   // Connections that the end of the pool has not closed yet are cut when the database is dropped, which is nothing to tell.

@@ -13,7 +13,7 @@ export interface Refusal {
 export async function refusalOf(call: Promise<unknown> | AsyncIterable<unknown>): Promise<Refusal> {
   const error = await errorOf(call);
   const info = error.findDetails(ErrorInfoSchema)[0];
-  expect(info?.domain ?? "assay").toBe("assay");
+  expect(info?.domain ?? "itembank.dev").toBe("itembank.dev");
   return {
     code: Code[error.code],
     reason: info?.reason.replace("ERROR_REASON_", "") ?? "",

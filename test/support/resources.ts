@@ -13,7 +13,7 @@ import { loadPageTokens } from "../../src/rpc/page-token.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
 export async function testResources(pool: Pool, resources: Partial<Resources> = {}): Promise<Resources> {
-  const directory = join(tmpdir(), `assay-test-${randomUUID()}`);
+  const directory = join(tmpdir(), `itembank-test-${randomUUID()}`);
   const log = newLog("silent");
   const blobs = newDirectoryBlobs(join(directory, "blobs"));
   const scratch = await openScratch(join(directory, "scratch"));

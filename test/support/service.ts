@@ -57,7 +57,7 @@ export async function startTestService({ database, config }: TestServiceOptions 
 export function testConfig({
   url,
 }: TestDatabase): Pick<Config, "listen" | "databaseUrl" | "dataDir" | "blobs"> {
-  const dataDir = join(tmpdir(), `assay-test-${randomUUID()}`);
+  const dataDir = join(tmpdir(), `itembank-test-${randomUUID()}`);
   return {
     listen: { host: "127.0.0.1", port: 0 },
     databaseUrl: url,

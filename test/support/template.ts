@@ -35,7 +35,7 @@ export async function onServer(serverUrl: string, sql: string): Promise<void> {
 }
 
 export async function createTemplate(serverUrl: string): Promise<Template> {
-  const name = `assay_template_${randomBytes(6).toString("hex")}`;
+  const name = `itembank_template_${randomBytes(6).toString("hex")}`;
   await onServer(serverUrl, `create database ${name}`);
   const pool = newPool({ url: databaseUrl(serverUrl, name), connections: 2, log: newLog("warn") });
   await migrate(pool);

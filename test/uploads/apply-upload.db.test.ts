@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { type Client, Code } from "@connectrpc/connect";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
-import { type CellParsing, FileFormat, Upload_State } from "../../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
+import { type CellParsing, FileFormat, Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { sweepStrays, sweepUploads } from "../../src/uploads/upload-sweeper.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { waitForLock } from "../support/locks.ts";

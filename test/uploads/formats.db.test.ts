@@ -5,10 +5,10 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { DuckDBInstance } from "@duckdb/node-api";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { CellParsing, Upload_State } from "../../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { CellParsing, Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { parseBlobLocation } from "../../src/blobs/blob-location.ts";
 import { quoted } from "../../src/db/duckdb.ts";
 import { type S3Server, s3ServerBinary, startS3Server } from "../blobs/s3-server.ts";
@@ -66,7 +66,7 @@ function asCsv(all: readonly SpelledItem[]): string {
 }
 
 async function asParquet(all: readonly SpelledItem[]): Promise<Buffer> {
-  const folder = await mkdtemp(join(tmpdir(), "assay-parquet-"));
+  const folder = await mkdtemp(join(tmpdir(), "itembank-parquet-"));
   const file = join(folder, "items.parquet");
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();

@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Upload_State } from "../../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
+import { Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { type ServiceProcess, startServiceProcess } from "../resume/service-process.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitForLock } from "../support/locks.ts";
@@ -17,7 +17,7 @@ let directory = "";
 let service: ServiceProcess;
 beforeAll(async () => {
   database = await newTestDatabase();
-  directory = await mkdtemp(join(tmpdir(), "assay-killed-"));
+  directory = await mkdtemp(join(tmpdir(), "itembank-killed-"));
 });
 afterAll(async () => {
   await service.end("SIGTERM");
@@ -26,7 +26,7 @@ afterAll(async () => {
 });
 
 async function start() {
-  service = await startServiceProcess({ ASSAY_DATABASE_URL: database.url, ASSAY_DATA_DIR: directory });
+  service = await startServiceProcess({ ITEMBANK_DATABASE_URL: database.url, ITEMBANK_DATA_DIR: directory });
   return createClient(UploadService, createGrpcTransport({ baseUrl: service.url.href }));
 }
 

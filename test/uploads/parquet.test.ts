@@ -10,7 +10,7 @@ import { faultOfFile, inputsOfFile, itemsOfFile } from "./reading.ts";
 
 let folder = "";
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "assay-parquet-"));
+  folder = await mkdtemp(join(tmpdir(), "itembank-parquet-"));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 

@@ -29,7 +29,7 @@ export async function itemsOfFile(
   { named, parsing = "infer", pieceBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
 ): Promise<SpelledItem[]> {
   const bytes = Buffer.from(content);
-  const scratch = await openScratch(join(tmpdir(), `assay-test-${randomUUID()}`));
+  const scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
   const engines = new EnginePool({
     processes: 1,
     memoryBytes: 512 * 1024 ** 2,

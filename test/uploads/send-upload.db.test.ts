@@ -1,8 +1,8 @@
 import { hash, randomBytes, randomUUID } from "node:crypto";
 import { type Client, Code, ConnectError } from "@connectrpc/connect";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { FileFormat, Upload_State } from "../../gen/assay/v1/upload_pb.js";
-import { UploadService } from "../../gen/assay/v1/upload_service_pb.js";
+import { FileFormat, Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { listSegments } from "../../src/uploads/segment-store.ts";
 import { readSegments } from "../../src/uploads/upload-bytes.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";

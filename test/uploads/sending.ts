@@ -1,14 +1,14 @@
 import { hash, randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import { ItemService } from "../../gen/assay/v1/item_service_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
-import type { FileFormat, Upload } from "../../gen/assay/v1/upload_pb.js";
+import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import type { FileFormat, Upload } from "../../gen/itembank/v1/upload_pb.js";
 import {
   type ApplyUploadRequestSchema,
   type SendUploadRequestSchema,
   UploadService,
-} from "../../gen/assay/v1/upload_service_pb.js";
+} from "../../gen/itembank/v1/upload_service_pb.js";
 import type { TestService } from "../support/service.ts";
 
 export type SendFrame = MessageInitShape<typeof SendUploadRequestSchema>;

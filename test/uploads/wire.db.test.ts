@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type * as grpc from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { Upload_State } from "../../gen/assay/v1/upload_pb.js";
-import { type SendUploadResponse, UploadService } from "../../gen/assay/v1/upload_service_pb.js";
+import { Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import { type SendUploadResponse, UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { startTestService, type TestService } from "../support/service.ts";

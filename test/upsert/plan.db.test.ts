@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type Receipt, Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
-import { UpsertMode, type UpsertOptionsSchema } from "../../gen/assay/v1/upsert_pb.js";
+import { type Receipt, Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
+import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   contentOf,
   countsOf,

@@ -1,12 +1,12 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
 import type {
   StreamUpsertItemsRequestSchema,
   StreamUpsertItemsResponse,
   UpsertOpenSchema,
   UpsertService,
-} from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import type { ItemInit } from "../items/item-service.ts";
 
 /** What a client sends. */

@@ -1,10 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ChangeKind } from "../../gen/assay/v1/item_pb.js";
-import { Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
-import { UpsertMode, type UpsertOptionsSchema } from "../../gen/assay/v1/upsert_pb.js";
-import type { UpsertItemsRequestSchema, UpsertItemsResponse } from "../../gen/assay/v1/upsert_service_pb.js";
+import { ChangeKind } from "../../gen/itembank/v1/item_pb.js";
+import { Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
+import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
+import type {
+  UpsertItemsRequestSchema,
+  UpsertItemsResponse,
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import {
   countsOf,
   type DatasetRef,

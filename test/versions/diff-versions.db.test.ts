@@ -5,9 +5,9 @@ import type {
   DiffBatch,
   DiffSummary,
   DiffVersionsRequestSchema,
-} from "../../gen/assay/v1/dataset_service_pb.js";
-import { ChangeKind, type ItemChange } from "../../gen/assay/v1/item_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ChangeKind, type ItemChange } from "../../gen/itembank/v1/item_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   at,
   type DatasetRef,

@@ -49,7 +49,7 @@ describe("examples/digest.js", () => {
   });
 
   test("gives the digest of items of all kinds", async () => {
-    const directory = await mkdtemp(join(tmpdir(), "assay-digest-"));
+    const directory = await mkdtemp(join(tmpdir(), "itembank-digest-"));
     const lines = [
       '{"item_id":"numbers","input":[1.0,-0,1e21,1e-7,5e-324,0.1,123456789012]}',
       '{"item_id":"null","input":null,"expected_output":null}',

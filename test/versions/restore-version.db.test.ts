@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import type { RestoreVersionRequestSchema } from "../../gen/assay/v1/dataset_service_pb.js";
-import { ChangeKind, type ItemChange } from "../../gen/assay/v1/item_pb.js";
-import { type Receipt, Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import type { RestoreVersionRequestSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ChangeKind, type ItemChange } from "../../gen/itembank/v1/item_pb.js";
+import { type Receipt, Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   at,
   contentOf,

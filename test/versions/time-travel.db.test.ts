@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { VersionSelectorSchema } from "../../gen/assay/v1/dataset_pb.js";
-import { RunService } from "../../gen/assay/v1/run_service_pb.js";
+import type { VersionSelectorSchema } from "../../gen/itembank/v1/dataset_pb.js";
+import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
 import {
   at,
   type DatasetRef,

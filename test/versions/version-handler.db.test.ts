@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Dataset } from "../../gen/assay/v1/dataset_pb.js";
+import type { Dataset } from "../../gen/itembank/v1/dataset_pb.js";
 import { type Instant, now } from "../../src/instant.ts";
 import { instantFromWire, timestampToWire } from "../../src/rpc/time-wire.ts";
 import {

@@ -2,15 +2,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService, type DiffVersionsResponse } from "../../gen/assay/v1/dataset_service_pb.js";
-import { ItemService, type StreamItemsResponse } from "../../gen/assay/v1/item_service_pb.js";
+import { DatasetService, type DiffVersionsResponse } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { ItemService, type StreamItemsResponse } from "../../gen/itembank/v1/item_service_pb.js";
 import {
   RunService,
   type StreamRecordResultsRequestSchema,
   type StreamRecordResultsResponse,
   type StreamResultsResponse,
-} from "../../gen/assay/v1/run_service_pb.js";
-import { UpsertService } from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/run_service_pb.js";
+import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { startTestService, type TestService } from "../support/service.ts";

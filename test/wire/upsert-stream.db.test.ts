@@ -3,13 +3,13 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { DatasetService } from "../../gen/assay/v1/dataset_service_pb.js";
-import { UpsertMode } from "../../gen/assay/v1/upsert_pb.js";
+import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   type StreamUpsertItemsRequestSchema,
   type StreamUpsertItemsResponse,
   UpsertService,
-} from "../../gen/assay/v1/upsert_service_pb.js";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { startTestService, type TestService } from "../support/service.ts";

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from service import Service
 
-from assay import AsyncClient, Client
+from itembank import AsyncClient, Client
 
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    one = Service(Path(tempfile.mkdtemp(prefix="assay-python-")))
+    one = Service(Path(tempfile.mkdtemp(prefix="itembank-python-")))
     one.start()
     yield one
     one.remove()

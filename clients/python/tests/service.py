@@ -27,11 +27,11 @@ class Service:
 
     def start(self) -> None:
         settings = {
-            "ASSAY_LISTEN": "127.0.0.1:0",
-            "ASSAY_DATA_DIR": str(self.directory),
-            "ASSAY_LOG_LEVEL": "error",
+            "ITEMBANK_LISTEN": "127.0.0.1:0",
+            "ITEMBANK_DATA_DIR": str(self.directory),
+            "ITEMBANK_LOG_LEVEL": "error",
         }
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ASSAY_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ITEMBANK_")}
         self._process = subprocess.Popen(
             [str(node), "src/main.ts"],
             cwd=repository,

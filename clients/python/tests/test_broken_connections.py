@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from service import CuttingProxy, Service
 
-from assay import Client, RetrySettings, UnavailableError, UpsertProgress
+from itembank import Client, RetrySettings, UnavailableError, UpsertProgress
 
 retry = RetrySettings(initial_delay=0.01)
 
@@ -71,7 +71,7 @@ def test_readers_go_on_where_the_connection_broke(client: Client, proxy: Cutting
 
 
 def test_an_upsert_survives_a_service_that_is_restarted(name: str) -> None:
-    service = Service(Path(tempfile.mkdtemp(prefix="assay-python-")))
+    service = Service(Path(tempfile.mkdtemp(prefix="itembank-python-")))
     service.start()
     proxy = CuttingProxy(service.address)
     restarting: list[threading.Thread] = []

@@ -14,32 +14,32 @@ import grpc
 import pytest
 from service import CuttingProxy, Service
 
-from assay import (
-    AssayError,
+from itembank import (
     AsyncClient,
     Client,
     ConflictError,
     InvalidArgumentError,
+    ItembankError,
     NewDataset,
     NotFoundError,
     RetrySettings,
     ScoreSettings,
 )
-from assay.errors import from_rpc
-from assay.v1.comparison_pb2 import VERDICT_BETTER
-from assay.v1.dataset_pb2 import Dataset, DatasetRef
-from assay.v1.dataset_service_pb2 import (
+from itembank.errors import from_rpc
+from itembank.v1.comparison_pb2 import VERDICT_BETTER
+from itembank.v1.dataset_pb2 import Dataset, DatasetRef
+from itembank.v1.dataset_service_pb2 import (
     CreateDatasetRequest,
     GetDatasetRequest,
     TagVersionRequest,
     WatchDatasetRequest,
 )
-from assay.v1.item_pb2 import CHANGE_KIND_DELETED, CHANGE_KIND_UPDATED
-from assay.v1.item_service_pb2 import ListItemsRequest, StreamItemsRequest
-from assay.v1.result_pb2 import RunResult
-from assay.v1.run_pb2 import Run
-from assay.v1.run_service_pb2 import CreateRunRequest, FinishRunRequest, RecordResultsRequest
-from assay.v1.system_service_pb2 import GetServerInfoRequest
+from itembank.v1.item_pb2 import CHANGE_KIND_DELETED, CHANGE_KIND_UPDATED
+from itembank.v1.item_service_pb2 import ListItemsRequest, StreamItemsRequest
+from itembank.v1.result_pb2 import RunResult
+from itembank.v1.run_pb2 import Run
+from itembank.v1.run_service_pb2 import CreateRunRequest, FinishRunRequest, RecordResultsRequest
+from itembank.v1.system_service_pb2 import GetServerInfoRequest
 
 
 class TestStubs:
@@ -114,8 +114,8 @@ class TestErrors:
             assert type(again) is NotFoundError
             assert (str(again), again.facts) == (str(refusal.value), refusal.value.facts)
 
-    def test_errors_without_a_word_from_assay_tell_whether_to_try_again(self) -> None:
-        def fault(code: grpc.StatusCode, details: str) -> AssayError:
+    def test_errors_without_a_word_from_itembank_tell_whether_to_try_again(self) -> None:
+        def fault(code: grpc.StatusCode, details: str) -> ItembankError:
             nothing = grpc.aio.Metadata()
             return from_rpc(grpc.aio.AioRpcError(code, nothing, nothing, details))
 
@@ -148,7 +148,7 @@ class TestRetries:
     def test_a_deadline_ends_a_call(self, client: Client, name: str) -> None:
         client.datasets.CreateDataset(CreateDatasetRequest(dataset=Dataset(name=name)))
         request = WatchDatasetRequest(dataset=DatasetRef(name=name))
-        with pytest.raises(AssayError) as refusal:
+        with pytest.raises(ItembankError) as refusal:
             list(client.datasets.WatchDataset(request, timeout=0.2))
         assert refusal.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
 

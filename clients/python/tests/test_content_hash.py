@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service import repository
 
-from assay import InvalidArgumentError, content_hash
-from assay.payloads.content_hash import hash_content
+from itembank import InvalidArgumentError, content_hash
+from itembank.payloads.content_hash import hash_content
 
 vectors = json.loads((repository / "test/vectors/content-hash.json").read_text())
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from assay import (
+from itembank import (
     AsyncClient,
     Client,
     Evaluator,
@@ -25,11 +25,11 @@ from assay import (
     TaskContext,
     Usage,
 )
-from assay.experiment.rate_gate import rate_limit_of
-from assay.v1.dataset_pb2 import DatasetRef
-from assay.v1.result_pb2 import ANNOTATOR_KIND_LLM, RunResult
-from assay.v1.run_pb2 import Run
-from assay.v1.run_service_pb2 import CreateRunRequest, GetRunRequest, RecordResultsRequest
+from itembank.experiment.rate_gate import rate_limit_of
+from itembank.v1.dataset_pb2 import DatasetRef
+from itembank.v1.result_pb2 import ANNOTATOR_KIND_LLM, RunResult
+from itembank.v1.run_pb2 import Run
+from itembank.v1.run_service_pb2 import CreateRunRequest, GetRunRequest, RecordResultsRequest
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay import InvalidArgumentError, ReadItem
-from assay.upsert.item_row import RowConversion
-from assay.upsert.row_source import count_rows, open_rows
-from assay.v1.item_pb2 import Item
+from itembank import InvalidArgumentError, ReadItem
+from itembank.upsert.item_row import RowConversion
+from itembank.upsert.row_source import count_rows, open_rows
+from itembank.v1.item_pb2 import Item
 
 
 def prepare(row: Any, **conversion: Any) -> Item:

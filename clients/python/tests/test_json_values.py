@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assay.payloads.json_path import JsonProblemError
-from assay.payloads.json_values import plain_json
+from itembank.payloads.json_path import JsonProblemError
+from itembank.payloads.json_values import plain_json
 
 
 class Color(enum.Enum):

@@ -24,12 +24,12 @@ def test_what_is_installed_is_whole_and_needs_no_pandas(tmp_path: Path) -> None:
     script = """
 import sys
 sys.modules["pandas"] = None
-import assay, pathlib
-from assay.v1.run_service_pb2_grpc import RunServiceStub
-folder = pathlib.Path(assay.__file__).parent
+import itembank, pathlib
+from itembank.v1.run_service_pb2_grpc import RunServiceStub
+folder = pathlib.Path(itembank.__file__).parent
 assert folder.parent == pathlib.Path(sys.argv[1]), folder
 assert (folder / "py.typed").exists() and (folder / "v1" / "item_pb2.pyi").exists()
-print(assay.content_hash({"input": {"q": "2+2?"}, "expected_output": "4"}))
+print(itembank.content_hash({"input": {"q": "2+2?"}, "expected_output": "4"}))
 """
     output = subprocess.run(
         [sys.executable, "-W", "error", "-c", script, tmp_path],
@@ -46,11 +46,11 @@ def test_the_stubs_are_what_the_contract_generates(tmp_path: Path) -> None:
     if importlib.util.find_spec("grpc_tools") is None or importlib.util.find_spec("mypy_protobuf") is None:
         pytest.skip("grpcio-tools and mypy-protobuf are not installed, so nothing can be generated")
     generated_by = f"GRPC_GENERATED_VERSION = '{_version('grpcio-tools')}'"
-    if generated_by not in (package / "src/assay/v1/run_service_pb2_grpc.py").read_text():
+    if generated_by not in (package / "src/itembank/v1/run_service_pb2_grpc.py").read_text():
         pytest.skip("the grpcio-tools here are not those that pyproject.toml pins")
     runpy.run_path(str(package / "generate.py"))["generate"](tmp_path)
-    made = {path.name: path.read_text() for path in (tmp_path / "assay" / "v1").iterdir()}
-    kept = {path.name: path.read_text() for path in (package / "src/assay/v1").iterdir() if path.is_file()}
+    made = {path.name: path.read_text() for path in (tmp_path / "itembank" / "v1").iterdir()}
+    kept = {path.name: path.read_text() for path in (package / "src/itembank/v1").iterdir() if path.is_file()}
     assert sorted(made) == sorted(kept)
     assert [name for name in made if made[name] != kept[name]] == []
 

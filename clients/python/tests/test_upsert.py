@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from service import Service, node, repository
 from test_content_hash import json_values
 
-from assay import (
+from itembank import (
     AsyncClient,
     Client,
     ConflictError,
@@ -30,9 +30,9 @@ from assay import (
     PreconditionError,
     UpsertProgress,
 )
-from assay.v1.dataset_pb2 import DatasetRef
-from assay.v1.dataset_service_pb2 import GetDatasetRequest
-from assay.v1.upsert_service_pb2 import GetUpsertRequest
+from itembank.v1.dataset_pb2 import DatasetRef
+from itembank.v1.dataset_service_pb2 import GetDatasetRequest
+from itembank.v1.upsert_service_pb2 import GetUpsertRequest
 
 rows = [
     {"item_id": f"k{number}", "input": {"number": number}, "expected_output": number % 2}
@@ -277,15 +277,15 @@ def test_the_typescript_client_finds_nothing_to_change(
     (tmp_path / "rows.json").write_text(json.dumps(made))
     script = f"""
       import {{ readFileSync }} from "node:fs";
-      import {{ createAssayClient }} from "@assay/client";
-      const assay = createAssayClient({{ url: "http://{service.address}" }});
+      import {{ createItembankClient }} from "@itembank/client";
+      const itembank = createItembankClient({{ url: "http://{service.address}" }});
       const items = JSON.parse(readFileSync({json.dumps(str(tmp_path / "rows.json"))}, "utf8"));
-      const {{ noOp, digest }} = await assay.upsertDataset({{ name: "{name}", items }});
+      const {{ noOp, digest }} = await itembank.upsertDataset({{ name: "{name}", items }});
       console.log(JSON.stringify({{ noOp, digest }}));
-      assay.close();
+      itembank.close();
     """
     output = subprocess.run(
-        [str(node), "--conditions=@assay/source", "--input-type=module", "--eval", script],
+        [str(node), "--conditions=@itembank/source", "--input-type=module", "--eval", script],
         cwd=repository / "clients/typescript", check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
     assert json.loads(output) == {"noOp": True, "digest": first.digest}

@@ -1,10 +1,10 @@
 /** What both entry points give. */
 export { Code } from "@connectrpc/connect";
 export type { RetrySettings } from "./backoff.ts";
-export type { AssayClient, ClientOptions } from "./client.ts";
+export type { ClientOptions, ItembankClient } from "./client.ts";
 export type { Services } from "./connection.ts";
 export type { DatasetAddress, DatasetLike, VersionLike } from "./dataset-ref.ts";
-export { AssayError, type FieldViolation, type Reason } from "./error.ts";
+export { type FieldViolation, ItembankError, type Reason } from "./error.ts";
 export { TimeoutError } from "./experiment/attempt.ts";
 export { ExperimentInterruptedError } from "./experiment/experiment-interrupted.ts";
 export type {

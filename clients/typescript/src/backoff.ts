@@ -1,4 +1,4 @@
-import { AssayError } from "./error.ts";
+import { ItembankError } from "./error.ts";
 import { sleep } from "./sleep.ts";
 
 /** How often and how fast the client repeats what failed and may be repeated. */
@@ -49,11 +49,11 @@ export class Backoff {
   async wait(
     error: unknown,
     signal?: AbortSignal,
-    worthwhile = error instanceof AssayError && error.retryable,
+    worthwhile = error instanceof ItembankError && error.retryable,
   ): Promise<void> {
     this.#failed++;
     if (!worthwhile || this.#failed >= this.#attempts) throw error;
-    const asked = error instanceof AssayError ? (error.retryDelayMs ?? 0) : 0;
+    const asked = error instanceof ItembankError ? (error.retryDelayMs ?? 0) : 0;
     await sleep(Math.max(jittered(this.#settings, this.#failed), asked), signal);
   }
 }

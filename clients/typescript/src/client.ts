@@ -1,16 +1,16 @@
 import type { Transport } from "@connectrpc/connect";
-import type { DatasetVersion } from "../gen/assay/v1/dataset_pb.js";
-import { DatasetService, type DiffSummary } from "../gen/assay/v1/dataset_service_pb.js";
-import type { ItemChange } from "../gen/assay/v1/item_pb.js";
-import { ItemService } from "../gen/assay/v1/item_service_pb.js";
-import type { Limits } from "../gen/assay/v1/limits_pb.js";
-import { QueryService } from "../gen/assay/v1/query_service_pb.js";
-import type { RunResult } from "../gen/assay/v1/result_pb.js";
-import type { Run } from "../gen/assay/v1/run_pb.js";
-import { RunService } from "../gen/assay/v1/run_service_pb.js";
-import { SystemService } from "../gen/assay/v1/system_service_pb.js";
-import { UploadService } from "../gen/assay/v1/upload_service_pb.js";
-import { UpsertService } from "../gen/assay/v1/upsert_service_pb.js";
+import type { DatasetVersion } from "../gen/itembank/v1/dataset_pb.js";
+import { DatasetService, type DiffSummary } from "../gen/itembank/v1/dataset_service_pb.js";
+import type { ItemChange } from "../gen/itembank/v1/item_pb.js";
+import { ItemService } from "../gen/itembank/v1/item_service_pb.js";
+import type { Limits } from "../gen/itembank/v1/limits_pb.js";
+import { QueryService } from "../gen/itembank/v1/query_service_pb.js";
+import type { RunResult } from "../gen/itembank/v1/result_pb.js";
+import type { Run } from "../gen/itembank/v1/run_pb.js";
+import { RunService } from "../gen/itembank/v1/run_service_pb.js";
+import { SystemService } from "../gen/itembank/v1/system_service_pb.js";
+import { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
+import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { defaultRetry, type RetrySettings } from "./backoff.ts";
 import type { Connection, Services } from "./connection.ts";
 import { type DatasetAddress, datasetRef } from "./dataset-ref.ts";
@@ -57,10 +57,10 @@ export interface Route {
 }
 
 /**
- * A client of one Assay server. The services of the contract are there as they are, typed; the other methods do what most
- * people come for. All errors are AssayErrors, except that an aborted call throws the reason of its signal.
+ * A client of one Itembank server. The services of the contract are there as they are, typed; the other methods do what most
+ * people come for. All errors are ItembankErrors, except that an aborted call throws the reason of its signal.
  */
-export interface AssayClient extends Services {
+export interface ItembankClient extends Services {
   /** What the server takes. Asked for once. */
   limits(signal?: AbortSignal): Promise<Limits>;
 
@@ -71,7 +71,7 @@ export interface AssayClient extends Services {
    *
    * With `plan: true`, gives what would happen instead, to be applied or discarded.
    *
-   * @throws AssayError INVALID_JSON, INVALID_FIELD and LIMIT_EXCEEDED naming the row, whichever side finds it;
+   * @throws ItembankError INVALID_JSON, INVALID_FIELD and LIMIT_EXCEEDED naming the row, whichever side finds it;
    * DUPLICATE_ITEM_ID; DELETE_LIMIT_EXCEEDED, after which the upsert is kept as a plan: `applyUpsert` with other guards
    * publishes it; VERSION_CONFLICT; DATASET_NOT_FOUND
    */
@@ -88,7 +88,7 @@ export interface AssayClient extends Services {
    * With `runId`, continues a run that was interrupted: works on the cells that lack a success, and on no others. With
    * `dryRun`, tries the task on a few items and writes nothing.
    *
-   * @throws ExperimentInterruptedError if it is stopped after the run was created; AssayError before that
+   * @throws ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that
    */
   runExperiment<Input = unknown, Output = unknown, Expected = unknown>(
     options: RunExperimentOptions<Input, Output, Expected>,
@@ -98,7 +98,7 @@ export interface AssayClient extends Services {
    * Works on a run together with others: the server deals out cells without a success, this worker gives results, until
    * there is nothing left. Not in browsers.
    *
-   * @throws AssayError RUN_NOT_FOUND; STREAM_SUPERSEDED if another worker has taken its name
+   * @throws ItembankError RUN_NOT_FOUND; STREAM_SUPERSEDED if another worker has taken its name
    */
   workRun<Input = unknown, Output = unknown, Expected = unknown>(
     options: WorkRunOptions<Input, Output, Expected>,
@@ -127,7 +127,7 @@ export interface AssayClient extends Services {
     write: { readonly requestId: string } & ApplyOptions,
   ): Promise<UpsertResult>;
 
-  /** The content hash of an item, `sha256-jcs-v1`, in hexadecimal. @throws AssayError INVALID_JSON */
+  /** The content hash of an item, `sha256-jcs-v1`, in hexadecimal. @throws ItembankError INVALID_JSON */
   contentHash(item: ItemInit): string;
 
   /** Closes the connections. Calls under way fail. */
@@ -136,10 +136,10 @@ export interface AssayClient extends Services {
 }
 
 /** Makes a client for a server that can be reached by `route`. */
-export function newClient(route: Route, options: ClientOptions): AssayClient {
+export function newClient(route: Route, options: ClientOptions): ItembankClient {
   const { transport, platform, duplex } = route;
   const retry = { ...defaultRetry, ...options.retry };
-  const agent = `${options.userAgent ? `${options.userAgent} ` : ""}assay-client-ts/${clientVersion}`;
+  const agent = `${options.userAgent ? `${options.userAgent} ` : ""}itembank-client-ts/${clientVersion}`;
   const settings = {
     retry,
     timeoutMs: options.timeoutMs ?? 60_000,
@@ -171,7 +171,7 @@ export function newClient(route: Route, options: ClientOptions): AssayClient {
     ...services,
     limits,
     upsertDataset: ((given: UpsertDatasetOptions<unknown>) =>
-      upsertDataset(connection, given)) as AssayClient["upsertDataset"],
+      upsertDataset(connection, given)) as ItembankClient["upsertDataset"],
     applyUpsert: (dataset, { requestId, ...how }) =>
       applyUpsert(connection, datasetRef(dataset), requestId, how),
     runExperiment: (given) => runExperiment(connection, given),

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { DatasetRefSchema, VersionSelectorSchema } from "../gen/assay/v1/dataset_pb.js";
+import type { DatasetRefSchema, VersionSelectorSchema } from "../gen/itembank/v1/dataset_pb.js";
 import { invalidField } from "./error.ts";
 
 /** Which dataset: by its name, or by its id, which never changes. Exactly one of the two. */
@@ -18,7 +18,7 @@ export type VersionLike = number | bigint | { readonly tag: string } | { readonl
 export type DatasetRefInit = MessageInitShape<typeof DatasetRefSchema>;
 export type VersionSelectorInit = MessageInitShape<typeof VersionSelectorSchema>;
 
-/** @throws AssayError INVALID_FIELD unless there is exactly one of name and id */
+/** @throws ItembankError INVALID_FIELD unless there is exactly one of name and id */
 export function datasetRef(dataset: DatasetLike): DatasetRefInit {
   if (typeof dataset === "string") return { by: { case: "name", value: dataset } };
   const { name, datasetId } = dataset;
@@ -34,7 +34,7 @@ export function versionSelector(version: VersionLike | undefined): VersionSelect
   return { by: { case: "asOf", value: timestampFromDate(version.asOf) } };
 }
 
-/** @throws AssayError INVALID_FIELD for a number that is not a whole one */
+/** @throws ItembankError INVALID_FIELD for a number that is not a whole one */
 export function toInt64(field: string, value: number | bigint): bigint {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw invalidField(field, `${value} is not a whole number`);

@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { ErrorReason } from "../gen/assay/v1/error_reason_pb.js";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
+import { ErrorReason } from "../gen/itembank/v1/error_reason_pb.js";
 
 /** Why a call failed, in the words of the contract: `DATASET_NOT_FOUND`. */
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
@@ -12,7 +12,7 @@ export interface FieldViolation {
   readonly description: string;
 }
 
-export interface AssayErrorInit {
+export interface ItembankErrorInit {
   readonly code: Code;
   readonly reason?: Reason | undefined;
   readonly facts?: Readonly<Record<string, string>>;
@@ -26,11 +26,11 @@ export interface AssayErrorInit {
  * Everything that goes wrong between this client and a server, and what the client itself refuses in the words that the
  * server would use. Act on `reason`, or on `code` where there is none; messages are for people and may change.
  */
-export class AssayError extends Error {
-  override readonly name = "AssayError";
+export class ItembankError extends Error {
+  override readonly name = "ItembankError";
   /** The status code. */
   readonly code: Code;
-  /** Why, if Assay itself says so. Undefined for errors of the network and for reasons that this client does not know. */
+  /** Why, if Itembank itself says so. Undefined for errors of the network and for reasons that this client does not know. */
   readonly reason: Reason | undefined;
   /** The facts of the reason, as the comments of `ErrorReason` list them: `{ index: "17", item_id: "q17", … }`. */
   readonly facts: Readonly<Record<string, string>>;
@@ -41,7 +41,7 @@ export class AssayError extends Error {
   /** Whether repeating the same call may help. The client has done so already, as often as its settings say. */
   readonly retryable: boolean;
 
-  constructor(message: string, init: AssayErrorInit) {
+  constructor(message: string, init: ItembankErrorInit) {
     super(message, init.cause === undefined ? undefined : { cause: init.cause });
     this.code = init.code;
     this.reason = init.reason;
@@ -61,22 +61,26 @@ const retryableReasons: ReadonlySet<Reason> = new Set([
 ] satisfies Reason[]);
 
 /**
- * What was thrown in a call, as an AssayError.
+ * What was thrown in a call, as an ItembankError.
  *
  * @param signal of the caller: once it is aborted, its reason is what is to be thrown, as `fetch` does it.
  */
-export function toAssayError(error: unknown, signal?: AbortSignal): unknown {
+export function toItembankError(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
-  if (error instanceof AssayError) return error;
+  if (error instanceof ItembankError) return error;
   const connectError = ConnectError.from(error);
   const { code, rawMessage } = connectError;
-  const info = connectError.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "assay");
+  const info = connectError.findDetails(ErrorInfoSchema).find(({ domain }) => domain === "itembank.dev");
   const delay = connectError.findDetails(RetryInfoSchema)[0]?.retryDelay;
   if (info === undefined) {
-    return new AssayError(rawMessage, { code, retryable: isInterruption(connectError), cause: connectError });
+    return new ItembankError(rawMessage, {
+      code,
+      retryable: isInterruption(connectError),
+      cause: connectError,
+    });
   }
   const reason = knownReason(info.reason);
-  return new AssayError(rawMessage, {
+  return new ItembankError(rawMessage, {
     code,
     reason,
     facts: info.metadata,
@@ -96,7 +100,7 @@ function knownReason(name: string): Reason | undefined {
 }
 
 /**
- * Whether an error without a word from Assay is one of a connection that broke or of a server that is away. Connect has
+ * Whether an error without a word from Itembank is one of a connection that broke or of a server that is away. Connect has
  * no code of its own for that: it depends on where the connection broke.
  */
 function isInterruption(error: ConnectError): boolean {
@@ -139,9 +143,9 @@ function isNetworkFault(fault: unknown): boolean {
 }
 
 /** A payload that the client refuses, as the server would. */
-export function invalidJson(index: number, itemId: string, path: string, problem: string): AssayError {
+export function invalidJson(index: number, itemId: string, path: string, problem: string): ItembankError {
   const at = `in row ${index}${itemId ? ` (item ${JSON.stringify(itemId)})` : ""}`;
-  return new AssayError(`${path} ${at}: ${problem}`, {
+  return new ItembankError(`${path} ${at}: ${problem}`, {
     code: Code.InvalidArgument,
     reason: "INVALID_JSON",
     facts: { index: String(index), ...(itemId && { item_id: itemId }), path, problem },
@@ -150,8 +154,8 @@ export function invalidJson(index: number, itemId: string, path: string, problem
 }
 
 /** An argument that the client refuses, as the server would refuse a field. */
-export function invalidField(field: string, problem: string): AssayError {
-  return new AssayError(`${field}: ${problem}`, {
+export function invalidField(field: string, problem: string): ItembankError {
+  return new ItembankError(`${field}: ${problem}`, {
     code: Code.InvalidArgument,
     reason: "INVALID_FIELD",
     facts: { field },
@@ -166,8 +170,8 @@ export function limitExceeded(
   received: number,
   about: string,
   facts: Readonly<Record<string, string>> = {},
-): AssayError {
-  return new AssayError(`${about}: ${received} is beyond ${limit}, which is ${maximum}`, {
+): ItembankError {
+  return new ItembankError(`${about}: ${received} is beyond ${limit}, which is ${maximum}`, {
     code: Code.InvalidArgument,
     reason: "LIMIT_EXCEEDED",
     facts: { ...facts, limit, maximum: String(maximum), received: String(received) },

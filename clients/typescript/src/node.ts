@@ -1,13 +1,13 @@
 import { hash } from "node:crypto";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { type AssayClient, type ClientOptions, newClient } from "./client.ts";
+import { type ClientOptions, type ItembankClient, newClient } from "./client.ts";
 import { invalidField } from "./error.ts";
 import type { Platform } from "./platform.ts";
 
 export * from "./api.ts";
 
 /** What a client in Node can be told. */
-export interface AssayClientOptions extends ClientOptions {
+export interface ItembankClientOptions extends ClientOptions {
   /** Where the server is: `http://127.0.0.1:50051`, or `https://…` for one behind TLS. */
   readonly url: string;
 }
@@ -24,9 +24,9 @@ const pingIntervalMs = 20_000;
 /**
  * A client that speaks gRPC over HTTP/2. It connects when it is first used, and again whenever it has to.
  *
- * @throws AssayError INVALID_FIELD for a `url` that is none
+ * @throws ItembankError INVALID_FIELD for a `url` that is none
  */
-export function createAssayClient(options: AssayClientOptions): AssayClient {
+export function createItembankClient(options: ItembankClientOptions): ItembankClient {
   const { url } = options;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalidField("url", `${JSON.stringify(url)} is not a URL such as http://127.0.0.1:50051`);

@@ -15,7 +15,7 @@ import {
   type Transport,
 } from "@connectrpc/connect";
 import { Backoff, type RetrySettings } from "./backoff.ts";
-import { toAssayError } from "./error.ts";
+import { toItembankError } from "./error.ts";
 import { newUuid } from "./uuid.ts";
 
 /** What holds for all calls of a client. */
@@ -35,7 +35,7 @@ type UploadCall = (requests: AsyncIterable<Init>, options?: CallOptions) => Prom
 /**
  * A typed client of one service. Beyond what Connect's does:
  *
- * - all errors are AssayErrors, or the reason of the caller's signal once that is aborted;
+ * - all errors are ItembankErrors, or the reason of the caller's signal once that is aborted;
  * - unary calls have a deadline, and are repeated where that may help. Each carries a request_id, so that a call which is
  *   repeated takes effect once;
  * - who stops reading a stream ends it.
@@ -72,7 +72,7 @@ function unary(method: DescMethodUnary, call: UnaryCall, settings: CallSettings)
         const left = Math.max(1, deadline - Date.now());
         return await call(named, { ...options, headers, signal: own.signal, timeoutMs: left });
       } catch (thrown) {
-        const error = toAssayError(thrown, signal);
+        const error = toItembankError(thrown, signal);
         await backoff.wait(error, signal);
         if (Date.now() >= deadline) throw error;
       } finally {
@@ -100,7 +100,7 @@ function upload(call: UploadCall, settings: CallSettings): UploadCall {
       const headers = await headersOf(settings, options);
       return await call(requests, { ...options, headers, signal: own.signal });
     } catch (error) {
-      throw toAssayError(error, options.signal);
+      throw toItembankError(error, options.signal);
     } finally {
       own.end();
     }
@@ -115,7 +115,7 @@ function stream(call: StreamCall, settings: CallSettings): StreamCall {
       const headers = await headersOf(settings, options);
       yield* call(request, { ...options, headers, signal: own.signal });
     } catch (error) {
-      throw toAssayError(error, options.signal);
+      throw toItembankError(error, options.signal);
     } finally {
       own.end();
     }

@@ -1,4 +1,4 @@
-import type { RunResult } from "../../../gen/assay/v1/result_pb.js";
+import type { RunResult } from "../../../gen/itembank/v1/result_pb.js";
 import type { Terminal } from "../../../src/cli/printing/terminal.ts";
 
 /** What each repetition gave: right ones green, wrong ones red, errors and gaps in words. */

@@ -2,8 +2,8 @@ import {
   type ComparisonSummary,
   type ScoreComparison,
   Verdict,
-} from "../../../gen/assay/v1/comparison_pb.js";
-import type { Run } from "../../../gen/assay/v1/run_pb.js";
+} from "../../../gen/itembank/v1/comparison_pb.js";
+import type { Run } from "../../../gen/itembank/v1/run_pb.js";
 import { intervalOf } from "../../../src/cli/printing/comparison-report.ts";
 import { grouped } from "../../../src/cli/printing/counts.ts";
 import { intervalPlot, signed } from "../../../src/cli/printing/interval-plot.ts";

@@ -12,7 +12,7 @@ interface Options extends GuardOptions {
   readonly yes?: boolean;
 }
 
-/** `assay apply`: publishes a plan. */
+/** `itembank apply`: publishes a plan. */
 export function applyCommand(act: Act): Command {
   return withGuards(
     newCommand("apply", "publish a plan", "apply capitals 0b6c1c1e-6a4f-4f0e-9d0e-3f1f5f0a7c11")
@@ -23,7 +23,7 @@ export function applyCommand(act: Act): Command {
   ).action(act(apply));
 }
 
-/** `assay discard`: gives up a plan or an import. */
+/** `itembank discard`: gives up a plan or an import. */
 export function discardCommand(act: Act): Command {
   return newCommand(
     "discard",

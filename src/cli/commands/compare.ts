@@ -23,7 +23,7 @@ interface Options {
   readonly rows?: boolean;
 }
 
-/** `assay compare`: runs against a baseline, item by item. */
+/** `itembank compare`: runs against a baseline, item by item. */
 export function compareCommand(act: Act): Command {
   return newCommand(
     "compare",

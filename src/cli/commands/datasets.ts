@@ -29,7 +29,7 @@ interface DeleteOptions {
   readonly force?: boolean;
 }
 
-/** `assay datasets`: what there is, and all about it but its items. */
+/** `itembank datasets`: what there is, and all about it but its items. */
 export function datasetsCommand(act: Act): Command {
   const datasets = newCommand("datasets", "list, show, create, rename, update and delete datasets");
   datasets

@@ -15,7 +15,7 @@ interface Options {
 /** The latest version, said with a time to come: leaving `before` out would mean something else. */
 const latest = { asOf: new Date("9999-01-01T00:00:00Z") };
 
-/** `assay diff`: what differs between two versions, or what a plan would change. */
+/** `itembank diff`: what differs between two versions, or what a plan would change. */
 export function diffCommand(act: Act): Command {
   return newCommand(
     "diff",
@@ -42,7 +42,7 @@ async function diff(
   if ((before === undefined) === (planned === undefined)) {
     throw new CommandError(
       "a difference needs an earlier version or a plan",
-      "Such as: assay diff capitals 1",
+      "Such as: itembank diff capitals 1",
     );
   }
   const { client, out, signal } = cli;

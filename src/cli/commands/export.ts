@@ -22,7 +22,7 @@ interface Options {
   readonly output?: string;
 }
 
-/** `assay export`: a version as a file. */
+/** `itembank export`: a version as a file. */
 export function exportCommand(act: Act): Command {
   return newCommand(
     "export",

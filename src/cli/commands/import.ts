@@ -1,6 +1,6 @@
 import { type Command, Option } from "commander";
 import type { Receipt } from "../../../clients/typescript/src/contract.ts";
-import { AssayError } from "../../../clients/typescript/src/node.ts";
+import { ItembankError } from "../../../clients/typescript/src/node.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetAddress, datasetRefOf } from "../address.ts";
 import { withColumns } from "../column-options.ts";
@@ -18,7 +18,7 @@ import { receiptInWords, shellWord, writePlan, writeReceipt } from "../receipt-o
 import { formatNames } from "../wire-formats.ts";
 import { findReceipt } from "../write-name.ts";
 
-/** `assay import`: rows become a version. */
+/** `itembank import`: rows become a version. */
 export function importCommand(act: Act): Command {
   const command = newCommand(
     "import",
@@ -129,15 +129,15 @@ async function explained(
         : `With --request-id ${requestId} and the same rows, the same command goes on where it stopped.`,
     );
   }
-  if (error instanceof AssayError && error.reason === "DELETE_LIMIT_EXCEEDED") {
+  if (error instanceof ItembankError && error.reason === "DELETE_LIMIT_EXCEEDED") {
     const { facts } = error;
     const words = `${shellWord(name)} ${facts.request_id}`;
     return new CommandError(
       `the mirror would delete ${plural(BigInt(facts.would_delete ?? 0), "item")} of ${BigInt(facts.item_count ?? 0).toLocaleString("en-US")}, which ${guardNames[facts.bound ?? ""] ?? facts.bound} forbids`,
-      `It is kept as a plan. \`assay diff ${name} --planned ${facts.request_id}\` shows it; \`assay apply ${words}\` with other bounds publishes it.`,
+      `It is kept as a plan. \`itembank diff ${name} --planned ${facts.request_id}\` shows it; \`itembank apply ${words}\` with other bounds publishes it.`,
     );
   }
-  const mayGoOn = error instanceof AssayError && error.retryable;
+  const mayGoOn = error instanceof ItembankError && error.retryable;
   if (requestId !== undefined && !mayGoOn) {
     await client.upserts.discardUpsert({ dataset, requestId }, { timeoutMs: 5_000 }).catch(() => undefined);
   }

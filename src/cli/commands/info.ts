@@ -5,7 +5,7 @@ import { type Act, newCommand } from "../action.ts";
 import type { Cli } from "../context.ts";
 import { facts } from "../printing/facts.ts";
 
-/** `assay info`: which server answers, and what it takes. */
+/** `itembank info`: which server answers, and what it takes. */
 export function infoCommand(act: Act): Command {
   return newCommand(
     "info",

@@ -37,7 +37,7 @@ interface Consent {
 /** Rows that are drawn as one table: what a person scrolls through. All others follow as tables of their own. */
 const rowsPerTable = 1000;
 
-/** `assay items`: items of any version, and what became of one over time. */
+/** `itembank items`: items of any version, and what became of one over time. */
 export function itemsCommand(act: Act): Command {
   return newCommand("items", "list, get, delete and purge items, and tell their history")
     .addCommand(

@@ -22,7 +22,7 @@ const shownRows = 1000;
 
 const numeric = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)/;
 
-/** `assay query`: SQL over datasets and runs. */
+/** `itembank query`: SQL over datasets and runs. */
 export function queryCommand(act: Act): Command {
   return newCommand(
     "query",

@@ -14,7 +14,7 @@ import { timeInWords } from "../printing/time.ts";
 /** Receipts that are shown unless told otherwise: each is a call of its own. */
 const defaultLimit = 20;
 
-/** `assay receipts`: what writes did. */
+/** `itembank receipts`: what writes did. */
 export function receiptsCommand(act: Act): Command {
   return newCommand(
     "receipts",

@@ -13,7 +13,7 @@ interface Options {
   readonly note?: string;
 }
 
-/** `assay restore`: makes a new version that equals an older one. */
+/** `itembank restore`: makes a new version that equals an older one. */
 export function restoreCommand(act: Act): Command {
   return newCommand(
     "restore",

@@ -21,7 +21,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** `assay results`: what came of a run. */
+/** `itembank results`: what came of a run. */
 export function resultsCommand(act: Act): Command {
   return newCommand(
     "results",

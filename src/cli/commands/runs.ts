@@ -32,7 +32,7 @@ interface Consent {
 
 const stateNames = ["pending", "running", "completed", "failed", "cancelled"];
 
-/** `assay runs`: experiments. Making them is what the client libraries are for. */
+/** `itembank runs`: experiments. Making them is what the client libraries are for. */
 export function runsCommand(act: Act): Command {
   const one = (command: Command) => command.argument("<run>", runHelp);
   return newCommand("runs", "list, show, finish, cancel and delete runs, and tell what they lack")

@@ -11,18 +11,21 @@ interface ServeOptions {
 
 /** Options that stand for settings, and the settings. */
 const settings = {
-  listen: "ASSAY_LISTEN",
-  database: "ASSAY_DATABASE_URL",
-  dataDir: "ASSAY_DATA_DIR",
+  listen: "ITEMBANK_LISTEN",
+  database: "ITEMBANK_DATABASE_URL",
+  dataDir: "ITEMBANK_DATA_DIR",
 } as const;
 
 function withDatabase(command: Command): Command {
   return command
-    .option("--database <url>", "a PostgreSQL; ASSAY_DATABASE_URL unless set, else an embedded one")
-    .option("--data-dir <folder>", "where the embedded one is kept; ASSAY_DATA_DIR unless set, else .assay");
+    .option("--database <url>", "a PostgreSQL; ITEMBANK_DATABASE_URL unless set, else an embedded one")
+    .option(
+      "--data-dir <folder>",
+      "where the embedded one is kept; ITEMBANK_DATA_DIR unless set, else .itembank",
+    );
 }
 
-/** `assay serve`: the service, until a signal ends it. */
+/** `itembank serve`: the service, until a signal ends it. */
 export function serveCommand(act: Act): Command {
   return withDatabase(
     newCommand(
@@ -31,22 +34,22 @@ export function serveCommand(act: Act): Command {
       "serve --listen 127.0.0.1:50051",
     ),
   )
-    .option("--listen <address>", "where to listen; ASSAY_LISTEN unless set, else 127.0.0.1:50051")
+    .option("--listen <address>", "where to listen; ITEMBANK_LISTEN unless set, else 127.0.0.1:50051")
     .action(act(serve));
 }
 
-/** `assay migrate`: brings a database up to this release. */
+/** `itembank migrate`: brings a database up to this release. */
 export function migrateCommand(act: Act): Command {
   return withDatabase(
     newCommand(
       "migrate",
       "bring a database up to this release, which `serve` does as well",
-      "migrate --database postgres://assay@db/assay",
+      "migrate --database postgres://itembank@db/itembank",
     ),
   ).action(act(migrateDatabase));
 }
 
-/** `assay demo`: what the service does, shown on a sample. */
+/** `itembank demo`: what the service does, shown on a sample. */
 export function demoCommand(act: Act): Command {
   return newCommand(
     "demo",

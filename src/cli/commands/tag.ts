@@ -12,7 +12,7 @@ interface TagOptions {
   readonly unlock?: boolean;
 }
 
-/** `assay tag`: puts a name on a version, or moves it there. */
+/** `itembank tag`: puts a name on a version, or moves it there. */
 export function tagCommand(act: Act): Command {
   return newCommand(
     "tag",
@@ -28,7 +28,7 @@ export function tagCommand(act: Act): Command {
     .action(act(tag));
 }
 
-/** `assay untag`: takes a tag away. */
+/** `itembank untag`: takes a tag away. */
 export function untagCommand(act: Act): Command {
   return newCommand("untag", "take a tag away", "untag capitals prod --yes")
     .argument("<name>", "name or id of the dataset")

@@ -12,7 +12,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** `assay versions`: the history of a dataset. */
+/** `itembank versions`: the history of a dataset. */
 export function versionsCommand(act: Act): Command {
   return newCommand(
     "versions",

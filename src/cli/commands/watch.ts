@@ -14,7 +14,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** `assay watch`: versions as they are made. */
+/** `itembank watch`: versions as they are made. */
 export function watchCommand(act: Act): Command {
   return newCommand(
     "watch",

@@ -1,5 +1,5 @@
 import { create } from "@bufbuild/protobuf";
-import { RunResultSchema } from "../../gen/assay/v1/result_pb.js";
+import { RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
 import type { Connection } from "../connection.ts";
 import { datasetRef, versionSelector } from "../dataset-ref.ts";
 import { invalidField } from "../error.ts";

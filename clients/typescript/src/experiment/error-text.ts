@@ -1,5 +1,5 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type { ResultErrorSchema } from "../../gen/assay/v1/result_pb.js";
+import type { ResultErrorSchema } from "../../gen/itembank/v1/result_pb.js";
 
 /** Bytes, by the contract. Texts that people read are cut rather than refused: half an explanation beats none. */
 const maxMessageBytes = 16 * 1024;

@@ -1,6 +1,6 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import { AnnotatorKind, type ScoreSchema } from "../../gen/assay/v1/result_pb.js";
+import { AnnotatorKind, type ScoreSchema } from "../../gen/itembank/v1/result_pb.js";
 import { plainJson } from "../json/json-value.ts";
 import { attempt } from "./attempt.ts";
 import { describeFailure, shortened } from "./error-text.ts";

@@ -1,5 +1,5 @@
 import type { JsonObject } from "@bufbuild/protobuf";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { DatasetLike, VersionLike } from "../dataset-ref.ts";
 import type { ResultInit } from "./run-cell.ts";
 import type { ExperimentSummary } from "./summary.ts";

@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
-import { type RunResult, RunResultSchema } from "../../gen/assay/v1/result_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
 import type { ResultInit } from "./run-cell.ts";
 
 /**

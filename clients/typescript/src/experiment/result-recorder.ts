@@ -1,12 +1,12 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
-import { type RunResult, RunResultSchema } from "../../gen/assay/v1/result_pb.js";
-import type { StreamRecordResultsRequestSchema } from "../../gen/assay/v1/run_service_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
+import type { StreamRecordResultsRequestSchema } from "../../gen/itembank/v1/run_service_pb.js";
 import { Backoff } from "../backoff.ts";
 import { Changes } from "../changes.ts";
 import type { Connection } from "../connection.ts";
-import { AssayError } from "../error.ts";
+import { ItembankError } from "../error.ts";
 import { fittingResult } from "./fitting-result.ts";
 import type { ResultInit } from "./run-cell.ts";
 
@@ -62,7 +62,7 @@ export class ResultRecorder {
   /**
    * Takes a result, as soon as there is room.
    *
-   * @throws AssayError RUN_ENDED, or whatever else keeps results from being recorded; the reason of the signal
+   * @throws ItembankError RUN_ENDED, or whatever else keeps results from being recorded; the reason of the signal
    */
   async add(result: ResultInit, signal: AbortSignal): Promise<void> {
     while (this.#waiting >= maxWaiting && this.#fault === undefined) {
@@ -127,7 +127,7 @@ export class ResultRecorder {
       this.#changes.tell();
     }
     if (this.#unanswered.size > 0) {
-      throw new AssayError("the stream ended without all answers", {
+      throw new ItembankError("the stream ended without all answers", {
         code: Code.Unavailable,
         retryable: true,
       });
@@ -186,7 +186,7 @@ export class ResultRecorder {
    * item was purged. The frame goes again without it.
    */
   #drop(error: unknown): boolean {
-    if (!(error instanceof AssayError)) return false;
+    if (!(error instanceof ItembankError)) return false;
     if (error.reason !== "RESULT_FINAL" && error.reason !== "ITEM_PURGED") return false;
     const { item_id: itemId, repetition } = error.facts;
     const isMeant = (result: RunResult) =>

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
-import type { RunResultSchema, UsageSchema } from "../../gen/assay/v1/result_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import type { RunResultSchema, UsageSchema } from "../../gen/itembank/v1/result_pb.js";
 import { jittered } from "../backoff.ts";
 import { plainJson } from "../json/json-value.ts";
 import type { Platform } from "../platform.ts";

@@ -1,8 +1,8 @@
 import { Code } from "@connectrpc/connect";
-import { type Run, Run_State } from "../../gen/assay/v1/run_pb.js";
+import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
 import type { Connection } from "../connection.ts";
 import { datasetRef, versionSelector } from "../dataset-ref.ts";
-import { AssayError, invalidField } from "../error.ts";
+import { ItembankError, invalidField } from "../error.ts";
 import { streamRunResults } from "../reading/run-results.ts";
 import { dryRun } from "./dry-run.ts";
 import { ExperimentInterruptedError } from "./experiment-interrupted.ts";
@@ -16,7 +16,7 @@ import { workOnCells } from "./work-on-cells.ts";
 /** How long results that are done may take to be recorded when the experiment ends early. */
 const flushMilliseconds = 10_000;
 
-/** Works on all open cells of a run. See `AssayClient.runExperiment`. */
+/** Works on all open cells of a run. See `ItembankClient.runExperiment`. */
 export async function runExperiment<Input, Output, Expected>(
   connection: Connection,
   options: RunExperimentOptions<Input, Output, Expected>,
@@ -44,7 +44,7 @@ export async function runExperiment<Input, Output, Expected>(
   };
 }
 
-/** @throws AssayError INVALID_FIELD for names that no score may have, before any work is done in vain */
+/** @throws ItembankError INVALID_FIELD for names that no score may have, before any work is done in vain */
 export function checkEvaluators({
   evaluators = {},
 }: Pick<WorkOptions<never, never, never>, "evaluators">): void {
@@ -67,7 +67,7 @@ async function openRun<Input, Output, Expected>(
       throw invalidField("repetitions", `is ${options.repetitions}, but the run has ${run.repetitions}`);
     }
     if (run.state >= Run_State.COMPLETED && (run.counts?.succeeded ?? 0n) < (run.counts?.expected ?? 0n)) {
-      throw new AssayError(`run ${run.runId} is in ${Run_State[run.state]}, so it cannot be continued`, {
+      throw new ItembankError(`run ${run.runId} is in ${Run_State[run.state]}, so it cannot be continued`, {
         code: Code.FailedPrecondition,
         reason: "RUN_ENDED",
         facts: { run_id: run.runId, state: `STATE_${Run_State[run.state]}` },

@@ -1,6 +1,6 @@
 import { durationMs } from "@bufbuild/protobuf/wkt";
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
-import { type Run, Run_State } from "../../gen/assay/v1/run_pb.js";
+import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
 
 /** One score over a run. Always, the successes of the run are n + labelled + failed + unscored. */
 export interface ScoreSummary {

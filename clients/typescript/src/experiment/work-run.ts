@@ -1,8 +1,8 @@
 import { Code } from "@connectrpc/connect";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import { Backoff } from "../backoff.ts";
 import type { Connection } from "../connection.ts";
-import { AssayError } from "../error.ts";
+import { ItembankError } from "../error.ts";
 import { newUuid } from "../uuid.ts";
 import { RateGate } from "./rate-gate.ts";
 import { checkEvaluators } from "./run-experiment.ts";
@@ -31,7 +31,7 @@ export interface WorkRunResult extends WorkCounts {
   readonly run: Run;
 }
 
-/** Works on a run until there is nothing left to do. See `AssayClient.workRun`. */
+/** Works on a run until there is nothing left to do. See `ItembankClient.workRun`. */
 export async function workRun<Input, Output, Expected>(
   connection: Connection,
   options: WorkRunOptions<Input, Output, Expected>,
@@ -40,9 +40,12 @@ export async function workRun<Input, Output, Expected>(
   signal?.throwIfAborted();
   checkEvaluators(options);
   if (!connection.duplex) {
-    throw new AssayError("a worker needs a connection that streams both ways, which browsers do not have", {
-      code: Code.Unimplemented,
-    });
+    throw new ItembankError(
+      "a worker needs a connection that streams both ways, which browsers do not have",
+      {
+        code: Code.Unimplemented,
+      },
+    );
   }
   const limits = await connection.limits(signal);
   const gate = new RateGate(options.rateLimit?.perMinute);

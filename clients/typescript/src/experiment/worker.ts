@@ -1,14 +1,14 @@
 import { type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { Code } from "@connectrpc/connect";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
-import { type RunResult, RunResultSchema } from "../../gen/assay/v1/result_pb.js";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
-import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/assay/v1/run_service_pb.js";
-import { WorkAck_Outcome, type WorkAssignment } from "../../gen/assay/v1/work_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
+import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/itembank/v1/run_service_pb.js";
+import { WorkAck_Outcome, type WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
 import { Changes } from "../changes.ts";
 import type { Connection } from "../connection.ts";
-import { AssayError } from "../error.ts";
+import { ItembankError } from "../error.ts";
 import { readItem } from "../reading/read-item.ts";
 import { fittingResult } from "./fitting-result.ts";
 import { type CellSetting, runCell } from "./run-cell.ts";
@@ -86,7 +86,7 @@ export class Worker<Input, Output, Expected> {
    * One stream, until there is nothing left to do, which gives the run. Calls `onAnswer` whenever the server has said
    * something.
    *
-   * @throws AssayError, retryable if the stream broke; the reason of the signal, when all leases have been given back
+   * @throws ItembankError, retryable if the stream broke; the reason of the signal, when all leases have been given back
    */
   async stream(onAnswer: () => void, signal: AbortSignal | undefined): Promise<Run> {
     const stream = { isOver: false };
@@ -123,7 +123,7 @@ export class Worker<Input, Output, Expected> {
       this.#changes.tell();
       signal?.throwIfAborted();
     }
-    throw new AssayError("the stream of work ended without a last frame", {
+    throw new ItembankError("the stream of work ended without a last frame", {
       code: Code.Unavailable,
       retryable: true,
     });

@@ -1,10 +1,10 @@
-import type { DatasetVersion } from "../../gen/assay/v1/dataset_pb.js";
+import type { DatasetVersion } from "../../gen/itembank/v1/dataset_pb.js";
 import type {
   DiffSummary,
   DiffVersionsResponse,
   WatchDatasetResponse,
-} from "../../gen/assay/v1/dataset_service_pb.js";
-import type { ItemChange } from "../../gen/assay/v1/item_pb.js";
+} from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { ItemChange } from "../../gen/itembank/v1/item_pb.js";
 import type { Connection } from "../connection.ts";
 import { type DatasetLike, datasetRef, toInt64, type VersionLike, versionSelector } from "../dataset-ref.ts";
 import { resumed } from "./resumed.ts";

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
-import type { ComparisonRow, ComparisonSummary } from "../../gen/assay/v1/comparison_pb.js";
+import type { ComparisonRow, ComparisonSummary } from "../../gen/itembank/v1/comparison_pb.js";
 import type { Connection } from "../connection.ts";
-import { AssayError } from "../error.ts";
+import { ItembankError } from "../error.ts";
 
 /** How to compare one score. */
 export interface ScoreSettings {
@@ -41,7 +41,7 @@ export async function compareRuns(
       call,
     );
   const cut = () =>
-    new AssayError("the comparison was cut off: ask again", { code: Code.Unavailable, retryable: true });
+    new ItembankError("the comparison was cut off: ask again", { code: Code.Unavailable, retryable: true });
 
   async function* rows(): AsyncGenerator<ComparisonRow, void> {
     for await (const { frame } of open(false)) {

@@ -1,4 +1,4 @@
-import type { StreamItemsResponse } from "../../gen/assay/v1/item_service_pb.js";
+import type { StreamItemsResponse } from "../../gen/itembank/v1/item_service_pb.js";
 import type { Connection } from "../connection.ts";
 import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from "../dataset-ref.ts";
 import { type ReadItem, readItem } from "./read-item.ts";

@@ -1,5 +1,5 @@
 import { type Timestamp, timestampDate } from "@bufbuild/protobuf/wkt";
-import type { Item } from "../../gen/assay/v1/item_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { parseJson } from "../json/json-text.ts";
 import { toHex } from "../upsert/upsert-outcome.ts";
 

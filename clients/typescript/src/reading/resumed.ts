@@ -1,14 +1,14 @@
 import { Code } from "@connectrpc/connect";
 import { Backoff } from "../backoff.ts";
 import type { Connection } from "../connection.ts";
-import { AssayError } from "../error.ts";
+import { ItembankError } from "../error.ts";
 
 /**
  * Reads a stream to its last frame, and opens it again where it broke.
  *
  * @param open opens the stream from where the frames so far have come
  * @param isLast whether a frame is the one that ends a whole stream; a stream that ends without it was cut
- * @throws AssayError of the service; the reason of the signal
+ * @throws ItembankError of the service; the reason of the signal
  */
 export async function* resumed<Frame>(
   { retry }: Pick<Connection, "retry">,
@@ -24,7 +24,7 @@ export async function* resumed<Frame>(
         yield frame;
         if (isLast(frame)) return;
       }
-      throw new AssayError("the stream ended without its last frame", {
+      throw new ItembankError("the stream ended without its last frame", {
         code: Code.Unavailable,
         retryable: true,
       });

@@ -1,6 +1,6 @@
-import type { RunResult } from "../../gen/assay/v1/result_pb.js";
-import type { Run } from "../../gen/assay/v1/run_pb.js";
-import type { StreamResultsResponse } from "../../gen/assay/v1/run_service_pb.js";
+import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import type { Run } from "../../gen/itembank/v1/run_pb.js";
+import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import type { Connection } from "../connection.ts";
 import { resumed } from "./resumed.ts";
 

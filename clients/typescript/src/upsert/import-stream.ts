@@ -1,14 +1,14 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { type Client, Code } from "@connectrpc/connect";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
 import type {
   StreamUpsertItemsRequestSchema,
   UpsertOpenSchema,
   UpsertProgress,
   UpsertService,
-} from "../../gen/assay/v1/upsert_service_pb.js";
-import { AssayError } from "../error.ts";
+} from "../../gen/itembank/v1/upsert_service_pb.js";
+import { ItembankError } from "../error.ts";
 import type { PreparedRow } from "./item-row.ts";
 import type { RowWindow } from "./row-window.ts";
 
@@ -70,7 +70,7 @@ export class ImportStream<Row> {
     };
   }
 
-  /** @throws AssayError of the service, or one that is retryable if the stream broke */
+  /** @throws ItembankError of the service, or one that is retryable if the stream broke */
   async run(upserts: Client<typeof UpsertService>, signal: AbortSignal): Promise<Receipt> {
     try {
       for await (const { frame } of upserts.streamUpsertItems(this.#frames(), { signal })) {
@@ -85,7 +85,10 @@ export class ImportStream<Row> {
       this.#ended = true;
       this.#window.changes.tell();
     }
-    throw new AssayError("the stream ended without a receipt", { code: Code.Unavailable, retryable: true });
+    throw new ItembankError("the stream ended without a receipt", {
+      code: Code.Unavailable,
+      retryable: true,
+    });
   }
 
   #note(progress: UpsertProgress): void {

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
-import { type Item, ItemSchema } from "../../gen/assay/v1/item_pb.js";
-import type { Limits } from "../../gen/assay/v1/limits_pb.js";
+import { type Item, ItemSchema } from "../../gen/itembank/v1/item_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
 import { hashContent, type Payload } from "../content-hash.ts";
 import { invalidField, invalidJson, limitExceeded } from "../error.ts";
 import { JsonProblem } from "../json/json-problem.ts";
@@ -71,7 +71,7 @@ const setByServer = new Set(
 /**
  * Turns row number `index` into an item. Without `limits`, its size does not matter.
  *
- * @throws AssayError INVALID_JSON, INVALID_FIELD or LIMIT_EXCEEDED, naming the row
+ * @throws ItembankError INVALID_JSON, INVALID_FIELD or LIMIT_EXCEEDED, naming the row
  */
 export function prepareRow<Row>(
   platform: Platform,

@@ -1,9 +1,9 @@
-import type { Item } from "../../gen/assay/v1/item_pb.js";
-import { type Receipt, Receipt_State } from "../../gen/assay/v1/receipt_pb.js";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import { type Receipt, Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
 import { Backoff } from "../backoff.ts";
 import type { Connection } from "../connection.ts";
 import { type DatasetRefInit, datasetRef } from "../dataset-ref.ts";
-import { AssayError, invalidField, limitExceeded } from "../error.ts";
+import { ItembankError, invalidField, limitExceeded } from "../error.ts";
 import { newUuid } from "../uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
 import { prepareRow } from "./item-row.ts";
@@ -34,7 +34,7 @@ const applyTimeoutMs = 600_000;
 /** How long to try to give up a write that failed. If that fails as well, the server does it when the write expires. */
 const discardTimeoutMs = 5_000;
 
-/** Brings a dataset in line with rows. See `AssayClient.upsertDataset`. */
+/** Brings a dataset in line with rows. See `ItembankClient.upsertDataset`. */
 export async function upsertDataset<Row>(
   connection: Connection,
   options: UpsertDatasetOptions<Row>,
@@ -159,7 +159,7 @@ async function importRows<Row>(
 
 /** Whether another stream may put the import right: after a crash a server may lack rows that it had. */
 function isResumable(error: unknown, rows: number): boolean {
-  if (!(error instanceof AssayError)) return false;
+  if (!(error instanceof ItembankError)) return false;
   if (error.reason === "OFFSET_GAP") return true;
   // Of an import that was begun by another program with more rows, this one cannot make less.
   if (error.reason === "INCOMPLETE_STREAM") return Number(error.facts.received_item_count) <= rows;
@@ -177,7 +177,7 @@ async function holdsItems(
     return (answer.dataset?.itemCount ?? 0n) > 0n;
   } catch (error) {
     // If it is not to be created either, opening the import says so.
-    if (error instanceof AssayError && error.reason === "DATASET_NOT_FOUND") return false;
+    if (error instanceof ItembankError && error.reason === "DATASET_NOT_FOUND") return false;
     throw error;
   }
 }
@@ -236,7 +236,7 @@ async function giveUp(
   error: unknown,
 ): Promise<void> {
   // A plan that its guard stopped is worth a look. What is unreachable cannot be told.
-  if (error instanceof AssayError && (error.reason === "DELETE_LIMIT_EXCEEDED" || error.retryable)) return;
+  if (error instanceof ItembankError && (error.reason === "DELETE_LIMIT_EXCEEDED" || error.retryable)) return;
   await connection.upserts
     .discardUpsert({ dataset, requestId }, { timeoutMs: discardTimeoutMs })
     .catch(() => undefined);

@@ -1,6 +1,6 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
-import type { DatasetSchema } from "../../gen/assay/v1/dataset_pb.js";
-import { UpsertMode, type UpsertOptionsSchema } from "../../gen/assay/v1/upsert_pb.js";
+import type { DatasetSchema } from "../../gen/itembank/v1/dataset_pb.js";
+import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
 import { type DatasetAddress, toInt64 } from "../dataset-ref.ts";
 import { invalidField } from "../error.ts";
 import type { RowConversion } from "./item-row.ts";
@@ -75,7 +75,7 @@ export interface UpsertDatasetOptions<Row> extends DatasetAddress, RowConversion
   readonly maxBufferedBytes?: number;
 }
 
-/** The options as they go over the wire. @throws AssayError INVALID_FIELD */
+/** The options as they go over the wire. @throws ItembankError INVALID_FIELD */
 export function optionsToWire(
   options: Omit<UpsertDatasetOptions<never>, "items">,
 ): MessageInitShape<typeof UpsertOptionsSchema> {

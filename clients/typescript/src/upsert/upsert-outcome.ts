@@ -1,6 +1,6 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
-import type { ChangeCounts } from "../../gen/assay/v1/dataset_pb.js";
-import type { Receipt } from "../../gen/assay/v1/receipt_pb.js";
+import type { ChangeCounts } from "../../gen/itembank/v1/dataset_pb.js";
+import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
 
 /** What a write did, or will do, in items. Always, received = created + updated + unchanged. */
 export interface Counts {
@@ -63,7 +63,7 @@ export interface UpsertPlan {
   readonly expireTime: Date | undefined;
   readonly requestId: string;
   readonly receipt: Receipt;
-  /** Publishes the plan. @throws AssayError VERSION_CONFLICT if the dataset has moved on, unless rebasing is allowed */
+  /** Publishes the plan. @throws ItembankError VERSION_CONFLICT if the dataset has moved on, unless rebasing is allowed */
   apply(options?: ApplyOptions): Promise<UpsertResult>;
   /** Gives the plan up. */
   discard(): Promise<void>;

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { createAssayClient, type ReadItem } from "../../src/browser.ts";
-import { createAssayClient as createNodeClient } from "../../src/node.ts";
+import { createItembankClient, type ReadItem } from "../../src/browser.ts";
+import { createItembankClient as createNodeClient } from "../../src/node.ts";
 
 // The entry point for browsers runs wherever there is `fetch`. That it needs nothing of Node is for the package's tests to say.
 let service: TestService;
-let assay: ReturnType<typeof createAssayClient>;
+let itembank: ReturnType<typeof createItembankClient>;
 
 beforeAll(async () => {
   service = await startTestService();
-  assay = createAssayClient({ url: service.url });
+  itembank = createItembankClient({ url: service.url });
 });
 
 afterAll(() => service.stop());
@@ -19,18 +19,18 @@ const rows = (count: number, text = "") =>
 
 describe("in a browser", () => {
   test("an upsert is one call, with all that belongs to it", async () => {
-    const result = await assay.upsertDataset({ name: "small", items: rows(1_000) });
+    const result = await itembank.upsertDataset({ name: "small", items: rows(1_000) });
     expect(result).toMatchObject({
       version: 1,
       counts: { created: 1_000 },
       digest: expect.stringMatching(/^[\da-f]{64}$/),
     });
-    const plan = await assay.upsertDataset({ name: "small", items: rows(10), mode: "mirror", plan: true });
+    const plan = await itembank.upsertDataset({ name: "small", items: rows(10), mode: "mirror", plan: true });
     expect(plan.counts).toMatchObject({ deleted: 990 });
     expect(await plan.apply()).toMatchObject({ version: 2, itemCount: 10 });
     const node = createNodeClient({ url: service.url });
     expect(await node.upsertDataset({ name: "small again", items: rows(10) })).toMatchObject({
-      digest: (await assay.upsertDataset({ name: "small", items: rows(10) })).digest,
+      digest: (await itembank.upsertDataset({ name: "small", items: rows(10) })).digest,
     });
     node.close();
   });
@@ -39,7 +39,7 @@ describe("in a browser", () => {
     ["rows", rows(1_001), "max_batch_size"],
     ["bytes", rows(4, "x".repeat(800_000)), "max_batch_bytes"],
   ])("an upsert of too many %s is refused before it is sent", async (_, items, limit) => {
-    await expect(assay.upsertDataset({ name: "large", items })).rejects.toMatchObject({
+    await expect(itembank.upsertDataset({ name: "large", items })).rejects.toMatchObject({
       reason: "LIMIT_EXCEEDED",
       facts: { limit },
       message: expect.stringContaining("cannot stream"),
@@ -47,17 +47,17 @@ describe("in a browser", () => {
   });
 
   test("experiments run, and are continued", async () => {
-    await assay.upsertDataset({ name: "tried", items: rows(50) });
+    await itembank.upsertDataset({ name: "tried", items: rows(50) });
     const abort = new AbortController();
     const task = ({ input }: ReadItem<{ n: number }>) => {
       if (input.n === 30) abort.abort(new Error("closed"));
       return input.n;
     };
-    const stopped = await assay
+    const stopped = await itembank
       .runExperiment({ dataset: "tried", task, concurrency: 3, signal: abort.signal })
       .catch((error: unknown) => error);
     expect(stopped).toMatchObject({ name: "ExperimentInterruptedError" });
-    const { summary } = await assay.runExperiment({
+    const { summary } = await itembank.runExperiment({
       runId: (stopped as { runId: string }).runId,
       task: () => "again",
       evaluators: { length: ({ output }) => output.length },
@@ -67,25 +67,25 @@ describe("in a browser", () => {
   });
 
   test("streams are read, and errors have their reasons", async () => {
-    const read = await Array.fromAsync(assay.streamItems({ dataset: "tried" }));
+    const read = await Array.fromAsync(itembank.streamItems({ dataset: "tried" }));
     expect(read.length).toBe(50);
-    await expect(assay.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
-      name: "AssayError",
+    await expect(itembank.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
+      name: "ItembankError",
       reason: "DATASET_NOT_FOUND",
     });
-    await expect(assay.datasets.createDataset({ dataset: { name: "" } })).rejects.toMatchObject({
+    await expect(itembank.datasets.createDataset({ dataset: { name: "" } })).rejects.toMatchObject({
       reason: "INVALID_FIELD",
       violations: [{ field: "dataset.name", description: expect.any(String) }],
     });
   });
 
   test("a server that is not there can be told from one that refuses", async () => {
-    const nobody = createAssayClient({
+    const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       retry: { callAttempts: 2, initialDelayMs: 1 },
     });
     await expect(nobody.limits()).rejects.toMatchObject({
-      name: "AssayError",
+      name: "ItembankError",
       reason: undefined,
       retryable: true,
     });

@@ -4,20 +4,26 @@ import type { AddressInfo } from "node:net";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { type AssayClient, AssayError, Code, clientVersion, createAssayClient } from "../../src/node.ts";
+import {
+  Code,
+  clientVersion,
+  createItembankClient,
+  type ItembankClient,
+  ItembankError,
+} from "../../src/node.ts";
 
 let service: TestService;
 let proxy: CuttingProxy;
-let assay: AssayClient;
+let itembank: ItembankClient;
 
 beforeAll(async () => {
   service = await startTestService();
   proxy = await newCuttingProxy(new URL(service.url));
-  assay = createAssayClient({ url: service.url });
+  itembank = createItembankClient({ url: service.url });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   await proxy.close();
   await service.stop();
 });
@@ -26,12 +32,12 @@ const named = (name: string) => ({ by: { case: "name", value: name } }) as const
 
 describe("an error", () => {
   test("has its reason, facts and violations", async () => {
-    const error = await assay.datasets
+    const error = await itembank.datasets
       .createDataset({ dataset: { name: "", tableName: "1" } })
       .catch((thrown: unknown) => thrown);
-    expect(error).toBeInstanceOf(AssayError);
+    expect(error).toBeInstanceOf(ItembankError);
     expect(error).toMatchObject({
-      name: "AssayError",
+      name: "ItembankError",
       code: Code.InvalidArgument,
       reason: "INVALID_FIELD",
       facts: { field: "dataset.name", violation_count: "2" },
@@ -43,18 +49,18 @@ describe("an error", () => {
 
   test("is the reason of the signal once a call is aborted", async () => {
     const reason = new Error("enough");
-    const call = assay.datasets.listDatasets({}, { signal: AbortSignal.abort(reason) });
+    const call = itembank.datasets.listDatasets({}, { signal: AbortSignal.abort(reason) });
     await expect(call).rejects.toBe(reason);
   });
 
   test("is told apart by instanceof", () => {
-    expect(new Error("x") instanceof AssayError).toBe(false);
+    expect(new Error("x") instanceof ItembankError).toBe(false);
   });
 });
 
 describe("a call", () => {
   test("that is repeated after its answer was lost takes effect once", async () => {
-    const through = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+    const through = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
     await through.limits();
     // The connection breaks when the request has just gone through, before the answer can come.
     let cuts = 0;
@@ -69,7 +75,7 @@ describe("a call", () => {
   });
 
   test("is given up after so many attempts", async () => {
-    const nobody = createAssayClient({
+    const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       retry: { callAttempts: 3, initialDelayMs: 1 },
     });
@@ -78,20 +84,20 @@ describe("a call", () => {
   });
 
   test("has a deadline, all attempts together", async () => {
-    const nobody = createAssayClient({
+    const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       timeoutMs: 50,
       retry: { callAttempts: 1e9 },
     });
     const begin = performance.now();
-    await expect(nobody.limits()).rejects.toBeInstanceOf(AssayError);
+    await expect(nobody.limits()).rejects.toBeInstanceOf(ItembankError);
     expect(performance.now() - begin).toBeLessThan(5_000);
     nobody.close();
   });
 
   test("is not repeated where that is no use", async () => {
     const begin = performance.now();
-    const slow = createAssayClient({ url: service.url, retry: { initialDelayMs: 60_000 } });
+    const slow = createItembankClient({ url: service.url, retry: { initialDelayMs: 60_000 } });
     await expect(slow.datasets.getDataset({ dataset: named("nowhere") })).rejects.toMatchObject({
       reason: "DATASET_NOT_FOUND",
     });
@@ -100,7 +106,7 @@ describe("a call", () => {
   });
 
   test.each(["127.0.0.1:50051", "ftp://host", ""])("needs a URL, which %j is not", (url) => {
-    expect(() => createAssayClient({ url })).toThrow(expect.objectContaining({ reason: "INVALID_FIELD" }));
+    expect(() => createItembankClient({ url })).toThrow(expect.objectContaining({ reason: "INVALID_FIELD" }));
   });
 });
 
@@ -120,16 +126,16 @@ describe("headers", () => {
   afterAll(() => server.close());
 
   test("carry the name of the client, and nothing secret by themselves", async () => {
-    const client = createAssayClient({ url });
+    const client = createItembankClient({ url });
     await expect(client.limits()).rejects.toMatchObject({ code: Code.Unimplemented });
-    expect(seen.at(-1)?.["user-agent"]).toBe(`assay-client-ts/${clientVersion}`);
+    expect(seen.at(-1)?.["user-agent"]).toBe(`itembank-client-ts/${clientVersion}`);
     expect(seen.at(-1)).not.toHaveProperty("authorization");
     client.close();
   });
 
   test("carry what they are told to, asked before every call", async () => {
     let asked = 0;
-    const client = createAssayClient({
+    const client = createItembankClient({
       url,
       userAgent: "pipeline/1.4",
       token: async () => `token-${++asked}`,
@@ -146,7 +152,7 @@ describe("headers", () => {
       {
         authorization: "Bearer token-1",
         "x-tenant": "a",
-        "user-agent": `pipeline/1.4 assay-client-ts/${clientVersion}`,
+        "user-agent": `pipeline/1.4 itembank-client-ts/${clientVersion}`,
       },
       { authorization: "Bearer token-2" },
       { authorization: "Bearer token-3", "x-tenant": "a" },
@@ -167,7 +173,9 @@ describe("a stream", () => {
       stream.on("error", () => undefined).once("close", closed.resolve);
     });
     await once(server, "listening");
-    const client = createAssayClient({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` });
+    const client = createItembankClient({
+      url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    });
     for await (const { frame } of client.datasets.watchDataset({ dataset: named("any") })) {
       expect(frame.case).toBeUndefined();
       break;

@@ -16,7 +16,7 @@ afterAll(() => service.stop());
 test("examples/typescript tells the story of a dataset through two versions", async () => {
   const { stdout } = await run(
     process.execPath,
-    ["--conditions=@assay/source", "examples/typescript/main.ts"],
+    ["--conditions=@itembank/source", "examples/typescript/main.ts"],
     { cwd: repository, env: { ...process.env, EXAMPLE_URL: service.url } },
   );
   for (const line of [

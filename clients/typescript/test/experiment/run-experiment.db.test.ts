@@ -3,29 +3,29 @@ import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutt
 import { newTestDatabase, type TestDatabase } from "../../../../test/support/database.ts";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
 import {
-  type AssayClient,
-  createAssayClient,
+  createItembankClient,
   ExperimentInterruptedError,
   formatSummary,
+  type ItembankClient,
   type ReadItem,
 } from "../../src/node.ts";
 
 let database: TestDatabase;
 let service: TestService;
 let proxy: CuttingProxy;
-let assay: AssayClient;
-let broken: AssayClient;
+let itembank: ItembankClient;
+let broken: ItembankClient;
 
 beforeAll(async () => {
   database = await newTestDatabase();
   service = await startTestService({ database });
   proxy = await newCuttingProxy(new URL(service.url));
-  assay = createAssayClient({ url: service.url });
-  broken = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+  itembank = createItembankClient({ url: service.url });
+  broken = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   broken.close();
   await proxy.close();
   await service.stop();
@@ -40,7 +40,7 @@ async function sums(name: string, count: number): Promise<string> {
     expectedOutput: n + 1,
     splits: n % 2 === 0 ? ["even"] : ["odd"],
   }));
-  const { datasetId } = await assay.upsertDataset({ name, items });
+  const { datasetId } = await itembank.upsertDataset({ name, items });
   return datasetId;
 }
 
@@ -53,7 +53,7 @@ describe("an experiment", () => {
   test("answers every cell of the pinned version, judges, and finishes the run", async () => {
     await sums("whole", 25);
     const seen: string[] = [];
-    const result = await assay.runExperiment({
+    const result = await itembank.runExperiment({
       dataset: "whole",
       version: 1,
       name: "adder on whole",
@@ -100,7 +100,7 @@ describe("an experiment", () => {
     await sums("bounded", 30);
     let running = 0;
     let most = 0;
-    const { summary } = await assay.runExperiment({
+    const { summary } = await itembank.runExperiment({
       dataset: "bounded",
       splits: ["odd"],
       concurrency: 4,
@@ -118,7 +118,7 @@ describe("an experiment", () => {
   test("stays on its version, whatever is written meanwhile", async () => {
     await sums("moving", 3);
     let written = false;
-    const { version, summary } = await assay.runExperiment({
+    const { version, summary } = await itembank.runExperiment({
       dataset: "moving",
       concurrency: 1,
       task: async (item: Sum) => {
@@ -134,7 +134,7 @@ describe("an experiment", () => {
     await sums("told", 5);
     const progress: string[] = [];
     const results: string[] = [];
-    const { runId } = await assay.runExperiment({
+    const { runId } = await itembank.runExperiment({
       dataset: "told",
       concurrency: 1,
       retries: 0,
@@ -155,7 +155,7 @@ describe("an experiment", () => {
 
   test("without a success ends as failed", async () => {
     await sums("hopeless", 2);
-    const { summary } = await assay.runExperiment({
+    const { summary } = await itembank.runExperiment({
       dataset: "hopeless",
       retries: 0,
       task: () => Promise.reject(new Error("no")),
@@ -165,20 +165,24 @@ describe("an experiment", () => {
 
   test("is left open on request", async () => {
     await sums("open", 2);
-    const { runId, summary } = await assay.runExperiment({ dataset: "open", task: add, finish: false });
+    const { runId, summary } = await itembank.runExperiment({ dataset: "open", task: add, finish: false });
     expect(summary).toMatchObject({ state: "RUNNING", succeeded: 2 });
-    expect(await assay.runExperiment({ runId, task: add })).toMatchObject({
+    expect(await itembank.runExperiment({ runId, task: add })).toMatchObject({
       summary: { state: "COMPLETED" },
     });
   });
 
   test("takes over what has not changed since an earlier run", async () => {
     const datasetId = await sums("carried", 4);
-    const first = await assay.runExperiment({ dataset: { datasetId }, task: add, evaluators: { correct } });
+    const first = await itembank.runExperiment({
+      dataset: { datasetId },
+      task: add,
+      evaluators: { correct },
+    });
     const changed = { itemId: "00001", input: { n: 100 }, expectedOutput: 101 };
-    await assay.upsertDataset({ datasetId, items: [changed] });
+    await itembank.upsertDataset({ datasetId, items: [changed] });
     const asked: number[] = [];
-    const second = await assay.runExperiment({
+    const second = await itembank.runExperiment({
       dataset: { datasetId },
       carryFromRunId: first.runId,
       task: (item: Sum) => {
@@ -202,14 +206,14 @@ describe("an experiment", () => {
 
   test("refuses what it cannot do before it begins", async () => {
     await sums("refused", 1);
-    await expect(assay.runExperiment({ task: add })).rejects.toMatchObject({ reason: "INVALID_FIELD" });
-    await expect(assay.runExperiment({ dataset: "nowhere", task: add })).rejects.toMatchObject({
+    await expect(itembank.runExperiment({ task: add })).rejects.toMatchObject({ reason: "INVALID_FIELD" });
+    await expect(itembank.runExperiment({ dataset: "nowhere", task: add })).rejects.toMatchObject({
       reason: "DATASET_NOT_FOUND",
     });
     await expect(
-      assay.runExperiment({ dataset: "refused", task: add, evaluators: { "": () => 1 } }),
+      itembank.runExperiment({ dataset: "refused", task: add, evaluators: { "": () => 1 } }),
     ).rejects.toMatchObject({ reason: "INVALID_FIELD" });
-    const { runs } = await assay.runs.listRuns({ dataset: { by: { case: "name", value: "refused" } } });
+    const { runs } = await itembank.runs.listRuns({ dataset: { by: { case: "name", value: "refused" } } });
     expect(runs).toEqual([]);
   });
 });
@@ -218,7 +222,7 @@ describe("a dry run", () => {
   test("tries some items and writes nothing", async () => {
     await sums("dry", 20);
     const seen: string[] = [];
-    const { summary, run, runId, version } = await assay.runExperiment({
+    const { summary, run, runId, version } = await itembank.runExperiment({
       dataset: "dry",
       dryRun: 3,
       repetitions: 2,
@@ -238,7 +242,7 @@ describe("a dry run", () => {
       succeeded: 6,
       scores: [{ name: "correct", n: 6, mean: 1 }],
     });
-    const { runs } = await assay.runs.listRuns({ dataset: { by: { case: "name", value: "dry" } } });
+    const { runs } = await itembank.runs.listRuns({ dataset: { by: { case: "name", value: "dry" } } });
     expect(runs).toEqual([]);
   });
 });
@@ -254,7 +258,7 @@ describe("an experiment that is interrupted", () => {
       return add(item);
     };
     const reason = new Error("Ctrl-C");
-    const interrupted = await assay
+    const interrupted = await itembank
       .runExperiment({
         dataset: "interrupted",
         concurrency: 2,
@@ -269,11 +273,11 @@ describe("an experiment that is interrupted", () => {
     expect(interrupted).toBeInstanceOf(ExperimentInterruptedError);
     const { runId, cause } = interrupted as ExperimentInterruptedError;
     expect(cause).toBe(reason);
-    const before = (await assay.runs.getRun({ runId })).run;
+    const before = (await itembank.runs.getRun({ runId })).run;
     expect(before?.counts).toMatchObject({ succeeded: BigInt(answered.length), failed: 1n });
 
     const again: string[] = [];
-    const { summary } = await assay.runExperiment({
+    const { summary } = await itembank.runExperiment({
       runId,
       task: (item: Sum) => {
         again.push(item.itemId);
@@ -291,13 +295,13 @@ describe("an experiment that is interrupted", () => {
   test("cannot be continued once the run has ended, and is whole if nothing is left", async () => {
     await sums("ended", 3);
     const task = ({ input }: Sum) => (input.n === 1 ? Promise.reject(new Error("one")) : 1);
-    const { runId } = await assay.runExperiment({ dataset: "ended", retries: 0, task });
-    await expect(assay.runExperiment({ runId, task: add })).rejects.toMatchObject({
+    const { runId } = await itembank.runExperiment({ dataset: "ended", retries: 0, task });
+    await expect(itembank.runExperiment({ runId, task: add })).rejects.toMatchObject({
       reason: "RUN_ENDED",
       facts: { run_id: runId, state: "STATE_COMPLETED" },
     });
-    const whole = await assay.runExperiment({ dataset: "ended", task: add });
-    const again = await assay.runExperiment({
+    const whole = await itembank.runExperiment({ dataset: "ended", task: add });
+    const again = await itembank.runExperiment({
       runId: whole.runId,
       task: () => Promise.reject(new Error("asked again")),
     });
@@ -307,7 +311,7 @@ describe("an experiment that is interrupted", () => {
   test("by the end of its run stops at once", async () => {
     await sums("cancelled", 2_000);
     let runId = "";
-    const error = await assay
+    const error = await itembank
       .runExperiment({
         dataset: "cancelled",
         concurrency: 2,
@@ -317,7 +321,7 @@ describe("an experiment that is interrupted", () => {
         },
         onProgress: (progress) => {
           runId = progress.runId;
-          if (progress.succeeded === 10) void assay.runs.cancelRun({ runId });
+          if (progress.succeeded === 10) void itembank.runs.cancelRun({ runId });
         },
       })
       .catch((thrown: unknown) => thrown);
@@ -377,8 +381,8 @@ describe("broken connections", () => {
       },
     });
     await restarting;
-    assay.close();
-    assay = createAssayClient({ url: service.url });
+    itembank.close();
+    itembank = createItembankClient({ url: service.url });
     expect(restarting).toBeDefined();
     expect(summary).toMatchObject({ expected: 300, succeeded: 300 });
   });
@@ -387,13 +391,13 @@ describe("broken connections", () => {
 describe("two programs on one run", () => {
   test("leave each cell to whoever was first, and both end well", async () => {
     await sums("shared", 40);
-    const { run } = await assay.runs.createRun({
+    const { run } = await itembank.runs.createRun({
       dataset: { by: { case: "name", value: "shared" } },
       run: { targetId: "both" },
     });
     const runId = run?.runId ?? "";
     const program = (answer: string) =>
-      assay.runExperiment({
+      itembank.runExperiment({
         runId,
         finish: false,
         task: async () => {

@@ -1,8 +1,8 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { RunResultSchema, type ScoreSchema } from "../../gen/assay/v1/result_pb.js";
-import { Run_State, RunSchema } from "../../gen/assay/v1/run_pb.js";
+import { RunResultSchema, type ScoreSchema } from "../../gen/itembank/v1/result_pb.js";
+import { Run_State, RunSchema } from "../../gen/itembank/v1/run_pb.js";
 import { formatSummary } from "../../src/experiment/format-summary.ts";
 import { SummaryBuilder } from "../../src/experiment/summary.ts";
 

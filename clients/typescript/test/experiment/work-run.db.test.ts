@@ -1,23 +1,23 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { createAssayClient as createBrowserClient } from "../../src/browser.ts";
-import { type AssayClient, createAssayClient, type ReadItem, type WorkCounts } from "../../src/node.ts";
+import { createItembankClient as createBrowserClient } from "../../src/browser.ts";
+import { createItembankClient, type ItembankClient, type ReadItem, type WorkCounts } from "../../src/node.ts";
 
 let service: TestService;
 let proxy: CuttingProxy;
-let assay: AssayClient;
-let broken: AssayClient;
+let itembank: ItembankClient;
+let broken: ItembankClient;
 
 beforeAll(async () => {
   service = await startTestService({ config: { minLeaseSeconds: 1 } });
   proxy = await newCuttingProxy(new URL(service.url));
-  assay = createAssayClient({ url: service.url });
-  broken = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+  itembank = createItembankClient({ url: service.url });
+  broken = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   broken.close();
   await proxy.close();
   await service.stop();
@@ -28,8 +28,8 @@ const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(reso
 /** A run on a dataset of its own with so many items. */
 async function newRun(name: string, count: number, repetitions = 1): Promise<string> {
   const items = Array.from({ length: count }, (_, n) => ({ itemId: `k${n}`, input: { n } }));
-  await assay.upsertDataset({ name, items });
-  const { run } = await assay.runs.createRun({
+  await itembank.upsertDataset({ name, items });
+  const { run } = await itembank.runs.createRun({
     dataset: { by: { case: "name", value: name } },
     run: { repetitions },
   });
@@ -42,7 +42,7 @@ describe("workers", () => {
   test("share a run, and answer each cell once", async () => {
     const runId = await newRun("shared work", 100, 2);
     const answered: string[] = [];
-    const work = (client: AssayClient) =>
+    const work = (client: ItembankClient) =>
       client.workRun({
         runId,
         concurrency: 4,
@@ -53,11 +53,11 @@ describe("workers", () => {
         },
         evaluators: { even: ({ output }) => output % 2 === 0 },
       });
-    const [one, other] = await Promise.all([work(assay), work(assay)]);
+    const [one, other] = await Promise.all([work(itembank), work(itembank)]);
     expect(one.recorded + other.recorded).toBe(200);
     expect(Math.min(one.recorded, other.recorded)).toBeGreaterThan(0);
     expect([new Set(answered).size, answered.length]).toEqual([200, 200]);
-    const { run } = await assay.runs.finishRun({ runId });
+    const { run } = await itembank.runs.finishRun({ runId });
     expect(run?.counts).toMatchObject({ succeeded: 200n, missing: 0n });
     expect(one.run.counts?.expected).toBe(200n);
   });
@@ -66,7 +66,7 @@ describe("workers", () => {
     const runId = await newRun("bounded work", 30);
     let running = 0;
     let most = 0;
-    await assay.workRun({
+    await itembank.workRun({
       runId,
       concurrency: 3,
       task: async () => {
@@ -100,7 +100,7 @@ describe("workers", () => {
   test("keep their cells for longer than a lease by being heard of", async () => {
     const runId = await newRun("long work", 1);
     let attempts = 0;
-    const { recorded, lost } = await assay.workRun({
+    const { recorded, lost } = await itembank.workRun({
       runId,
       leaseMs: 1_000,
       task: async () => {
@@ -117,7 +117,7 @@ describe("workers", () => {
     const abort = new AbortController();
     const reason = new Error("scaled down");
     const signals: AbortSignal[] = [];
-    const leaving = assay.workRun({
+    const leaving = itembank.workRun({
       runId,
       concurrency: 4,
       signal: abort.signal,
@@ -130,14 +130,14 @@ describe("workers", () => {
     await expect(leaving).rejects.toBe(reason);
     expect(signals.every((signal) => signal.aborted)).toBe(true);
     // Else these would have to wait for the leases to end, for a minute.
-    expect(await assay.workRun({ runId, task: () => 1 })).toMatchObject({ recorded: 4 });
+    expect(await itembank.workRun({ runId, task: () => 1 })).toMatchObject({ recorded: 4 });
   });
 
   test("are idle while others have what is left", async () => {
     const runId = await newRun("idle work", 1);
     const begun = Promise.withResolvers<void>();
     const idle = Promise.withResolvers<void>();
-    const busy = assay.workRun({
+    const busy = itembank.workRun({
       runId,
       task: async () => {
         begun.resolve();
@@ -149,7 +149,7 @@ describe("workers", () => {
     const onProgress = (counts: WorkCounts) => {
       if (counts.idle) idle.resolve();
     };
-    const waiting = assay.workRun({ runId, task: () => 2, onProgress });
+    const waiting = itembank.workRun({ runId, task: () => 2, onProgress });
     expect((await busy).recorded).toBe(1);
     expect((await waiting).recorded).toBe(0);
   });
@@ -162,9 +162,9 @@ describe("workers", () => {
       attempts++;
       throw new Error("no");
     };
-    await assay.workRun({ runId, retries: 0, maxAttempts: 3, task });
+    await itembank.workRun({ runId, retries: 0, maxAttempts: 3, task });
     expect(attempts).toBe(3);
-    const { run } = await assay.runs.getRun({ runId });
+    const { run } = await itembank.runs.getRun({ runId });
     expect(run?.counts).toMatchObject({ succeeded: 1n, failed: 1n });
   });
 
@@ -172,11 +172,11 @@ describe("workers", () => {
     const browser = createBrowserClient({ url: service.url });
     const runId = await newRun("no work", 1);
     await expect(browser.workRun({ runId, task: () => 1 })).rejects.toMatchObject({
-      name: "AssayError",
+      name: "ItembankError",
       code: 12,
     });
     await expect(
-      assay.workRun({ runId: "runs00000000000000000000000000", task: () => 1 }),
+      itembank.workRun({ runId: "runs00000000000000000000000000", task: () => 1 }),
     ).rejects.toMatchObject({
       reason: "RUN_NOT_FOUND",
     });
@@ -185,7 +185,7 @@ describe("workers", () => {
   test("make room for another of their name", async () => {
     const runId = await newRun("superseded work", 1);
     const begun = Promise.withResolvers<void>();
-    const older = assay.workRun({
+    const older = itembank.workRun({
       runId,
       workerId: "same",
       task: () => {
@@ -198,7 +198,7 @@ describe("workers", () => {
       facts: { worker_id: "same" },
     });
     await begun.promise;
-    expect((await assay.workRun({ runId, workerId: "same", task: () => 1 })).recorded).toBe(1);
+    expect((await itembank.workRun({ runId, workerId: "same", task: () => 1 })).recorded).toBe(1);
     await refused;
   });
 });

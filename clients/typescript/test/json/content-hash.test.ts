@@ -2,13 +2,13 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { contentHash as serverHash } from "../../../../src/items/content-hash.ts";
 import { contentOf, vectors } from "../../../../test/vectors/content-hash.ts";
-import { createAssayClient as createBrowserClient } from "../../src/browser.ts";
-import { createAssayClient } from "../../src/node.ts";
+import { createItembankClient as createBrowserClient } from "../../src/browser.ts";
+import { createItembankClient } from "../../src/node.ts";
 
 // Neither connects: hashing needs no server.
 const url = "http://127.0.0.1:1";
 const clients = [
-  ["in Node", createAssayClient({ url })],
+  ["in Node", createItembankClient({ url })],
   ["in browsers", createBrowserClient({ url })],
 ] as const;
 

@@ -10,7 +10,7 @@ import { text } from "node:stream/consumers";
 import { build, type Rolldown } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { createAssayClient } from "../../src/node.ts";
+import { createItembankClient } from "../../src/node.ts";
 import { type InstalledPackage, installPackage } from "./installed-package.ts";
 
 /** A browser, if the machine has one. */
@@ -27,27 +27,27 @@ const browser = ["chromium", "chromium-browser", "google-chrome"]
 
 /** What the page does. It tells its own server how that went. */
 const script = `
-import { AssayError, createAssayClient, formatSummary } from "@assay/client";
+import { ItembankError, createItembankClient, formatSummary } from "@itembank/client";
 
-const assay = createAssayClient({ url: SERVICE_URL, token: "secret" });
+const itembank = createItembankClient({ url: SERVICE_URL, token: "secret" });
 let said = "";
 const say = (text) => {
   said += text + "\\n";
 };
 try {
   const items = [1, 2, 3].map((n) => ({ itemId: "k" + n, input: { n, "é": "\\u{1d11e}" }, expectedOutput: n }));
-  const { version, digest } = await assay.upsertDataset({ name: "from a page", items });
+  const { version, digest } = await itembank.upsertDataset({ name: "from a page", items });
   say("version " + version + " " + digest);
-  const { summary } = await assay.runExperiment({
+  const { summary } = await itembank.runExperiment({
     dataset: "from a page",
     task: ({ input }) => (input.n === 3 ? Promise.reject(new Error("three")) : input.n),
     evaluators: { correct: ({ output, expectedOutput }) => output === expectedOutput },
     retries: 0,
   });
   say(formatSummary(summary).split("\\n").slice(1).filter((line) => !line.startsWith("latency")).join("\\n"));
-  for await (const { itemId, input } of assay.streamItems({ dataset: "from a page" })) say(itemId + " " + input.n);
-  await assay.datasets.getDataset({ dataset: { by: { case: "name", value: "nowhere" } } }).catch((error) => {
-    if (error instanceof AssayError) say(error.reason + " " + error.facts.name);
+  for await (const { itemId, input } of itembank.streamItems({ dataset: "from a page" })) say(itemId + " " + input.n);
+  await itembank.datasets.getDataset({ dataset: { by: { case: "name", value: "nowhere" } } }).catch((error) => {
+    if (error instanceof ItembankError) say(error.reason + " " + error.facts.name);
   });
   say("done");
 } catch (error) {
@@ -73,7 +73,7 @@ beforeAll(async () => {
   [service, installed, profile] = await Promise.all([
     startTestService({ config: { allowedOrigins: [originOf(site)] } }),
     installPackage(),
-    mkdtemp(join(tmpdir(), "assay-browser-")),
+    mkdtemp(join(tmpdir(), "itembank-browser-")),
   ]);
 });
 
@@ -122,7 +122,7 @@ test.skipIf(browser === undefined)("a page of another origin uses the client in 
     chromium.kill();
     await ended;
   }
-  const node = createAssayClient({ url: service.url });
+  const node = createItembankClient({ url: service.url });
   const items = [1, 2, 3].map((n) => ({ itemId: `k${n}`, input: { n, é: "\u{1d11e}" }, expectedOutput: n }));
   const { digest } = await node.upsertDataset({ name: "from Node", items });
   node.close();

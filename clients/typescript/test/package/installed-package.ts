@@ -23,7 +23,7 @@ export interface InstalledPackage {
  * so at once.
  */
 export async function installPackage(): Promise<InstalledPackage> {
-  const folder = await mkdtemp(join(tmpdir(), "assay-client-"));
+  const folder = await mkdtemp(join(tmpdir(), "itembank-client-"));
   const copy = join(folder, "copy");
   const isSource = (path: string) => !/[\\/](node_modules|dist)$/.test(path);
   await cp(packageFolder, copy, { recursive: true, filter: isSource });
@@ -32,8 +32,8 @@ export async function installPackage(): Promise<InstalledPackage> {
   const { stdout } = await run("npm", pack, { cwd: copy });
   const [{ filename }] = Object.values(JSON.parse(stdout)) as [{ filename: string }];
   await run("tar", ["-xzf", filename], { cwd: folder });
-  await mkdir(join(folder, "node_modules", "@assay"), { recursive: true });
-  const installed = join(folder, "node_modules", "@assay", "client");
+  await mkdir(join(folder, "node_modules", "@itembank"), { recursive: true });
+  const installed = join(folder, "node_modules", "@itembank", "client");
   await rename(join(folder, "package"), installed);
   for (const scope of ["@bufbuild", "@connectrpc", "@noble", "@types"]) {
     await symlink(join(repository, "node_modules", scope), join(folder, "node_modules", scope));

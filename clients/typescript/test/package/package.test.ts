@@ -15,15 +15,15 @@ beforeAll(async () => {
 afterAll(() => installed.remove());
 
 const program = `
-import { type AssayClient, AssayError, createAssayClient, type UpsertResult } from "@assay/client";
-import { type Run, Run_State } from "@assay/client/contract";
+import { type ItembankClient, ItembankError, createItembankClient, type UpsertResult } from "@itembank/client";
+import { type Run, Run_State } from "@itembank/client/contract";
 
-const assay: AssayClient = createAssayClient({ url: "http://127.0.0.1:1" });
+const itembank: ItembankClient = createItembankClient({ url: "http://127.0.0.1:1" });
 export const upsert = async (): Promise<UpsertResult> =>
-  assay.upsertDataset({ name: "qa", items: [{ sku: 1, q: "?" }], itemId: "sku", map: ({ q }) => ({ input: q }) });
+  itembank.upsertDataset({ name: "qa", items: [{ sku: 1, q: "?" }], itemId: "sku", map: ({ q }) => ({ input: q }) });
 export const ended = (run: Run): boolean => run.state === Run_State.COMPLETED;
-if (!(new Error() instanceof AssayError)) console.log(assay.contentHash({ input: { q: "2+2?" }, expectedOutput: "4" }));
-assay.close();
+if (!(new Error() instanceof ItembankError)) console.log(itembank.contentHash({ input: { q: "2+2?" }, expectedOutput: "4" }));
+itembank.close();
 `;
 
 describe("the package", () => {
@@ -31,7 +31,7 @@ describe("the package", () => {
     const kinds = new Set(installed.files.map((file) => file.replace(/\/.*|\.(d\.ts|js)$/, "")));
     expect([...kinds].sort()).toEqual(["LICENSE", "README.md", "dist", "gen", "package.json"]);
     expect(installed.files.filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))).toEqual([]);
-    expect(installed.files).toContain("gen/assay/v1/item_pb.js");
+    expect(installed.files).toContain("gen/itembank/v1/item_pb.js");
   });
 
   test("has the version that it says in calls", () => {
@@ -76,8 +76,8 @@ describe("the package", () => {
   test("is bundled for browsers without anything of Node", async () => {
     await writeFile(
       join(installed.folder, "page.mjs"),
-      'import { createAssayClient } from "@assay/client";\n' +
-        'console.log(createAssayClient({ url: "http://127.0.0.1:1" }).contentHash({ input: 1 }));\n',
+      'import { createItembankClient } from "@itembank/client";\n' +
+        'console.log(createItembankClient({ url: "http://127.0.0.1:1" }).contentHash({ input: 1 }));\n',
     );
     const bundle = await build({
       root: installed.folder,
@@ -87,7 +87,7 @@ describe("the package", () => {
     });
     const chunks = (bundle as Rolldown.RolldownOutput).output.filter((part) => part.type === "chunk");
     const modules = chunks.flatMap(({ moduleIds }) => moduleIds);
-    expect(modules.some((id) => id.endsWith("@assay/client/dist/browser.js"))).toBe(true);
+    expect(modules.some((id) => id.endsWith("@itembank/client/dist/browser.js"))).toBe(true);
     expect(modules.filter((id) => /browser-external|connect-node|^node:/.test(id))).toEqual([]);
     expect(chunks.map(({ code }) => code).join()).not.toMatch(/from "node:|require\(/);
   });

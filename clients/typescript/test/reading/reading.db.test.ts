@@ -1,20 +1,20 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { type AssayClient, createAssayClient } from "../../src/node.ts";
+import { createItembankClient, type ItembankClient } from "../../src/node.ts";
 
 let service: TestService;
 let proxy: CuttingProxy;
-let assay: AssayClient;
+let itembank: ItembankClient;
 
 beforeAll(async () => {
   service = await startTestService({ config: { heartbeatSeconds: 1 } });
   proxy = await newCuttingProxy(new URL(service.url));
-  assay = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
+  itembank = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   await proxy.close();
   await service.stop();
 });
@@ -28,15 +28,15 @@ const rows = (count: number, revision = 0) =>
 
 describe("streamItems", () => {
   test("gives every item once, although the connection breaks, on the version that it began with", async () => {
-    await assay.upsertDataset({ name: "read", items: rows(5_000) });
+    await itembank.upsertDataset({ name: "read", items: rows(5_000) });
     const ids: string[] = [];
-    const items = assay.streamItems<{ n: number }>({ dataset: "read" });
+    const items = itembank.streamItems<{ n: number }>({ dataset: "read" });
     let cuts = 0;
     let last = await items.next();
     for (; !last.done; last = await items.next()) {
       ids.push(last.value.itemId);
       expect(last.value.input.n).toBe(ids.length - 1);
-      if (ids.length === 10) await assay.upsertDataset({ name: "read", items: rows(1, 1) });
+      if (ids.length === 10) await itembank.upsertDataset({ name: "read", items: rows(1, 1) });
       if (ids.length % 1_500 === 0) {
         cuts++;
         proxy.cut();
@@ -48,7 +48,7 @@ describe("streamItems", () => {
   });
 
   test("gives items that can be written again as they are", async () => {
-    const read = await Array.fromAsync(assay.streamItems({ dataset: "read" }));
+    const read = await Array.fromAsync(itembank.streamItems({ dataset: "read" }));
     expect(read[3]).toMatchObject({
       itemId: "k00003",
       metadata: { "ends with \\": 1, b: 2 },
@@ -56,26 +56,27 @@ describe("streamItems", () => {
       version: 1,
       createTime: expect.any(Date),
     });
-    const again = await assay.upsertDataset({ name: "read", items: read, mode: "mirror" });
+    const again = await itembank.upsertDataset({ name: "read", items: read, mode: "mirror" });
     expect(again).toMatchObject({ noOp: true, counts: { unchanged: 5_000 } });
   });
 
   test("ends when nobody reads on, or when it is told to", async () => {
-    for await (const { itemId } of assay.streamItems({ dataset: "read" })) {
+    for await (const { itemId } of itembank.streamItems({ dataset: "read" })) {
       expect(itemId).toBe("k00000");
       break;
     }
     const abort = new AbortController();
     const reason = new Error("enough");
     const read = async () => {
-      for await (const _ of assay.streamItems({ dataset: "read", signal: abort.signal })) abort.abort(reason);
+      for await (const _ of itembank.streamItems({ dataset: "read", signal: abort.signal }))
+        abort.abort(reason);
     };
     await expect(read()).rejects.toBe(reason);
   });
 
   test("does not go on where asking again is no use", async () => {
-    await expect(assay.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
-      name: "AssayError",
+    await expect(itembank.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
+      name: "ItembankError",
       reason: "DATASET_NOT_FOUND",
       facts: { name: "nowhere" },
       retryable: false,
@@ -85,15 +86,15 @@ describe("streamItems", () => {
 
 describe("streamResults", () => {
   test("follows a run to its end, although the connection breaks", async () => {
-    await assay.upsertDataset({ name: "followed", items: rows(200) });
-    const { run } = await assay.runs.createRun({
+    await itembank.upsertDataset({ name: "followed", items: rows(200) });
+    const { run } = await itembank.runs.createRun({
       dataset: { by: { case: "name", value: "followed" } },
       run: {},
     });
     const runId = run?.runId ?? "";
     const sequences: bigint[] = [];
     const follow = async () => {
-      const results = assay.streamResults({ runId, follow: true });
+      const results = itembank.streamResults({ runId, follow: true });
       for (;;) {
         const next = await results.next();
         if (next.done) return next.value;
@@ -101,7 +102,7 @@ describe("streamResults", () => {
         if (sequences.length === 50 || sequences.length === 120) proxy.cut();
       }
     };
-    const direct = createAssayClient({ url: service.url });
+    const direct = createItembankClient({ url: service.url });
     const [ended] = await Promise.all([
       follow(),
       direct.runExperiment({
@@ -121,14 +122,14 @@ describe("streamResults", () => {
 
 describe("watchDataset", () => {
   test("tells every version once, although the connection breaks", async () => {
-    await assay.upsertDataset({ name: "watched", items: rows(1) });
+    await itembank.upsertDataset({ name: "watched", items: rows(1) });
     const versions: bigint[] = [];
-    for await (const { version } of assay.watchDataset({ dataset: "watched" })) {
+    for await (const { version } of itembank.watchDataset({ dataset: "watched" })) {
       versions.push(version);
       if (versions.length === 2) proxy.cut();
       if (versions.length === 5) break;
       const next = versions.length;
-      void assay.upsertDataset({ name: "watched", items: rows(1, next) });
+      void itembank.upsertDataset({ name: "watched", items: rows(1, next) });
     }
     expect(versions).toEqual([1n, 2n, 3n, 4n, 5n]);
   });
@@ -136,10 +137,10 @@ describe("watchDataset", () => {
 
 describe("diffVersions", () => {
   test("gives every difference once, although the connection breaks, and the totals", async () => {
-    await assay.upsertDataset({ name: "differing", items: rows(4_000) });
+    await itembank.upsertDataset({ name: "differing", items: rows(4_000) });
     const changed = rows(4_000).map((row) => ({ ...row, input: { ...row.input, revision: 1 } }));
-    await assay.upsertDataset({ name: "differing", items: changed.slice(0, 3_000), mode: "mirror" });
-    const changes = assay.diffVersions({ dataset: "differing", before: 1, after: 2 });
+    await itembank.upsertDataset({ name: "differing", items: changed.slice(0, 3_000), mode: "mirror" });
+    const changes = itembank.diffVersions({ dataset: "differing", before: 1, after: 2 });
     const ids: string[] = [];
     let last = await changes.next();
     for (; !last.done; last = await changes.next()) {
@@ -159,9 +160,9 @@ describe("diffVersions", () => {
 
   test("shows what a plan would change", async () => {
     const items = [{ itemId: "k00000", input: "planned" }];
-    const plan = await assay.upsertDataset({ name: "differing", items, plan: true });
+    const plan = await itembank.upsertDataset({ name: "differing", items, plan: true });
     const changes = await Array.fromAsync(
-      assay.diffVersions({ dataset: "differing", planned: plan.requestId }),
+      itembank.diffVersions({ dataset: "differing", planned: plan.requestId }),
     );
     expect(changes).toMatchObject([
       {
@@ -177,15 +178,15 @@ describe("diffVersions", () => {
 
 describe("compareRuns", () => {
   test("gives the numbers, and the rows to who wants them", async () => {
-    await assay.upsertDataset({ name: "compared", items: rows(20) });
+    await itembank.upsertDataset({ name: "compared", items: rows(20) });
     const run = (score: (n: number) => number) =>
-      assay.runExperiment<{ n: number }>({
+      itembank.runExperiment<{ n: number }>({
         dataset: "compared",
         task: ({ input }) => input.n,
         evaluators: { score: ({ input }) => score(input.n) },
       });
     const [base, candidate] = [await run((n) => n % 2), await run(() => 1)];
-    const { summary, rows: compared } = await assay.compareRuns({
+    const { summary, rows: compared } = await itembank.compareRuns({
       base: base.runId,
       candidate: candidate.runId,
       scores: [{ name: "score" }],
@@ -193,7 +194,7 @@ describe("compareRuns", () => {
     expect(summary.scores).toMatchObject([{ name: "score", meanDifference: 0.5, wins: 10n, ties: 10n }]);
     const all = await Array.fromAsync(compared());
     expect(all.map(({ itemId }) => itemId)).toEqual(rows(20).map(({ itemId }) => itemId));
-    await expect(assay.compareRuns({ base: base.runId, candidate: base.runId })).rejects.toMatchObject({
+    await expect(itembank.compareRuns({ base: base.runId, candidate: base.runId })).rejects.toMatchObject({
       reason: "RUNS_NOT_COMPARABLE",
     });
   });

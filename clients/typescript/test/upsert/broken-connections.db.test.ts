@@ -3,22 +3,22 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type CuttingProxy, newCuttingProxy } from "../../../../test/resume/cutting-proxy.ts";
 import { newTestDatabase, type TestDatabase } from "../../../../test/support/database.ts";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { type AssayClient, createAssayClient } from "../../src/node.ts";
+import { createItembankClient, type ItembankClient } from "../../src/node.ts";
 
 let database: TestDatabase;
 let service: TestService;
 let proxy: CuttingProxy;
-let assay: AssayClient;
+let itembank: ItembankClient;
 
 beforeEach(async () => {
   database = await newTestDatabase();
   service = await startTestService({ database });
   proxy = await newCuttingProxy(new URL(service.url));
-  assay = createAssayClient({ url: proxy.url, retry: { initialDelayMs: 10 } });
+  itembank = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 10 } });
 });
 
 afterEach(async () => {
-  assay.close();
+  itembank.close();
   await proxy.close();
   await service.stop();
   await database.drop();
@@ -49,7 +49,7 @@ function cutEvery(bytes: number): () => number {
 describe("an upsert whose connection breaks again and again", () => {
   test("creates every row once, from a source that can be read once", async () => {
     const cuts = cutEvery(700_000);
-    const result = await assay.upsertDataset({ name: "qa", items: rows(20_000) });
+    const result = await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     expect(cuts()).toBeGreaterThanOrEqual(3);
     expect(result).toMatchObject({
       version: 1,
@@ -59,10 +59,10 @@ describe("an upsert whose connection breaks again and again", () => {
   });
 
   test("sends only what changed, in offers and supplies", async () => {
-    await assay.upsertDataset({ name: "qa", items: rows(20_000) });
+    await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     const cuts = cutEvery(500_000);
     let resumptions = 0;
-    const result = await assay.upsertDataset({
+    const result = await itembank.upsertDataset({
       name: "qa",
       items: rows(20_000, (number) => (number % 5 === 0 ? 1 : 0)),
       mode: "mirror",
@@ -73,7 +73,7 @@ describe("an upsert whose connection breaks again and again", () => {
     expect(cuts()).toBeGreaterThanOrEqual(2);
     expect(resumptions).toBeGreaterThanOrEqual(2);
     expect(result).toMatchObject({ version: 2, counts: { updated: 4_000, unchanged: 16_000, deleted: 0 } });
-    const direct = createAssayClient({ url: service.url });
+    const direct = createItembankClient({ url: service.url });
     const again = await direct.upsertDataset({
       name: "again",
       items: rows(20_000, (number) => (number % 5 === 0 ? 1 : 0)),
@@ -83,10 +83,10 @@ describe("an upsert whose connection breaks again and again", () => {
   });
 
   test("sends smaller frames where large ones never arrive", async () => {
-    await assay.upsertDataset({ name: "qa", items: rows(20_000) });
+    await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     // The offers of all rows take more than 800 kB, and a frame that is full takes more than passes between two cuts.
     const cuts = cutEvery(150_000);
-    const again = await assay.upsertDataset({ name: "qa", items: rows(20_000) });
+    const again = await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     expect(cuts()).toBeGreaterThanOrEqual(5);
     expect(again).toMatchObject({ version: 1, noOp: true, counts: { unchanged: 20_000 } });
   });
@@ -101,7 +101,7 @@ describe("an upsert whose connection breaks again and again", () => {
     proxy.strikeAfter(1_000_000, () => {
       restarting = restart();
     });
-    const result = await assay.upsertDataset({ name: "qa", items: rows(20_000) });
+    const result = await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     expect(restarting).toBeDefined();
     await restarting;
     expect(result).toMatchObject({ version: 1, counts: { created: 20_000 } });
@@ -109,8 +109,8 @@ describe("an upsert whose connection breaks again and again", () => {
 
   test("gets its receipt if the answer to the commit is lost", async () => {
     const requestId = crypto.randomUUID();
-    const first = await assay.upsertDataset({ name: "qa", items: rows(10), requestId });
-    expect(await assay.upsertDataset({ name: "qa", items: rows(10), requestId })).toMatchObject({
+    const first = await itembank.upsertDataset({ name: "qa", items: rows(10), requestId });
+    expect(await itembank.upsertDataset({ name: "qa", items: rows(10), requestId })).toMatchObject({
       version: first.version,
       counts: first.counts,
     });
@@ -119,7 +119,7 @@ describe("an upsert whose connection breaks again and again", () => {
 
 describe("an upsert that cannot go on", () => {
   test("gives up after so many attempts without getting further", async () => {
-    const stubborn = createAssayClient({
+    const stubborn = createItembankClient({
       url: proxy.url,
       retry: { initialDelayMs: 1, resumeAttempts: 3, callAttempts: 1 },
     });
@@ -130,7 +130,7 @@ describe("an upsert that cannot go on", () => {
       await stopping;
     };
     await expect(stubborn.upsertDataset({ name: "qa", items: source() })).rejects.toMatchObject({
-      name: "AssayError",
+      name: "ItembankError",
       retryable: true,
     });
     await stopping;
@@ -146,7 +146,7 @@ describe("an upsert that cannot go on", () => {
     };
     const reason = new Error("enough");
     await expect(
-      assay.upsertDataset({
+      itembank.upsertDataset({
         name: "qa",
         items: endless(),
         signal: abort.signal,
@@ -165,9 +165,9 @@ describe("an upsert that cannot go on", () => {
       yield* rows(3_000);
       throw fault;
     };
-    await expect(assay.upsertDataset({ name: "qa", items: source() })).rejects.toBe(fault);
+    await expect(itembank.upsertDataset({ name: "qa", items: source() })).rejects.toBe(fault);
     await expect(
-      assay.datasets.getDataset({ dataset: { by: { case: "name", value: "qa" } } }),
+      itembank.datasets.getDataset({ dataset: { by: { case: "name", value: "qa" } } }),
     ).rejects.toMatchObject({
       reason: "DATASET_NOT_FOUND",
     });
@@ -178,7 +178,7 @@ describe("an upsert that cannot go on", () => {
       yield* rows(1_500);
       yield { itemId: "bad", input: { number: Number.NaN, text: "" } };
     };
-    await expect(assay.upsertDataset({ name: "qa", items: source() })).rejects.toMatchObject({
+    await expect(itembank.upsertDataset({ name: "qa", items: source() })).rejects.toMatchObject({
       reason: "INVALID_JSON",
       facts: { index: "1500", item_id: "bad", path: "$.input.number" },
     });
@@ -186,7 +186,7 @@ describe("an upsert that cannot go on", () => {
       yield* rows(1_500);
       yield { itemId: "k3", input: { number: 3, text: "again" } };
     };
-    await expect(assay.upsertDataset({ name: "qa", items: twice() })).rejects.toMatchObject({
+    await expect(itembank.upsertDataset({ name: "qa", items: twice() })).rejects.toMatchObject({
       reason: "DUPLICATE_ITEM_ID",
       facts: { item_id: "k3", first_index: "3", second_index: "1500" },
     });

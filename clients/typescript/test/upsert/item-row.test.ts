@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { AssayError } from "../../src/error.ts";
+import { ItembankError } from "../../src/error.ts";
 import type { Platform } from "../../src/platform.ts";
 import { type ItemInit, prepareRow, type RowConversion } from "../../src/upsert/item-row.ts";
 
@@ -30,7 +30,7 @@ function refusalOf(row: unknown, conversion: RowConversion<never> = {}): string 
   try {
     itemOf(row, conversion);
   } catch (error) {
-    if (error instanceof AssayError) return `${error.reason} ${error.message}`;
+    if (error instanceof ItembankError) return `${error.reason} ${error.message}`;
     throw error;
   }
   return "accepted";
@@ -190,7 +190,7 @@ describe("map", () => {
 describe("the size of a row", () => {
   test("is never less than its encoding", async () => {
     const { toBinary } = await import("@bufbuild/protobuf");
-    const { ItemSchema } = await import("../../gen/assay/v1/item_pb.js");
+    const { ItemSchema } = await import("../../gen/itembank/v1/item_pb.js");
     for (const row of [
       { input: "" },
       {

@@ -1,17 +1,17 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { type AssayClient, createAssayClient } from "../../src/node.ts";
+import { createItembankClient, type ItembankClient } from "../../src/node.ts";
 
 let service: TestService;
-let assay: AssayClient;
+let itembank: ItembankClient;
 
 beforeAll(async () => {
   service = await startTestService();
-  assay = createAssayClient({ url: service.url });
+  itembank = createItembankClient({ url: service.url });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   await service.stop();
 });
 
@@ -38,7 +38,7 @@ test("a generator of 200,000 rows is never read further ahead than the buffer al
   const onProgress = ({ rowsTaken }: { rowsTaken: number }) => {
     taken = rowsTaken;
   };
-  const first = await assay.upsertDataset({ name: "large", items: rows(1), maxBufferedBytes, onProgress });
+  const first = await itembank.upsertDataset({ name: "large", items: rows(1), maxBufferedBytes, onProgress });
   expect(first).toMatchObject({ version: 1, counts: { received: count, created: count } });
   // A row takes 150 bytes at least, and 1 MiB of slack is more than what is under way besides.
   const bound = (maxBufferedBytes + 1024 * 1024) / 150;
@@ -47,7 +47,7 @@ test("a generator of 200,000 rows is never read further ahead than the buffer al
 
   [taken, furthestAhead] = [0, 0];
   let bodiesSent = 0;
-  const second = await assay.upsertDataset({
+  const second = await itembank.upsertDataset({
     name: "large",
     items: rows(100),
     maxBufferedBytes,

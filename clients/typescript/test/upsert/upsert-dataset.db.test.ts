@@ -1,18 +1,18 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { type AssayClient, AssayError, createAssayClient } from "../../src/node.ts";
+import { createItembankClient, type ItembankClient, ItembankError } from "../../src/node.ts";
 
 let service: TestService;
-let assay: AssayClient;
+let itembank: ItembankClient;
 
 beforeAll(async () => {
   service = await startTestService();
-  assay = createAssayClient({ url: service.url });
+  itembank = createItembankClient({ url: service.url });
 });
 
 afterAll(async () => {
-  assay.close();
+  itembank.close();
   await service.stop();
 });
 
@@ -25,7 +25,7 @@ const capitals = [
 async function itemsOf(name: string, version?: number) {
   const at =
     version === undefined ? {} : { at: { by: { case: "version", value: BigInt(version) } as const } };
-  const { items } = await assay.items.listItems({
+  const { items } = await itembank.items.listItems({
     dataset: { by: { case: "name", value: name } },
     ...at,
     pageSize: 1000,
@@ -41,7 +41,7 @@ async function itemsOf(name: string, version?: number) {
 
 describe("an upsert", () => {
   test("creates the dataset, and says what it did", async () => {
-    const result = await assay.upsertDataset({
+    const result = await itembank.upsertDataset({
       name: "capitals",
       items: capitals,
       itemId: "sku",
@@ -77,7 +77,7 @@ describe("an upsert", () => {
 
   test("of the same rows makes no version, and sends no bodies", async () => {
     const sent: number[] = [];
-    const again = await assay.upsertDataset({
+    const again = await itembank.upsertDataset({
       name: "capitals",
       items: capitals,
       itemId: "sku",
@@ -89,7 +89,7 @@ describe("an upsert", () => {
 
   test("sends the bodies of what changed alone", async () => {
     const sent: number[] = [];
-    const changed = await assay.upsertDataset({
+    const changed = await itembank.upsertDataset({
       name: "capitals",
       items: [...capitals.slice(1), { sku: "fr", input: "capital of France", expectedOutput: "Paris!" }],
       itemId: "sku",
@@ -100,8 +100,8 @@ describe("an upsert", () => {
   });
 
   test("finds the dataset by its id, and mirrors", async () => {
-    const { datasetId } = await assay.upsertDataset({ name: "mirrored", items: capitals, itemId: "sku" });
-    const result = await assay.upsertDataset({
+    const { datasetId } = await itembank.upsertDataset({ name: "mirrored", items: capitals, itemId: "sku" });
+    const result = await itembank.upsertDataset({
       datasetId,
       items: capitals.slice(0, 1),
       itemId: "sku",
@@ -111,21 +111,29 @@ describe("an upsert", () => {
   });
 
   test("plans first, and applies then", async () => {
-    const plan = await assay.upsertDataset({ name: "planned", items: capitals, itemId: "sku", plan: true });
+    const plan = await itembank.upsertDataset({
+      name: "planned",
+      items: capitals,
+      itemId: "sku",
+      plan: true,
+    });
     expect(plan).toMatchObject({ createsDataset: true, counts: { created: 2 }, baseVersion: 0 });
     await expect(itemsOf("planned")).rejects.toMatchObject({ reason: "DATASET_NOT_FOUND" });
     expect(await plan.apply()).toMatchObject({ version: 1, counts: { created: 2 }, createdDataset: true });
   });
 
   test("is refused where a guard forbids it, and can be applied all the same", async () => {
-    await assay.upsertDataset({ name: "guarded", items: capitals, itemId: "sku" });
+    await itembank.upsertDataset({ name: "guarded", items: capitals, itemId: "sku" });
     const requestId = randomUUID();
     const upsert = { name: "guarded", items: [], mode: "mirror", requestId } as const;
-    const refusal = await assay.upsertDataset(upsert).catch((error) => error);
-    expect(refusal).toBeInstanceOf(AssayError);
+    const refusal = await itembank.upsertDataset(upsert).catch((error) => error);
+    expect(refusal).toBeInstanceOf(ItembankError);
     expect(refusal).toMatchObject({ reason: "DELETE_LIMIT_EXCEEDED", facts: { request_id: requestId } });
-    await expect(assay.upsertDataset(upsert)).rejects.toMatchObject({ reason: "DELETE_LIMIT_EXCEEDED" });
-    const applied = await assay.applyUpsert({ name: "guarded" }, { requestId, guards: { allowEmpty: true } });
+    await expect(itembank.upsertDataset(upsert)).rejects.toMatchObject({ reason: "DELETE_LIMIT_EXCEEDED" });
+    const applied = await itembank.applyUpsert(
+      { name: "guarded" },
+      { requestId, guards: { allowEmpty: true } },
+    );
     expect(applied).toMatchObject({
       version: 2,
       itemCount: 0,
@@ -135,11 +143,14 @@ describe("an upsert", () => {
   });
 
   test("of nothing into a dataset that is empty makes no version", async () => {
-    expect(await assay.upsertDataset({ name: "empty", items: [] })).toMatchObject({ version: 0, noOp: true });
+    expect(await itembank.upsertDataset({ name: "empty", items: [] })).toMatchObject({
+      version: 0,
+      noOp: true,
+    });
   });
 
   test.each([["rows"], [undefined], [null], [5]])("of %j instead of rows is refused", async (items) => {
-    await expect(assay.upsertDataset({ name: "none", items: items as never })).rejects.toMatchObject({
+    await expect(itembank.upsertDataset({ name: "none", items: items as never })).rejects.toMatchObject({
       reason: "INVALID_FIELD",
       facts: { field: "items" },
     });
@@ -148,19 +159,19 @@ describe("an upsert", () => {
   test.each([[{}], [{ name: "a", datasetId: "b" }]])(
     "of a dataset that is called %j is refused",
     async (by) => {
-      await expect(assay.upsertDataset({ ...by, items: [] })).rejects.toMatchObject({
+      await expect(itembank.upsertDataset({ ...by, items: [] })).rejects.toMatchObject({
         facts: { field: "dataset" },
       });
     },
   );
 
   test("finds no dataset where it may not create one", async () => {
-    const upsert = assay.upsertDataset({ name: "nowhere", items: capitals, itemId: "sku", create: false });
+    const upsert = itembank.upsertDataset({ name: "nowhere", items: capitals, itemId: "sku", create: false });
     await expect(upsert).rejects.toMatchObject({ reason: "DATASET_NOT_FOUND", facts: { name: "nowhere" } });
   });
 
   test("creates what it is told to create", async () => {
-    await assay.upsertDataset({
+    await itembank.upsertDataset({
       name: "described",
       items: capitals,
       itemId: "sku",
@@ -171,7 +182,7 @@ describe("an upsert", () => {
         inputSchema: true,
       },
     });
-    const { dataset } = await assay.datasets.getDataset({
+    const { dataset } = await itembank.datasets.getDataset({
       dataset: { by: { case: "name", value: "described" } },
     });
     expect(dataset).toMatchObject({
@@ -183,8 +194,8 @@ describe("an upsert", () => {
   });
 
   test("that others were faster than is refused", async () => {
-    await assay.upsertDataset({ name: "guarded by version", items: capitals, itemId: "sku" });
-    const stale = assay.upsertDataset({ name: "guarded by version", items: [], expectedVersion: 0 });
+    await itembank.upsertDataset({ name: "guarded by version", items: capitals, itemId: "sku" });
+    const stale = itembank.upsertDataset({ name: "guarded by version", items: [], expectedVersion: 0 });
     await expect(stale).rejects.toMatchObject({ reason: "VERSION_CONFLICT", facts: { latest_version: "1" } });
   });
 });

@@ -1,0 +1,232 @@
+"""What goes wrong, in the words of the contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+from itembank.v1.error_reason_pb2 import ErrorReason
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One fault in a request: where and what."""
+
+    field: str
+    """A path of field names from the request down: `items[17].input_json`."""
+    description: str
+
+
+class ItembankError(Exception):
+    """Everything that goes wrong between this client and a server, and what the client itself refuses in the words that
+    the server would use. Act on `reason`, or on `code` where there is none; messages are for people and may change.
+    """
+
+    code: grpc.StatusCode
+    """The status code."""
+    reason: str | None
+    """Why, if Itembank itself says so: `DATASET_NOT_FOUND`. None for errors of the network, and for unknown reasons."""
+    facts: Mapping[str, str]
+    """The facts of the reason, as the comments of `ErrorReason` list them: `{"index": "17", "item_id": "q17", …}`."""
+    violations: Sequence[FieldViolation]
+    """The fields at fault, as many as the server named."""
+    retryable: bool
+    """Whether repeating the same call may help. The client has done so already, as often as its settings say."""
+    retry_delay: float | None
+    """How many seconds the server asks to wait before that."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str | None = None,
+        facts: Mapping[str, str] | None = None,
+        violations: Sequence[FieldViolation] = (),
+        retryable: bool = False,
+        retry_delay: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.facts = dict(facts or {})
+        self.violations = tuple(violations)
+        self.retryable = retryable
+        self.retry_delay = retry_delay
+
+    def __str__(self) -> str:
+        return f"{self.reason or self.code.name}: {self.args[0]}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default would call the class with the message alone, so that no other process could unpickle it.
+        return (_restore, (type(self), self.args[0], self.__dict__))
+
+
+class InvalidArgumentError(ItembankError, ValueError):
+    """The request itself is at fault: INVALID_FIELD, INVALID_JSON, DUPLICATE_ITEM_ID, LIMIT_EXCEEDED and others."""
+
+
+class NotFoundError(ItembankError, LookupError):
+    """What the request names is not there: DATASET_NOT_FOUND, RUN_NOT_FOUND and others."""
+
+
+class ConflictError(ItembankError):
+    """Somebody else was there first: VERSION_CONFLICT, ETAG_MISMATCH, ITEM_EXISTS, RESULT_FINAL and others."""
+
+
+class PreconditionError(ItembankError):
+    """Things are not in the state that the call needs: DELETE_LIMIT_EXCEEDED, EMPTY_RUN, RUN_ENDED and others."""
+
+
+class UnavailableError(ItembankError):
+    """The server cannot be reached, or cannot reach what it needs."""
+
+
+class ExperimentInterruptedError(Exception):
+    """An experiment was stopped after its run had been created, by what its `__cause__` says."""
+
+    run_id: str
+    """The run. `run_experiment` with this `run_id` goes on with it, unless the run has ended."""
+
+    def __init__(self, run_id: str, cause: BaseException | str) -> None:
+        super().__init__(run_id, str(cause))
+        self.run_id = run_id
+
+    def __str__(self) -> str:
+        return f"run {self.run_id} was interrupted: {self.args[1]}"
+
+
+_classes: Mapping[grpc.StatusCode, type[ItembankError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidArgumentError,
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: ConflictError,
+    grpc.StatusCode.ABORTED: ConflictError,
+    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    grpc.StatusCode.UNAVAILABLE: UnavailableError,
+}
+
+_reasons = frozenset(value.name.removeprefix("ERROR_REASON_") for value in ErrorReason.DESCRIPTOR.values)
+"""Those that this client knows."""
+
+_retryable_reasons = {"WRITE_CONTENTION", "SHUTTING_DOWN", "DATABASE_UNAVAILABLE", "STORAGE_UNAVAILABLE"}
+"""Reasons of which the contract says to repeat the call."""
+
+_broken = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED}
+"""Codes of a connection that broke or of a server that is away, where Itembank says nothing. The caller did not cancel
+(that is an asyncio.CancelledError), so something between here and the server did."""
+
+
+def error_of(code: grpc.StatusCode, message: str, **about: Any) -> ItembankError:
+    """An error of the class that goes with its code."""
+    return _classes.get(code, ItembankError)(message, code=code, **about)
+
+
+def interrupted(message: str) -> ItembankError:
+    """A stream that ended too early, although nobody said why."""
+    return error_of(grpc.StatusCode.UNAVAILABLE, message, retryable=True)
+
+
+def from_rpc(error: grpc.aio.AioRpcError) -> ItembankError:
+    """What a call failed with, as an ItembankError."""
+    code, message = error.code(), error.details() or "no details"
+    status = status_pb2.Status()
+    for key, value in cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ()):
+        if key == "grpc-status-details-bin" and isinstance(value, bytes):
+            status.ParseFromString(value)
+    info = next(
+        (one for one in _unpack(status, error_details_pb2.ErrorInfo) if one.domain == "itembank.dev"),
+        None,
+    )
+    if info is None:
+        return error_of(code, message, retryable=code in _broken or _is_reset(code, message))
+    name = info.reason.removeprefix("ERROR_REASON_")
+    reason = name if name in _reasons else None
+    delays = [one.retry_delay for one in _unpack(status, error_details_pb2.RetryInfo)]
+    delay = delays[0].seconds + delays[0].nanos / 1e9 if delays else None
+    violations = [
+        FieldViolation(violation.field, violation.description)
+        for request in _unpack(status, error_details_pb2.BadRequest)
+        for violation in request.field_violations
+    ]
+    return error_of(
+        code,
+        message,
+        reason=reason,
+        facts=dict(info.metadata),
+        violations=violations,
+        retryable=delay is not None or reason in _retryable_reasons,
+        retry_delay=delay,
+    )
+
+
+def invalid_json(index: int, item_id: str, path: str, problem: str) -> ItembankError:
+    """A payload that the client refuses, as the server would."""
+    at = f"in row {index}" + (f" (item {item_id!r})" if item_id else "")
+    facts = {"index": str(index), "path": path, "problem": problem}
+    return InvalidArgumentError(
+        f"{path} {at}: {problem}",
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_JSON",
+        facts={**facts, "item_id": item_id} if item_id else facts,
+        violations=[FieldViolation(f"items[{index}]", f"{path}: {problem}")],
+    )
+
+
+def invalid_field(field: str, problem: str) -> ItembankError:
+    """An argument that the client refuses, as the server would refuse a field."""
+    return InvalidArgumentError(
+        f"{field}: {problem}",
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="INVALID_FIELD",
+        facts={"field": field},
+        violations=[FieldViolation(field, problem)],
+    )
+
+
+def limit_exceeded(
+    limit: str, maximum: int, received: int, about: str, facts: Mapping[str, str]
+) -> ItembankError:
+    """Something beyond a field of `Limits`."""
+    return InvalidArgumentError(
+        f"{about}: {received} is beyond {limit}, which is {maximum}",
+        code=grpc.StatusCode.INVALID_ARGUMENT,
+        reason="LIMIT_EXCEEDED",
+        facts={**facts, "limit": limit, "maximum": str(maximum), "received": str(received)},
+    )
+
+
+def _unpack(status: status_pb2.Status, kind: Any) -> list[Any]:
+    found = []
+    for detail in status.details:
+        message = kind()
+        if detail.Is(kind.DESCRIPTOR):
+            detail.Unpack(message)
+            found.append(message)
+    return found
+
+
+_signs = (
+    "RST_STREAM",
+    "Stream removed",
+    "GOAWAY",
+    "Connection reset",
+    "Socket closed",
+    # A frame could not be written any more. Why not, the next stream will say.
+    "Internal error from Core",
+)
+
+
+def _is_reset(code: grpc.StatusCode, message: str) -> bool:
+    """gRPC has no code of its own for a stream that was cut: it depends on where that happened."""
+    faults = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+    return code in faults and any(sign in message for sign in _signs)
+
+
+def _restore(kind: type[ItembankError], message: str, state: dict[str, Any]) -> ItembankError:
+    error = kind.__new__(kind, message)
+    error.__dict__.update(state)
+    return error

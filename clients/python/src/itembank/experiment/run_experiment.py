@@ -1,0 +1,356 @@
+"""Running an experiment."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+
+from itembank.errors import ExperimentInterruptedError, error_of, invalid_field
+from itembank.experiment.result_recorder import ResultRecorder
+from itembank.experiment.run_cell import Cell, CellSetting, new_setting, run_cell
+from itembank.experiment.summary import ExperimentSummary, SummaryBuilder
+from itembank.experiment.task import Task, WorkOptions, default_concurrency
+from itembank.progress import open_bar
+from itembank.reading.read_item import read_item
+from itembank.reading.reads import stream_items, stream_results
+from itembank.reading.streams import Ended
+from itembank.refs import VersionLike, dataset_ref, version_selector
+from itembank.rpc.channel import reading
+from itembank.rpc.connection import Connection
+from itembank.upsert.options import struct_of
+from itembank.v1.dataset_pb2 import DatasetRef
+from itembank.v1.dataset_service_pb2 import GetVersionRequest
+from itembank.v1.result_pb2 import RunResult
+from itembank.v1.run_pb2 import Run
+from itembank.v1.run_service_pb2 import (
+    CreateRunRequest,
+    FinishRunRequest,
+    GetRunRequest,
+    ListIncompleteRequest,
+)
+
+page_size = 1_000
+"""Items on a page. The server makes pages of large items shorter."""
+
+flush_seconds = 10.0
+"""How long results that are done may take to be recorded when the experiment ends early."""
+
+log = logging.getLogger("itembank")
+
+
+@dataclass(frozen=True)
+class ExperimentProgress:
+    """How far an experiment has come."""
+
+    run_id: str
+    expected: int
+    """Cells: items times repetitions."""
+    succeeded: int
+    failed: int
+    """Cells that failed, for good unless the run is resumed."""
+    running: int
+    """Cells that are worked on right now."""
+    paused_for: float
+    """How many seconds all attempts still wait for a rate limit. 0 unless they do."""
+
+
+class ExperimentOptions(WorkOptions, total=False):
+    """The options of `run_experiment` besides the task."""
+
+    dataset: str
+    """The name of the dataset. This or `dataset_id` is required for a new run."""
+    dataset_id: str
+    version: VersionLike
+    """Which version: a number, a tag or a time. The latest unless set; the run stays on it, whatever is written
+    meanwhile."""
+    splits: Sequence[str]
+    """Covers the items in any of these splits. All items unless set."""
+    repetitions: int
+    """How often each item is answered. 1 unless set."""
+    run_id: str
+    """Continues a run that was interrupted: works on the cells that lack a success, and on no others."""
+    name: str
+    description: str
+    target: str
+    """What is tried: `reader-2`."""
+    target_type: str
+    """What kind of thing that is: `model`."""
+    metadata: Mapping[str, Any]
+    labels: Sequence[str]
+    """Names such as `baseline`, taken from the run that had them."""
+    carry_from_run_id: str
+    """Takes over the successes of this earlier run for items that have not changed since."""
+    finish: bool
+    """Whether the run is ended when all cells were worked on. True unless set."""
+    min_success_ratio: float
+    """The share of cells that has to succeed for the run to end as COMPLETED. Any one success unless set."""
+    dry_run: int
+    """Tries the task on the first so many items and records nothing."""
+    on_progress: Callable[[ExperimentProgress], None]
+    on_result: Callable[[RunResult], None]
+    """Called for each cell as it is done. What it raises ends the experiment."""
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What came of an experiment."""
+
+    run: Run | None
+    """None for a dry run."""
+    run_id: str
+    version: int
+    not_recorded: int
+    """How many of the results made here the run has not taken, because somebody else had given their cells a success
+    meanwhile, or their items were purged."""
+    summary: ExperimentSummary
+
+
+async def run_experiment(connection: Connection, task: Task, options: ExperimentOptions) -> ExperimentResult:
+    """Works on all open cells of a run. See `Client.run_experiment`."""
+    limits = await connection.limits()
+    # Evaluators that no score can come from are found before there is a run.
+    setting = new_setting(task, options, limits, "")
+    if "dry_run" in options:
+        return await _dry_run(connection, setting, options, options["dry_run"])
+    run = await _open_run(connection, options)
+    had_ended = run.state >= Run.STATE_COMPLETED
+    not_recorded = 0
+    if not had_ended:
+        not_recorded = await _work_on_run(
+            connection, new_setting(task, options, limits, run.run_id), options, run
+        )
+    if options.get("finish", True) and not had_ended:
+        finish = FinishRunRequest(run_id=run.run_id, min_success_ratio=options.get("min_success_ratio", 0.0))
+        ended = (await connection.runs.FinishRun(finish)).run
+    else:
+        ended = (await connection.runs.GetRun(GetRunRequest(run_id=run.run_id))).run
+    return ExperimentResult(
+        run=ended,
+        run_id=run.run_id,
+        version=run.dataset_version,
+        not_recorded=not_recorded,
+        summary=await summarize_run(connection, ended),
+    )
+
+
+async def summarize_run(connection: Connection, run: Run) -> ExperimentSummary:
+    """The summary of a run as it stands."""
+    summary = SummaryBuilder()
+    async for batch in stream_results(connection, run.run_id, False, 0, False):
+        if not isinstance(batch, Ended):
+            for result in batch:
+                summary.add(result)
+    return summary.of_run(run)
+
+
+async def _open_run(connection: Connection, options: ExperimentOptions) -> Run:
+    """Creates the run, or finds the one to be continued."""
+    if "run_id" in options:
+        run = (await connection.runs.GetRun(GetRunRequest(run_id=options["run_id"]))).run
+        if options.get("repetitions", run.repetitions) != run.repetitions:
+            raise invalid_field(
+                "repetitions", f"is {options['repetitions']}, but the run has {run.repetitions}"
+            )
+        if run.state >= Run.STATE_COMPLETED and run.counts.succeeded < run.counts.expected:
+            state = Run.State.Name(run.state)
+            raise error_of(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"run {run.run_id} is in {state}, so it cannot be continued",
+                reason="RUN_ENDED",
+                facts={"run_id": run.run_id, "state": state},
+            )
+        return run
+    request = CreateRunRequest(
+        dataset=_dataset_of(options),
+        at=version_selector(options.get("version")),
+        carry_from_run_id=options.get("carry_from_run_id", ""),
+        run=Run(
+            splits=options.get("splits", ()),
+            repetitions=options.get("repetitions", 1),
+            name=options.get("name", ""),
+            description=options.get("description", ""),
+            target_type=options.get("target_type", ""),
+            target_id=options.get("target", ""),
+            labels=options.get("labels", ()),
+            metadata=struct_of(options.get("metadata"), "metadata"),
+        ),
+    )
+    return (await connection.runs.CreateRun(request)).run
+
+
+def _dataset_of(options: ExperimentOptions) -> DatasetRef:
+    return dataset_ref(options.get("dataset"), options.get("dataset_id"))
+
+
+async def _work_on_run(
+    connection: Connection, setting: CellSetting, options: ExperimentOptions, run: Run
+) -> int:
+    """Gives the number of results that the run has not taken. Raises ExperimentInterruptedError."""
+    recorder = ResultRecorder(connection, run.run_id, setting.limits)
+    counts = run.counts
+    try:
+        await _work_on_cells(
+            connection,
+            setting,
+            options,
+            _open_cells(connection, run.run_id),
+            lambda: counts.expected,
+            counts.succeeded,
+            recorder.add,
+        )
+        await recorder.finish()
+    except BaseException as error:
+        # What is done is not lost. If that fails as well, the first error is the one to tell.
+        with suppress(Exception, asyncio.CancelledError):
+            await recorder.finish_within(flush_seconds)
+        if isinstance(error, Exception):
+            raise ExperimentInterruptedError(run.run_id, error) from error
+        log.warning("run %s was interrupted; run_experiment(run_id=…) goes on with it", run.run_id)
+        raise
+    return len(recorder.not_taken)
+
+
+async def _open_cells(connection: Connection, run_id: str) -> AsyncIterator[Cell]:
+    """The cells of a run that lack a success, in order of item and repetition: all of them in a new run, what is left in
+    one that was interrupted. Cells are not given twice, whatever is recorded meanwhile.
+    """
+    request = ListIncompleteRequest(run_id=run_id, include_item=True, page_size=page_size)
+    while True:
+        page = await connection.runs.ListIncomplete(request)
+        for one in page.items:
+            if one.item.purged:
+                continue
+            item = read_item(one.item)
+            for repetition in sorted([*one.missing_repetitions, *one.failed_repetitions]):
+                yield Cell(item, repetition)
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+async def _dry_run(
+    connection: Connection, setting: CellSetting, options: ExperimentOptions, item_count: int
+) -> ExperimentResult:
+    """Works on the first items of a version as a run would, and records nothing."""
+    request = GetVersionRequest(dataset=_dataset_of(options), at=version_selector(options.get("version")))
+    version = (await connection.datasets.GetVersion(request)).version
+    pinned = DatasetRef(dataset_id=version.dataset_id)
+    repetitions = options.get("repetitions", 1)
+    summary = SummaryBuilder()
+    expected = 0
+
+    async def cells() -> AsyncIterator[Cell]:
+        nonlocal expected
+        left = item_count
+        items = stream_items(connection, pinned, version.version, options.get("splits", ()))
+        async with reading(items) as batches:
+            async for batch in batches:
+                if isinstance(batch, Ended):
+                    return
+                for item in batch:
+                    if item.purged:
+                        continue
+                    if left <= 0:
+                        return
+                    left -= 1
+                    expected += repetitions
+                    for repetition in range(1, repetitions + 1):
+                        yield Cell(item, repetition)
+
+    async def record(result: RunResult) -> None:
+        summary.add(result)
+
+    await _work_on_cells(connection, setting, options, cells(), lambda: expected, 0, record)
+    return ExperimentResult(
+        run=None,
+        run_id="",
+        version=version.version,
+        not_recorded=0,
+        summary=summary.of_dry_run(version.dataset_id, version.version, options.get("name", ""), expected),
+    )
+
+
+async def _work_on_cells(
+    connection: Connection,
+    setting: CellSetting,
+    options: ExperimentOptions,
+    cells: AsyncIterator[Cell],
+    expected: Callable[[], int],
+    succeeded: int,
+    record: Callable[[RunResult], Awaitable[None]],
+) -> None:
+    """Works on cells, so many at a time. Raises what keeps results from being recorded."""
+    caller = connection.caller
+    on_progress, on_result = options.get("on_progress"), options.get("on_result")
+    title = options.get("name") or options.get("target") or "experiment"
+    bar = await caller.tell(lambda: open_bar(options.get("progress"), title, " cells", expected() or None))
+    failed = running = 0
+
+    def report() -> None:
+        if on_progress is not None:
+            pause = max(0.0, setting.gate.opens_at - time.monotonic())
+            on_progress(ExperimentProgress(setting.run_id, expected(), succeeded, failed, running, pause))
+        if bar is not None:
+            bar.set_postfix(failed=failed, refresh=False)
+            bar.update(succeeded + failed - bar.n)
+
+    async def work_on(cell: Cell) -> None:
+        nonlocal succeeded, failed, running
+        running += 1
+        try:
+            result = await run_cell(setting, cell)
+        finally:
+            running -= 1
+        if result.HasField("error"):
+            failed += 1
+        else:
+            succeeded += 1
+        await record(result)
+        if on_result is not None:
+            await caller.tell(lambda: on_result(result))
+        if on_progress is not None or bar is not None:
+            await caller.tell(report)
+
+    try:
+        await caller.tell(report)
+        await for_each_at_a_time(cells, options.get("concurrency", default_concurrency), work_on)
+    finally:
+        if bar is not None:
+            await caller.tell(bar.close)
+
+
+async def for_each_at_a_time(
+    source: AsyncIterator[Cell], concurrency: int, work: Callable[[Cell], Awaitable[None]]
+) -> None:
+    """Works on what a source gives, on so many at a time, in the order in which they are given. The first failure stops
+    everything else, and is raised when all has come to rest.
+    """
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
+        raise invalid_field("concurrency", f"is {concurrency!r}, not 1 or more")
+    # An asynchronous generator serves one at a time.
+    turn = asyncio.Lock()
+
+    async def worker() -> None:
+        while True:
+            async with turn:
+                try:
+                    one = await source.__anext__()
+                except StopAsyncIteration:
+                    return
+            await work(one)
+
+    workers = [asyncio.create_task(worker()) for _ in range(concurrency)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for one in workers:
+            one.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        await source.aclose()  # type: ignore[attr-defined]

@@ -1,0 +1,70 @@
+"""Content hashes, sha256-jcs-v1."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import rfc8785
+
+from itembank.payloads.json_path import JsonProblemError
+from itembank.payloads.json_text import read_json_text
+from itembank.payloads.json_values import JsonVisit
+
+
+@dataclass(frozen=True)
+class JsonText:
+    """A payload that is a JSON text already, and is kept as it is spelled: `1.0` stays `1.0`."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class HashedContent:
+    """Texts and the hash of what they mean."""
+
+    input_json: str
+    expected_output_json: str | None
+    metadata_json: str
+    content_hash: bytes
+
+
+def hash_content(payloads: Mapping[str, Any]) -> HashedContent:
+    """Spells payloads and hashes them: the SHA-256 of the RFC 8785 form of an object with the members expected_output,
+    input and metadata, of which the first and the last may be missing.
+
+    Raises JsonProblemError whose path starts at the item, as in `$.input.messages[2]`.
+    """
+    if "input" not in payloads:
+        raise JsonProblemError("$.input", (), "is missing; every item needs an input, which may be None")
+    texts: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    is_simple = True
+    for name, payload in payloads.items():
+        root = f"$.{name}"
+        if isinstance(payload, JsonText):
+            texts[name] = payload.text
+            values[name] = read_json_text(payload.text, root)
+            is_simple = False
+        else:
+            visit = JsonVisit(root)
+            values[name] = visit.value(payload)
+            is_simple = is_simple and visit.is_simple
+            texts[name] = _dumps(values[name])
+    if not isinstance(values.get("metadata", {}), dict):
+        raise JsonProblemError("$.metadata", (), "has to be a JSON object")
+    # A library for RFC 8785 that is written in Python takes many times as long as json.dumps.
+    canonical = _dumps(values, sort_keys=True).encode() if is_simple else rfc8785.dumps(values)
+    return HashedContent(
+        texts["input"],
+        texts.get("expected_output"),
+        texts.get("metadata", ""),
+        hashlib.sha256(canonical).digest(),
+    )
+
+
+def _dumps(value: Any, sort_keys: bool = False) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys)

@@ -1,0 +1,223 @@
+"""What can be read from start to end: items, results, differences, versions, comparisons, answers to queries, exports."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from itembank.errors import interrupted
+from itembank.payloads.json_text import parse_json
+from itembank.reading.read_item import ReadItem, read_item
+from itembank.reading.streams import Batches, Ended, resumed
+from itembank.refs import VersionLike, version_selector
+from itembank.rpc.channel import reading
+from itembank.rpc.connection import Connection
+from itembank.v1.comparison_pb2 import ComparisonRow, ComparisonSummary, ScoreSetting
+from itembank.v1.dataset_pb2 import DatasetRef, DatasetVersion
+from itembank.v1.dataset_service_pb2 import (
+    DiffSummary,
+    DiffVersionsRequest,
+    DiffVersionsResponse,
+    WatchDatasetRequest,
+    WatchDatasetResponse,
+)
+from itembank.v1.item_pb2 import ItemChange
+from itembank.v1.item_service_pb2 import ItemsEnd, StreamItemsRequest, StreamItemsResponse
+from itembank.v1.query_service_pb2 import ExportEnd, ExportItemsRequest, QueryEnd, QueryRequest
+from itembank.v1.result_pb2 import RunResult
+from itembank.v1.run_pb2 import Run
+from itembank.v1.run_service_pb2 import (
+    CompareRunsRequest,
+    CompareRunsResponse,
+    StreamResultsRequest,
+    StreamResultsResponse,
+)
+from itembank.v1.upload_pb2 import FileFormat
+
+
+async def stream_items(
+    connection: Connection, dataset: DatasetRef, version: VersionLike | None, splits: Iterable[str]
+) -> Batches[ReadItem, ItemsEnd]:
+    """All items of a version in ascending byte order of their ids."""
+    request = StreamItemsRequest(dataset=dataset, at=version_selector(version), splits=splits)
+
+    def open_stream() -> AsyncIterable[StreamItemsResponse]:
+        return connection.items.StreamItems(request)
+
+    def is_last(frame: StreamItemsResponse) -> bool:
+        return frame.HasField("end")
+
+    async for frame in resumed(connection, open_stream, is_last):
+        if frame.HasField("batch"):
+            yield [read_item(item) for item in frame.batch.items]
+            request.cursor = frame.batch.cursor
+        if frame.HasField("end"):
+            yield Ended(frame.end)
+
+
+async def stream_results(
+    connection: Connection, run_id: str, follow: bool, after_sequence: int, include_item: bool
+) -> Batches[RunResult, Run]:
+    """The current results of a run in the order of their last change."""
+    request = StreamResultsRequest(
+        run_id=run_id, follow=follow, after_sequence=after_sequence, include_item=include_item
+    )
+
+    def open_stream() -> AsyncIterable[StreamResultsResponse]:
+        return connection.runs.StreamResults(request)
+
+    def is_last(frame: StreamResultsResponse) -> bool:
+        return frame.HasField("end")
+
+    async for frame in resumed(connection, open_stream, is_last):
+        if frame.HasField("batch"):
+            yield list(frame.batch.results)
+            request.after_sequence = frame.batch.results[-1].sequence
+        if frame.HasField("heartbeat"):
+            request.after_sequence = frame.heartbeat.through_sequence
+        if frame.HasField("end"):
+            yield Ended(frame.end.run)
+
+
+async def diff_versions(
+    connection: Connection,
+    dataset: DatasetRef,
+    before: VersionLike | None,
+    after: VersionLike | None,
+    planned: str,
+    keys_only: bool,
+) -> Batches[ItemChange, DiffSummary]:
+    """How the items of a dataset differ between two states."""
+    request = DiffVersionsRequest(dataset=dataset, planned_request_id=planned, keys_only=keys_only)
+    if before is not None:
+        request.before.CopyFrom(version_selector(before))
+    if after is not None:
+        request.after.CopyFrom(version_selector(after))
+
+    def open_stream() -> AsyncIterable[DiffVersionsResponse]:
+        return connection.datasets.DiffVersions(request)
+
+    def is_last(frame: DiffVersionsResponse) -> bool:
+        return frame.HasField("summary")
+
+    async for frame in resumed(connection, open_stream, is_last):
+        if frame.HasField("batch"):
+            yield list(frame.batch.changes)
+            request.cursor = frame.batch.cursor
+        if frame.HasField("summary"):
+            yield Ended(frame.summary)
+
+
+async def watch_dataset(
+    connection: Connection, dataset: DatasetRef, after_version: int
+) -> Batches[DatasetVersion, None]:
+    """The versions of a dataset as they are made, without gaps and without end."""
+    request = WatchDatasetRequest(dataset=dataset, after_version=after_version)
+
+    def open_stream() -> AsyncIterable[WatchDatasetResponse]:
+        return connection.datasets.WatchDataset(request)
+
+    async for frame in resumed(connection, open_stream, lambda _: False):
+        if frame.HasField("version"):
+            request.after_version = frame.version.version
+            yield [frame.version]
+
+
+@dataclass(frozen=True)
+class ScoreSettings:
+    """How to compare one score."""
+
+    name: str
+    lower_is_better: bool = False
+    tolerance: float = 0.0
+    """The largest difference that does not matter, in units of the score."""
+    failure_value: float | None = None
+    """The value of a repetition that failed or is missing."""
+
+
+async def compare_runs(
+    connection: Connection, base: str, candidate: str, scores: Sequence[str | ScoreSettings]
+) -> ComparisonSummary:
+    """Compares two runs: the numbers."""
+    async with reading(_open_comparison(connection, base, candidate, scores, summary_only=True)) as frames:
+        async for frame in frames:
+            if frame.HasField("summary"):
+                return frame.summary
+    raise interrupted("the comparison was cut off: ask again")
+
+
+async def comparison_rows(
+    connection: Connection, base: str, candidate: str, scores: Sequence[str | ScoreSettings]
+) -> Batches[ComparisonRow, ComparisonSummary]:
+    """Compares two runs: the items that both cover, in order of their ids."""
+    summary = ComparisonSummary()
+    async for frame in _open_comparison(connection, base, candidate, scores, summary_only=False):
+        if frame.HasField("summary"):
+            summary = frame.summary
+        if frame.HasField("rows"):
+            yield list(frame.rows.rows)
+        if frame.HasField("end"):
+            yield Ended(summary)
+            return
+    raise interrupted("the comparison was cut off: ask again")
+
+
+def _open_comparison(
+    connection: Connection,
+    base: str,
+    candidate: str,
+    scores: Sequence[str | ScoreSettings],
+    summary_only: bool,
+) -> AsyncIterable[CompareRunsResponse]:
+    settings = [ScoreSettings(score) if isinstance(score, str) else score for score in scores]
+    request = CompareRunsRequest(
+        base_run_id=base,
+        candidate_run_id=candidate,
+        scores=[
+            ScoreSetting(
+                name=score.name,
+                lower_is_better=score.lower_is_better,
+                tolerance=score.tolerance,
+                failure_value=score.failure_value,
+            )
+            for score in settings
+        ],
+        summary_only=summary_only,
+    )
+    return connection.runs.CompareRuns(request)
+
+
+async def query(connection: Connection, request: QueryRequest) -> Batches[dict[str, Any], QueryEnd]:
+    """The rows that answer a query, as dicts by column."""
+    columns: list[str] = []
+    async for frame in connection.queries.Query(request):
+        if frame.HasField("schema"):
+            columns = [column.name for column in frame.schema.columns]
+        if frame.HasField("rows"):
+            rows = parse_json(frame.rows.rows_json)
+            yield [dict(zip(columns, row, strict=True)) for row in rows]
+        if frame.HasField("end"):
+            yield Ended(frame.end)
+            return
+    raise interrupted("the answer was cut off: ask again")
+
+
+async def export_items(
+    connection: Connection,
+    dataset: DatasetRef,
+    version: VersionLike | None,
+    splits: Iterable[str],
+    file_format: FileFormat.ValueType,
+) -> Batches[bytes, ExportEnd]:
+    """A file of all items, piece by piece."""
+    request = ExportItemsRequest(
+        dataset=dataset, at=version_selector(version), splits=splits, format=file_format
+    )
+    async for frame in connection.queries.ExportItems(request):
+        if frame.HasField("chunk"):
+            yield [frame.chunk.data]
+        if frame.HasField("end"):
+            yield Ended(frame.end)
+            return
+    raise interrupted("the export was cut off: ask again")

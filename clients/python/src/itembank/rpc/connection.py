@@ -1,0 +1,73 @@
+"""A server as the procedures of this package see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, cast
+
+import grpc
+
+from itembank.rpc.caller import AsyncCaller, Caller
+from itembank.rpc.channel import AsyncChannel
+from itembank.rpc.retry import RetrySettings
+from itembank.v1.dataset_service_pb2_grpc import DatasetServiceStub
+from itembank.v1.item_service_pb2_grpc import ItemServiceStub
+from itembank.v1.limits_pb2 import Limits
+from itembank.v1.query_service_pb2_grpc import QueryServiceStub
+from itembank.v1.run_service_pb2_grpc import RunServiceStub
+from itembank.v1.system_service_pb2 import GetServerInfoRequest
+from itembank.v1.system_service_pb2_grpc import SystemServiceStub
+from itembank.v1.upload_service_pb2_grpc import UploadServiceStub
+from itembank.v1.upsert_service_pb2_grpc import UpsertServiceStub
+
+if TYPE_CHECKING:
+    from itembank.v1.dataset_service_pb2_grpc import DatasetServiceAsyncStub
+    from itembank.v1.item_service_pb2_grpc import ItemServiceAsyncStub
+    from itembank.v1.query_service_pb2_grpc import QueryServiceAsyncStub
+    from itembank.v1.run_service_pb2_grpc import RunServiceAsyncStub
+    from itembank.v1.system_service_pb2_grpc import SystemServiceAsyncStub
+    from itembank.v1.upload_service_pb2_grpc import UploadServiceAsyncStub
+    from itembank.v1.upsert_service_pb2_grpc import UpsertServiceAsyncStub
+
+
+@dataclass(frozen=True)
+class Connection:
+    """All services of the contract, typed, and what procedures have to know besides."""
+
+    datasets: DatasetServiceAsyncStub
+    items: ItemServiceAsyncStub
+    upserts: UpsertServiceAsyncStub
+    runs: RunServiceAsyncStub
+    uploads: UploadServiceAsyncStub
+    queries: QueryServiceAsyncStub
+    system: SystemServiceAsyncStub
+    retry: RetrySettings
+    caller: Caller = field(default_factory=AsyncCaller)
+    _limits: list[Limits] = field(default_factory=list)
+    """None or one, the same list for all callers."""
+
+    async def limits(self) -> Limits:
+        """What the server takes. Asked for once."""
+        if not self._limits:
+            answer = await self.system.GetServerInfo(GetServerInfoRequest())
+            self._limits.append(answer.limits)
+        return self._limits[0]
+
+    def for_caller(self, caller: Caller) -> Connection:
+        """The same for somebody else."""
+        return replace(self, caller=caller)
+
+
+def new_connection(channel: AsyncChannel, retry: RetrySettings) -> Connection:
+    # The stubs use no more of a channel than this one has.
+    aio = cast(grpc.aio.Channel, channel)
+    return Connection(
+        DatasetServiceStub(aio),
+        ItemServiceStub(aio),
+        UpsertServiceStub(aio),
+        RunServiceStub(aio),
+        UploadServiceStub(aio),
+        QueryServiceStub(aio),
+        SystemServiceStub(aio),
+        retry,
+    )

@@ -1,0 +1,56 @@
+"""Trying again."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+
+from itembank.errors import ItembankError
+
+
+@dataclass(frozen=True)
+class RetrySettings:
+    """How often and how fast the client repeats what failed and may be repeated."""
+
+    call_attempts: int = 5
+    """How often a unary call is tried in all. 1 switches repeating off."""
+    resume_attempts: int = 12
+    """How often a stream is resumed without getting any further; 12 take most of a minute."""
+    initial_delay: float = 0.1
+    """The first pause, in seconds. Every further one is twice as long."""
+    max_delay: float = 10.0
+    """The longest pause, in seconds, unless the server asks for a longer one."""
+
+
+class Backoff:
+    """The pauses between the attempts at one thing."""
+
+    def __init__(self, settings: RetrySettings, attempts: int) -> None:
+        self._settings = settings
+        self._attempts = attempts
+        self.failed = 0
+        """How often the thing has failed since it last succeeded."""
+
+    def succeeded(self) -> None:
+        """The thing got further: what fails next is a first failure again."""
+        self.failed = 0
+
+    async def wait(self, error: ItembankError, worthwhile: bool | None = None) -> None:
+        """Waits before the next attempt, at least as long as the server asks for.
+
+        Raises the error itself if it is not worth another attempt or there have been enough.
+        """
+        self.failed += 1
+        if not (error.retryable if worthwhile is None else worthwhile) or self.failed >= self._attempts:
+            raise error
+        own = jittered(self._settings.initial_delay, self._settings.max_delay, self.failed)
+        await asyncio.sleep(max(own, error.retry_delay or 0.0))
+
+
+def jittered(initial_delay: float, max_delay: float, failures: int) -> float:
+    """The pause after so many failures, in seconds: doubling, and between half and all of that at random, so that clients
+    that failed together do not come back together.
+    """
+    longest: float = min(max_delay, initial_delay * 2.0 ** (failures - 1))
+    return longest * (0.5 + random.random() / 2)

@@ -1,0 +1,207 @@
+"""How rows become items."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from itembank.errors import invalid_field, invalid_json, limit_exceeded
+from itembank.payloads.content_hash import JsonText, hash_content
+from itembank.payloads.json_path import JsonProblemError
+from itembank.payloads.json_values import is_well_formed
+from itembank.reading.read_item import ReadItem
+from itembank.v1.item_pb2 import Item
+
+ItemId = str | Callable[[Any], Any]
+"""Where the id of a row comes from: a member of it, or a function, which may give None for a row without one."""
+
+RowMap = Callable[[Any], Mapping[str, Any]]
+"""Makes an item of a row: a mapping with the member input (or input_json), and perhaps others."""
+
+_members = {
+    "item_id": "item_id",
+    "itemId": "item_id",
+    "input": "input",
+    "input_json": "input_json",
+    "inputJson": "input_json",
+    "expected_output": "expected_output",
+    "expectedOutput": "expected_output",
+    "expected_output_json": "expected_output_json",
+    "expectedOutputJson": "expected_output_json",
+    "metadata": "metadata",
+    "metadata_json": "metadata_json",
+    "metadataJson": "metadata_json",
+    "splits": "splits",
+}
+"""The two spellings of the members that make an item, and what they are called here."""
+
+_set_by_server = {
+    "content_hash",
+    "contentHash",
+    "version",
+    "create_time",
+    "createTime",
+    "update_time",
+    "updateTime",
+    "purged",
+}
+"""Items that were read can be written again."""
+
+_overhead = 6
+"""Bytes of an item in a message besides itself: its tag and its length."""
+
+
+class PreparedRow(NamedTuple):
+    """A row that is ready to be sent."""
+
+    item: Item
+    size: int
+    """The bytes that the item takes in a message."""
+
+
+@dataclass(frozen=True)
+class RowConversion:
+    """How rows become items."""
+
+    item_id: ItemId | None = None
+    map: RowMap | None = None
+
+    def prepare(self, row: Any, index: int, max_item_bytes: int | None) -> PreparedRow:
+        """Turns row number `index` into an item. Raises InvalidArgumentError naming the row."""
+        members = self._members_of(row, index)
+        item_id = self._id_of(members, row, index)
+        splits = _splits_of(members, index)
+        try:
+            content = hash_content(_payloads_of(members))
+        except JsonProblemError as problem:
+            raise invalid_json(index, item_id, problem.path, problem.problem) from None
+        item = Item(
+            item_id=item_id,
+            input_json=content.input_json,
+            expected_output_json=content.expected_output_json,
+            metadata_json=content.metadata_json,
+            splits=splits,
+            content_hash=content.content_hash,
+        )
+        size = item.ByteSize()
+        if max_item_bytes is not None and size > max_item_bytes:
+            texts = (content.input_json, content.expected_output_json or "", content.metadata_json)
+            payload = sum(len(text.encode()) for text in texts)
+            if payload > max_item_bytes:
+                facts = {"index": str(index), "item_id": item_id}
+                raise limit_exceeded("max_item_bytes", max_item_bytes, payload, f"row {index}", facts)
+        return PreparedRow(item, size + _overhead)
+
+    def _members_of(self, row: Any, index: int) -> dict[str, Any]:
+        if self.map is not None:
+            made = self.map(row)
+            if not isinstance(made, Mapping):
+                raise invalid_field(f"items[{index}]", f"`map` gives a {type(made).__name__}, not a dict")
+            return _item_of(made, index, None, is_item=True)
+        if isinstance(row, ReadItem):
+            return _item_again(row)
+        if not isinstance(row, Mapping):
+            return {"input": row}
+        is_item = any(name in row for name in ("input", "input_json", "inputJson"))
+        return _item_of(row, index, self.item_id, is_item)
+
+    def _id_of(self, members: Mapping[str, Any], row: Any, index: int) -> str:
+        field = f"items[{index}].item_id"
+        if self.item_id is None:
+            own = members.get("item_id")
+            if own is None:
+                return ""
+            if not isinstance(own, str):
+                raise invalid_field(field, f"is {_describe(own)}, not a text")
+            return _well_formed(own, field)
+        if callable(self.item_id):
+            given, source = self.item_id(row), "what `item_id` gives"
+            if given is None:
+                return ""
+        else:
+            given = row.get(self.item_id) if isinstance(row, Mapping) else getattr(row, self.item_id, None)
+            source = f"member {self.item_id!r} of the row"
+        if isinstance(given, str) and given != "":
+            return _well_formed(given, field)
+        if not isinstance(given, bool | str):
+            try:
+                # Whole numbers of numpy as well.
+                return str(operator.index(given))
+            except TypeError:
+                pass
+        raise invalid_field(field, f"{source} is {_describe(given)}; an id is a text or a whole number")
+
+
+def _item_of(row: Mapping[Any, Any], index: int, id_member: ItemId | None, is_item: bool) -> dict[str, Any]:
+    """The members of a row, by the names that they have here. A row that is no item is the input as a whole."""
+    if not is_item:
+        return {"input": row}
+    members: dict[str, Any] = {}
+    for name, value in row.items():
+        member = _members.get(name)
+        if member is None:
+            if name in _set_by_server or name == id_member:
+                continue
+            raise invalid_field(
+                f"items[{index}].{name}",
+                "is not part of an item, and would be lost beside `input`: put it into `metadata`, or give `map`",
+            )
+        if member in members:
+            raise invalid_field(f"items[{index}].{name}", f"is there twice, as {member} too")
+        members[member] = value
+    return members
+
+
+def _item_again(item: ReadItem) -> dict[str, Any]:
+    members: dict[str, Any] = {"item_id": item.item_id, "input": item.input, "splits": item.splits}
+    if item.has_expected_output:
+        members["expected_output"] = item.expected_output
+    if item.metadata is not None:
+        members["metadata"] = item.metadata
+    return members
+
+
+def _payloads_of(members: Mapping[str, Any]) -> dict[str, Any]:
+    payloads: dict[str, Any] = {}
+    for name in ("input", "expected_output", "metadata"):
+        text = members.get(f"{name}_json")
+        if name in members:
+            if text is not None:
+                raise JsonProblemError(f"$.{name}", (), f"is given as {name} and as {name}_json")
+            # No annotations, as in items that were read. An input or a reference answer may be null.
+            if name != "metadata" or members[name] is not None:
+                payloads[name] = members[name]
+        elif text is not None and not (name == "metadata" and text == ""):
+            if not isinstance(text, str):
+                raise JsonProblemError(f"$.{name}", (), f"{name}_json is {_describe(text)}, not a text")
+            payloads[name] = JsonText(text)
+    return payloads
+
+
+def _splits_of(members: Mapping[str, Any], index: int) -> list[str]:
+    splits = members.get("splits")
+    field = f"items[{index}].splits"
+    if splits is None:
+        return []
+    if isinstance(splits, str | bytes | Mapping) or not isinstance(splits, Iterable):
+        raise invalid_field(field, f"is {_describe(splits)}, not a list of texts")
+    texts = list(splits)
+    for split in texts:
+        if not isinstance(split, str):
+            raise invalid_field(field, f"holds {_describe(split)}, not a text")
+        _well_formed(split, field)
+    return texts
+
+
+def _well_formed(text: str, field: str) -> str:
+    if not is_well_formed(text):
+        raise invalid_field(field, "holds a lone surrogate")
+    return text
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "None"
+    return "empty" if value == "" else f"a {type(value).__name__}"
