@@ -1,9 +1,9 @@
 import { constants } from "node:os";
 import { setFlagsFromString } from "node:v8";
+import { serverVersion } from "./api/system/version.ts";
 import { ConfigError, type ListenAddress, readConfig } from "./config.ts";
 import { newLog } from "./log.ts";
 import { type Server, startServer } from "./server.ts";
-import { serverVersion } from "./system/version.ts";
 
 /**
  * Signals this close together are one: a terminal sends Ctrl-C to npm and to the service, and npm passes it on. Nobody

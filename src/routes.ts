@@ -7,14 +7,14 @@ import { RunService } from "../gen/itembank/v1/run_service_pb.js";
 import { SystemService } from "../gen/itembank/v1/system_service_pb.js";
 import { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
-import { datasetHandler } from "./datasets/dataset-handler.ts";
-import { itemHandler } from "./items/item-handler.ts";
-import { queryHandler } from "./query/query-handler.ts";
-import type { Resources } from "./resources.ts";
-import { runHandler } from "./runs/run-handler.ts";
-import { systemHandler } from "./system/system-handler.ts";
-import { uploadHandler } from "./uploads/upload-handler.ts";
-import { upsertHandler } from "./upsert/upsert-handler.ts";
+import { datasetHandler } from "./api/datasets/dataset-handler.ts";
+import { itemHandler } from "./api/items/item-handler.ts";
+import { queryHandler } from "./api/queries/query-handler.ts";
+import type { Resources } from "./api/resources.ts";
+import { runHandler } from "./api/runs/run-handler.ts";
+import { systemHandler } from "./api/system/system-handler.ts";
+import { uploadHandler } from "./api/uploads/upload-handler.ts";
+import { upsertHandler } from "./api/upserts/upsert-handler.ts";
 
 /** The services of the contract. */
 export const services: readonly DescService[] = [

@@ -2,9 +2,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Health } from "../gen/health/v1/health_pb.js";
+import type { Resources } from "./api/resources.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobs } from "./blobs/open-blobs.ts";
 import { openScratch } from "./blobs/scratch.ts";
+import { runSweeper } from "./changesets/sweeper.ts";
 import type { Config, ListenAddress } from "./config.ts";
 import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
 import { migrate } from "./db/migrate.ts";
@@ -16,7 +18,6 @@ import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { runSnapshotSweeper } from "./query/snapshot-sweeper.ts";
 import { Snapshots } from "./query/snapshots.ts";
-import type { Resources } from "./resources.ts";
 import { routes, services } from "./routes.ts";
 import { allowOrigins } from "./rpc/cors.ts";
 import { readableErrorMessages } from "./rpc/error-message.ts";
@@ -27,7 +28,6 @@ import { loadPageTokens } from "./rpc/page-token.ts";
 import { reflectionRoutes } from "./rpc/reflection.ts";
 import { runDeletedRunSweeper } from "./runs/deleted-runs.ts";
 import { runUploadSweeper } from "./uploads/upload-sweeper.ts";
-import { runSweeper } from "./upsert/sweeper.ts";
 import { runBlockRangeSweeper } from "./versions/block-range-sweeper.ts";
 
 /** The service, ready for calls. */

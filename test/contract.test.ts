@@ -5,9 +5,9 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
 import { ErrorReasonSchema } from "../gen/itembank/v1/error_reason_pb.js";
 import { LimitsSchema } from "../gen/itembank/v1/limits_pb.js";
+import { limitsToWire } from "../src/api/system/system-wire.ts";
 import { readConfig } from "../src/config.ts";
 import { codes } from "../src/rpc/errors.ts";
-import { limitsToWire } from "../src/system/system-wire.ts";
 
 const root = join(import.meta.dirname, "..");
 

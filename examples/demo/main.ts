@@ -4,8 +4,8 @@
  */
 import { constants } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { serverVersion } from "../../src/api/system/version.ts";
 import { newTerminal } from "../../src/cli/printing/terminal.ts";
-import { serverVersion } from "../../src/system/version.ts";
 import { startService } from "./service.ts";
 import { tour } from "./tour.ts";
 

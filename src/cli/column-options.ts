@@ -4,8 +4,8 @@ import {
   type ColumnMappingSchema,
   CellParsing as WireParsing,
 } from "../../clients/typescript/src/contract.ts";
-import type { ColumnMapping, ColumnSource } from "../uploads/column-mapping.ts";
-import type { CellParsing } from "../uploads/table.ts";
+import type { ColumnMapping, ColumnSource } from "../files/column-mapping.ts";
+import type { CellParsing } from "../files/table.ts";
 
 /** Which columns of a file, or members of its objects, make up an item. */
 export interface ColumnOptions {

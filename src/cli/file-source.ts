@@ -3,7 +3,7 @@ import { mkdtemp, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { formatByName } from "../uploads/file-format.ts";
+import { formatByName } from "../files/file-format.ts";
 import { CommandError } from "./exit-code.ts";
 import { type FormatName, formatNames } from "./wire-formats.ts";
 

@@ -1,10 +1,10 @@
 import { randomUUID } from "node:crypto";
 import { type Receipt, Upload_State } from "../../clients/typescript/src/contract.ts";
 import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-options.ts";
+import { csvColumns } from "../files/csv-table.ts";
+import { decompressed } from "../files/decompress.ts";
+import { utf8Pieces } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
-import { csvColumns } from "../uploads/csv-table.ts";
-import { decompressed } from "../uploads/decompress.ts";
-import { utf8Pieces } from "../uploads/utf8.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";
 import { chooseColumns, columnsToWire } from "./column-options.ts";
 import type { Cli } from "./context.ts";

@@ -1,12 +1,12 @@
 import type { ItemTexts } from "../../clients/typescript/src/node.ts";
+import { ColumnFinder } from "../files/column-mapping.ts";
+import { decompressed } from "../files/decompress.ts";
+import { invalidFile } from "../files/invalid-file.ts";
+import { objectsOfArray, objectsOfLines } from "../files/json-objects.ts";
+import { objectRows } from "../files/json-table.ts";
+import { itemOfRow } from "../files/table-item.ts";
+import { utf8Pieces } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
-import { ColumnFinder } from "../uploads/column-mapping.ts";
-import { decompressed } from "../uploads/decompress.ts";
-import { invalidFile } from "../uploads/invalid-file.ts";
-import { objectsOfArray, objectsOfLines } from "../uploads/json-objects.ts";
-import { objectRows } from "../uploads/json-table.ts";
-import { itemOfRow } from "../uploads/table-item.ts";
-import { utf8Pieces } from "../uploads/utf8.ts";
 import { type ChosenColumns, type ColumnOptions, chooseColumns } from "./column-options.ts";
 import type { FileSource } from "./file-source.ts";
 

@@ -1,6 +1,6 @@
 import tab from "@bomb.sh/tab/commander";
 import { Command, Option } from "commander";
-import { serverVersion } from "../system/version.ts";
+import { serverVersion } from "../api/system/version.ts";
 import type { Act } from "./action.ts";
 import { applyCommand, discardCommand } from "./commands/apply.ts";
 import { compareCommand } from "./commands/compare.ts";

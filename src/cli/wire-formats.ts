@@ -1,5 +1,5 @@
 import { FileFormat } from "../../clients/typescript/src/contract.ts";
-import { fileFormats } from "../uploads/file-format.ts";
+import { fileFormats } from "../files/file-format.ts";
 
 /** The formats of files, as options name them. */
 export const formatNames = fileFormats;

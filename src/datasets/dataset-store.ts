@@ -1,7 +1,7 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import { newId } from "../ids.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import { schemaHashOf } from "../schemas/item-schemas.ts";
 import {
   type Dataset,

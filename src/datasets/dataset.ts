@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
-import type { Instant } from "../instant.ts";
 import { isReservedWord } from "./reserved-words.ts";
 
 /** Points to a dataset of a project. */

@@ -1,8 +1,8 @@
 import type { Readable } from "node:stream";
 import pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
-import { endOfRows, headerBytes, postgresEpoch } from "../copied-columns.ts";
-import type { Instant } from "../instant.ts";
+import { endOfRows, headerBytes, postgresEpoch } from "./copied-columns.ts";
+import type { Instant } from "./instant.ts";
 import { setIndexOrder } from "./planner.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";

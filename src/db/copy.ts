@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { finished } from "node:stream/promises";
 import { from as copyFrom } from "pg-copy-streams";
-import { postgresEpoch } from "../copied-columns.ts";
-import type { Instant } from "../instant.ts";
+import { postgresEpoch } from "./copied-columns.ts";
+import type { Instant } from "./instant.ts";
 import type { Client } from "./pool.ts";
 
 /** Where COPY's binary format begins: its signature, no flags, no header extension. */

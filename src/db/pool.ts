@@ -1,6 +1,6 @@
 import pg from "pg";
-import { instantFromSql } from "../instant.ts";
 import type { Logger } from "../log.ts";
+import { instantFromSql } from "./instant.ts";
 
 /** A connection that is checked out of the pool. */
 export type Client = pg.PoolClient;

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../items/json-value.ts";
+import type { JsonValue } from "../json/json-value.ts";
 
 /** A member of objects that is a column as well. */
 export interface MemberColumn {

@@ -1,6 +1,6 @@
 import { type DuckDBConnection, DuckDBTableFunction, VARCHAR } from "@duckdb/node-api";
 import { type Engine, openEngine, quoted } from "../db/duckdb.ts";
-import { parseJson } from "../items/json-value.ts";
+import { parseJson } from "../json/json-value.ts";
 import { CopyReader } from "./copy-reader.ts";
 import { type MemberColumn, MemberColumns } from "./member-columns.ts";
 import type { EngineAnswer, WriteRequest } from "./protocol.ts";

@@ -1,5 +1,5 @@
 import { hash } from "node:crypto";
-import { CanonicalWriter } from "./canonical-json.ts";
+import { CanonicalWriter } from "../json/canonical-json.ts";
 import type { ItemContent } from "./item.ts";
 
 const writer = new CanonicalWriter();

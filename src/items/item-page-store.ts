@@ -1,4 +1,4 @@
-import { CopiedColumns } from "../copied-columns.ts";
+import { CopiedColumns } from "../db/copied-columns.ts";
 import { copyBytes, copyPage, literal } from "../db/copy-out.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import type { Item } from "./item.ts";

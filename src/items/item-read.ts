@@ -1,4 +1,4 @@
-import type { CopiedColumns } from "../copied-columns.ts";
+import type { CopiedColumns } from "../db/copied-columns.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Item } from "./item.ts";

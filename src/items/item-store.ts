@@ -1,5 +1,5 @@
+import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
-import type { Instant } from "../instant.ts";
 import type { Head, Item } from "./item.ts";
 
 /** An item as statements with `keyColumns` and payload columns give it. */

@@ -1,4 +1,4 @@
-import type { Instant } from "../instant.ts";
+import type { Instant } from "../db/instant.ts";
 
 /** What an item holds, as JSON texts. Absent (undefined) is not null. */
 export interface ItemContent {

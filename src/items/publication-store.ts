@@ -1,4 +1,4 @@
-import { CopiedColumns, postgresEpoch } from "../copied-columns.ts";
+import { CopiedColumns, postgresEpoch } from "../db/copied-columns.ts";
 import { literal } from "../db/copy-out.ts";
 import { type ItemStamp, Publications } from "./publications.ts";
 

@@ -1,4 +1,4 @@
-import type { Instant } from "../instant.ts";
+import type { Instant } from "../db/instant.ts";
 
 /** What a version tells about an item beside its content. */
 export interface ItemStamp {

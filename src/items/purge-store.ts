@@ -1,5 +1,5 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 
 /**
  * Those of these items that were purged. Whoever is about to store content of an item asks this under a lock that purging

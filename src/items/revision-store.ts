@@ -1,5 +1,5 @@
+import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
-import type { Instant } from "../instant.ts";
 import type { ChangeKind, ItemRevision } from "./item.ts";
 import {
   cutPage,

@@ -1,7 +1,7 @@
 import { withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
-import { writtenBy } from "../versions/written-store.ts";
 import type { ItemContent } from "./item.ts";
+import { writtenBy } from "./written-by.ts";
 
 /** Revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
 export interface Written {

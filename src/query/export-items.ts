@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
+import type { Resources } from "../api/resources.ts";
 import type { LocalBlob } from "../blobs/blob-store.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import { streamItems } from "../items/item-read.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import { limits } from "../limits.ts";
-import type { Resources } from "../resources.ts";
 import { type TextFormat, textFormats } from "./export-lines.ts";
 import { exportQuery } from "./snapshot-store.ts";
 import { exportColumns } from "./table-columns.ts";

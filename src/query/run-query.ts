@@ -1,8 +1,8 @@
+import type { Resources } from "../api/resources.ts";
 import type { EngineLease } from "../engine/engine-pool.ts";
 import type { Column, EngineAnswer, NamedTable, Parameter, Statement } from "../engine/protocol.ts";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
-import type { Resources } from "../resources.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
 import { type ResolvedTable, resolveTables, tableNotFound } from "./resolve-tables.ts";
 import { SnapshotStale } from "./snapshots.ts";

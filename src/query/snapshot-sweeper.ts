@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Resources } from "../api/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Resources } from "../resources.ts";
 import {
   deleteSnapshot,
   listUnused,

@@ -1,7 +1,6 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { BlobMissing, type BlobStore, type LocalBlob } from "../blobs/blob-store.ts";
-import { FileCache } from "../blobs/file-cache.ts";
 import type { Scratch } from "../blobs/scratch.ts";
 import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
@@ -9,6 +8,7 @@ import type { EnginePool } from "../engine/engine-pool.ts";
 import { failure } from "../failure.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import type { Logger } from "../log.ts";
+import { FileCache } from "./file-cache.ts";
 import {
   finishSnapshot,
   insertSnapshot,

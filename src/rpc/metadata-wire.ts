@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import { invalidField } from "../failure.ts";
-import { parseJson } from "../items/json-value.ts";
+import { parseJson } from "../json/json-value.ts";
 
 /**
  * A Struct as JSON with its members sorted, since their order means nothing; undefined if it was left out.

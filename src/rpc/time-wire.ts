@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import type { Instant } from "../db/instant.ts";
 import { invalidField } from "../failure.ts";
-import type { Instant } from "../instant.ts";
 
 const microsPerSecond = 1_000_000n;
 

@@ -1,7 +1,7 @@
 import type { Client, Pool } from "../db/pool.ts";
+import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Logger } from "../log.ts";
-import { sweepRegularly } from "../sweeping.ts";
 import { keepDataset } from "./new-run-store.ts";
 import {
   type DeletedRun,

@@ -1,9 +1,9 @@
+import type { Resources } from "../api/resources.ts";
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
-import type { Resources } from "../resources.ts";
 import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete.ts";
 import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
 import type { Run } from "./run.ts";

@@ -1,6 +1,6 @@
+import type { Resources } from "../api/resources.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
-import type { Resources } from "../resources.ts";
 import type { Run } from "./run.ts";
 import { listRuns, type RunFilter } from "./run-list-store.ts";
 

@@ -1,5 +1,5 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import type { LockedRun, RunScope } from "./run.ts";
 import { countsFromRow, type RunRow, runNotFound } from "./run-store.ts";
 

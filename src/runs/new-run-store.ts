@@ -1,7 +1,7 @@
 import { newEtag } from "../datasets/dataset.ts";
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
 import { newId } from "../ids.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import { type NewRun, newResultIdPrefix, type Run } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 

@@ -1,6 +1,6 @@
 import { newEtag } from "../datasets/dataset.ts";
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import type { RunDefinition, RunScope } from "./run.ts";
 
 type RunKey = Pick<RunScope, "datasetId" | "runId">;

@@ -1,5 +1,5 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import { limits } from "../limits.ts";
 import type { Run, RunState } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";

@@ -1,6 +1,6 @@
+import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
-import type { Instant } from "../instant.ts";
 import type { Run, RunCounts, RunScope, RunState } from "./run.ts";
 
 /** A row of `runColumns`. */

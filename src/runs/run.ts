@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
+import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
 import { newId } from "../ids.ts";
-import type { Instant } from "../instant.ts";
 
 /** Where a run stands. It moves forward only; the last three are final. */
 export type RunState = "pending" | "running" | "completed" | "failed" | "cancelled";

@@ -1,4 +1,4 @@
-import type { JsonValue } from "../items/json-value.ts";
+import type { JsonValue } from "../json/json-value.ts";
 
 /** A text that two values share exactly if JSON Schema calls them equal: numbers by value, objects whatever their order. */
 export function identityOf(value: JsonValue): string {

@@ -1,6 +1,6 @@
 import { hash } from "node:crypto";
 import type { ItemContent } from "../items/item.ts";
-import { jsonPath } from "../items/json-path.ts";
+import { jsonPath } from "../json/json-path.ts";
 import { canonicalSchema, compileSchema, type JsonSchema } from "./json-schema.ts";
 
 /** The schemas of a dataset, as texts; undefined where it has none. */

@@ -1,5 +1,5 @@
-import { canonicalize, JsonProblem } from "../items/canonical-json.ts";
-import { type JsonValue, parseJson } from "../items/json-value.ts";
+import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
+import { type JsonValue, parseJson } from "../json/json-value.ts";
 import { Patterns } from "./pattern.ts";
 import { prepareSchema } from "./prepare-schema.ts";
 import { References } from "./references.ts";

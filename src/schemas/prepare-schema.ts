@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "../items/json-value.ts";
+import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import { PatternProblem, type Patterns } from "./pattern.ts";
 import type { Place, References } from "./references.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";

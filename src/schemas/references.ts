@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "../items/json-value.ts";
+import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { isObject, member, subschemas } from "./schema-tree.ts";
 

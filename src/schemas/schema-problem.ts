@@ -1,4 +1,4 @@
-import { jsonPath } from "../items/json-path.ts";
+import { jsonPath } from "../json/json-path.ts";
 
 /** The steps from the root of a JSON value to a place in it: names of members and indexes of elements. */
 export type Way = readonly (string | number)[];

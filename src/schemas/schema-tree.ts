@@ -1,4 +1,4 @@
-import type { JsonObject, JsonValue } from "../items/json-value.ts";
+import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import type { Way } from "./schema-problem.ts";
 
 /** A schema within a schema, and how to get there. */

@@ -7,7 +7,7 @@ import {
   type ValidateFunction,
 } from "ajv/dist/2020.js";
 import { Type } from "ajv/dist/compile/util.js";
-import type { JsonValue } from "../items/json-value.ts";
+import type { JsonValue } from "../json/json-value.ts";
 import { identityOf, isMultiple } from "./equality.ts";
 import type { Pattern, Patterns } from "./pattern.ts";
 import { stepsKeyword } from "./prepare-schema.ts";

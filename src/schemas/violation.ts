@@ -1,5 +1,5 @@
 import type { ErrorObject } from "ajv/dist/2020.js";
-import type { JsonValue } from "../items/json-value.ts";
+import type { JsonValue } from "../json/json-value.ts";
 import type { Way } from "./schema-problem.ts";
 import { isObject } from "./schema-tree.ts";
 

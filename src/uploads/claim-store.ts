@@ -1,5 +1,5 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import { type Upload, type UploadWriter, uploadNotFound, uploadNotReady } from "./upload.ts";
 import { uploadState } from "./upload-store.ts";
 

@@ -1,5 +1,5 @@
+import type { Resources } from "../api/resources.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Resources } from "../resources.ts";
 import { deleteSegments } from "./segment-store.ts";
 import { uploadNotReady } from "./upload.ts";
 import { deleteBlobs } from "./upload-bytes.ts";

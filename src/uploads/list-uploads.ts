@@ -1,4 +1,4 @@
-import type { Resources } from "../resources.ts";
+import type { Resources } from "../api/resources.ts";
 import type { Upload, UploadState } from "./upload.ts";
 import { listUploads } from "./upload-store.ts";
 

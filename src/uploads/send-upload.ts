@@ -1,10 +1,10 @@
 import { createHash, type Hash } from "node:crypto";
+import type { Resources } from "../api/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Client } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
-import type { Resources } from "../resources.ts";
-import { type FileFormat, formatByBytes, sniffedBytes } from "./file-format.ts";
+import { type FileFormat, formatByBytes, sniffedBytes } from "../files/file-format.ts";
 import { deleteSegments, insertSegment, listSegments } from "./segment-store.ts";
 import { type NewUpload, type Segment, segmentKey, type Upload, uploadNotReady } from "./upload.ts";
 import { deleteBlobs, hashSegments, readSegments } from "./upload-bytes.ts";

@@ -1,7 +1,7 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { FileFormat } from "../files/file-format.ts";
 import { newId } from "../ids.ts";
-import { type Instant, instantToSql } from "../instant.ts";
-import type { FileFormat } from "./file-format.ts";
 import { type NewUpload, type Upload, type UploadRef, type UploadState, uploadNotFound } from "./upload.ts";
 
 interface UploadRow {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Resources } from "../api/resources.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Resources } from "../resources.ts";
 import { expireOneUpload, findSpentUpload } from "./expiry-store.ts";
 import { deleteSegments, isSegment, listSegments } from "./segment-store.ts";
 import { segmentOfKey, segmentPrefix } from "./upload.ts";

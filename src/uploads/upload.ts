@@ -1,6 +1,6 @@
+import type { Instant } from "../db/instant.ts";
 import { type Failure, failure } from "../failure.ts";
-import type { Instant } from "../instant.ts";
-import type { FileFormat } from "./file-format.ts";
+import type { FileFormat } from "../files/file-format.ts";
 
 /** Where an upload stands. `consumed` and `expired` are final. */
 export const uploadStates = ["receiving", "pending", "processing", "consumed", "expired"] as const;

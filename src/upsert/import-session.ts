@@ -1,9 +1,4 @@
-import type { Client } from "../db/pool.ts";
-import { databaseFault } from "../db/sqlstate.ts";
-import { transaction } from "../db/transaction.ts";
-import { failure } from "../failure.ts";
-import { now } from "../instant.ts";
-import { type Changeset, type ChangesetRequest, notReady, unchecked } from "./changeset.ts";
+import { type Changeset, type ChangesetRequest, notReady, unchecked } from "../changesets/changeset.ts";
 import {
   deleteChangeset,
   insertChangeset,
@@ -11,15 +6,12 @@ import {
   lockChangeset,
   lockTarget,
   updateChangeset,
-} from "./changeset-store.ts";
-import { isSameHash, recheckStagedRows, schemasInForce } from "./check-rows.ts";
-import { findRowNumbers } from "./duplicate-store.ts";
-import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
-import { joinBatches } from "./join-batches.ts";
-import { publish, requireExpectedVersion } from "./publish.ts";
-import { deleteNotes, deleteRevisions } from "./staging-store.ts";
-import { type Taking, takeFrame } from "./take-frame.ts";
-import { findFirstWant } from "./want-store.ts";
+} from "../changesets/changeset-store.ts";
+import { isSameHash, recheckStagedRows, schemasInForce } from "../changesets/check-rows.ts";
+import { findRowNumbers } from "../changesets/duplicate-store.ts";
+import { publish, requireExpectedVersion } from "../changesets/publish.ts";
+import { deleteNotes, deleteRevisions } from "../changesets/staging-store.ts";
+import { findFirstWant } from "../changesets/want-store.ts";
 import {
   expiry,
   lockWriteTarget,
@@ -27,7 +19,15 @@ import {
   turnKey,
   type WriteResources,
   type WriteTarget,
-} from "./write.ts";
+} from "../changesets/write.ts";
+import { now } from "../db/instant.ts";
+import type { Client } from "../db/pool.ts";
+import { databaseFault } from "../db/sqlstate.ts";
+import { transaction } from "../db/transaction.ts";
+import { failure } from "../failure.ts";
+import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
+import { joinBatches } from "./join-batches.ts";
+import { type Taking, takeFrame } from "./take-frame.ts";
 
 /** An import that is past its commit already: its receipt is the answer. */
 export interface FinishedImport {

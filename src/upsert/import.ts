@@ -1,5 +1,5 @@
+import type { Changeset } from "../changesets/changeset.ts";
 import type { Row } from "../items/item.ts";
-import type { Changeset } from "./changeset.ts";
 
 /** A row without its body. */
 export interface OfferedRow {

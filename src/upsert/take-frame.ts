@@ -1,14 +1,14 @@
+import type { Changeset } from "../changesets/changeset.ts";
+import { equalBytes } from "../changesets/classify.ts";
+import { findRowNumbers } from "../changesets/duplicate-store.ts";
+import { numberRows, type Staging, stageOffers, stageRows } from "../changesets/stage.ts";
+import type { NumberedRow } from "../changesets/staging-store.ts";
+import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "../changesets/want-store.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Row } from "../items/item.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";
-import type { Changeset } from "./changeset.ts";
-import { equalBytes } from "./classify.ts";
-import { findRowNumbers } from "./duplicate-store.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
-import { numberRows, type Staging, stageOffers, stageRows } from "./stage.ts";
-import type { NumberedRow } from "./staging-store.ts";
-import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "./want-store.ts";
 
 /** What frames are taken into: a changeset whose lock is held. The caller writes it back. */
 export interface Taking {

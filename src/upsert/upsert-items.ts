@@ -1,11 +1,11 @@
+import type { ChangesetRequest } from "../changesets/changeset.ts";
+import { schemasInForce } from "../changesets/check-rows.ts";
+import { listMatches } from "../changesets/match-store.ts";
+import type { RowOutcome } from "../changesets/outcome-store.ts";
+import { publish } from "../changesets/publish.ts";
+import { numberRows, stageRows } from "../changesets/stage.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write.ts";
 import type { Row } from "../items/item.ts";
-import type { ChangesetRequest } from "./changeset.ts";
-import { schemasInForce } from "./check-rows.ts";
-import { listMatches } from "./match-store.ts";
-import type { RowOutcome } from "./outcome-store.ts";
-import { publish } from "./publish.ts";
-import { numberRows, stageRows } from "./stage.ts";
-import { type WriteResult, type WriteTarget, writeOnce } from "./write.ts";
 
 /**
  * Imports a few rows in one transaction, and tells what became of each.

@@ -1,8 +1,8 @@
 import type { Pool } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
+import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Logger } from "../log.ts";
-import { sweepRegularly } from "../sweeping.ts";
 import { lockBlockRanges, sumUpBlockRanges } from "./block-range-store.ts";
 
 /**

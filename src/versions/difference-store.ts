@@ -2,8 +2,8 @@ import { withHashJoins, withIndexes, withIndexOrder } from "../db/planner.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { ItemState } from "../items/item.ts";
 import { type ItemRow, itemFromRow, keyColumns, keySize, payloadSize } from "../items/item-store.ts";
+import { writers, writtenBetween } from "../items/written-by.ts";
 import type { Difference, RevisionRef, Span } from "./difference.ts";
-import { writers, writtenBetween } from "./written-store.ts";
 
 /** Two versions of a dataset. */
 export interface VersionPair {

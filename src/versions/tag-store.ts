@@ -1,5 +1,5 @@
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import type { VersionTag } from "./version.ts";
 
 /** A tag and where it is. */

@@ -1,7 +1,7 @@
 import type { Dataset } from "../datasets/dataset.ts";
+import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
-import { type Instant, instantToSql } from "../instant.ts";
 import { listTags } from "./tag-store.ts";
 import { type DatasetVersion, emptyVersion, type VersionSelector } from "./version.ts";
 

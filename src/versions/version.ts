@@ -1,4 +1,4 @@
-import type { Instant } from "../instant.ts";
+import type { Instant } from "../db/instant.ts";
 
 /** Chooses the state of a dataset that a call reads. Undefined means the head version. */
 export type VersionSelector =

@@ -1,9 +1,9 @@
+import type { Resources } from "../api/resources.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { datasetNotFound, getDataset } from "../datasets/dataset-store.ts";
+import { type Instant, now } from "../db/instant.ts";
 import { JoinedLookups } from "../db/joined-lookups.ts";
 import { type Notifications, newNotifications } from "../db/notifications.ts";
-import { type Instant, now } from "../instant.ts";
-import type { Resources } from "../resources.ts";
 import { Follower } from "../rpc/follower.ts";
 import { listHeadVersions } from "./head-store.ts";
 import { type DatasetVersion, versionsChannel } from "./version.ts";

@@ -9,7 +9,7 @@ import {
   DatasetService as Service,
   type UpdateDatasetRequestSchema,
 } from "../../gen/itembank/v1/dataset_service_pb.js";
-import { datasetHandler } from "../../src/datasets/dataset-handler.ts";
+import { datasetHandler } from "../../src/api/datasets/dataset-handler.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";

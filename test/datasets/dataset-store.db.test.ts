@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createDataset } from "../../src/datasets/create-dataset.ts";
+import { createDataset } from "../../src/datasets/calls/create-dataset.ts";
+import { updateDataset } from "../../src/datasets/calls/update-dataset.ts";
 import {
   clockOf,
   createReserved,
@@ -10,7 +11,6 @@ import {
   lockDataset,
   reserveDataset,
 } from "../../src/datasets/dataset-store.ts";
-import { updateDataset } from "../../src/datasets/update-dataset.ts";
 import type { Client } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";

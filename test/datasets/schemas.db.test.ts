@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { updateDataset } from "../../src/datasets/calls/update-dataset.ts";
 import { getDataset } from "../../src/datasets/dataset-store.ts";
-import { updateDataset } from "../../src/datasets/update-dataset.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import {
   at,

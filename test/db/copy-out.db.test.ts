@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CopiedColumns } from "../../src/copied-columns.ts";
+import { CopiedColumns } from "../../src/db/copied-columns.ts";
 import { copyOut, copyPage, literal } from "../../src/db/copy-out.ts";
+import { instantFromSql } from "../../src/db/instant.ts";
 import { databaseFault } from "../../src/db/sqlstate.ts";
-import { instantFromSql } from "../../src/instant.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 
 let database: TestDatabase;

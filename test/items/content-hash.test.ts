@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
-import { JsonProblem } from "../../src/items/canonical-json.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { ItemContent } from "../../src/items/item.ts";
+import { JsonProblem } from "../../src/json/canonical-json.ts";
 import { contentOf, vectors } from "../vectors/content-hash.ts";
 
 const inputAlone = (input: string): ItemContent => ({

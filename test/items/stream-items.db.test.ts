@@ -2,7 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/itembank/v1/item_service_pb.js";
-import type { CopiedColumns } from "../../src/copied-columns.ts";
+import type { CopiedColumns } from "../../src/db/copied-columns.ts";
 import { streamBatches } from "../../src/items/item-read.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {

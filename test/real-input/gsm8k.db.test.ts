@@ -13,7 +13,7 @@ import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
 import { CellParsing, FileFormat } from "../../gen/itembank/v1/upload_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
-import { comparePairs } from "../runs/paired-model.ts";
+import { comparePairs } from "../comparisons/paired-model.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { importFile } from "../uploads/sending.ts";
 

@@ -4,7 +4,7 @@ import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
 import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
 import { transaction } from "../../src/db/transaction.ts";
 import { Turns } from "../../src/db/turns.ts";
-import { purgeItem } from "../../src/items/purge-item.ts";
+import { purgeItem } from "../../src/purge/purge-item.ts";
 import { keepRun } from "../../src/runs/carry-store.ts";
 import { createRun } from "../../src/runs/create-run.ts";
 import { keepDataset } from "../../src/runs/new-run-store.ts";

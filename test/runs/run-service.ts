@@ -7,11 +7,11 @@ import type { Run, RunSchema } from "../../gen/itembank/v1/run_pb.js";
 import { RunService } from "../../gen/itembank/v1/run_service_pb.js";
 import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
+import { runHandler } from "../../src/api/runs/run-handler.ts";
+import { upsertHandler } from "../../src/api/upserts/upsert-handler.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
-import { runHandler } from "../../src/runs/run-handler.ts";
-import { upsertHandler } from "../../src/upsert/upsert-handler.ts";
 import { testResources } from "../support/resources.ts";
 
 /** Runs, and what fills datasets for them, in this process with the errors of the real service. */

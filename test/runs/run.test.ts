@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { applyScores, changesNothing, type Score } from "../../src/results/score.ts";
 import {
   defaultName,
   finishVerdict,
@@ -6,7 +7,6 @@ import {
   resultId,
   resultIdParts,
 } from "../../src/runs/run.ts";
-import { applyScores, changesNothing, type Score } from "../../src/runs/score.ts";
 
 describe("finishVerdict", () => {
   const counts = (expected: bigint, succeeded: bigint) => ({

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
-import { serverVersion } from "../../src/system/version.ts";
+import { serverVersion } from "../../src/api/system/version.ts";
 
 const main = new URL("../../src/main.ts", import.meta.url).pathname;
 

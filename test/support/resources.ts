@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Resources } from "../../src/api/resources.ts";
 import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import type { Pool } from "../../src/db/pool.ts";
@@ -8,7 +9,6 @@ import { Turns } from "../../src/db/turns.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
 import { Snapshots } from "../../src/query/snapshots.ts";
-import type { Resources } from "../../src/resources.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */

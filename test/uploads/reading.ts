@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { Failure } from "../../src/failure.ts";
+import type { NamedColumns } from "../../src/files/column-mapping.ts";
+import type { FileFormat } from "../../src/files/file-format.ts";
+import { fileRows } from "../../src/files/file-rows.ts";
+import { readTable } from "../../src/files/read-table.ts";
+import type { CellParsing } from "../../src/files/table.ts";
 import { newLog } from "../../src/log.ts";
-import type { NamedColumns } from "../../src/uploads/column-mapping.ts";
-import type { FileFormat } from "../../src/uploads/file-format.ts";
-import { fileRows } from "../../src/uploads/file-rows.ts";
-import { readTable } from "../../src/uploads/read-table.ts";
-import type { CellParsing } from "../../src/uploads/table.ts";
 import type { SpelledItem } from "./sending.ts";
 
 /** What to read a file with. */

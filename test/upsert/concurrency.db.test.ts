@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Changeset } from "../../src/changesets/changeset.ts";
 import { Failure } from "../../src/failure.ts";
 import type { Item, Row } from "../../src/items/item.ts";
-import type { Changeset } from "../../src/upsert/changeset.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
 import { DigestSum } from "../../src/versions/digest.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -1,14 +1,14 @@
 import { randomUUID } from "node:crypto";
+import { type Changeset, type ChangesetRequest, noGuard } from "../../src/changesets/changeset.ts";
+import type { WriteResources, WriteTarget } from "../../src/changesets/write.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { Turns } from "../../src/db/turns.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { Item, Row } from "../../src/items/item.ts";
 import { listItems } from "../../src/items/item-page-store.ts";
-import { type Changeset, type ChangesetRequest, noGuard } from "../../src/upsert/changeset.ts";
 import type { OfferedRow } from "../../src/upsert/import.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
-import type { WriteResources, WriteTarget } from "../../src/upsert/write.ts";
 
 const turnsOf = new Map<number, Turns>();
 

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { applyUpsert, getPlan } from "../../src/changesets/planned.ts";
+import { restoreVersion } from "../../src/changesets/restore-version.ts";
 import { deleteDatasetRows } from "../../src/datasets/deletion-store.ts";
 import { snapshot, transaction } from "../../src/db/transaction.ts";
+import { streamDiff } from "../../src/diffs/diff-versions.ts";
+import { type DiffSubject, openDiff } from "../../src/diffs/open-diff.ts";
+import { readPlanDifferences } from "../../src/diffs/plan-differences.ts";
 import type { Item } from "../../src/items/item.ts";
-import { deleteItems } from "../../src/items/item-write.ts";
-import { readPlanDifferences } from "../../src/upsert/plan-differences.ts";
-import { applyUpsert, getPlan } from "../../src/upsert/planned.ts";
-import { restoreVersion } from "../../src/upsert/restore-version.ts";
+import { deleteItems } from "../../src/upsert/item-write.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
-import { streamDiff } from "../../src/versions/diff-versions.ts";
 import { type Difference, type ItemChange, kindOf } from "../../src/versions/difference.ts";
-import { type DiffSubject, openDiff } from "../../src/versions/open-diff.ts";
 import {
   type ReadOptions,
   readDifferences,

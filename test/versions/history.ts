@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { type Instant, instantToSql } from "../../src/db/instant.ts";
 import type { Queryable } from "../../src/db/pool.ts";
-import { type Instant, instantToSql } from "../../src/instant.ts";
 
 /** Gives a dataset one more version, of one more item, without any rows of items. */
 export async function addVersion(db: Queryable, datasetId: string, publishTime?: Instant): Promise<bigint> {

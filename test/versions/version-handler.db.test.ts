@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Dataset } from "../../gen/itembank/v1/dataset_pb.js";
-import { type Instant, now } from "../../src/instant.ts";
+import { type Instant, now } from "../../src/db/instant.ts";
 import { instantFromWire, timestampToWire } from "../../src/rpc/time-wire.ts";
 import {
   type DatasetService,

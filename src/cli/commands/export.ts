@@ -4,7 +4,7 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { type Command, Option } from "commander";
 import { type ExportEnd, ExportEndSchema } from "../../../clients/typescript/src/contract.ts";
-import { formatByName } from "../../uploads/file-format.ts";
+import { formatByName } from "../../files/file-format.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetRefOf, versionHelp, versionSelectorOf } from "../address.ts";
 import type { Cli } from "../context.ts";

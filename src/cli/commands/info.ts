@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { GetServerInfoResponseSchema } from "../../../clients/typescript/src/contract.ts";
-import { serverVersion } from "../../system/version.ts";
+import { serverVersion } from "../../api/system/version.ts";
 import { type Act, newCommand } from "../action.ts";
 import type { Cli } from "../context.ts";
 import { facts } from "../printing/facts.ts";

@@ -1,0 +1,58 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { DatasetService } from "../../../gen/itembank/v1/dataset_service_pb.js";
+import { projectOf } from "../../auth/project.ts";
+import { snapshot } from "../../db/transaction.ts";
+import { streamDiff } from "../../diffs/diff-versions.ts";
+import { openDiff } from "../../diffs/open-diff.ts";
+import { limits } from "../../limits.ts";
+import { ReadAhead } from "../../rpc/read-ahead.ts";
+import { datasetRefFromWire } from "../messages/dataset-wire.ts";
+import type { Resources } from "../resources.ts";
+import {
+  diffBatchToWire,
+  diffBinding,
+  diffSubjectFromWire,
+  diffSummaryToWire,
+  resumptionFromCursor,
+  resumptionToCursor,
+} from "./diff-wire.ts";
+
+/** The next batch is read while the client takes one. */
+const ahead = { items: 1, bytes: limits.maxBatchBytes };
+
+/** The handler of DatasetService for differences. */
+export function diffHandler({
+  pool,
+  pageTokens,
+}: Resources): Pick<ServiceImpl<typeof DatasetService>, "diffVersions"> {
+  return {
+    async *diffVersions(request, context) {
+      const target = { projectId: projectOf(context), ref: datasetRefFromWire("dataset", request.dataset) };
+      const subject = diffSubjectFromWire(request);
+      const { cursor, keysOnly } = request;
+      const bindingOf = (datasetId: string) => diffBinding(datasetId, subject, keysOnly);
+      const diff = await snapshot(pool, (client) =>
+        openDiff(client, target, subject, (datasetId) =>
+          cursor === ""
+            ? undefined
+            : resumptionFromCursor(pageTokens.open("cursor", cursor, "DiffVersions", bindingOf(datasetId))),
+        ),
+      );
+      const binding = bindingOf(diff.comparison.datasetId);
+      let { position } = diff;
+      await using batches = new ReadAhead(
+        streamDiff(pool, diff.comparison, position, keysOnly),
+        (batch) => batch.bytes,
+        ahead,
+      );
+      for (let taken = await batches.take(); taken.length > 0; taken = await batches.take()) {
+        for (const batch of taken) {
+          position = batch.position;
+          const next = resumptionToCursor(diff, position);
+          yield diffBatchToWire(batch, pageTokens.seal("DiffVersions", binding, next));
+        }
+      }
+      yield diffSummaryToWire(diff, position);
+    },
+  };
+}

@@ -1,0 +1,100 @@
+import { create } from "@bufbuild/protobuf";
+import type {
+  DiffVersionsRequest,
+  DiffVersionsResponse,
+} from "../../../gen/itembank/v1/dataset_service_pb.js";
+import { DiffVersionsResponseSchema } from "../../../gen/itembank/v1/dataset_service_pb.js";
+import type { DiffBatch, DiffPosition } from "../../diffs/diff-versions.ts";
+import type { DiffResumption, DiffSubject, OpenDiff } from "../../diffs/open-diff.ts";
+import type { Bound } from "../../rpc/page-token.ts";
+import { newViolations, requestId } from "../../rpc/request-wire.ts";
+import { changeKindToWire, itemToWire } from "../messages/item-wire.ts";
+import { boundSelector, selectorFromWire } from "../messages/version-wire.ts";
+
+/** What a request asks to compare. @throws Failure INVALID_FIELD */
+export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
+  const violations = newViolations();
+  const planned = violations.check(() => requestId("planned_request_id", request.plannedRequestId));
+  const before = violations.check(() => selectorFromWire("before", request.before));
+  const after = violations.check(() => selectorFromWire("after", request.after));
+  if (request.plannedRequestId === "") {
+    if (request.before === undefined) violations.add("before", "is required");
+  } else {
+    if (request.before !== undefined) violations.add("before", "is not allowed with planned_request_id");
+    if (request.after !== undefined) violations.add("after", "is not allowed with planned_request_id");
+  }
+  violations.throwIfAny();
+  return planned === undefined ? { before, after } : { plannedRequestId: planned };
+}
+
+/** What a cursor is bound to. The versions are in its position. */
+export function diffBinding(datasetId: string, subject: DiffSubject, keysOnly: boolean): Bound[] {
+  return "plannedRequestId" in subject
+    ? [datasetId, "plan", subject.plannedRequestId, keysOnly]
+    : [datasetId, boundSelector(subject.before), boundSelector(subject.after), keysOnly];
+}
+
+/** Where to go on, as a cursor keeps it. */
+export function resumptionToCursor(
+  { before, after }: Pick<OpenDiff, "before" | "after">,
+  { through, counts }: DiffPosition,
+): string[] {
+  const numbers = [before, after ?? "", counts.created, counts.updated, counts.deleted];
+  return [...numbers.map(String), through ?? ""];
+}
+
+/** Undoes `resumptionToCursor`. Only for what the signature of a cursor vouches for. */
+export function resumptionFromCursor([
+  before = "",
+  after = "",
+  created = "",
+  updated = "",
+  deleted = "",
+  through = "",
+]: readonly string[]): DiffResumption {
+  return {
+    before: BigInt(before),
+    after: after === "" ? undefined : BigInt(after),
+    position: {
+      through,
+      counts: { created: BigInt(created), updated: BigInt(updated), deleted: BigInt(deleted) },
+    },
+  };
+}
+
+/** A frame of differences. */
+export function diffBatchToWire({ changes }: DiffBatch, cursor: string): DiffVersionsResponse {
+  return create(DiffVersionsResponseSchema, {
+    frame: {
+      case: "batch",
+      value: {
+        changes: changes.map(({ kind, itemId, before, after, changedPaths }) => ({
+          kind: changeKindToWire(kind),
+          itemId,
+          ...(before && { before: itemToWire(before) }),
+          ...(after && { after: itemToWire(after) }),
+          changedPaths: [...changedPaths],
+        })),
+        cursor,
+      },
+    },
+  });
+}
+
+/** The last frame. */
+export function diffSummaryToWire(
+  { before, after, itemCount }: Pick<OpenDiff, "before" | "after" | "itemCount">,
+  { counts }: DiffPosition,
+): DiffVersionsResponse {
+  return create(DiffVersionsResponseSchema, {
+    frame: {
+      case: "summary",
+      value: {
+        beforeVersion: before,
+        afterVersion: after ?? 0n,
+        ...counts,
+        unchanged: itemCount - counts.updated - counts.deleted,
+      },
+    },
+  });
+}

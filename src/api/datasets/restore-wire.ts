@@ -1,0 +1,42 @@
+import type { RestoreVersionRequest } from "../../../gen/itembank/v1/dataset_service_pb.js";
+import { type ChangesetRequest, noGuard } from "../../changesets/changeset.ts";
+import type { DatasetRef } from "../../datasets/dataset.ts";
+import { newViolations, note } from "../../rpc/request-wire.ts";
+import type { VersionSelector } from "../../versions/version.ts";
+import { datasetRefFromWire } from "../messages/dataset-wire.ts";
+import { selectorFromWire } from "../messages/version-wire.ts";
+
+/** What a restore says about the write itself. */
+type RestoreOptions = Omit<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author">;
+
+/** Which version of which dataset to bring back, and how. @throws Failure INVALID_FIELD */
+export function restoreFromWire(request: RestoreVersionRequest): {
+  ref: DatasetRef;
+  at: VersionSelector;
+  options: RestoreOptions;
+} {
+  const violations = newViolations();
+  const ref = violations.check(() => datasetRefFromWire("dataset", request.dataset));
+  const at = violations.check(() => selectorFromWire("at", request.at));
+  const text = violations.check(() => note("note", request.note));
+  const { expectedVersion, validateOnly } = request;
+  if (request.at === undefined) violations.add("at", "is required");
+  if (expectedVersion !== undefined && expectedVersion < 0n) {
+    violations.add("expected_version", "must not be negative");
+  }
+  violations.throwIfAny();
+  return {
+    ref: ref as DatasetRef,
+    at,
+    options: {
+      mode: "restore",
+      replaceSplits: true,
+      validateOnly,
+      newDataset: undefined,
+      expectedVersion,
+      // Naming the version, the empty one included, says what is to go.
+      guard: { ...noGuard, allowEmpty: true },
+      note: text ?? "",
+    },
+  };
+}

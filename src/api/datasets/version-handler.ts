@@ -1,0 +1,102 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import {
+  type DatasetService,
+  GetVersionResponseSchema,
+  ListVersionsResponseSchema,
+  TagVersionResponseSchema,
+  UntagVersionResponseSchema,
+} from "../../../gen/itembank/v1/dataset_service_pb.js";
+import { projectOf } from "../../auth/project.ts";
+import { getDataset } from "../../datasets/dataset-store.ts";
+import { snapshot, transaction } from "../../db/transaction.ts";
+import { pageSize } from "../../rpc/request-wire.ts";
+import { tagVersion, untagVersion } from "../../versions/tag-version.ts";
+import { getVersion, listVersions, resolveVersion } from "../../versions/version-store.ts";
+import { newWatching, watchDataset } from "../../versions/watch-dataset.ts";
+import { datasetRefFromWire } from "../messages/dataset-wire.ts";
+import { selectorFromWire, tagFromWire, versionToWire, watchFrameToWire } from "../messages/version-wire.ts";
+import type { Resources } from "../resources.ts";
+
+type VersionMethods = "getVersion" | "listVersions" | "tagVersion" | "untagVersion" | "watchDataset";
+
+/** The handlers of DatasetService for versions and tags. */
+export function versionHandler(
+  resources: Resources,
+): Pick<ServiceImpl<typeof DatasetService>, VersionMethods> {
+  const { pool, pageTokens } = resources;
+  const watching = newWatching(resources);
+  return {
+    async listVersions(request, context) {
+      const projectId = projectOf(context);
+      const ref = datasetRefFromWire("dataset", request.dataset);
+      const size = pageSize("page_size", request.pageSize);
+      const { taggedOnly, pageToken } = request;
+      return snapshot(pool, async (client) => {
+        const { datasetId } = await getDataset(client, projectId, ref);
+        const binding = [datasetId, taggedOnly];
+        const [before] = pageToken ? pageTokens.open("page_token", pageToken, "ListVersions", binding) : [];
+        // One more than the page holds tells whether another follows.
+        const found = await listVersions(client, datasetId, {
+          taggedOnly,
+          before: before === undefined ? undefined : BigInt(before),
+          limit: size + 1,
+        });
+        const page = found.slice(0, size);
+        const last = page.at(-1);
+        return create(ListVersionsResponseSchema, {
+          versions: page.map(versionToWire),
+          nextPageToken:
+            last && found.length > size
+              ? pageTokens.seal("ListVersions", binding, [last.version.toString()])
+              : "",
+        });
+      });
+    },
+
+    async getVersion(request, context) {
+      const projectId = projectOf(context);
+      const ref = datasetRefFromWire("dataset", request.dataset);
+      const at = selectorFromWire("at", request.at);
+      const version = await snapshot(pool, async (client) => {
+        const dataset = await getDataset(client, projectId, ref);
+        return getVersion(client, dataset, await resolveVersion(client, dataset, at));
+      });
+      return create(GetVersionResponseSchema, { version: versionToWire(version) });
+    },
+
+    async tagVersion(request, context) {
+      const name = {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        tag: tagFromWire("tag", request.tag),
+      };
+      const at = selectorFromWire("at", request.at);
+      const { version, previousVersion } = await transaction(pool, (client) =>
+        tagVersion(client, name, { at, locked: request.locked }),
+      );
+      return create(TagVersionResponseSchema, { version: versionToWire(version), previousVersion });
+    },
+
+    async untagVersion(request, context) {
+      const name = {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        tag: tagFromWire("tag", request.tag),
+      };
+      const version = await transaction(pool, (client) => untagVersion(client, name));
+      return create(UntagVersionResponseSchema, { version: versionToWire(version) });
+    },
+
+    async *watchDataset(request, context) {
+      const watch = {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        afterVersion: request.afterVersion,
+      };
+      for await (const frame of watchDataset(resources, watching, watch, context.signal)) {
+        yield watchFrameToWire(frame);
+      }
+    },
+  };
+}

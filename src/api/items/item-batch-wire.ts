@@ -1,0 +1,112 @@
+import { create, toBinary } from "@bufbuild/protobuf";
+import { ItemSchema } from "../../../gen/itembank/v1/item_pb.js";
+import { ItemBatchSchema } from "../../../gen/itembank/v1/item_service_pb.js";
+import type { CopiedColumns } from "../../db/copied-columns.ts";
+import { itemColumns } from "../../items/item-columns.ts";
+import type { ItemStamp } from "../../items/publications.ts";
+import { timestampToWire } from "../../rpc/time-wire.ts";
+import { tagOf, WireWriter } from "../../rpc/wire-writer.ts";
+
+const { items, version, cursor } = ItemBatchSchema.field;
+const tags = { items: tagOf.bytes(items), version: tagOf.integer(version), cursor: tagOf.bytes(cursor) };
+
+const { field } = ItemSchema;
+const itemTags = {
+  itemId: tagOf.bytes(field.itemId),
+  input: tagOf.bytes(field.inputJson),
+  expectedOutput: tagOf.bytes(field.expectedOutputJson),
+  metadata: tagOf.bytes(field.metadataJson),
+  splits: tagOf.bytes(field.splits),
+  contentHash: tagOf.bytes(field.contentHash),
+  purged: tagOf.integer(field.purged),
+};
+
+const [itemId, input, expectedOutput, metadata, splits, contentHash, purged] = [...itemColumns.keys()] as [
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+  number,
+];
+
+/**
+ * Makes an ItemBatch of items as the database sends them. Fields that are empty are left out, as proto3 has it, but for an
+ * expected output, which is optional.
+ */
+export class ItemBatchWriter {
+  readonly #wire = new WireWriter();
+  #count = 0;
+  #stamp: ItemStamp | undefined;
+  #encodedStamp: Buffer = Buffer.alloc(0);
+
+  /** Begins another batch. The one before has to be on its way by then. */
+  begin(): void {
+    this.#wire.begin();
+    this.#count = 0;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  add(item: CopiedColumns, stamp: ItemStamp): void {
+    // Most items have the stamp of the one before.
+    if (stamp !== this.#stamp) this.#encodedStamp = encodeStamp(stamp);
+    this.#stamp = stamp;
+    const wire = this.#wire;
+    const start = wire.fork(tags.items, 2);
+    this.#column(itemTags.itemId, item, itemId, 1);
+    this.#column(itemTags.input, item, input, 1);
+    this.#column(itemTags.expectedOutput, item, expectedOutput, 0);
+    this.#column(itemTags.metadata, item, metadata, 1);
+    this.#splits(item);
+    this.#column(itemTags.contentHash, item, contentHash, 1);
+    wire.raw(this.#encodedStamp);
+    if (item.buffer[item.starts[purged] as number] === 1) wire.number(itemTags.purged, 1);
+    wire.join(start, 2);
+    this.#count++;
+  }
+
+  /** The batch, with its length in front of it. */
+  finish(batchVersion: bigint, cursor: string): Buffer {
+    this.#wire.number(tags.version, Number(batchVersion));
+    this.#wire.bytes(tags.cursor, Buffer.from(cursor));
+    return this.#wire.finish();
+  }
+
+  /** A text or bytes, unless it is null or shorter than `least`. */
+  #column(tag: number, { buffer, starts, lengths }: CopiedColumns, column: number, least: 0 | 1): void {
+    const start = starts[column] as number;
+    const length = lengths[column] as number;
+    if (length >= least) this.#wire.bytes(tag, buffer, start, start + length);
+  }
+
+  #splits({ buffer, starts, lengths }: CopiedColumns): void {
+    // Without elements there are no dimensions, and nothing behind the header.
+    if ((lengths[splits] as number) < arrayHeader) return;
+    const start = starts[splits] as number;
+    const count = buffer.readInt32BE(start + arrayCount);
+    let at = start + arrayHeader;
+    for (let n = 0; n < count; n++) {
+      const length = buffer.readInt32BE(at);
+      this.#wire.bytes(itemTags.splits, buffer, at + 4, at + 4 + length);
+      at += 4 + length;
+    }
+  }
+}
+
+/** Version and times of an item, with their tags: fields that follow each other. */
+function encodeStamp({ version, createTime, updateTime }: ItemStamp): Buffer {
+  const stamp = create(ItemSchema, {
+    version,
+    createTime: timestampToWire(createTime),
+    updateTime: timestampToWire(updateTime),
+  });
+  return Buffer.from(toBinary(ItemSchema, stamp));
+}
+
+/** Where an array of one dimension has its number of elements, and where they begin: each behind its length. */
+const arrayCount = 12;
+const arrayHeader = 20;

@@ -1,0 +1,291 @@
+import { randomUUID } from "node:crypto";
+import { create, type DescMessage, type MessageShape } from "@bufbuild/protobuf";
+import type { HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import type { DatasetRef as WireRef } from "../../../gen/itembank/v1/dataset_pb.js";
+import {
+  BatchCreateItemsRequestSchema,
+  BatchCreateItemsResponseSchema,
+  BatchDeleteItemsRequestSchema,
+  BatchDeleteItemsResponseSchema,
+  CreateItemRequestSchema,
+  CreateItemResponseSchema,
+  DeleteItemRequestSchema,
+  DeleteItemResponseSchema,
+  GetItemResponseSchema,
+  type ItemService,
+  type ListItemsRequest,
+  ListItemsResponseSchema,
+  PurgeItemResponseSchema,
+  StreamItemsResponseSchema,
+  UpdateItemRequestSchema,
+  UpdateItemResponseSchema,
+} from "../../../gen/itembank/v1/item_service_pb.js";
+import { authorOf, projectOf } from "../../auth/project.ts";
+import type { WriteTarget } from "../../changesets/write.ts";
+import { getDataset } from "../../datasets/dataset-store.ts";
+import { failure } from "../../failure.ts";
+import type { Item } from "../../items/item.ts";
+import { readPage, streamBatches } from "../../items/item-read.ts";
+import { findItem, listItemsById } from "../../items/item-store.ts";
+import { limits } from "../../limits.ts";
+import { purgeItem } from "../../purge/purge-item.ts";
+import { encodedFrame } from "../../rpc/encoded-frame.ts";
+import { fingerprint } from "../../rpc/fingerprint.ts";
+import type { Bound } from "../../rpc/page-token.ts";
+import { expectedVersion, note, pageSize, requestId } from "../../rpc/request-wire.ts";
+import { timestampToWire } from "../../rpc/time-wire.ts";
+import { createItems, deleteItems, editRequest, updateItem } from "../../upsert/item-write.ts";
+import type { VersionSelector } from "../../versions/version.ts";
+import { resolveVersion } from "../../versions/version-store.ts";
+import { datasetRefFromWire } from "../messages/dataset-wire.ts";
+import {
+  ifExistsFromWire,
+  itemIdFromWire,
+  itemIdsFromWire,
+  itemToWire,
+  requiredItem,
+  rowFromRequest,
+  rowsFromWire,
+  splitsFromWire,
+} from "../messages/item-wire.ts";
+import { receiptToWire } from "../messages/receipt-wire.ts";
+import { boundSelector, selectorFromWire } from "../messages/version-wire.ts";
+import type { Resources } from "../resources.ts";
+import { ItemBatchWriter } from "./item-batch-wire.ts";
+import { itemPatchFromWire } from "./item-patch-wire.ts";
+import { revisionHandler } from "./revision-handler.ts";
+
+/** The ItemService: items here, their history in revision-handler. */
+export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof ItemService>> {
+  const { pool, pageTokens } = resources;
+
+  /** The items that a write answers with, as of the version that is its outcome. */
+  const itemsOf = async (datasetId: string, version: bigint, itemIds: readonly string[]) => {
+    const items = new Map(
+      (await listItemsById(pool, datasetId, version, itemIds)).map((item) => [item.itemId, item]),
+    );
+    return itemIds.map((itemId) => itemToWire(items.get(itemId) as Item));
+  };
+
+  const read = async (context: HandlerContext, ref: WireRef | undefined, at: VersionSelector) => {
+    const dataset = await getDataset(pool, projectOf(context), datasetRefFromWire("dataset", ref));
+    return { datasetId: dataset.datasetId, version: await resolveVersion(pool, dataset, at) };
+  };
+
+  /** What a listing reads: by the arguments of the call or, once it has begun, by its token, which keeps it to its version. */
+  const openListing = async (
+    call: "ListItems" | "StreamItems",
+    field: "page_token" | "cursor",
+    token: string,
+    request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "keysOnly">,
+    context: HandlerContext,
+  ) => {
+    const filter = { splits: splitsFromWire("splits", request.splits), keysOnly: request.keysOnly };
+    const at = selectorFromWire("at", request.at);
+    const ref = datasetRefFromWire("dataset", request.dataset);
+    const dataset = await getDataset(pool, projectOf(context), ref);
+    const binding = bindingOf(dataset.datasetId, at, filter);
+    const position = token === "" ? undefined : pageTokens.open(field, token, call, binding);
+    const version = position ? BigInt(position[0] ?? 0) : await resolveVersion(pool, dataset, at);
+    return {
+      datasetId: dataset.datasetId,
+      version,
+      filter,
+      after: position?.[1],
+      /** Items in front of the place where it goes on. */
+      counted: BigInt(position?.[2] ?? 0),
+      seal: (through: string, count = 0n) =>
+        pageTokens.seal(call, binding, [version.toString(), through, count.toString()]),
+    };
+  };
+
+  return {
+    ...revisionHandler(resources),
+
+    async createItem(request, context) {
+      const row = rowFromRequest(requiredItem("item", request.item), "item");
+      const { changeset, rows } = await createItems(
+        resources,
+        targetOf(context, request.dataset),
+        [row],
+        ifExistsFromWire(request.ifExists),
+        editRequest(
+          named("CreateItem", CreateItemRequestSchema, request, context),
+          expectedVersion("expected_version", request.expectedVersion),
+        ),
+      );
+      const [item] = await itemsOf(
+        changeset.datasetId,
+        changeset.outcomeVersion ?? 0n,
+        rows.map((one) => one.itemId),
+      );
+      return create(CreateItemResponseSchema, {
+        ...(item === undefined ? {} : { item }),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async batchCreateItems(request, context) {
+      const ifExists = ifExistsFromWire(request.ifExists);
+      const rows = await rowsFromWire(request.items, {
+        field: "items",
+        firstNumber: 0,
+        duplicates: ifExists === "return_identical",
+      });
+      const { changeset, rows: outcomes } = await createItems(
+        resources,
+        targetOf(context, request.dataset),
+        rows,
+        ifExists,
+        editRequest(
+          named("BatchCreateItems", BatchCreateItemsRequestSchema, request, context),
+          expectedVersion("expected_version", request.expectedVersion),
+        ),
+      );
+      return create(BatchCreateItemsResponseSchema, {
+        items: await itemsOf(
+          changeset.datasetId,
+          changeset.outcomeVersion ?? 0n,
+          outcomes.map((one) => one.itemId),
+        ),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async getItem(request, context) {
+      const itemId = itemIdFromWire("item_id", request.itemId);
+      const { datasetId, version } = await read(context, request.dataset, selectorFromWire("at", request.at));
+      const item = await findItem(pool, datasetId, version, itemId);
+      if (item === undefined) {
+        throw failure("ITEM_NOT_FOUND", { dataset_id: datasetId, item_id: itemId, version });
+      }
+      return create(GetItemResponseSchema, { item: itemToWire(item), version });
+    },
+
+    async listItems(request, context) {
+      const size = pageSize("page_size", request.pageSize);
+      const listing = await openListing("ListItems", "page_token", request.pageToken, request, context);
+      const { version, seal } = listing;
+      const { items, isLast } = await readPage(pool, listing, { items: size, bytes: limits.maxBatchBytes });
+      return create(ListItemsResponseSchema, {
+        items: items.map(itemToWire),
+        nextPageToken: isLast ? "" : seal(items.at(-1)?.itemId ?? ""),
+        version,
+      });
+    },
+
+    async *streamItems(request, context) {
+      const listing = await openListing("StreamItems", "cursor", request.cursor, request, context);
+      const { version, seal } = listing;
+      const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
+      let count = listing.counted;
+      const batch = new ItemBatchWriter();
+      for await (const through of streamBatches(pool, listing, frameSize, batch)) {
+        count += BigInt(batch.count);
+        const message = batch.finish(version, seal(through, count));
+        yield encodedFrame(
+          StreamItemsResponseSchema,
+          StreamItemsResponseSchema.field.batch,
+          message,
+          context,
+        );
+      }
+      yield create(StreamItemsResponseSchema, {
+        frame: { case: "end", value: { version, itemCount: count } },
+      });
+    },
+
+    async updateItem(request, context) {
+      const itemId = itemIdFromWire("item_id", request.itemId);
+      const patch = itemPatchFromWire(request.patch, request.updateMask);
+      const { changeset } = await updateItem(
+        resources,
+        targetOf(context, request.dataset),
+        itemId,
+        expectedVersion("expected_item_version", request.expectedItemVersion),
+        patch,
+        editRequest(named("UpdateItem", UpdateItemRequestSchema, request, context)),
+      );
+      const [item] = await itemsOf(changeset.datasetId, changeset.outcomeVersion ?? 0n, [itemId]);
+      return create(UpdateItemResponseSchema, {
+        ...(item === undefined ? {} : { item }),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async deleteItem(request, context) {
+      const { changeset } = await deleteItems(
+        resources,
+        targetOf(context, request.dataset),
+        [itemIdFromWire("item_id", request.itemId)],
+        expectedVersion("expected_item_version", request.expectedItemVersion),
+        editRequest(named("DeleteItem", DeleteItemRequestSchema, request, context)),
+      );
+      return create(DeleteItemResponseSchema, { receipt: receiptToWire(changeset) });
+    },
+
+    async batchDeleteItems(request, context) {
+      const { changeset, rows } = await deleteItems(
+        resources,
+        targetOf(context, request.dataset),
+        itemIdsFromWire("item_ids", request.itemIds),
+        undefined,
+        editRequest(
+          named("BatchDeleteItems", BatchDeleteItemsRequestSchema, request, context),
+          expectedVersion("expected_version", request.expectedVersion),
+        ),
+      );
+      return create(BatchDeleteItemsResponseSchema, {
+        missingItemIds: rows.filter((row) => row.kind === "missing").map((row) => row.itemId),
+        receipt: receiptToWire(changeset),
+      });
+    },
+
+    async purgeItem(request, context) {
+      const { revisionCount, resultCount, purgeTime } = await purgeItem(resources, {
+        projectId: projectOf(context),
+        ref: datasetRefFromWire("dataset", request.dataset),
+        itemId: itemIdFromWire("item_id", request.itemId),
+      });
+      return create(PurgeItemResponseSchema, {
+        revisionCount,
+        resultCount,
+        purgeTime: timestampToWire(purgeTime),
+      });
+    },
+  };
+}
+
+/** The dataset that a call writes to; it has to exist. */
+function targetOf(context: HandlerContext, ref: WireRef | undefined): WriteTarget {
+  return {
+    projectId: projectOf(context),
+    ref: datasetRefFromWire("dataset", ref),
+    createIfMissing: false,
+  };
+}
+
+/** What names a write: its request_id, the call, and a hash of the arguments. */
+function named<S extends DescMessage>(
+  method: string,
+  schema: S,
+  request: MessageShape<S> & { requestId: string; note: string },
+  context: HandlerContext,
+) {
+  return {
+    requestId: requestId("request_id", request.requestId) ?? randomUUID(),
+    method,
+    fingerprint: fingerprint(schema, request),
+    note: note("note", request.note),
+    author: authorOf(context),
+  };
+}
+
+/** What a page token or cursor is bound to. The version is in its position. */
+function bindingOf(
+  datasetId: string,
+  at: VersionSelector,
+  { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
+): Bound[] {
+  return [datasetId, boundSelector(at), keysOnly, ...splits];
+}

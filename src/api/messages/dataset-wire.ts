@@ -1,0 +1,219 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  DatasetSchema,
+  type Dataset as WireDataset,
+  type DatasetRef as WireRef,
+} from "../../../gen/itembank/v1/dataset_pb.js";
+import type {
+  CreateDatasetRequest,
+  UpdateDatasetRequest,
+} from "../../../gen/itembank/v1/dataset_service_pb.js";
+import {
+  type Dataset,
+  type DatasetDefinition,
+  type DatasetPatch,
+  type DatasetPosition,
+  type DatasetRef,
+  maxDescriptionLength,
+  maxMetadataBytes,
+  maxNameLength,
+  nameProblem,
+  tableNameProblem,
+} from "../../datasets/dataset.ts";
+import { failure, invalidField } from "../../failure.ts";
+import { limits } from "../../limits.ts";
+import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
+import { boundedText, fieldMaskNames, newViolations } from "../../rpc/request-wire.ts";
+import { timestampToWire } from "../../rpc/time-wire.ts";
+import { compileItemSchemas } from "../../schemas/item-schemas.ts";
+import { SchemaProblem } from "../../schemas/schema-problem.ts";
+
+/** Which dataset a request is about. @throws Failure INVALID_FIELD */
+export function datasetRefFromWire(field: string, ref: WireRef | undefined): DatasetRef {
+  switch (ref?.by.case) {
+    case "datasetId":
+      return { datasetId: boundedText(`${field}.dataset_id`, ref.by.value, 1, maxNameLength) };
+    case "name":
+      return { name: boundedText(`${field}.name`, ref.by.value, 1, maxNameLength) };
+    default:
+      throw invalidField(field, "needs a dataset_id or a name");
+  }
+}
+
+/**
+ * What a new dataset is to be like.
+ *
+ * @param field leads to `dataset`, without a dot at the end.
+ * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
+ * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
+ */
+export function definitionFromWire(
+  field: string,
+  name: string,
+  dataset: WireDataset | undefined,
+  nameField = `${field}.name`,
+): DatasetDefinition {
+  const violations = newViolations();
+  const description = dataset?.description ?? "";
+  violations.check(() => nameFromWire(nameField, name));
+  violations.check(() => descriptionFromWire(`${field}.description`, description));
+  const tableName = violations.check(() =>
+    tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""),
+  );
+  const metadata = violations.check(() =>
+    metadataFromWire(`${field}.metadata`, dataset?.metadata, maxMetadataBytes),
+  );
+  const inputSchema = violations.check(() =>
+    schemaFromWire("inputSchema", `${field}.input_schema_json`, dataset?.inputSchemaJson ?? ""),
+  );
+  const expectedOutputSchema = violations.check(() =>
+    schemaFromWire(
+      "expectedOutputSchema",
+      `${field}.expected_output_schema_json`,
+      dataset?.expectedOutputSchemaJson ?? "",
+    ),
+  );
+  violations.throwIfAny();
+  return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
+}
+
+/** What CreateDataset is to create. @throws as definitionFromWire */
+export function newDatasetFromWire({ dataset }: CreateDatasetRequest): DatasetDefinition {
+  if (dataset === undefined) throw invalidField("dataset", "is required");
+  return definitionFromWire("dataset", dataset.name, dataset);
+}
+
+/** The fields of a dataset that an update may name. */
+const updatable = [
+  "name",
+  "table_name",
+  "description",
+  "metadata",
+  "input_schema_json",
+  "expected_output_schema_json",
+] as const;
+
+type UpdatableField = (typeof updatable)[number];
+
+/**
+ * What an update changes, and the etag that guards it, which may be empty.
+ *
+ * @throws Failure INVALID_FIELD, also if it names nothing; LIMIT_EXCEEDED
+ */
+export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
+  readonly patch: DatasetPatch;
+  readonly etag: string;
+} {
+  if (patch === undefined) throw invalidField("patch", "is required");
+  const violations = newViolations();
+  const masked = violations.check(() => fieldMaskNames("update_mask", updateMask, updatable));
+  violations.throwIfAny();
+  const names = masked ?? namesSetIn(patch);
+  if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
+  const changes: { -readonly [K in keyof DatasetPatch]: DatasetPatch[K] } = {};
+  const take = (name: UpdatableField, set: (field: string) => void) => {
+    if (names.has(name)) violations.check(() => set(`patch.${name}`));
+  };
+  take("name", (field) => {
+    changes.name = nameFromWire(field, patch.name);
+  });
+  take("table_name", (field) => {
+    changes.tableName = tableNameFromWire(field, patch.tableName);
+  });
+  take("description", (field) => {
+    changes.description = descriptionFromWire(field, patch.description);
+  });
+  take("metadata", (field) => {
+    changes.metadata = metadataFromWire(field, patch.metadata, maxMetadataBytes);
+  });
+  take("input_schema_json", (field) => {
+    changes.inputSchema = schemaFromWire("inputSchema", field, patch.inputSchemaJson);
+  });
+  take("expected_output_schema_json", (field) => {
+    changes.expectedOutputSchema = schemaFromWire(
+      "expectedOutputSchema",
+      field,
+      patch.expectedOutputSchemaJson,
+    );
+  });
+  violations.throwIfAny();
+  return { patch: changes, etag: patch.etag };
+}
+
+function namesSetIn(patch: WireDataset): ReadonlySet<UpdatableField> {
+  const isSet: Readonly<Record<UpdatableField, boolean>> = {
+    name: patch.name !== "",
+    table_name: patch.tableName !== "",
+    description: patch.description !== "",
+    metadata: patch.metadata !== undefined,
+    input_schema_json: patch.inputSchemaJson !== "",
+    expected_output_schema_json: patch.expectedOutputSchemaJson !== "",
+  };
+  return new Set(updatable.filter((name) => isSet[name]));
+}
+
+function nameFromWire(field: string, name: string): string {
+  const problem = nameProblem(boundedText(field, name, 1, maxNameLength));
+  if (problem !== undefined) throw invalidField(field, problem);
+  return name;
+}
+
+function tableNameFromWire(field: string, tableName: string): string | undefined {
+  if (tableName === "") return undefined;
+  const problem = tableNameProblem(tableName);
+  if (problem !== undefined) throw invalidField(field, problem);
+  return tableName;
+}
+
+function descriptionFromWire(field: string, description: string): string {
+  return boundedText(field, description, 0, maxDescriptionLength);
+}
+
+/** A schema that items can be held to; undefined for none. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+function schemaFromWire(
+  name: "inputSchema" | "expectedOutputSchema",
+  field: string,
+  schema: string,
+): string | undefined {
+  if (schema === "") return undefined;
+  const received = Buffer.byteLength(schema);
+  if (received > limits.maxSchemaBytes) {
+    throw failure("LIMIT_EXCEEDED", { limit: "max_schema_bytes", maximum: limits.maxSchemaBytes, received });
+  }
+  try {
+    compileItemSchemas({ [name]: schema });
+  } catch (error) {
+    if (error instanceof SchemaProblem) throw invalidField(field, error.message);
+    throw error;
+  }
+  return schema;
+}
+
+/** A dataset as it goes on the wire. */
+export function datasetToWire(dataset: Dataset): WireDataset {
+  const metadata = metadataToWire(dataset.metadata);
+  return create(DatasetSchema, {
+    datasetId: dataset.datasetId,
+    name: dataset.name,
+    tableName: dataset.tableName,
+    description: dataset.description,
+    ...(metadata && { metadata }),
+    inputSchemaJson: dataset.inputSchema ?? "",
+    expectedOutputSchemaJson: dataset.expectedOutputSchema ?? "",
+    latestVersion: dataset.headVersion,
+    itemCount: dataset.itemCount,
+    createTime: timestampToWire(dataset.createTime),
+    updateTime: timestampToWire(dataset.updateTime),
+    etag: dataset.etag,
+  });
+}
+
+/** Where the page behind a dataset begins, as it goes into a page token. */
+export function positionToToken({ createTime, datasetId }: DatasetPosition): string[] {
+  return [createTime.toString(), datasetId];
+}
+
+/** The same back. */
+export function positionFromToken([createTime = "", datasetId = ""]: readonly string[]): DatasetPosition {
+  return { createTime: BigInt(createTime), datasetId };
+}

@@ -1,0 +1,196 @@
+import { create } from "@bufbuild/protobuf";
+import {
+  type ExportItemsResponse,
+  ExportItemsResponseSchema,
+  type QueryResponse,
+  QueryResponseSchema,
+  type QueryRequest as WireQueryRequest,
+} from "../../../gen/itembank/v1/query_service_pb.js";
+import { FileFormat } from "../../../gen/itembank/v1/upload_pb.js";
+import type { Parameter, ScalarParameter } from "../../engine/protocol.ts";
+import { failure, invalidField } from "../../failure.ts";
+import type { ExportFormat, ExportFrame } from "../../query/export-items.ts";
+import type { QueryFrame, QueryRequest } from "../../query/run-query.ts";
+import { tableText } from "../../query/table-name.ts";
+import { newViolations } from "../../rpc/request-wire.ts";
+import { durationFromWire, durationToWire } from "../../rpc/time-wire.ts";
+
+/** Bytes of a statement. */
+const maxSqlBytes = 64 * 1024;
+
+/** Rows that a query gives unless it says how many. */
+const defaultRows = 10_000;
+
+/** How long a query may run unless it says how long. */
+const defaultTimeoutMicros = 10_000_000n;
+
+/** What a server allows a query. */
+export interface QueryLimits {
+  readonly maxQueryRows: number;
+  readonly maxQueryTimeoutSeconds: number;
+}
+
+/** A query from the wire. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function queryFromWire(
+  request: WireQueryRequest,
+  projectId: string,
+  { maxQueryRows, maxQueryTimeoutSeconds }: QueryLimits,
+): QueryRequest {
+  const violations = newViolations();
+  const sql = violations.check(() => sqlFromWire("sql", request.sql));
+  const parameters = violations.check(() => parametersFromWire("parameters_json", request.parametersJson));
+  if (request.maxRows < 0n) violations.add("max_rows", "must not be negative");
+  const timeout = violations.check(() =>
+    request.timeout === undefined ? defaultTimeoutMicros : durationFromWire("timeout", request.timeout),
+  );
+  if (timeout === 0n) violations.add("timeout", "must be positive");
+  violations.throwIfAny();
+  const received = request.maxRows;
+  if (received > maxQueryRows) {
+    throw failure("LIMIT_EXCEEDED", { limit: "max_query_rows", maximum: maxQueryRows, received });
+  }
+  const milliseconds = Number(timeout) / 1000;
+  if (milliseconds > maxQueryTimeoutSeconds * 1000) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_query_timeout",
+      maximum: `${maxQueryTimeoutSeconds}s`,
+      received: `${milliseconds / 1000}s`,
+    });
+  }
+  return {
+    projectId,
+    sql: sql ?? "",
+    parameters: parameters ?? [],
+    maxRows: received === 0n ? defaultRows : Number(received),
+    timeoutMilliseconds: milliseconds,
+  };
+}
+
+function sqlFromWire(field: string, sql: string): string {
+  if (sql === "") throw invalidField(field, "is required");
+  const bytes = Buffer.byteLength(sql);
+  if (bytes > maxSqlBytes)
+    throw invalidField(field, `has ${bytes} bytes; at most ${maxSqlBytes} are allowed`);
+  if (sql.includes("\0")) throw invalidField(field, "contains U+0000");
+  return sql;
+}
+
+/** A number as it is spelled: a double would not hold all its digits. */
+class NumberToken {
+  readonly source: string;
+
+  constructor(source: string) {
+    this.source = source;
+  }
+}
+
+/** JSON.parse tells revivers how a number is spelled; the declarations do not know of it yet. */
+type Reviver = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
+
+const keepNumbers: Reviver = (_, value, { source }) =>
+  typeof value === "number" ? new NumberToken(source ?? String(value)) : value;
+
+/** @throws Failure INVALID_FIELD */
+function parametersFromWire(field: string, text: string): Parameter[] {
+  if (text === "") return [];
+  let values: unknown;
+  try {
+    values = JSON.parse(text, keepNumbers as Parameters<typeof JSON.parse>[1]);
+  } catch {
+    throw invalidField(field, "is not JSON");
+  }
+  if (!Array.isArray(values)) throw invalidField(field, "is not an array");
+  return values.map((value: unknown, at) => {
+    const place = `${field}[${at}]`;
+    return Array.isArray(value) ? { list: listFromWire(place, value) } : scalarFromWire(place, value);
+  });
+}
+
+function listFromWire(field: string, values: readonly unknown[]): ScalarParameter[] {
+  const list = values.map((value, at) => scalarFromWire(`${field}[${at}]`, value));
+  const kinds = new Set(
+    list.flatMap((one) =>
+      "null" in one ? [] : "integer" in one || "double" in one ? ["number"] : Object.keys(one),
+    ),
+  );
+  if (kinds.size > 1) throw invalidField(field, "has values of several kinds");
+  return list;
+}
+
+function scalarFromWire(field: string, value: unknown): ScalarParameter {
+  if (value === null) return { null: true };
+  if (typeof value === "boolean") return { boolean: value };
+  if (typeof value === "string") return { text: value };
+  if (!(value instanceof NumberToken)) {
+    throw invalidField(
+      field,
+      "is neither null, a boolean, a number, a text, nor a list of such; write JSON as a text",
+    );
+  }
+  const { source } = value;
+  if (/^-?\d+$/.test(source) && source !== "-0" && BigInt.asIntN(128, BigInt(source)) === BigInt(source)) {
+    return { integer: source };
+  }
+  if (!Number.isFinite(Number(source))) throw invalidField(field, "is beyond the range of a double");
+  return { double: source };
+}
+
+/** A frame of an answer as it goes on the wire. @param elapsedMicros How long it took so far. */
+export function queryFrameToWire(frame: QueryFrame, elapsedMicros: bigint): QueryResponse {
+  if ("columns" in frame) {
+    return create(QueryResponseSchema, { frame: { case: "schema", value: { columns: [...frame.columns] } } });
+  }
+  if ("rows" in frame) {
+    const { rows, rowCount } = frame;
+    return create(QueryResponseSchema, { frame: { case: "rows", value: { rowsJson: rows, rowCount } } });
+  }
+  const tables = frame.tables.map(({ source, ...named }) =>
+    source.kind === "run"
+      ? { table: tableText(named), runId: source.runId }
+      : { table: tableText(named), datasetId: source.datasetId, version: source.version },
+  );
+  return create(QueryResponseSchema, {
+    frame: {
+      case: "end",
+      value: {
+        rowCount: BigInt(frame.rowCount),
+        truncated: frame.truncated,
+        tables,
+        elapsed: durationToWire(elapsedMicros),
+      },
+    },
+  });
+}
+
+const formats = new Map<FileFormat, ExportFormat>([
+  [FileFormat.CSV, "csv"],
+  [FileFormat.JSON, "json"],
+  [FileFormat.JSONL, "jsonl"],
+  [FileFormat.PARQUET, "parquet"],
+]);
+
+/** The format of an export. @throws Failure INVALID_FIELD */
+export function exportFormatFromWire(field: string, format: FileFormat): ExportFormat {
+  const known = formats.get(format);
+  if (known === undefined) {
+    throw invalidField(field, format === FileFormat.UNSPECIFIED ? "is required" : "is not a format");
+  }
+  return known;
+}
+
+/** A frame of an export as it goes on the wire. */
+export function exportFrameToWire(frame: ExportFrame): ExportItemsResponse {
+  if ("data" in frame) {
+    const { offset, data } = frame;
+    return create(ExportItemsResponseSchema, {
+      frame: { case: "chunk", value: { offset: BigInt(offset), data } },
+    });
+  }
+  const { sizeBytes, sha256, itemCount, version } = frame;
+  return create(ExportItemsResponseSchema, {
+    frame: {
+      case: "end",
+      value: { sizeBytes: BigInt(sizeBytes), sha256, itemCount: BigInt(itemCount), version },
+    },
+  });
+}

@@ -1,0 +1,39 @@
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Scratch } from "../blobs/scratch.ts";
+import type { Pool } from "../db/pool.ts";
+import type { Turns } from "../db/turns.ts";
+import type { EnginePool } from "../engine/engine-pool.ts";
+import type { Logger } from "../log.ts";
+import type { Snapshots } from "../query/snapshots.ts";
+import type { PageTokens } from "../rpc/page-token.ts";
+
+/** What handlers work with, for the life of the service. */
+export interface Resources {
+  readonly pool: Pool;
+  /** Orders the writers of each dataset and run. */
+  readonly turns: Turns;
+  readonly log: Logger;
+  readonly pageTokens: PageTokens;
+  /** How long an open or planned write is kept. */
+  readonly importTtlSeconds: number;
+  /** How long a stream that follows something may be silent. */
+  readonly heartbeatSeconds: number;
+  /** The shortest lease of a worker. At most 60. */
+  readonly minLeaseSeconds: number;
+  readonly blobs: BlobStore;
+  /** For files that nobody needs once the service has stopped. */
+  readonly scratch: Scratch;
+  readonly maxUploadBytes: number;
+  /** How long an upload is kept that is not used. */
+  readonly uploadTtlSeconds: number;
+  /** Answers SQL and writes Parquet. */
+  readonly engines: EnginePool;
+  /** Versions and runs as files that the engine reads. */
+  readonly snapshots: Snapshots;
+  /** The most rows that a query may return. */
+  readonly maxQueryRows: number;
+  /** How long a query may run. */
+  readonly maxQueryTimeoutSeconds: number;
+  /** Fires when the service begins to stop: streams end with SHUTTING_DOWN. */
+  readonly stopping: AbortSignal;
+}

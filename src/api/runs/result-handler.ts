@@ -1,0 +1,100 @@
+import { create } from "@bufbuild/protobuf";
+import type { ServiceImpl } from "@connectrpc/connect";
+import { type RunService, StreamResultsResponseSchema } from "../../../gen/itembank/v1/run_service_pb.js";
+import { projectOf } from "../../auth/project.ts";
+import { deleteResults } from "../../results/delete-results.ts";
+import { followResults } from "../../results/follow-results.ts";
+import { getResult } from "../../results/get-result.ts";
+import { listResultPage } from "../../results/list-results.ts";
+import { type Recorder, recordResults } from "../../results/recording.ts";
+import { encodedFrame } from "../../rpc/encoded-frame.ts";
+import { listIncompletePage } from "../../runs/list-incomplete.ts";
+import type { Resources } from "../resources.ts";
+import { recordFrames } from "./record-frames.ts";
+import { ResultBatchWriter } from "./result-batch-wire.ts";
+import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
+import {
+  deletionFromWire,
+  frameToWire,
+  incompleteListingFromWire,
+  incompleteToWire,
+  resultListingFromWire,
+  streamRequestFromWire,
+} from "./results-wire.ts";
+import { runIdFromWire } from "./run-wire.ts";
+import { scoreToWire } from "./score-wire.ts";
+
+/** The methods of RunService that take results in and hand them out. */
+export function resultHandler(resources: Resources, recorder: Recorder) {
+  const { pool, pageTokens } = resources;
+  return {
+    async recordResults({ runId, results, overwrite }, context) {
+      const { counts, resultIds } = await recordResults(recorder, projectOf(context), {
+        runId: runIdFromWire("run_id", runId),
+        results: await resultsFromWire(results),
+        overwrite,
+      });
+      return { counts: recordedCountsToWire(counts), resultIds: [...resultIds] };
+    },
+
+    streamRecordResults(requests, context) {
+      return recordFrames(recorder, projectOf(context), requests);
+    },
+
+    async getResult(request, context) {
+      const resultId = resultIdFromWire("result_id", request.resultId);
+      const { result, replacedScores } = await getResult(
+        pool,
+        projectOf(context),
+        resultId,
+        request.includeItem,
+      );
+      return {
+        result: resultToWire(result),
+        replaced: result.replaced,
+        replacedScores: replacedScores.map(scoreToWire),
+      };
+    },
+
+    async listResults(request, context) {
+      const { results, nextPageToken } = await listResultPage(
+        { pool, pageTokens },
+        projectOf(context),
+        resultListingFromWire(request),
+      );
+      return { results: results.map(resultToWire), nextPageToken };
+    },
+
+    async *streamResults(request, context) {
+      const batch = new ResultBatchWriter();
+      const frames = followResults(
+        resources,
+        recorder.changes,
+        projectOf(context),
+        streamRequestFromWire(request),
+        batch,
+        context.signal,
+      );
+      for await (const frame of frames) {
+        if (frame.kind === "batch") {
+          const { batch: field } = StreamResultsResponseSchema.field;
+          yield encodedFrame(StreamResultsResponseSchema, field, batch.finish(), context);
+        } else yield create(StreamResultsResponseSchema, frameToWire(frame));
+      }
+    },
+
+    async listIncomplete(request, context) {
+      const { items, nextPageToken } = await listIncompletePage(
+        { pool, pageTokens },
+        projectOf(context),
+        incompleteListingFromWire(request),
+      );
+      return { items: items.map(incompleteToWire), nextPageToken };
+    },
+
+    async deleteResults(request, context) {
+      const deletedCount = await deleteResults(recorder, projectOf(context), deletionFromWire(request));
+      return { deletedCount: BigInt(deletedCount) };
+    },
+  } satisfies Partial<ServiceImpl<typeof RunService>>;
+}

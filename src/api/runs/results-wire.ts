@@ -1,0 +1,99 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type {
+  DeleteResultsRequest,
+  IncompleteItemSchema,
+  ListIncompleteRequest,
+  ListResultsRequest,
+  StreamResultsRequest,
+  StreamResultsResponseSchema,
+} from "../../../gen/itembank/v1/run_service_pb.js";
+import { invalidField } from "../../failure.ts";
+import type { DeletionRequest } from "../../results/delete-results.ts";
+import type { ResultsFrame, StreamRequest } from "../../results/follow-results.ts";
+import type { ResultListing } from "../../results/list-results.ts";
+import { boundedText, newViolations, pageSize } from "../../rpc/request-wire.ts";
+import { timestampToWire } from "../../rpc/time-wire.ts";
+import type { IncompleteItem } from "../../runs/incomplete.ts";
+import type { IncompleteListing } from "../../runs/list-incomplete.ts";
+import { itemIdFromWire, itemToWire, requireBatchSize } from "../messages/item-wire.ts";
+import { runIdFromWire, runToWire } from "./run-wire.ts";
+
+const maxScoreNameLength = 128;
+
+/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function resultListingFromWire(request: ListResultsRequest): ResultListing {
+  requireBatchSize(request.missingScores.length);
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    filter: {
+      itemId: request.itemId === "" ? "" : itemIdFromWire("item_id", request.itemId),
+      failedOnly: request.failedOnly,
+      missingScores: request.missingScores.map((name, index) =>
+        boundedText(`missing_scores[${index}]`, name, 1, maxScoreNameLength),
+      ),
+      includeReplaced: request.includeReplaced,
+    },
+    includeItem: request.includeItem,
+    pageSize: pageSize("page_size", request.pageSize),
+    pageToken: request.pageToken,
+  };
+}
+
+/** @throws Failure INVALID_FIELD */
+export function streamRequestFromWire(request: StreamResultsRequest): StreamRequest {
+  if (request.afterSequence < 0n) throw invalidField("after_sequence", "must not be negative");
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    afterSequence: request.afterSequence,
+    follow: request.follow,
+    includeItem: request.includeItem,
+  };
+}
+
+/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function deletionFromWire({ runId, cells }: DeleteResultsRequest): DeletionRequest {
+  requireBatchSize(cells.length);
+  if (cells.length === 0) throw invalidField("cells", "is required");
+  const violations = newViolations();
+  const checked = cells.map(({ itemId, repetition }, index) => ({
+    itemId: violations.check(() => itemIdFromWire(`cells[${index}].item_id`, itemId)) ?? "",
+    repetition,
+  }));
+  violations.throwIfAny();
+  return { runId: runIdFromWire("run_id", runId), cells: checked };
+}
+
+/** @throws Failure INVALID_FIELD */
+export function incompleteListingFromWire(request: ListIncompleteRequest): IncompleteListing {
+  return {
+    runId: runIdFromWire("run_id", request.runId),
+    includeItem: request.includeItem,
+    pageSize: pageSize("page_size", request.pageSize),
+    pageToken: request.pageToken,
+  };
+}
+
+export function incompleteToWire(one: IncompleteItem): MessageInitShape<typeof IncompleteItemSchema> {
+  return {
+    itemId: one.itemId,
+    missingRepetitions: [...one.missingRepetitions],
+    failedRepetitions: [...one.failedRepetitions],
+    ...(one.item === undefined ? {} : { item: itemToWire(one.item) }),
+  };
+}
+
+/** A frame without results. */
+export function frameToWire(
+  frame: Exclude<ResultsFrame, { readonly kind: "batch" }>,
+): MessageInitShape<typeof StreamResultsResponseSchema> {
+  switch (frame.kind) {
+    case "heartbeat": {
+      const { throughSequence, time } = frame;
+      return { frame: { case: "heartbeat", value: { throughSequence, serverTime: timestampToWire(time) } } };
+    }
+    case "end": {
+      const { throughSequence, run } = frame;
+      return { frame: { case: "end", value: { throughSequence, run: runToWire(run) } } };
+    }
+  }
+}

@@ -1,0 +1,109 @@
+import type { Run as WireRun } from "../../../gen/itembank/v1/run_pb.js";
+import type { UpdateRunRequest } from "../../../gen/itembank/v1/run_service_pb.js";
+import { invalidField } from "../../failure.ts";
+import { metadataFromWire } from "../../rpc/metadata-wire.ts";
+import { boundedText, fieldMaskNames, newViolations, type Violations } from "../../rpc/request-wire.ts";
+import { maxNameLength, type RunDefinition, type RunPatch } from "../../runs/run.ts";
+
+const maxDescriptionLength = 4_096;
+const maxTargetTypeLength = 64;
+const maxTargetIdLength = 256;
+const maxMetadataBytes = 64 * 1024;
+const maxLabels = 16;
+
+/** The fields of a run that say something about it and may be updated. */
+const definitionFields = ["name", "description", "target_type", "target_id", "metadata", "labels"] as const;
+
+type DefinitionField = (typeof definitionFields)[number];
+
+/** How each of them is read. All throw Failure INVALID_FIELD. */
+const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) => RunPatch>> = {
+  name: (field, { name }) => ({ name: boundedText(field, name, 0, maxNameLength) }),
+  description: (field, { description }) => ({
+    description: boundedText(field, description, 0, maxDescriptionLength),
+  }),
+  target_type: (field, { targetType }) => ({
+    targetType: boundedText(field, targetType, 0, maxTargetTypeLength),
+  }),
+  target_id: (field, { targetId }) => ({ targetId: targetIdFromWire(field, targetId) }),
+  metadata: (field, { metadata }) => ({ metadata: metadataFromWire(field, metadata, maxMetadataBytes) }),
+  labels: (field, { labels }) => ({ labels: labelsFromWire(field, labels) }),
+};
+
+/** The target of a run. @throws Failure INVALID_FIELD */
+export function targetIdFromWire(field: string, targetId: string): string {
+  return boundedText(field, targetId, 0, maxTargetIdLength);
+}
+
+/** Labels, each once, in ascending order. */
+function labelsFromWire(field: string, labels: readonly string[]): string[] {
+  const distinct = [...new Set(labels)].sort();
+  if (distinct.length > maxLabels) {
+    throw invalidField(field, `has ${distinct.length} labels; at most ${maxLabels} are allowed`);
+  }
+  distinct.forEach((label) => {
+    if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(label)) {
+      throw invalidField(field, `${JSON.stringify(label)} does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`);
+    }
+  });
+  return distinct;
+}
+
+/** Reads some fields of the run that `field` leads to. Malformed ones are noted in `violations`. */
+function readFields(
+  field: string,
+  run: WireRun,
+  names: Iterable<DefinitionField>,
+  violations: Violations,
+): RunPatch {
+  let read: RunPatch = {};
+  for (const name of names) {
+    read = { ...read, ...violations.check(() => readers[name](`${field}.${name}`, run)) };
+  }
+  return read;
+}
+
+const nothingSaid: RunDefinition = {
+  name: "",
+  description: "",
+  targetType: "",
+  targetId: "",
+  metadata: undefined,
+  labels: [],
+};
+
+/** What a new run says about itself; its name may be empty. Malformed fields are noted in `violations`. */
+export function definitionFromWire(field: string, run: WireRun, violations: Violations): RunDefinition {
+  return { ...nothingSaid, ...readFields(field, run, definitionFields, violations) };
+}
+
+/**
+ * What an update changes, and the etag that guards it, which may be empty.
+ *
+ * @throws Failure INVALID_FIELD, also if it names nothing.
+ */
+export function patchFromWire({ patch, updateMask }: UpdateRunRequest): {
+  readonly patch: RunPatch;
+  readonly etag: string;
+} {
+  if (patch === undefined) throw invalidField("patch", "is required");
+  const names = fieldMaskNames("update_mask", updateMask, definitionFields) ?? namesSetIn(patch);
+  if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
+  const violations = newViolations();
+  const changes = readFields("patch", patch, names, violations);
+  if (changes.name === "") violations.add("patch.name", "cannot be cleared");
+  violations.throwIfAny();
+  return { patch: changes, etag: patch.etag };
+}
+
+function namesSetIn(patch: WireRun): ReadonlySet<DefinitionField> {
+  const isSet: Readonly<Record<DefinitionField, boolean>> = {
+    name: patch.name !== "",
+    description: patch.description !== "",
+    target_type: patch.targetType !== "",
+    target_id: patch.targetId !== "",
+    metadata: patch.metadata !== undefined,
+    labels: patch.labels.length > 0,
+  };
+  return new Set(definitionFields.filter((name) => isSet[name]));
+}

@@ -1,0 +1,21 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { RunService } from "../../../gen/itembank/v1/run_service_pb.js";
+import { projectOf } from "../../auth/project.ts";
+import { recordScores } from "../../results/record-scores.ts";
+import type { Recorder } from "../../results/recording.ts";
+import { judgementsFromWire } from "./judgement-wire.ts";
+import { recordedCountsToWire } from "./result-wire.ts";
+import { runIdFromWire } from "./run-wire.ts";
+
+/** The methods of RunService that judge results. */
+export function scoreHandler(recorder: Recorder) {
+  return {
+    async recordScores({ runId, scores }, context) {
+      const counts = await recordScores(recorder, projectOf(context), {
+        runId: runIdFromWire("run_id", runId),
+        judgements: judgementsFromWire("scores", scores),
+      });
+      return { counts: recordedCountsToWire(counts) };
+    },
+  } satisfies Partial<ServiceImpl<typeof RunService>>;
+}

@@ -1,0 +1,112 @@
+import {
+  AnnotatorKind as WireAnnotatorKind,
+  type Score as WireScore,
+} from "../../../gen/itembank/v1/result_pb.js";
+import { failure, invalidField } from "../../failure.ts";
+import { limits } from "../../limits.ts";
+import type { AnnotatorKind, RecordedScore, Score } from "../../results/score.ts";
+import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
+import { boundedText } from "../../rpc/request-wire.ts";
+import { instantFromWire, timestampToWire } from "../../rpc/time-wire.ts";
+
+const maxNameLength = 128;
+const maxLabelLength = 256;
+const maxTraceIdLength = 128;
+const maxTextBytes = 16 * 1024;
+const maxMetadataBytes = 16 * 1024;
+
+/** The scores of one result. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function scoresFromWire(field: string, scores: readonly WireScore[]): Score[] {
+  if (scores.length > limits.maxScoresPerResult) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_scores_per_result",
+      maximum: limits.maxScoresPerResult,
+      received: scores.length,
+    });
+  }
+  const names = new Set<string>();
+  return scores.map((score, index) => {
+    if (names.has(score.name)) throw invalidField(`${field}[${index}].name`, "another score has this name");
+    names.add(score.name);
+    return scoreFromWire(`${field}[${index}]`, score);
+  });
+}
+
+/** One score. @throws Failure INVALID_FIELD */
+export function scoreFromWire(field: string, score: WireScore): Score {
+  const { value, label, error } = score;
+  if (error !== "" && (value !== undefined || label !== "")) {
+    throw invalidField(`${field}.error`, "excludes value and label");
+  }
+  if (value === undefined && label === "" && error === "") {
+    throw invalidField(field, "has neither value nor label nor error");
+  }
+  if (value !== undefined && !Number.isFinite(value)) throw invalidField(`${field}.value`, "is not finite");
+  const startTime = score.startTime && instantFromWire(`${field}.start_time`, score.startTime);
+  const completeTime = score.completeTime && instantFromWire(`${field}.complete_time`, score.completeTime);
+  requireOrder(`${field}.complete_time`, startTime, completeTime);
+  return {
+    name: boundedText(`${field}.name`, score.name, 1, maxNameLength),
+    value,
+    label: boundedText(`${field}.label`, label, 0, maxLabelLength),
+    explanation: boundedBytes(`${field}.explanation`, score.explanation, maxTextBytes),
+    error: boundedBytes(`${field}.error`, error, maxTextBytes),
+    annotatorKind: annotatorKindFromWire(`${field}.annotator_kind`, score.annotatorKind),
+    metadata: metadataFromWire(`${field}.metadata`, score.metadata, maxMetadataBytes),
+    traceId: boundedText(`${field}.trace_id`, score.traceId, 0, maxTraceIdLength),
+    startTime,
+    completeTime,
+  };
+}
+
+/** @throws Failure INVALID_FIELD if something ends before it begins. */
+export function requireOrder(field: string, start: bigint | undefined, end: bigint | undefined): void {
+  if (start !== undefined && end !== undefined && end < start) {
+    throw invalidField(field, "is before start_time");
+  }
+}
+
+/** A text of at most so many bytes of UTF-8. @throws Failure INVALID_FIELD */
+export function boundedBytes(field: string, text: string, maximum: number): string {
+  // No text has more than three bytes per UTF-16 unit.
+  const bytes = text.length * 3 > maximum ? Buffer.byteLength(text) : 0;
+  if (bytes > maximum) throw invalidField(field, `has ${bytes} bytes; at most ${maximum} are allowed`);
+  return text;
+}
+
+/** Plain data, as in `resultToWire`. */
+export function scoreToWire(score: RecordedScore): WireScore {
+  const wire: WireScore = {
+    $typeName: "itembank.v1.Score",
+    name: score.name,
+    label: score.label,
+    explanation: score.explanation,
+    error: score.error,
+    annotatorKind: annotatorKindToWire(score.annotatorKind),
+    traceId: score.traceId,
+    createTime: timestampToWire(score.createTime),
+  };
+  const metadata = metadataToWire(score.metadata);
+  if (score.value !== undefined) wire.value = score.value;
+  if (metadata !== undefined) wire.metadata = metadata;
+  if (score.startTime !== undefined) wire.startTime = timestampToWire(score.startTime);
+  if (score.completeTime !== undefined) wire.completeTime = timestampToWire(score.completeTime);
+  return wire;
+}
+
+const annotatorKinds = new Map<WireAnnotatorKind, AnnotatorKind | undefined>([
+  [WireAnnotatorKind.UNSPECIFIED, undefined],
+  [WireAnnotatorKind.LLM, "llm"],
+  [WireAnnotatorKind.CODE, "code"],
+  [WireAnnotatorKind.HUMAN, "human"],
+]);
+
+function annotatorKindFromWire(field: string, kind: WireAnnotatorKind): AnnotatorKind | undefined {
+  if (!annotatorKinds.has(kind)) throw invalidField(field, `${kind} is not a value of AnnotatorKind`);
+  return annotatorKinds.get(kind);
+}
+
+function annotatorKindToWire(kind: AnnotatorKind | undefined): WireAnnotatorKind {
+  for (const [wire, domain] of annotatorKinds) if (domain === kind) return wire;
+  return WireAnnotatorKind.UNSPECIFIED;
+}

@@ -1,0 +1,33 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { RunService, WorkRunRequest } from "../../../gen/itembank/v1/run_service_pb.js";
+import { projectOf } from "../../auth/project.ts";
+import type { Recorder } from "../../results/recording.ts";
+import { getRunScope } from "../../runs/run-store.ts";
+import type { WorkFrame } from "../../work/work.ts";
+import { WorkDesks } from "../../work/work-desk.ts";
+import { serveWorker } from "../../work/work-session.ts";
+import type { Resources } from "../resources.ts";
+import { frameFromWire, helloFromWire, outputToWire } from "./work-wire.ts";
+
+/** The method of RunService that deals out the work on runs. */
+export function workHandler(
+  { heartbeatSeconds, minLeaseSeconds }: Pick<Resources, "heartbeatSeconds" | "minLeaseSeconds">,
+  recorder: Recorder,
+) {
+  const desks = new WorkDesks({ ...recorder, heartbeatSeconds });
+  return {
+    async *workRun(requests, context) {
+      const projectId = projectOf(context);
+      const input = requests[Symbol.asyncIterator]();
+      const terms = helloFromWire((await input.next()).value, minLeaseSeconds);
+      const scope = await getRunScope(recorder.pool, projectId, terms.runId);
+      const place = { ...recorder, projectId, scope, desk: desks.at(scope) };
+      const frames = framesOf(terms.runId, { [Symbol.asyncIterator]: () => input });
+      for await (const output of serveWorker(place, terms, frames)) yield outputToWire(output);
+    },
+  } satisfies Partial<ServiceImpl<typeof RunService>>;
+}
+
+async function* framesOf(runId: string, requests: AsyncIterable<WorkRunRequest>): AsyncGenerator<WorkFrame> {
+  for await (const request of requests) yield await frameFromWire(runId, request);
+}

@@ -1,0 +1,18 @@
+import type { ServiceImpl } from "@connectrpc/connect";
+import type { SystemService } from "../../../gen/itembank/v1/system_service_pb.js";
+import type { Resources } from "../resources.ts";
+import { limitsToWire } from "./system-wire.ts";
+import { serverVersion } from "./version.ts";
+
+/** The handlers of SystemService. */
+export function systemHandler(resources: Resources): ServiceImpl<typeof SystemService> {
+  const serverInfo = {
+    serverVersion,
+    contentHashAlgorithm: "sha256-jcs-v1",
+    digestAlgorithm: "sha256-sum-v1",
+    limits: limitsToWire(resources),
+  };
+  return {
+    getServerInfo: () => serverInfo,
+  };
+}

@@ -1,0 +1,107 @@
+import { randomUUID } from "node:crypto";
+import {
+  type ColumnMapping as WireMapping,
+  CellParsing as WireParsing,
+  type ColumnSource as WireSource,
+} from "../../../gen/itembank/v1/upload_pb.js";
+import {
+  type ApplyUploadRequest,
+  ApplyUploadRequestSchema,
+} from "../../../gen/itembank/v1/upload_service_pb.js";
+import { failure, invalidField } from "../../failure.ts";
+import type { ColumnMapping, ColumnSource } from "../../files/column-mapping.ts";
+import type { CellParsing } from "../../files/table.ts";
+import { limits } from "../../limits.ts";
+import { fingerprint } from "../../rpc/fingerprint.ts";
+import { newViolations, requestId, type Violations } from "../../rpc/request-wire.ts";
+import type { ApplyRequest, ApplySource } from "../../upsert/apply-upload.ts";
+import { upsertFromWire } from "../upserts/upsert-wire.ts";
+import { formatFromWire, uploadIdFromWire } from "./upload-wire.ts";
+
+const parsings: Readonly<Record<WireParsing, CellParsing>> = {
+  [WireParsing.UNSPECIFIED]: "infer",
+  [WireParsing.INFER]: "infer",
+  [WireParsing.TEXT]: "text",
+  [WireParsing.JSON]: "json",
+};
+
+/** A file to make a version of. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+export function applyFromWire(projectId: string, author: string, request: ApplyUploadRequest): ApplyRequest {
+  const violations = newViolations();
+  const source = violations.check(() => sourceFromWire(request));
+  const mapping = mappingFromWire(violations, request.columns);
+  const id = violations.check(() => requestId("request_id", request.requestId));
+  const upsert = violations.check(() => upsertFromWire(projectId, "", request.dataset, request.options));
+  violations.throwIfAny();
+  const { target, options } = upsert as NonNullable<typeof upsert>;
+  const from = source as ApplySource;
+  return {
+    source: from,
+    target,
+    mapping,
+    write: {
+      ...options,
+      requestId: id ?? randomUUID(),
+      method: "ApplyUpload",
+      fingerprint: fingerprint(ApplyUploadRequestSchema, request),
+      author,
+      uploadId: "uploadId" in from ? from.uploadId : undefined,
+    },
+  };
+}
+
+function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
+  const override = formatFromWire("format", format);
+  switch (source.case) {
+    case "uploadId":
+      return { uploadId: uploadIdFromWire("upload_id", source.value), format: override };
+    case "inlineFile": {
+      const { content, format: own } = source.value;
+      const inline = formatFromWire("inline_file.format", own);
+      if (inline === undefined) throw invalidField("inline_file.format", "is required");
+      if (content.length === 0) throw invalidField("inline_file.content", "is required");
+      if (content.length > limits.maxInlineBytes) {
+        throw failure("LIMIT_EXCEEDED", {
+          limit: "max_inline_bytes",
+          maximum: limits.maxInlineBytes,
+          received: content.length,
+        });
+      }
+      return { content, format: override ?? inline };
+    }
+    default:
+      throw invalidField("source", "needs an upload_id or an inline_file");
+  }
+}
+
+/** How columns become items. A message that says nothing but how cells are parsed names no columns. */
+function mappingFromWire(violations: Violations, mapping: WireMapping | undefined): ColumnMapping {
+  const parsing = parsings[mapping?.cellParsing ?? WireParsing.UNSPECIFIED];
+  if (parsing === undefined) violations.add("columns.cell_parsing", "is none of its values");
+  if (mapping === undefined) return { named: undefined, parsing };
+  const source = (name: string, wire: WireSource | undefined) =>
+    violations.check(() => columnSourceFromWire(`columns.${name}`, wire));
+  const named = {
+    itemId: mapping.itemIdColumn || undefined,
+    input: source("input", mapping.input),
+    expectedOutput: source("expected_output", mapping.expectedOutput),
+    metadata: source("metadata", mapping.metadata),
+    splits: mapping.splitsColumn || undefined,
+  };
+  const namesNone = Object.values(named).every((one) => one === undefined);
+  return { named: namesNone && mapping.cellParsing !== WireParsing.UNSPECIFIED ? undefined : named, parsing };
+}
+
+function columnSourceFromWire(field: string, source: WireSource | undefined): ColumnSource | undefined {
+  if (source === undefined) return undefined;
+  const { column, memberColumns } = source;
+  if ((column === "") === (memberColumns.length === 0)) {
+    throw invalidField(field, "needs either a column or member_columns");
+  }
+  memberColumns.forEach((name, index) => {
+    const problem =
+      name === "" ? "is required" : memberColumns.indexOf(name) < index ? "is there twice" : undefined;
+    if (problem !== undefined) throw invalidField(`${field}.member_columns[${index}]`, problem);
+  });
+  return column === "" ? { members: memberColumns } : { column };
+}

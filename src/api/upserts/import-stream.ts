@@ -1,0 +1,77 @@
+import type { StreamUpsertItemsRequest } from "../../../gen/itembank/v1/upsert_service_pb.js";
+import { ReadAhead } from "../../rpc/read-ahead.ts";
+import type { ImportAnswer, ImportFrame } from "../../upsert/import.ts";
+import type { ImportSession } from "../../upsert/import-session.ts";
+import { frameFromWire } from "./upsert-wire.ts";
+
+/** A frame, or what is wrong with it: frames in front of it are to be taken first. */
+type ReadFrame = { readonly frame: ImportFrame } | { readonly fault: unknown };
+
+/** Frames that may wait while others are written. */
+const bounds = { items: 16, bytes: 8 * 1024 * 1024 };
+
+/** Every so many groups rows are made durable even if more are waiting, so that a client need not keep everything. */
+const groupsPerFlush = 16;
+
+/**
+ * Runs an import from its second frame on: reads and checks frames while earlier ones are being written, writes together what
+ * has arrived together, and answers each frame in order. Ends behind the receipt. The end of input without a commit
+ * publishes nothing, because a cancelled stream can look like one that ended.
+ */
+export async function* runImport(
+  session: ImportSession,
+  requests: AsyncIterable<StreamUpsertItemsRequest>,
+): AsyncGenerator<ImportAnswer> {
+  await using frames = new ReadAhead(readFrames(session, requests), sizeOf, bounds);
+  for (let groups = 1; ; groups++) {
+    const read = await frames.take();
+    if (read.length === 0) return;
+    const faulty = read.findIndex((one) => "fault" in one);
+    const whole = (faulty < 0 ? read : read.slice(0, faulty)).flatMap((one) =>
+      "frame" in one ? [one.frame] : [],
+    );
+    const commit = whole.findIndex((frame) => frame.kind === "commit");
+    const rows = commit < 0 ? whole : whole.slice(0, commit);
+    if (rows.length > 0) {
+      const { answers, refusal } = await session.take(rows, frames.isIdle || groups % groupsPerFlush === 0);
+      yield* answers;
+      if (refusal !== undefined) throw refusal;
+    }
+    const last = whole[commit];
+    if (last?.kind === "commit") {
+      yield { kind: "receipt", changeset: await session.commit(last.itemCount) };
+      return;
+    }
+    const fault = read[faulty];
+    if (fault !== undefined && "fault" in fault) throw fault.fault;
+  }
+}
+
+async function* readFrames(
+  session: ImportSession,
+  requests: AsyncIterable<StreamUpsertItemsRequest>,
+): AsyncGenerator<ReadFrame> {
+  for await (const request of requests) {
+    try {
+      yield { frame: await frameFromWire(request, session.progress.nextOffset) };
+    } catch (fault) {
+      yield { fault };
+      return;
+    }
+  }
+}
+
+function sizeOf(read: ReadFrame): number {
+  if (!("frame" in read)) return 0;
+  const { frame } = read;
+  switch (frame.kind) {
+    case "batch":
+    case "supply":
+      return frame.rows.reduce((size, row) => size + row.size, 0);
+    case "offer":
+      // An id and a hash each, give or take.
+      return frame.rows.length * 64;
+    case "commit":
+      return 0;
+  }
+}

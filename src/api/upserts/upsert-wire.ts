@@ -1,0 +1,234 @@
+import { create } from "@bufbuild/protobuf";
+import type { DatasetRef as WireRef } from "../../../gen/itembank/v1/dataset_pb.js";
+import { ChangeKind } from "../../../gen/itembank/v1/item_pb.js";
+import {
+  UpsertMode,
+  type UpsertOptions,
+  type MirrorGuard as WireGuard,
+} from "../../../gen/itembank/v1/upsert_pb.js";
+import {
+  type StreamUpsertItemsRequest,
+  type StreamUpsertItemsResponse,
+  StreamUpsertItemsResponseSchema,
+  type UpsertBatch,
+  type UpsertOffer,
+} from "../../../gen/itembank/v1/upsert_service_pb.js";
+import type { ChangesetMode, ChangesetRequest, MirrorGuard } from "../../changesets/changeset.ts";
+import { noGuard } from "../../changesets/changeset.ts";
+import type { RowKind } from "../../changesets/classify.ts";
+import type { WriteTarget } from "../../changesets/write.ts";
+import { failure, invalidField } from "../../failure.ts";
+import { requireDistinctIds } from "../../items/item-checks.ts";
+import { limits } from "../../limits.ts";
+import { expectedVersion, newViolations, note } from "../../rpc/request-wire.ts";
+import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import.ts";
+import { datasetRefFromWire, definitionFromWire } from "../messages/dataset-wire.ts";
+import { itemIdFromWire, requireBatchSize, rowsFromWire, splitsFromWire } from "../messages/item-wire.ts";
+import { receiptToWire } from "../messages/receipt-wire.ts";
+
+/** What upsert options say about the write itself. */
+type WriteOptions = Omit<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author">;
+
+const modes: Readonly<Record<UpsertMode, ChangesetMode>> = {
+  [UpsertMode.UNSPECIFIED]: "merge",
+  [UpsertMode.MERGE]: "merge",
+  [UpsertMode.MIRROR]: "mirror",
+};
+
+/**
+ * Where rows go and how they become a version.
+ *
+ * @param field leads from the request message to the message that has `dataset` and `options`; empty or with a dot at the end.
+ * @throws Failure INVALID_FIELD
+ */
+export function upsertFromWire(
+  projectId: string,
+  field: string,
+  ref: WireRef | undefined,
+  options: UpsertOptions | undefined,
+): { target: WriteTarget; options: WriteOptions } {
+  const violations = newViolations();
+  const dataset = violations.check(() => datasetRefFromWire(`${field}dataset`, ref));
+  const mode = modes[options?.mode ?? UpsertMode.UNSPECIFIED];
+  const createIfMissing = options?.createIfMissing ?? false;
+  if (mode === undefined) violations.add(`${field}options.mode`, "is none of the modes");
+  if (createIfMissing && dataset !== undefined && !("name" in dataset)) {
+    violations.add(`${field}options.create_if_missing`, "needs a dataset by name");
+  }
+  if (options?.newDataset !== undefined && !createIfMissing) {
+    violations.add(`${field}options.new_dataset`, "is not allowed without create_if_missing");
+  }
+  violations.check(() => expectedVersion(`${field}options.expected_version`, options?.expectedVersion));
+  const guard = violations.check(() => guardFromWire(`${field}options.guard`, options?.guard));
+  if (options?.guard !== undefined && mode === "merge") {
+    violations.add(`${field}options.guard`, "is only for UPSERT_MODE_MIRROR");
+  }
+  const text = violations.check(() => note(`${field}options.note`, options?.note ?? ""));
+  const newDataset =
+    createIfMissing && dataset !== undefined && "name" in dataset
+      ? violations.check(() =>
+          definitionFromWire(
+            `${field}options.new_dataset`,
+            dataset.name,
+            options?.newDataset,
+            `${field}dataset.name`,
+          ),
+        )
+      : undefined;
+  violations.throwIfAny();
+  return {
+    target: { projectId, ref: dataset as NonNullable<typeof dataset>, createIfMissing },
+    options: {
+      mode,
+      replaceSplits: options?.replaceSplits ?? false,
+      validateOnly: options?.validateOnly ?? false,
+      newDataset: newDataset && JSON.stringify(newDataset),
+      expectedVersion: options?.expectedVersion,
+      guard: guard ?? noGuard,
+      note: text ?? "",
+    },
+  };
+}
+
+/** Bounds on deletions. @throws Failure INVALID_FIELD */
+export function guardFromWire(field: string, guard: WireGuard | undefined): MirrorGuard {
+  if (guard === undefined) return noGuard;
+  const { maxDeleteCount, maxDeleteRatio, allowEmpty } = guard;
+  if (maxDeleteCount !== undefined && maxDeleteCount < 0n) {
+    throw invalidField(`${field}.max_delete_count`, "must not be negative");
+  }
+  if (maxDeleteRatio !== undefined && !(maxDeleteRatio >= 0 && maxDeleteRatio <= 1)) {
+    throw invalidField(`${field}.max_delete_ratio`, "is not between 0 and 1");
+  }
+  return { maxDeleteCount, maxDeleteRatio, allowEmpty };
+}
+
+/**
+ * A frame that follows `open`. Rows of a batch below `nextOffset` are complete and skipped unread.
+ *
+ * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, and those of rowsFromWire
+ */
+export async function frameFromWire(
+  { frame }: StreamUpsertItemsRequest,
+  nextOffset: number,
+): Promise<ImportFrame> {
+  switch (frame.case) {
+    case "batch":
+      return batchFromWire(frame.value, nextOffset);
+    case "offer":
+      return offerFromWire(frame.value);
+    case "supply": {
+      requireSome("supply.items", frame.value.items.length);
+      const rows = await rowsFromWire(frame.value.items, { field: "supply.items", firstNumber: 0 });
+      rows.forEach((row, position) => {
+        if (row.itemId === "") throw invalidField(`supply.items[${position}].item_id`, "is required");
+      });
+      return { kind: "supply", rows };
+    }
+    case "commit":
+      if (frame.value.itemCount < 0n) throw invalidField("commit.item_count", "must not be negative");
+      return { kind: "commit", itemCount: frame.value.itemCount };
+    default:
+      throw failure("UNEXPECTED_FRAME", {
+        expected: "offer, batch, supply or commit",
+        received: frame.case ?? "without content",
+      });
+  }
+}
+
+async function batchFromWire({ offset, items }: UpsertBatch, nextOffset: number): Promise<ImportFrame> {
+  requireSome("batch.items", items.length);
+  requireBatchSize(items.length);
+  const first = offsetFromWire("batch.offset", offset);
+  const complete = Math.min(Math.max(nextOffset - first, 0), items.length);
+  const rows = await rowsFromWire(complete === 0 ? items : items.slice(complete), {
+    field: "batch.items",
+    firstNumber: first + complete,
+  });
+  return { kind: "batch", offset: first, count: items.length, rows };
+}
+
+function offerFromWire({ offset, entries }: UpsertOffer): ImportFrame {
+  requireSome("offer.entries", entries.length);
+  if (entries.length > limits.maxOfferSize) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_offer_size",
+      maximum: limits.maxOfferSize,
+      received: entries.length,
+    });
+  }
+  const first = offsetFromWire("offer.offset", offset);
+  const violations = newViolations();
+  const rows = entries.flatMap((entry, position): OfferedRow[] => {
+    const field = `offer.entries[${position}]`;
+    const itemId = violations.check(() => itemIdFromWire(`${field}.item_id`, entry.itemId));
+    if (entry.contentHash.length !== 32) violations.add(`${field}.content_hash`, "is not 32 bytes long");
+    const splits =
+      entry.splits.length === 0
+        ? entry.splits
+        : violations.check(() => splitsFromWire(`${field}.splits`, entry.splits));
+    return itemId === undefined || splits === undefined
+      ? []
+      : [{ itemId, contentHash: entry.contentHash, splits }];
+  });
+  violations.throwIfAny();
+  requireDistinctIds(rows, first);
+  return { kind: "offer", offset: first, rows };
+}
+
+function requireSome(field: string, count: number): void {
+  if (count === 0) throw invalidField(field, "is required");
+}
+
+function offsetFromWire(field: string, offset: bigint): number {
+  if (offset < 0n) throw invalidField(field, "must not be negative");
+  if (offset > BigInt(limits.maxItemsPerDataset)) {
+    throw failure("LIMIT_EXCEEDED", {
+      limit: "max_items_per_dataset",
+      maximum: limits.maxItemsPerDataset,
+      received: offset,
+    });
+  }
+  return Number(offset);
+}
+
+/** The answer to a frame. */
+export function answerToWire(answer: ImportAnswer): StreamUpsertItemsResponse {
+  switch (answer.kind) {
+    case "progress":
+      return create(StreamUpsertItemsResponseSchema, {
+        frame: { case: "progress", value: progressToWire(answer.progress) },
+      });
+    case "want":
+      return create(StreamUpsertItemsResponseSchema, {
+        frame: {
+          case: "want",
+          value: {
+            offset: BigInt(answer.offset),
+            positions: [...answer.positions],
+            progress: progressToWire(answer.progress),
+          },
+        },
+      });
+    case "receipt":
+      return create(StreamUpsertItemsResponseSchema, {
+        frame: { case: "receipt", value: receiptToWire(answer.changeset) },
+      });
+  }
+}
+
+const progressToWire = ({ nextOffset, durableOffset }: { nextOffset: number; durableOffset: number }) => ({
+  nextOffset: BigInt(nextOffset),
+  durableOffset: BigInt(durableOffset),
+});
+
+const kinds: Readonly<Record<RowKind, ChangeKind>> = {
+  created: ChangeKind.CREATED,
+  updated: ChangeKind.UPDATED,
+  unchanged: ChangeKind.UNCHANGED,
+};
+
+/** What became of a row. */
+export function kindToWire(kind: RowKind): ChangeKind {
+  return kinds[kind];
+}

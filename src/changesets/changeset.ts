@@ -1,0 +1,184 @@
+import type { Instant } from "../db/instant.ts";
+import { type Failure, failure } from "../failure.ts";
+
+/** How far a write has come. `published` and `discarded` are final. */
+export type ChangesetState = "open" | "planned" | "published" | "discarded";
+
+/**
+ * What becomes of items that are not among the rows: merge keeps them, mirror deletes them. `edit` is a single call's; `restore`
+ * mirrors an older version, whose items are its rows.
+ */
+export type ChangesetMode = "merge" | "mirror" | "edit" | "restore";
+
+/** Bounds on what a mirror may delete. */
+export interface MirrorGuard {
+  readonly maxDeleteCount: bigint | undefined;
+  /** 0 to 1, of the items before the write. */
+  readonly maxDeleteRatio: number | undefined;
+  readonly allowEmpty: boolean;
+}
+
+export const noGuard: MirrorGuard = {
+  maxDeleteCount: undefined,
+  maxDeleteRatio: undefined,
+  allowEmpty: false,
+};
+
+/** What a write did or will do, in items. */
+export interface ChangeCounts {
+  created: bigint;
+  updated: bigint;
+  unchanged: bigint;
+  deleted: bigint;
+}
+
+/** What somebody asks for when a write begins. */
+export interface ChangesetRequest {
+  readonly requestId: string;
+  /** The call, and a hash of its arguments: they tell a repetition from a reuse of the request_id. */
+  readonly method: string;
+  readonly fingerprint: Uint8Array;
+  readonly mode: ChangesetMode;
+  readonly replaceSplits: boolean;
+  readonly validateOnly: boolean;
+  /** What the dataset is to look like if the write creates it, as JSON; undefined if it must exist. */
+  readonly newDataset: string | undefined;
+  readonly expectedVersion: bigint | undefined;
+  readonly guard: MirrorGuard;
+  readonly note: string;
+  readonly author: string;
+  /** The upload that the rows come from, if they come from one. */
+  readonly uploadId?: string | undefined;
+}
+
+/** One write to the items of a dataset: while it collects rows, and ever after as the receipt. */
+export interface Changeset {
+  readonly datasetId: string;
+  readonly changesetId: bigint;
+  readonly requestId: string;
+  readonly method: string;
+  readonly fingerprint: Uint8Array;
+  state: ChangesetState;
+  readonly mode: ChangesetMode;
+  readonly replaceSplits: boolean;
+  readonly validateOnly: boolean;
+  /** Whether there is no dataset yet, as of when the write was last compared; in the end, whether the write made it. */
+  createsDataset: boolean;
+  readonly newDataset: string | undefined;
+  readonly expectedVersion: bigint | undefined;
+  guard: MirrorGuard;
+  baseVersion: bigint;
+  /** The version that a restore brings back. */
+  restoredVersion: bigint | undefined;
+  readonly itemIdPrefix: string;
+  streamNumber: bigint;
+  received: bigint;
+  receivedBytes: bigint;
+  missingBodies: bigint;
+  counts: ChangeCounts;
+  /** Rows without an id, and how those that were matched count. The others count as created. */
+  unidentified: { rows: bigint; updated: bigint; unchanged: bigint };
+  digestChange: Uint8Array;
+  /** The schemas that all staged rows were checked against; undefined without any. */
+  schemaHash: Buffer | undefined;
+  version: bigint | undefined;
+  outcomeVersion: bigint | undefined;
+  itemCount: bigint | undefined;
+  digest: Uint8Array | undefined;
+  readonly note: string;
+  readonly author: string;
+  /** The upload that publishing uses up. */
+  readonly uploadId: string | undefined;
+  readonly createTime: Instant;
+  publishTime: Instant | undefined;
+  expireTime: Instant | undefined;
+}
+
+/** The dataset that a write goes to, under its row lock. */
+export interface Target {
+  readonly datasetId: string;
+  /** False while the dataset is only reserved: publishing creates it. */
+  readonly exists: boolean;
+  readonly headVersion: bigint;
+  readonly itemCount: bigint;
+  readonly digest: Uint8Array;
+  /** Identifies its schemas; undefined without any. */
+  readonly schemaHash: Buffer | undefined;
+  /** How many of its items were purged. */
+  readonly purgeCount: bigint;
+  /** What the clock says, and at least a microsecond after the version before. */
+  readonly time: Instant;
+}
+
+/** The name of a state in the contract. */
+function stateName(state: ChangesetState): string {
+  return `STATE_${state.toUpperCase()}`;
+}
+
+/** The failure of a call that needs the write in another state. */
+export function notReady({ requestId, state }: Pick<Changeset, "requestId" | "state">): Failure {
+  return failure("UPSERT_NOT_READY", { request_id: requestId, state: stateName(state) });
+}
+
+/** Whether the write may have revisions of purged items, which hold nothing: a restored version has them as they are. */
+export function bringsBackPurged({ mode }: Pick<Changeset, "mode">): boolean {
+  return mode === "restore";
+}
+
+/** Stands in for the hash of schemas where rows are not checked as they are staged, or not all against the same ones. */
+export const unchecked = Buffer.alloc(32);
+
+/** Whether items that no row stands for are deleted. */
+export function isMirror({ mode }: Pick<Changeset, "mode">): boolean {
+  return mode === "mirror" || mode === "restore";
+}
+
+/** Whether nothing has to change. */
+export function isNoOp({ created, updated, deleted }: ChangeCounts): boolean {
+  return created + updated + deleted === 0n;
+}
+
+/**
+ * Forgets how rows without an id were matched: they count as created again. Matching depends on the version, so it is done
+ * afresh whenever the write is compared.
+ */
+export function unmatch(changeset: Changeset): void {
+  const { counts, unidentified } = changeset;
+  counts.created += unidentified.updated + unidentified.unchanged;
+  counts.updated -= unidentified.updated;
+  counts.unchanged -= unidentified.unchanged;
+  unidentified.updated = 0n;
+  unidentified.unchanged = 0n;
+}
+
+/**
+ * What a mirror deletes: every item that no row stands for. Each row that updates an item or leaves it unchanged stands for
+ * one, and no two for the same, so that arithmetic tells without a look at the items.
+ */
+export function mirrorDeletions(itemCount: bigint, counts: ChangeCounts): bigint {
+  return itemCount - counts.updated - counts.unchanged;
+}
+
+/** The bound that a mirror breaks, as the failure that says so; undefined if it may be published. */
+export function guardFailure(
+  changeset: Pick<Changeset, "mode" | "guard" | "received" | "counts" | "requestId">,
+  itemCount: bigint,
+): Failure | undefined {
+  const { guard, received, counts, requestId } = changeset;
+  if (!isMirror(changeset)) return undefined;
+  const { deleted } = counts;
+  const refuse = (bound: "max_delete_count" | "max_delete_ratio" | "allow_empty") =>
+    failure("DELETE_LIMIT_EXCEEDED", {
+      request_id: requestId,
+      would_delete: deleted,
+      item_count: itemCount,
+      bound,
+    });
+  if (received === 0n && !guard.allowEmpty) return refuse("allow_empty");
+  if (guard.maxDeleteCount !== undefined && deleted > guard.maxDeleteCount) return refuse("max_delete_count");
+  // A quotient is as exact as the number that the caller wrote; 0.29 * 100 is less than 29.
+  if (guard.maxDeleteRatio !== undefined && Number(deleted) / Number(itemCount) > guard.maxDeleteRatio) {
+    return refuse("max_delete_ratio");
+  }
+  return undefined;
+}

@@ -1,0 +1,160 @@
+import { withHashJoins, withIndexes } from "../db/planner.ts";
+import type { Client } from "../db/pool.ts";
+import { writers, writtenBetween } from "../items/written-by.ts";
+import type { Changeset } from "./changeset.ts";
+import type { TouchedRow } from "./rebase.ts";
+
+/** Rows that are compared at a time: enough to make round trips cheap, few enough to keep memory flat. */
+const pageSize = 5_000;
+
+interface TouchedRecord {
+  item_id: string;
+  row_number: bigint;
+  keeps_splits: boolean;
+  staged_hash: Buffer | null;
+  staged_splits: string[];
+  base_hash: Buffer | null;
+  base_splits: string[];
+  head_hash: Buffer | null;
+  head_splits: string[];
+  head_origin: bigint;
+}
+
+/** The touched item as a version has it. */
+const itemAt = (version: string) => `
+  select revision.content_hash, revision.splits,
+         coalesce(revision.origin_changeset_id, revision.changeset_id) as origin
+  from item_revisions revision
+  cross join lateral (
+    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
+  ) changeset
+  where revision.dataset_id = $1 and revision.item_id = touched.item_id
+    and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
+  limit 1`;
+
+/**
+ * Streams the rows of a changeset whose items versions after its base have touched, page by page. Rows may be changed in
+ * between: the cursor shows the state in which it was opened.
+ */
+export async function* streamTouchedRows(
+  client: Client,
+  { datasetId, changesetId, baseVersion }: Changeset,
+  headVersion: bigint,
+): AsyncGenerator<TouchedRow[]> {
+  // Versions that lie between are found by their changesets: what they wrote by block ranges, what they replaced or deleted
+  // by its own index. Only the touched items are looked up, by key: the limits keep the planner from joining the whole
+  // dataset instead.
+  const opened = () =>
+    client.query(
+      `declare touched_rows no scroll cursor for
+     with ${writers("$3", "$4")}, touched as (
+       select revision.item_id from item_revisions revision
+       where ${writtenBetween(baseVersion, headVersion, "''")}
+       union
+       select item_id from item_revisions
+       where dataset_id = $1 and superseded_at > $3 and superseded_at <= $4
+     ), seen as (
+       select seen.item_id, seen.row_number, segment.keeps_splits
+       from changeset_seen segment, unnest(segment.item_ids, segment.row_numbers) as seen (item_id, row_number)
+       where segment.dataset_id = $1 and segment.changeset_id = $2
+     )
+     select touched.item_id, coalesce(staged.row_number, seen.row_number) as row_number,
+            coalesce(staged.keeps_splits, seen.keeps_splits) as keeps_splits,
+            staged.content_hash as staged_hash, staged.splits as staged_splits,
+            base.content_hash as base_hash, base.splits as base_splits,
+            head.content_hash as head_hash, head.splits as head_splits, head.origin as head_origin
+     from touched
+     left join seen on seen.item_id = touched.item_id
+     left join lateral (
+       select row_number, keeps_splits, content_hash, splits from item_revisions
+       where dataset_id = $1 and item_id = touched.item_id and changeset_id = $2
+       limit 1
+     ) staged on true
+     left join lateral (${itemAt("$3")}) base on true
+     left join lateral (${itemAt("$4")}) head on true
+     where staged.row_number is not null or seen.row_number is not null`,
+      [datasetId, changesetId, baseVersion, headVersion],
+    );
+  await withHashJoins(client, () => withIndexes(client, opened));
+  for (;;) {
+    const { rows } = await client.query<TouchedRecord>(`fetch ${pageSize} from touched_rows`);
+    if (rows.length === 0) break;
+    yield rows.map(fromRecord);
+  }
+  await client.query("close touched_rows");
+}
+
+const fromRecord = (record: TouchedRecord): TouchedRow => ({
+  itemId: record.item_id,
+  rowNumber: Number(record.row_number),
+  keepsSplits: record.keeps_splits,
+  staged: record.staged_hash ? { contentHash: record.staged_hash, splits: record.staged_splits } : undefined,
+  base: record.base_hash ? { contentHash: record.base_hash, splits: record.base_splits } : undefined,
+  head: record.head_hash
+    ? { contentHash: record.head_hash, splits: record.head_splits, originChangesetId: record.head_origin }
+    : undefined,
+});
+
+/** Takes back revisions that change nothing any more. */
+export async function deleteStagedRevisions(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  itemIds: readonly string[],
+): Promise<void> {
+  if (itemIds.length === 0) return;
+  await client.query(
+    `delete from item_revisions where dataset_id = $1 and item_id = any((select $3::text[])::text[]) and changeset_id = $2`,
+    [datasetId, changesetId, itemIds],
+  );
+}
+
+/** A revision that stands on another item than before. */
+export interface RestagedRevision {
+  readonly itemId: string;
+  readonly splits: readonly string[];
+  readonly originChangesetId: bigint | undefined;
+}
+
+/** Adapts revisions to what their items have become. */
+export async function updateStagedRevisions(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  revisions: readonly RestagedRevision[],
+): Promise<void> {
+  if (revisions.length === 0) return;
+  await client.query(
+    `update item_revisions revision
+     set splits = array(select jsonb_array_elements_text(wanted.splits)),
+         origin_changeset_id = wanted.origin_changeset_id
+     from jsonb_to_recordset($3::jsonb) as wanted (item_id text, splits jsonb, origin_changeset_id bigint)
+     where revision.dataset_id = $1 and revision.item_id = wanted.item_id and revision.changeset_id = $2`,
+    [
+      datasetId,
+      changesetId,
+      JSON.stringify(
+        revisions.map(({ itemId, splits, originChangesetId }) => ({
+          item_id: itemId,
+          splits,
+          origin_changeset_id: originChangesetId?.toString() ?? null,
+        })),
+      ),
+    ],
+  );
+}
+
+/** Takes items out of what a changeset has seen. */
+export async function deleteSeen(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+  itemIds: readonly string[],
+): Promise<void> {
+  await client.query(
+    `update changeset_seen segment
+     set (item_ids, row_numbers) = (
+       select coalesce(array_agg(item_id), '{}'), coalesce(array_agg(row_number), '{}')
+       from unnest(segment.item_ids, segment.row_numbers) as seen (item_id, row_number)
+       where item_id <> all($3))
+     where dataset_id = $1 and changeset_id = $2 and item_ids && $3`,
+    [datasetId, changesetId, itemIds],
+  );
+}

@@ -1,0 +1,33 @@
+import { type Instant, instantToSql, now } from "../db/instant.ts";
+import type { Client, Pool } from "../db/pool.ts";
+import { sweepRegularly } from "../db/sweeping.ts";
+import { transaction } from "../db/transaction.ts";
+import type { Logger } from "../log.ts";
+import { lockChangeset } from "./changeset-store.ts";
+import { discard } from "./planned.ts";
+
+/** Discards expired writes now and then until `stopping` fires. Any number of servers may do so on one database. */
+export async function runSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
+  await sweepRegularly(log, stopping, { what: "discarding expired writes", sweep: () => sweep(pool, now()) });
+}
+
+/** Discards all open and planned writes that expired before `time`, each in a transaction of its own, and counts them. */
+export async function sweep(pool: Pool, time: Instant): Promise<number> {
+  let count = 0;
+  while (await transaction(pool, (client) => discardOneExpired(client, time))) count++;
+  return count;
+}
+
+async function discardOneExpired(client: Client, time: Instant): Promise<boolean> {
+  // Writes that somebody is working on are locked, and about to get a new expire_time.
+  const { rows } = await client.query<{ dataset_id: string; request_id: string }>(
+    `select dataset_id, request_id from changesets where expire_time < $1
+     order by expire_time limit 1 for update skip locked`,
+    [instantToSql(time)],
+  );
+  const [row] = rows;
+  const changeset = row && (await lockChangeset(client, row.dataset_id, row.request_id));
+  if (changeset === undefined) return false;
+  await discard(client, changeset);
+  return true;
+}

@@ -1,0 +1,119 @@
+import type { DatasetRef } from "../datasets/dataset.ts";
+import { getDataset, reserveDataset } from "../datasets/dataset-store.ts";
+import type { Instant } from "../db/instant.ts";
+import type { Client, Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import type { Turns } from "../db/turns.ts";
+import { type Failure, failure } from "../failure.ts";
+import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
+import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
+import { schemaHashInForce } from "./check-rows.ts";
+import { equalBytes } from "./classify.ts";
+import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-store.ts";
+import { requireExpectedVersion } from "./publish.ts";
+
+/** What writes work with. */
+export interface WriteResources {
+  readonly pool: Pool;
+  readonly turns: Turns;
+  /** How long an open or planned write is kept. */
+  readonly importTtlSeconds: number;
+}
+
+/** Which dataset a write goes to. */
+export interface WriteTarget {
+  readonly projectId: string;
+  readonly ref: DatasetRef;
+  /** Whether a dataset that is missing is created. */
+  readonly createIfMissing: boolean;
+}
+
+/** What a write did, and what became of each of its rows. */
+export interface WriteResult {
+  readonly changeset: Changeset;
+  readonly rows: readonly RowOutcome[];
+  /** Why the write stays a plan. */
+  readonly refusal: Failure | undefined;
+}
+
+/**
+ * Runs a whole write in one transaction: begins it, lets `work` stage and publish it, and keeps what became of its rows. A
+ * repetition gives the first answer without running `work`.
+ *
+ * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, DELETE_LIMIT_EXCEEDED, and those of `work`.
+ */
+export async function writeOnce(
+  { pool, turns, importTtlSeconds }: WriteResources,
+  writeTarget: WriteTarget,
+  request: ChangesetRequest,
+  work: (client: Client, changeset: Changeset, target: Target) => Promise<WriteResult>,
+): Promise<WriteResult> {
+  const write = async (client: Client): Promise<WriteResult> => {
+    const target = await lockWriteTarget(client, writeTarget);
+    const known = await findChangeset(client, target.datasetId, request.requestId);
+    if (known !== undefined) return replay(client, known, request);
+    requireExpectedVersion(request, target.headVersion);
+    const expireTime = expiry(target.time, importTtlSeconds);
+    const schemaHash = schemaHashInForce(target, request.newDataset);
+    const changeset = await insertChangeset(client, target, request, schemaHash, expireTime);
+    const done = await work(client, changeset, target);
+    await insertRowOutcomes(client, changeset, done.rows);
+    return done;
+  };
+  const result = await turns.take(turnKey(writeTarget), () => transaction(pool, write));
+  // The plan that a guard stopped is to stay, so it is thrown behind the commit.
+  if (result.refusal !== undefined) throw result.refusal;
+  return result;
+}
+
+/** Under which key the writers of a dataset take turns. By name and by id they differ, which the lock makes up for. */
+export function turnKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref">): string {
+  return `${projectId}/${"name" in ref ? `name/${ref.name}` : ref.datasetId}`;
+}
+
+/** When a write that begins or goes on now is discarded if nothing more happens. */
+export function expiry(time: Instant, ttlSeconds: number): Instant {
+  return time + BigInt(ttlSeconds) * 1_000_000n;
+}
+
+async function replay(client: Client, known: Changeset, request: ChangesetRequest): Promise<WriteResult> {
+  requireSameRequest(known, request);
+  if (known.state === "discarded") throw notReady(known);
+  return {
+    changeset: known,
+    rows: await listRowOutcomes(client, known),
+    refusal: standingRefusal(known),
+  };
+}
+
+/** Why a write that was not meant as a plan is one; undefined if it is none. */
+export function standingRefusal(known: Changeset): Failure | undefined {
+  if (known.state !== "planned" || known.validateOnly) return undefined;
+  const itemCount = (known.itemCount ?? 0n) - known.counts.created + known.counts.deleted;
+  return guardFailure(known, itemCount);
+}
+
+/** Fails with REQUEST_ID_REUSED unless the request is the one that began the write. */
+export function requireSameRequest(
+  known: Changeset,
+  request: Pick<ChangesetRequest, "method" | "fingerprint">,
+): void {
+  if (known.method === request.method && equalBytes(known.fingerprint, request.fingerprint)) return;
+  throw failure("REQUEST_ID_REUSED", { request_id: known.requestId });
+}
+
+/** Finds the dataset that a write goes to, or reserves it, and locks it. @throws Failure DATASET_NOT_FOUND */
+export async function lockWriteTarget(
+  client: Client,
+  { projectId, ref, createIfMissing }: WriteTarget,
+): Promise<Target> {
+  const { datasetId } =
+    createIfMissing && "name" in ref
+      ? await reserveDataset(client, projectId, ref.name)
+      : await getDataset(client, projectId, ref);
+  const target = await lockTarget(client, datasetId);
+  if (target === undefined || !(target.exists || createIfMissing)) {
+    throw failure("DATASET_NOT_FOUND", "name" in ref ? { name: ref.name } : { dataset_id: ref.datasetId });
+  }
+  return target;
+}

@@ -1,0 +1,92 @@
+import { withIndexOrder } from "../../db/planner.ts";
+import type { Client } from "../../db/pool.ts";
+import { Failure, failure, type Violation } from "../../failure.ts";
+import { listItems } from "../../items/item-page-store.ts";
+import { streamWritten } from "../../items/written-store.ts";
+import { limits } from "../../limits.ts";
+import type { ItemSchemas } from "../../schemas/item-schemas.ts";
+import { listChangesetIds } from "../../versions/version-store.ts";
+
+/** What is checked: the items of version `through` that versions after `after` wrote; 0 means all of them. */
+export interface CheckedItems {
+  readonly datasetId: string;
+  readonly after: bigint;
+  readonly through: bigint;
+}
+
+/** Examples that one refusal names. More would not fit into the trailers that many clients accept. */
+const maxExamples = 100;
+
+/**
+ * Checks items of a version against new schemas, in bounded memory.
+ *
+ * @param signal Ends it early.
+ * @throws Failure ITEMS_VIOLATE_SCHEMA with the number of items that violate them, and examples.
+ */
+export async function checkItems(
+  client: Client,
+  items: CheckedItems,
+  schemas: ItemSchemas,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let count = 0;
+  let first:
+    | (Violation & { readonly itemId: string; readonly path: string; readonly keyword: string })
+    | undefined;
+  const examples: Violation[] = [];
+  for await (const page of items.after === 0n ? listAll(client, items) : listWritten(client, items)) {
+    signal?.throwIfAborted();
+    for (const { itemId, input, expectedOutput } of page) {
+      // Purged items hold nothing to check.
+      const violation = input === undefined ? undefined : schemas.check({ input, expectedOutput });
+      if (violation === undefined) continue;
+      count++;
+      if (examples.length === maxExamples) continue;
+      const { path, keyword, problem } = violation;
+      const field = path.startsWith("$.input") ? "input_schema_json" : "expected_output_schema_json";
+      const example = {
+        field: `patch.${field}`,
+        description: `${path} of item ${JSON.stringify(itemId)} ${problem}`,
+      };
+      examples.push(example);
+      first ??= { ...example, itemId, path, keyword };
+    }
+  }
+  if (first === undefined) return;
+  const { itemId, path, keyword } = first;
+  const facts = { violation_count: count, item_id: itemId, path, keyword };
+  const { reason, message } = failure("ITEMS_VIOLATE_SCHEMA", facts);
+  throw new Failure(reason, facts, examples, message);
+}
+
+/** What checking an item takes. */
+interface Content {
+  readonly itemId: string;
+  readonly input: string | undefined;
+  readonly expectedOutput: string | undefined;
+}
+
+async function* listAll(
+  client: Client,
+  { datasetId, through }: CheckedItems,
+): AsyncGenerator<readonly Content[]> {
+  const filter = { splits: [], keysOnly: false };
+  const bounds = { items: limits.maxBatchSize, bytes: limits.maxBatchBytes };
+  for (let after: string | undefined; ; ) {
+    const page = { after, ...bounds };
+    const { items, isLast } = await withIndexOrder(client, () =>
+      listItems(client, datasetId, through, filter, page),
+    );
+    yield items;
+    if (isLast) return;
+    after = items.at(-1)?.itemId;
+  }
+}
+
+async function* listWritten(
+  client: Client,
+  { datasetId, after, through }: CheckedItems,
+): AsyncGenerator<readonly Content[]> {
+  const changesetIds = await listChangesetIds(client, datasetId, after, through);
+  yield* streamWritten(client, datasetId, { changesetIds, at: through });
+}

@@ -1,0 +1,21 @@
+import type { Client } from "../../db/pool.ts";
+import { failure } from "../../failure.ts";
+import type { Dataset, DatasetDefinition } from "../dataset.ts";
+import { clockOf, createReserved, getDataset, reserveDataset } from "../dataset-store.ts";
+
+/**
+ * Creates an empty dataset. If imports have reserved one with the name, that one is created, and they go to it.
+ *
+ * @throws Failure DATASET_NAME_TAKEN, TABLE_NAME_TAKEN
+ */
+export async function createDataset(
+  client: Client,
+  projectId: string,
+  definition: DatasetDefinition,
+): Promise<Dataset> {
+  const { name } = definition;
+  const { datasetId, exists } = await reserveDataset(client, projectId, name);
+  if (exists) throw failure("DATASET_NAME_TAKEN", { name, dataset_id: datasetId });
+  await createReserved(client, datasetId, definition, await clockOf(client, datasetId));
+  return getDataset(client, projectId, { datasetId });
+}

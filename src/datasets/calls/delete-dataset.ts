@@ -1,0 +1,43 @@
+import { notifyAfterCommit } from "../../db/notifications.ts";
+import type { Client } from "../../db/pool.ts";
+import { failure } from "../../failure.ts";
+import { versionsChannel } from "../../versions/version.ts";
+import { type DatasetRef, requireEtag } from "../dataset.ts";
+import { lockDataset } from "../dataset-store.ts";
+import { countRuns, deleteDatasetRows, listLockedTags } from "../deletion-store.ts";
+
+/** Which dataset to delete, and when not to. */
+export interface DatasetDeletion {
+  readonly projectId: string;
+  readonly ref: DatasetRef;
+  /** If not empty, the one that the dataset has to have. */
+  readonly etag: string;
+  /** Whether runs are deleted with it, and locked tags do not keep it. */
+  readonly force: boolean;
+}
+
+/**
+ * Deletes a dataset with everything in it, and returns how many runs were deleted with it.
+ *
+ * @throws Failure DATASET_NOT_FOUND, ETAG_MISMATCH, DATASET_IN_USE
+ */
+export async function deleteDataset(
+  client: Client,
+  { projectId, ref, etag, force }: DatasetDeletion,
+): Promise<bigint> {
+  const dataset = await lockDataset(client, projectId, ref);
+  requireEtag(dataset, etag);
+  const { datasetId } = dataset;
+  const runCount = await countRuns(client, datasetId);
+  const lockedTags = await listLockedTags(client, datasetId);
+  if (!force && (runCount > 0n || lockedTags.length > 0)) {
+    throw failure("DATASET_IN_USE", {
+      dataset_id: datasetId,
+      run_count: runCount,
+      locked_tags: lockedTags.join(","),
+    });
+  }
+  await deleteDatasetRows(client, datasetId);
+  notifyAfterCommit(client, versionsChannel, datasetId);
+  return runCount;
+}

@@ -1,0 +1,195 @@
+import { setImmediate } from "node:timers/promises";
+import type { Client, Pool } from "../db/pool.ts";
+import { snapshot } from "../db/transaction.ts";
+import type { ItemState } from "../items/item.ts";
+import { limits } from "../limits.ts";
+import {
+  countChanges,
+  type DiffCounts,
+  type Difference,
+  type DifferenceWindow,
+  type ItemChange,
+  kindOf,
+} from "../versions/difference.ts";
+import { listRevisions, type WantedRevision } from "../versions/difference-store.ts";
+import type { ReadWindow } from "../versions/version-differences.ts";
+import { changedPaths } from "./changed-paths.ts";
+
+/** Two states of a dataset that are compared. */
+export interface Comparison {
+  readonly datasetId: string;
+  /** Reads where they differ. */
+  readonly read: ReadWindow;
+  /** Whether the later state is only planned: its items have no version yet, nor the time of one. */
+  readonly planned: boolean;
+  /** Fails unless both states are still there. Runs in every transaction that reads of them. */
+  check(client: Client): Promise<void>;
+}
+
+/** Where a stream of differences begins: behind an item_id, with the counts of what is in front. */
+export interface DiffPosition {
+  readonly through: string | undefined;
+  readonly counts: DiffCounts;
+}
+
+/** Some of the differences, and where the next ones begin. */
+export interface DiffBatch {
+  readonly changes: readonly ItemChange[];
+  readonly position: DiffPosition;
+  readonly bytes: number;
+}
+
+/**
+ * Streams the differences of two states behind a position, in ascending byte order of item_id, in batches that fit into a
+ * frame. No connection is held while the consumer works on one.
+ *
+ * @throws Failure as `check` of the comparison does.
+ */
+export async function* streamDiff(
+  pool: Pool,
+  comparison: Comparison,
+  { through, counts }: DiffPosition,
+  keysOnly: boolean,
+): AsyncGenerator<DiffBatch> {
+  let changes: ItemChange[] = [];
+  let bytes = 0;
+  let counted = counts;
+  const takeBatch = (): DiffBatch => {
+    counted = countChanges(counted, changes);
+    const batch = { changes, bytes, position: { through: changes.at(-1)?.itemId, counts: counted } };
+    changes = [];
+    bytes = 0;
+    return batch;
+  };
+  for await (const change of streamChanges(pool, comparison, through, keysOnly)) {
+    const size = sizeOf(change);
+    if (
+      changes.length === limits.maxBatchSize ||
+      (changes.length > 0 && bytes + size > limits.maxBatchBytes)
+    ) {
+      yield takeBatch();
+    }
+    changes.push(change);
+    bytes += size;
+  }
+  if (changes.length > 0) yield takeBatch();
+}
+
+/** Reads differences window by window, and what they consist of in parts that fit into memory. */
+async function* streamChanges(
+  pool: Pool,
+  { datasetId, read, planned, check }: Comparison,
+  through: string | undefined,
+  keysOnly: boolean,
+): AsyncGenerator<ItemChange> {
+  const inSnapshot = <T>(work: (client: Client) => Promise<T>) =>
+    snapshot(pool, async (client) => {
+      await check(client);
+      return work(client);
+    });
+  let after = through;
+  do {
+    const window: DifferenceWindow = await inSnapshot((client) => read(client, after));
+    for (const part of parts(window.differences, keysOnly)) {
+      const items = await inSnapshot((client) => listRevisions(client, datasetId, wantedOf(part, keysOnly)));
+      let unturned = 0;
+      let next = 0;
+      for (const difference of part) {
+        const before = difference.before && (items[next++] ?? lost(difference));
+        const after = difference.after && (items[next++] ?? lost(difference));
+        const change = changeOf(difference, before, after, { planned, keysOnly });
+        // Comparing content takes milliseconds per megabyte, in which no other call moves.
+        unturned += difference.payloadBytes;
+        if (unturned > bytesPerTurn) {
+          unturned = 0;
+          await setImmediate();
+        }
+        yield change;
+      }
+    }
+    after = window.through;
+  } while (after !== undefined);
+}
+
+/** Bytes that are compared before others get a turn. */
+const bytesPerTurn = 256 * 1024;
+
+/** Updates are read whole also for keys, to tell what changed in them. */
+const readsPayload = (difference: Difference, keysOnly: boolean) =>
+  !keysOnly || kindOf(difference) === "updated";
+
+/** Cuts differences into parts that can be read at once. A single one may be as large as it is. */
+function* parts(differences: readonly Difference[], keysOnly: boolean): Generator<readonly Difference[]> {
+  let start = 0;
+  let bytes = 0;
+  for (const [place, difference] of differences.entries()) {
+    const size = difference.keyBytes + (readsPayload(difference, keysOnly) ? difference.payloadBytes : 0);
+    if (place > start && (place - start === limits.maxBatchSize || bytes + size > limits.maxBatchBytes)) {
+      yield differences.slice(start, place);
+      start = place;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  if (start < differences.length) yield differences.slice(start);
+}
+
+/** The revisions of each difference, the earlier one first. */
+function wantedOf(part: readonly Difference[], keysOnly: boolean): WantedRevision[] {
+  return part.flatMap((difference) => {
+    const withPayload = readsPayload(difference, keysOnly);
+    const { before, after } = difference;
+    return [before, after].flatMap((ref) => (ref === undefined ? [] : [{ ...ref, withPayload }]));
+  });
+}
+
+/** Revisions never go while what refers to them is there, which was checked in the same snapshot. */
+function lost({ itemId }: Difference): never {
+  throw new Error(`a revision of item ${JSON.stringify(itemId)} that versions differ by is not there`);
+}
+
+function changeOf(
+  difference: Difference,
+  before: ItemState | undefined,
+  stored: ItemState | undefined,
+  { planned, keysOnly }: { readonly planned: boolean; readonly keysOnly: boolean },
+): ItemChange {
+  const after = stored && planned ? asPlanned(difference, before, stored) : stored;
+  return {
+    kind: kindOf(difference),
+    itemId: difference.itemId,
+    before: before && keysOnly ? withoutPayload(before) : before,
+    after: after && keysOnly ? withoutPayload(after) : after,
+    changedPaths: before && after ? changedPaths(before, after) : [],
+  };
+}
+
+/** An item as publishing would make it. */
+function asPlanned(
+  { itemId, keepsSplits }: Difference,
+  before: ItemState | undefined,
+  stored: ItemState,
+): ItemState {
+  return {
+    ...stored,
+    itemId,
+    splits: keepsSplits ? (before?.splits ?? []) : stored.splits,
+    version: 0n,
+    createTime: before?.createTime,
+    updateTime: undefined,
+  };
+}
+
+function withoutPayload(item: ItemState): ItemState {
+  return { ...item, input: undefined, expectedOutput: undefined, metadata: undefined };
+}
+
+/** Bytes of a change in a frame, but for what all changes have alike. */
+function sizeOf({ itemId, before, after, changedPaths: paths }: ItemChange): number {
+  const texts = [itemId, ...paths];
+  for (const item of [before, after]) {
+    if (item === undefined) continue;
+    texts.push(item.itemId, item.input ?? "", item.expectedOutput ?? "", item.metadata ?? "", ...item.splits);
+  }
+  return texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+}

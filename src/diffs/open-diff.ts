@@ -1,0 +1,113 @@
+import { itemCountOf } from "../changesets/changeset-store.ts";
+import { getPlan } from "../changesets/planned.ts";
+import type { DatasetRef } from "../datasets/dataset.ts";
+import { findDataset, findWriteDataset, getDataset } from "../datasets/dataset-store.ts";
+import type { Client } from "../db/pool.ts";
+import type { VersionSelector } from "../versions/version.ts";
+import { readDifferences } from "../versions/version-differences.ts";
+import { resolveVersion } from "../versions/version-store.ts";
+import type { Comparison, DiffPosition } from "./diff-versions.ts";
+import { readPlanDifferences } from "./plan-differences.ts";
+
+/** What a diff compares: two versions, or the head version with what a planned write would make of it. */
+export type DiffSubject =
+  | { readonly before: VersionSelector; readonly after: VersionSelector }
+  | { readonly plannedRequestId: string };
+
+/** Where a diff goes on, at the versions that it began with. */
+export interface DiffResumption {
+  readonly before: bigint;
+  /** Undefined for a plan. */
+  readonly after: bigint | undefined;
+  readonly position: DiffPosition;
+}
+
+/** A diff that is ready to be streamed. */
+export interface OpenDiff extends DiffResumption {
+  readonly comparison: Comparison;
+  /** How many items the earlier state has. */
+  readonly itemCount: bigint;
+}
+
+/** Which dataset a diff is about. */
+export interface DiffTarget {
+  readonly projectId: string;
+  readonly ref: DatasetRef;
+}
+
+const start: DiffPosition = { through: undefined, counts: { created: 0n, updated: 0n, deleted: 0n } };
+
+/**
+ * Finds what a diff compares. `resume` tells, once the dataset is known, where to go on.
+ *
+ * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND, UPSERT_NOT_FOUND, UPSERT_NOT_READY, and those of
+ * `resume`.
+ */
+export async function openDiff(
+  client: Client,
+  target: DiffTarget,
+  subject: DiffSubject,
+  resume: (datasetId: string) => DiffResumption | undefined,
+): Promise<OpenDiff> {
+  return "plannedRequestId" in subject
+    ? openPlan(client, target, subject.plannedRequestId, resume)
+    : openVersions(client, target, subject, resume);
+}
+
+async function openVersions(
+  client: Client,
+  { projectId, ref }: DiffTarget,
+  subject: { readonly before: VersionSelector; readonly after: VersionSelector },
+  resume: (datasetId: string) => DiffResumption | undefined,
+): Promise<OpenDiff> {
+  const dataset = await getDataset(client, projectId, ref);
+  const { datasetId } = dataset;
+  const resumed = resume(datasetId);
+  const before = resumed?.before ?? (await resolveVersion(client, dataset, subject.before));
+  const after = resumed?.after ?? (await resolveVersion(client, dataset, subject.after));
+  return {
+    before,
+    after,
+    position: resumed?.position ?? start,
+    itemCount: await itemCountOf(client, datasetId, before),
+    comparison: {
+      datasetId,
+      planned: false,
+      read: await readDifferences(client, { datasetId, before, after }),
+      async check(reader) {
+        await getDataset(reader, projectId, { datasetId });
+      },
+    },
+  };
+}
+
+async function openPlan(
+  client: Client,
+  { projectId, ref }: DiffTarget,
+  requestId: string,
+  resume: (datasetId: string) => DiffResumption | undefined,
+): Promise<OpenDiff> {
+  const datasetId = await findWriteDataset(client, projectId, ref);
+  const resumed = resume(datasetId);
+  const plan = await getPlan(client, datasetId, requestId);
+  // A dataset that only the plan will create is at version 0.
+  const dataset = await findDataset(client, projectId, { datasetId });
+  const before = resumed?.before ?? dataset?.headVersion ?? 0n;
+  return {
+    before,
+    after: undefined,
+    position: resumed?.position ?? start,
+    itemCount: await itemCountOf(client, datasetId, before),
+    comparison: {
+      datasetId,
+      planned: true,
+      read:
+        plan.restoredVersion === undefined
+          ? readPlanDifferences(plan, before)
+          : await readDifferences(client, { datasetId, before, after: plan.restoredVersion }),
+      async check(reader) {
+        await getPlan(reader, datasetId, requestId);
+      },
+    },
+  };
+}

@@ -1,0 +1,196 @@
+import type { Changeset } from "../changesets/changeset.ts";
+import { withHashJoins, withIndexes } from "../db/planner.ts";
+import type { Client } from "../db/pool.ts";
+import { assignedItemId } from "../ids.ts";
+import { keySize, payloadSize } from "../items/item-store.ts";
+import { writers, writtenBetween, writtenBy } from "../items/written-by.ts";
+import type { Difference } from "../versions/difference.ts";
+
+/** Behind which item_id to look for differences, and for how many at most. */
+export interface WindowBounds {
+  readonly after: string | undefined;
+  readonly limit: number;
+}
+
+interface PlannedRow {
+  item_id: string;
+  before_changeset: bigint | null;
+  after_item_id: string | null;
+  after_changeset: bigint | null;
+  keeps_splits: boolean | null;
+  differs: boolean;
+  key_bytes: bigint;
+  payload_bytes: bigint;
+}
+
+/** A row of a plan and what it does to its item, if anything. */
+export interface PlannedDifference extends Difference {
+  readonly differs: boolean;
+}
+
+const sizes = `${keySize} as key_bytes, coalesce(${payloadSize}, 0) as payload_bytes`;
+
+/**
+ * The item of a key as a version has it. The limits keep the planner from making joins of what are look-ups by key, see
+ * `listRevisions`.
+ */
+const itemAt = (version: string, itemId: string) => `
+  select revision.changeset_id, revision.content_hash, revision.splits, ${sizes}
+  from item_revisions revision
+  cross join lateral (
+    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
+  ) changeset
+  where revision.dataset_id = $1 and revision.item_id = ${itemId}
+    and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
+  limit 1`;
+
+/** What rows with an id do to the items of version $4. A row without splits leaves those of its item as they are. */
+const comparedWithHead = `
+  select wanted.item_id, head.changeset_id as before_changeset, wanted.item_id as after_item_id,
+         wanted.changeset_id as after_changeset, wanted.keeps_splits,
+         head.changeset_id is null or head.content_hash <> wanted.content_hash
+           or (not wanted.keeps_splits and head.splits <> wanted.splits) as differs,
+         (wanted.key_bytes + coalesce(head.key_bytes, 0))::bigint as key_bytes,
+         (wanted.payload_bytes + coalesce(head.payload_bytes, 0))::bigint as payload_bytes
+  from wanted
+  left join lateral (${itemAt("$4", "wanted.item_id")}) head on true
+  order by wanted.item_id`;
+
+/** What the rows with an id that a plan has revisions of do to the items of a version, in ascending order of item_id. */
+export async function listStagedDifferences(
+  client: Client,
+  { datasetId, changesetId, itemIdPrefix }: Changeset,
+  headVersion: bigint,
+  { after, limit }: WindowBounds,
+): Promise<PlannedDifference[]> {
+  const { rows } = await withIndexes(client, () =>
+    client.query<PlannedRow>(
+      `with wanted as materialized (
+         select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, revision.keeps_splits,
+                ${sizes}
+         from item_revisions revision
+         where ${writtenBy("$2", "$5")} and not (revision.item_id >= $3 and revision.item_id < $3 || '~')
+         order by revision.item_id
+         limit $6
+       )
+       ${comparedWithHead}`,
+      [datasetId, changesetId, itemIdPrefix, headVersion, after ?? "", limit],
+    ),
+  );
+  return rows.map(fromRow);
+}
+
+/**
+ * The same for the rows that found their item unchanged in the base of the plan, where a version since then touched it: such
+ * a row means the content that the item had then, and may bring it back.
+ */
+export async function listCarriedDifferences(
+  client: Client,
+  { datasetId, changesetId, baseVersion }: Changeset,
+  headVersion: bigint,
+  { after, limit }: WindowBounds,
+): Promise<PlannedDifference[]> {
+  // A plan that was compared afresh meanwhile may have a base above the version that a diff began with.
+  const [lower, upper] = baseVersion < headVersion ? [baseVersion, headVersion] : [headVersion, baseVersion];
+  const { rows } = await withIndexes(client, () =>
+    client.query<PlannedRow>(
+      `with ${writers("least($3::bigint, $4::bigint)", "greatest($3::bigint, $4::bigint)")}, touched as materialized (
+         select revision.item_id from item_revisions revision
+         where ${writtenBetween(lower, upper, "$5")}
+         union
+         select revision.item_id from item_revisions revision
+         where revision.dataset_id = $1 and revision.superseded_at > least($3::bigint, $4::bigint)
+           and revision.superseded_at <= greatest($3::bigint, $4::bigint) and revision.item_id > $5
+       ), seen as materialized (
+         select unnest(item_ids) as item_id, keeps_splits from changeset_seen
+         where dataset_id = $1 and changeset_id = $2 and not changed
+       ), carried as materialized (
+         select seen.item_id, seen.keeps_splits
+         from seen where seen.item_id in (select item_id from touched)
+         order by seen.item_id
+         limit $6
+       ), wanted as materialized (
+         select carried.item_id, carried.keeps_splits, base.*
+         from carried
+         cross join lateral (${itemAt("$3", "carried.item_id")}) base
+       )
+       ${comparedWithHead}`,
+      [datasetId, changesetId, baseVersion, headVersion, after ?? "", limit],
+    ),
+  );
+  return rows.map(fromRow);
+}
+
+/**
+ * What a plan does to the items of a version that no row with an id stands for: rows without an id are matched with those of
+ * equal content, as publishing does it, or create items; a mirror deletes the others.
+ */
+export async function listUnaddressedDifferences(
+  client: Client,
+  { datasetId, changesetId, itemIdPrefix, mode }: Changeset,
+  headVersion: bigint,
+  { after, limit }: WindowBounds,
+): Promise<PlannedDifference[]> {
+  const inOnePass = <T>(work: () => Promise<T>) => withHashJoins(client, () => withIndexes(client, work));
+  const { rows } = await inOnePass(() =>
+    client.query<PlannedRow>(
+      `with staged as materialized (
+         select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, revision.keeps_splits,
+                ${sizes},
+                row_number() over (
+                  partition by revision.content_hash
+                  order by revision.splits, revision.keeps_splits, revision.item_id) as place
+         from item_revisions revision
+         where revision.dataset_id = $1 and revision.item_id >= $3 and revision.item_id < $3 || '~'
+           and revision.changeset_id = $2
+       ), addressed as materialized (
+         select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
+         union all
+         select revision.item_id from item_revisions revision where ${writtenBy("$2", "''")}
+       ), live as (
+         select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, ${sizes},
+                row_number() over (
+                  partition by revision.content_hash
+                  order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
+         from item_revisions revision
+         join changesets changeset
+           on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+         where revision.dataset_id = $1 and changeset.version <= $4
+           and (revision.superseded_at is null or revision.superseded_at > $4)
+           and ($5 or revision.content_hash in (select content_hash from staged))
+           and not exists (select from addressed where addressed.item_id = revision.item_id)
+       )
+       select coalesce(live.item_id, staged.item_id) as item_id, live.changeset_id as before_changeset,
+              staged.item_id as after_item_id, staged.changeset_id as after_changeset, staged.keeps_splits,
+              true as differs,
+              (coalesce(live.key_bytes, 0) + coalesce(staged.key_bytes, 0))::bigint as key_bytes,
+              (coalesce(live.payload_bytes, 0) + coalesce(staged.payload_bytes, 0))::bigint as payload_bytes
+       from staged
+       full join live on live.content_hash = staged.content_hash and live.place = staged.place
+       where coalesce(live.item_id, staged.item_id) > $6
+         and case when staged.item_id is null then $5
+                  when live.item_id is null then true
+                  else not staged.keeps_splits and staged.splits <> live.splits end
+       order by coalesce(live.item_id, staged.item_id)
+       limit $7`,
+      [datasetId, changesetId, itemIdPrefix, headVersion, mode === "mirror", after ?? "", limit],
+    ),
+  );
+  return rows.map(fromRow);
+}
+
+function fromRow(row: PlannedRow): PlannedDifference {
+  return {
+    itemId: row.item_id,
+    before:
+      row.before_changeset === null ? undefined : { itemId: row.item_id, changesetId: row.before_changeset },
+    after:
+      row.after_item_id === null || row.after_changeset === null
+        ? undefined
+        : { itemId: row.after_item_id, changesetId: row.after_changeset },
+    keepsSplits: row.keeps_splits ?? false,
+    differs: row.differs,
+    keyBytes: Number(row.key_bytes),
+    payloadBytes: Number(row.payload_bytes),
+  };
+}

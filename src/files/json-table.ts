@@ -1,0 +1,139 @@
+import {
+  backslash,
+  carriageReturn,
+  closeBrace,
+  closeBracket,
+  colon,
+  comma,
+  lineFeed,
+  openBrace,
+  openBracket,
+  quote,
+  space,
+  tab,
+} from "../json/json-bytes.ts";
+import { type FilePlace, invalidFile } from "./invalid-file.ts";
+import type { ObjectText } from "./json-objects.ts";
+import type { Column, TableRow } from "./table.ts";
+
+/**
+ * The rows that objects stand for: their members are the columns, and their values the cells, spelled as they are. Whether a
+ * value is JSON is not looked at.
+ *
+ * @throws Failure INVALID_FILE
+ */
+export async function* objectRows(pages: AsyncIterable<ObjectText[]>): AsyncGenerator<TableRow[]> {
+  let columns: readonly Column[] = [];
+  for await (const objects of pages) {
+    yield objects.map(({ text, number, line }) => {
+      const { names, values } = membersOf(text, { row: number, line });
+      if (!isSame(columns, names)) columns = columnsOf(names, { row: number, line });
+      return { columns, cells: values, number, line };
+    });
+  }
+}
+
+function isSame(columns: readonly Column[], names: readonly string[]): boolean {
+  return columns.length === names.length && names.every((name, place) => columns[place]?.name === name);
+}
+
+/** @throws Failure INVALID_FILE for two members of one name */
+function columnsOf(names: readonly string[], place: FilePlace): Column[] {
+  const known = new Set<string>();
+  return names.map((name) => {
+    if (known.has(name)) throw invalidFile("is the name of two members", { ...place, column: name });
+    known.add(name);
+    return { name, isText: false, isLiteral: false };
+  });
+}
+
+/** The members of the object that a text is. */
+function membersOf(text: string, place: FilePlace): { names: string[]; values: string[] } {
+  const names: string[] = [];
+  const values: string[] = [];
+  const fail = (): never => {
+    throw invalidFile("is not a JSON object", place);
+  };
+  let at = endOfSpace(text, 1);
+  if (text.charCodeAt(at) === closeBrace) {
+    if (endOfSpace(text, at + 1) < text.length) fail();
+    return { names, values };
+  }
+  for (;;) {
+    if (text.charCodeAt(at) !== quote) fail();
+    const nameEnd = endOfString(text, at);
+    const name = nameAt(text.slice(at, nameEnd)) ?? fail();
+    at = endOfSpace(text, nameEnd);
+    if (text.charCodeAt(at) !== colon) fail();
+    at = endOfSpace(text, at + 1);
+    const end = endOfValue(text, at);
+    if (end === at) fail();
+    names.push(name);
+    values.push(text.slice(at, end));
+    at = endOfSpace(text, end);
+    const next = text.charCodeAt(at);
+    if (next === closeBrace) break;
+    if (next !== comma) fail();
+    at = endOfSpace(text, at + 1);
+  }
+  if (endOfSpace(text, at + 1) < text.length) fail();
+  return { names, values };
+}
+
+/** Names with neither escapes nor what a string must not hold: nearly all, and parsing them would take a quarter of the time. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
+const plainName = /^"[^"\\\u0000-\u001f]*"$/;
+
+/** A member name; undefined if it is none that I-JSON allows. */
+function nameAt(json: string): string | undefined {
+  if (plainName.test(json)) return json.slice(1, -1);
+  try {
+    const name: unknown = JSON.parse(json);
+    return typeof name === "string" && name.isWellFormed() ? name : undefined;
+  } catch {
+    // Whoever asks says where it stands.
+    return undefined;
+  }
+}
+
+/** The position behind the value at a position, if it is one. */
+function endOfValue(text: string, from: number): number {
+  const first = text.charCodeAt(from);
+  if (first === quote) return endOfString(text, from);
+  if (first !== openBrace && first !== openBracket) return endOfWord(text, from);
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === quote) at = endOfString(text, at) - 1;
+    else if (code === openBrace || code === openBracket) depth++;
+    else if ((code === closeBrace || code === closeBracket) && --depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** The position behind a number, true, false or null. */
+function endOfWord(text: string, from: number): number {
+  let at = from;
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code <= space || code === comma || code === closeBrace || code === closeBracket) break;
+  }
+  return at;
+}
+
+/** The position behind the string at a position; that behind the text if it does not end. */
+function endOfString(text: string, from: number): number {
+  for (let at = from + 1; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === quote) return at + 1;
+    if (code === backslash) at++;
+  }
+  return text.length;
+}
+
+function endOfSpace(text: string, from: number): number {
+  for (let at = from; ; at++) {
+    const code = text.charCodeAt(at);
+    if (code !== space && code !== tab && code !== lineFeed && code !== carriageReturn) return at;
+  }
+}

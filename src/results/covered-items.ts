@@ -1,0 +1,94 @@
+import type { Pool } from "../db/pool.ts";
+import { type CopiedItems, copyItems, type Place, placeBehind } from "../items/item-page-store.ts";
+import type { RunCell, RunScope } from "../runs/run.ts";
+import { findCoveredItems } from "../runs/run-item-store.ts";
+
+/** How many items are remembered, of all runs together. Each takes about 150 bytes. */
+const mostRemembered = 300_000;
+
+/** How many items of a run are looked up one by one before all are read: one of so many, where that begins to be cheaper. */
+const askedShare = 10;
+
+/** How many runs are known by how much of them has been asked for. */
+const mostRuns = 10_000;
+
+/** How much is read at a time. */
+const piece = { limit: 32_000, bytes: 4 * 1024 * 1024 };
+
+type ItemVersions = ReadonlyMap<string, bigint>;
+
+/**
+ * Which items runs cover, each with the version that wrote it. A version never changes: once a good part of a run has been asked
+ * for, all of it is read, which takes a fifth of the time, and remembered, so that further repetitions cost no look-up. What
+ * was used longest ago is forgotten.
+ */
+export class CoveredItems {
+  readonly #pool: Pool;
+  /** How many items have been asked for, by run_id. */
+  readonly #asked = new Map<string, number>();
+  /** By run_id, in the order of use. */
+  readonly #remembered = new Map<string, { readonly size: number; readonly items: Promise<ItemVersions> }>();
+  #size = 0;
+
+  constructor(pool: Pool) {
+    this.#pool = pool;
+  }
+
+  /** Those of the items of these cells that a run covers, and maybe others that it covers. */
+  async find(scope: RunScope, cells: readonly RunCell[]): Promise<ItemVersions> {
+    const all = this.#recall(scope, cells.length);
+    if (all !== undefined) return all;
+    return findCoveredItems(this.#pool, scope, [...new Set(cells.map(({ itemId }) => itemId))]);
+  }
+
+  /** All items of a run, if they are remembered or worth it. */
+  #recall(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
+    const { runId } = scope;
+    const known = this.#remembered.get(runId);
+    if (known !== undefined) {
+      this.#remembered.delete(runId);
+      this.#remembered.set(runId, known);
+      return known.items;
+    }
+    const size = Number(scope.itemCount);
+    const askedInAll = (this.#asked.get(runId) ?? 0) + asked;
+    this.#asked.delete(runId);
+    if (size > mostRemembered || askedInAll * askedShare < size) {
+      this.#asked.set(runId, askedInAll);
+      while (this.#asked.size > mostRuns) this.#asked.delete(oldestOf(this.#asked));
+      return undefined;
+    }
+    const items = readAll(this.#pool, scope);
+    this.#remembered.set(runId, { size, items });
+    this.#size += size;
+    while (this.#size > mostRemembered) this.#forget(oldestOf(this.#remembered));
+    // What could not be read is asked for again.
+    items.catch(() => this.#forget(runId));
+    return items;
+  }
+
+  #forget(runId: string): void {
+    this.#size -= this.#remembered.get(runId)?.size ?? 0;
+    this.#remembered.delete(runId);
+  }
+}
+
+/** The key that came first. */
+function oldestOf(map: ReadonlyMap<string, unknown>): string {
+  const [oldest = ""] = map.keys();
+  return oldest;
+}
+
+/** Reads all items that a run covers, along their key. */
+async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunScope): Promise<ItemVersions> {
+  const all = new Map<string, bigint>();
+  let behind: Place | undefined = placeBehind(undefined);
+  while (behind !== undefined) {
+    const part = { behind, ...piece };
+    const filter = { splits, keysOnly: true };
+    const items: CopiedItems = await copyItems(pool, datasetId, datasetVersion, filter, part);
+    while (items.next()) all.set(items.itemId, items.stamp.version);
+    behind = items.rest;
+  }
+  return all;
+}

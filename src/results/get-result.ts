@@ -1,0 +1,33 @@
+import type { Pool } from "../db/pool.ts";
+import { resultIdParts } from "../runs/run.ts";
+import { findRunScopeOfResults } from "../runs/run-store.ts";
+import { type Result, resultNotFound } from "./result.ts";
+import { findResult } from "./result-store.ts";
+import type { RecordedScore } from "./score.ts";
+import { listReplacedScores } from "./score-store.ts";
+
+/** How many replaced scores are told, as the contract has it. */
+const maxReplacedScores = 20;
+
+/** A result, current or replaced, with the last 20 scores that it had and has no more. */
+export interface ResultHistory {
+  readonly result: Result;
+  /** Newest first. */
+  readonly replacedScores: readonly RecordedScore[];
+}
+
+/** @throws Failure RESULT_NOT_FOUND, also for a result of another project. */
+export async function getResult(
+  pool: Pool,
+  projectId: string,
+  resultId: string,
+  includeItem: boolean,
+): Promise<ResultHistory> {
+  const parts = resultIdParts(resultId);
+  if (parts === undefined) throw resultNotFound(resultId);
+  const scope = await findRunScopeOfResults(pool, projectId, parts.prefix);
+  if (scope === undefined) throw resultNotFound(resultId);
+  const result = await findResult(pool, scope, parts.number, includeItem);
+  if (result === undefined) throw resultNotFound(resultId);
+  return { result, replacedScores: await listReplacedScores(pool, scope, parts.number, maxReplacedScores) };
+}

@@ -1,0 +1,88 @@
+import { RowFaults } from "../items/row-faults.ts";
+import { resultId, resultIdParts } from "../runs/run.ts";
+import type { Score } from "./score.ts";
+
+/** A score, and the result that it judges. */
+export interface Judgement {
+  readonly resultId: string;
+  readonly score: Score;
+}
+
+/** A result that is judged, as far as recording scores of it needs to know it. */
+export interface JudgedResult {
+  readonly number: bigint;
+  readonly sequence: bigint;
+  readonly itemId: string;
+  readonly repetition: number;
+  readonly succeeded: boolean;
+  /** True once another result took its cell. */
+  readonly replaced: boolean;
+  /** Whether its item was purged: then it takes no scores any more. */
+  readonly purged: boolean;
+  /** Bytes of its outcome. */
+  readonly bytes: number;
+}
+
+/** All that one request says about one result. */
+export interface ResultJudgements {
+  readonly number: bigint;
+  readonly scores: Score[];
+}
+
+/**
+ * Brings together what is said about each result, in the order in which results are first named.
+ *
+ * @throws Failure RESULT_NOT_FOUND about an id that is not one of the run.
+ */
+export function groupByResult(
+  { resultIdPrefix }: { readonly resultIdPrefix: string },
+  judgements: readonly Judgement[],
+): ResultJudgements[] {
+  const faults = new RowFaults();
+  const groups = new Map<bigint, ResultJudgements>();
+  judgements.forEach(({ resultId: id, score }, index) => {
+    const parts = resultIdParts(id);
+    if (parts?.prefix !== resultIdPrefix) {
+      faults.add("RESULT_NOT_FOUND", { result_id: id }, fieldOf(index));
+      return;
+    }
+    const { number } = parts;
+    const group = groups.get(number);
+    if (group === undefined) groups.set(number, { number, scores: [score] });
+    else group.scores.push(score);
+  });
+  faults.throwIfAny();
+  return [...groups.values()];
+}
+
+/**
+ * Checks that all results that are judged are there, are successes and are current. `found` has those that are there, and
+ * `current` the number of the current result of the cell of each that was replaced.
+ *
+ * @throws Failure RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD
+ */
+export function requireJudgeable(
+  { resultIdPrefix }: { readonly resultIdPrefix: string },
+  judgements: readonly Judgement[],
+  found: ReadonlyMap<bigint, JudgedResult>,
+  current: ReadonlyMap<bigint, bigint>,
+): void {
+  const faults = new RowFaults();
+  judgements.forEach(({ resultId: id }, index) => {
+    const field = fieldOf(index);
+    const result = found.get(resultIdParts(id)?.number ?? 0n);
+    if (result === undefined) {
+      faults.add("RESULT_NOT_FOUND", { result_id: id }, field);
+    } else if (result.replaced) {
+      const currentId = resultId(resultIdPrefix, current.get(result.number) ?? 0n);
+      faults.add("RESULT_SUPERSEDED", { result_id: id, current_result_id: currentId }, field);
+    } else if (result.purged) {
+      faults.add("ITEM_PURGED", { index, item_id: result.itemId }, field);
+    } else if (!result.succeeded) {
+      faults.add("INVALID_FIELD", { field, problem: "is an error; only a success can be scored" }, field);
+    }
+  });
+  faults.throwIfAny();
+}
+
+const fieldOf = (index: number) => `scores[${index}].result_id`;

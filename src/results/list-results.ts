@@ -1,0 +1,56 @@
+import type { Resources } from "../api/resources.ts";
+import { limits } from "../limits.ts";
+import { getRunScope } from "../runs/run-store.ts";
+import type { Result } from "./result.ts";
+import { listResults, type ResultFilter } from "./result-store.ts";
+
+/** One page to list. */
+export interface ResultListing {
+  readonly runId: string;
+  readonly filter: ResultFilter;
+  readonly includeItem: boolean;
+  readonly pageSize: number;
+  /** Empty for the first page. */
+  readonly pageToken: string;
+}
+
+/**
+ * Lists results page by page.
+ *
+ * @throws Failure RUN_NOT_FOUND, INVALID_PAGE_TOKEN
+ */
+export async function listResultPage(
+  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  projectId: string,
+  { runId, filter, includeItem, pageSize, pageToken }: ResultListing,
+): Promise<{ readonly results: readonly Result[]; readonly nextPageToken: string }> {
+  const binding = [
+    runId,
+    filter.itemId,
+    filter.failedOnly,
+    JSON.stringify(filter.missingScores),
+    filter.includeReplaced,
+    includeItem,
+  ];
+  const scope = await getRunScope(pool, projectId, runId);
+  const after =
+    pageToken === ""
+      ? undefined
+      : positionOf(pageTokens.open("page_token", pageToken, "ListResults", binding));
+  const bounds = { results: pageSize, bytes: limits.maxBatchBytes, includeItem };
+  const { results, isLast } = await listResults(pool, scope, filter, after, bounds);
+  // The results of a run that was deleted meanwhile may have been gone before they were read.
+  if (isLast) await getRunScope(pool, projectId, runId);
+  const last = results.at(-1);
+  return {
+    results,
+    nextPageToken:
+      isLast || last === undefined
+        ? ""
+        : pageTokens.seal("ListResults", binding, [last.itemId, `${last.repetition}`, `${last.attempt}`]),
+  };
+}
+
+function positionOf([itemId = "", repetition, attempt]: readonly string[]) {
+  return { itemId, repetition: Number(repetition), attempt: Number(attempt) };
+}

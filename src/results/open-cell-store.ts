@@ -1,0 +1,78 @@
+import type { Client } from "../db/pool.ts";
+import type { Dealt, LockedRun, RunCell } from "../runs/run.ts";
+
+/** What is in a cell now. */
+export interface CellChange extends RunCell {
+  /** Whether its current result is a success. */
+  readonly succeeded: boolean;
+  /** How many results it has had: 0 if they were deleted. */
+  readonly attempts: number;
+}
+
+/**
+ * Keeps the cells that workers are dealt in step with the results of a locked run. Whoever records or deletes results calls
+ * it with distinct cells: a success ends the lease on its cell, and a cell that was done and is not any more waits for a
+ * worker again.
+ */
+export async function followCells(
+  client: Client,
+  run: LockedRun,
+  changes: readonly CellChange[],
+): Promise<void> {
+  // No worker has joined: when one does, it is dealt cells by the results that are there.
+  if (run.dealt === undefined) return;
+  const done = changes.filter((change) => change.succeeded);
+  const open = changes.filter((change) => !change.succeeded);
+  await dropCells(client, run, done);
+  if (open.length > 0) await upsertCells(client, run, run.dealt, open);
+}
+
+/**
+ * Takes cells from workers for good. They are found one by one, as results are in recording-store.ts, and for the same reason.
+ */
+export async function dropCells(
+  client: Client,
+  { datasetId, runId }: LockedRun,
+  cells: readonly RunCell[],
+): Promise<void> {
+  if (cells.length === 0) return;
+  await client.query(
+    `delete from open_cells as c
+     using (
+       select open.place, open.dataset_id
+       from unnest($3::text[], $4::int[]) as cell(item_id, repetition)
+       cross join lateral (
+         select ctid as place, dataset_id from open_cells as o
+         where o.dataset_id = $1 and o.run_id = $2 and o.item_id = cell.item_id and o.repetition = cell.repetition
+         limit 1
+       ) as open
+     ) as found
+     where c.ctid = found.place and c.dataset_id = found.dataset_id`,
+    [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
+  );
+}
+
+/** A lease on the cell stays. Cells that were not dealt out yet are left for then. */
+async function upsertCells(
+  client: Client,
+  { datasetId, runId }: LockedRun,
+  dealt: Dealt,
+  cells: readonly CellChange[],
+): Promise<void> {
+  await client.query(
+    `insert into open_cells (dataset_id, run_id, item_id, repetition, attempts)
+     select $1, $2, cell.item_id, cell.repetition, cell.attempts
+     from unnest($3::text[], $4::int[], $5::int[]) as cell(item_id, repetition, attempts)
+     where (cell.repetition, cell.item_id collate "C") <= ($6::int, $7::text collate "C")
+     on conflict (dataset_id, run_id, item_id, repetition) do update set attempts = excluded.attempts`,
+    [
+      datasetId,
+      runId,
+      cells.map((cell) => cell.itemId),
+      cells.map((cell) => cell.repetition),
+      cells.map((cell) => cell.attempts),
+      dealt.repetition,
+      dealt.itemId,
+    ],
+  );
+}

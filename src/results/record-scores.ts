@@ -1,0 +1,123 @@
+import type { Client } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
+import type { LockedRun, RunScope } from "../runs/run.ts";
+import { getRunScope } from "../runs/run-store.ts";
+import {
+  groupByResult,
+  type JudgedResult,
+  type Judgement,
+  type ResultJudgements,
+  requireJudgeable,
+} from "./judgement.ts";
+import { findJudgedResults } from "./judgement-store.ts";
+import type { Recorder } from "./recording.ts";
+import { findCurrentResults } from "./recording-store.ts";
+import type { RecordedCounts } from "./result.ts";
+import { applyScores, changesNothing, requireScoresFit, type ScoreChange } from "./score.ts";
+import { listScores, type Rescoring, updateScores } from "./score-store.ts";
+
+/** Scores that a caller wants recorded. None names the result and the score of another. */
+export interface ScoreRequest {
+  readonly runId: string;
+  readonly judgements: readonly Judgement[];
+}
+
+/**
+ * Records scores of results, all or nothing, in any state of the run, and returns when they are durable. A result whose scores
+ * change gets a new place in the order of changes, one however many of its scores do.
+ *
+ * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD, LIMIT_EXCEEDED
+ */
+export async function recordScores(
+  { pool, changes, turns }: Recorder,
+  projectId: string,
+  { runId, judgements }: ScoreRequest,
+): Promise<RecordedCounts> {
+  const scope = await getRunScope(pool, projectId, runId);
+  const groups = groupByResult(scope, judgements);
+  const counts = await turns.take(runId, () =>
+    transaction(pool, (client) => recordLocked(client, scope, judgements, groups)),
+  );
+  changes.notify(runId);
+  return counts;
+}
+
+async function recordLocked(
+  client: Client,
+  scope: RunScope,
+  judgements: readonly Judgement[],
+  groups: readonly ResultJudgements[],
+): Promise<RecordedCounts> {
+  const run = await lockRun(client, scope);
+  const numbers = groups.map(({ number }) => number);
+  const found = await findJudgedResults(client, scope, numbers);
+  requireJudgeable(run, judgements, found, await findSuccessors(client, scope, found));
+  const changes = await changesOf(client, run, groups, found);
+  const rescorings = place(run, changes);
+  await updateScores(client, scope, rescorings);
+  if (rescorings.length > 0) {
+    await advanceRun(client, run, { succeeded: 0, failed: 0, carried: 0, places: rescorings.length });
+  }
+  return countScores(changes);
+}
+
+/** For each result that was replaced, by its number, that of the current one of its cell. */
+async function findSuccessors(
+  client: Client,
+  scope: RunScope,
+  found: ReadonlyMap<bigint, JudgedResult>,
+): Promise<Map<bigint, bigint>> {
+  const replaced = [...found.values()].filter((result) => result.replaced);
+  if (replaced.length === 0) return new Map();
+  const current = await findCurrentResults(client, scope, replaced);
+  return new Map(replaced.map(({ number }, index) => [number, current[index]?.number ?? 0n]));
+}
+
+/** What becomes of the scores of one result. */
+interface ResultChange extends ScoreChange {
+  readonly result: JudgedResult;
+}
+
+async function changesOf(
+  client: Client,
+  run: LockedRun,
+  groups: readonly ResultJudgements[],
+  found: ReadonlyMap<bigint, JudgedResult>,
+): Promise<ResultChange[]> {
+  const judged = groups.flatMap(({ number, scores }) => {
+    const result = found.get(number);
+    return result === undefined ? [] : [{ result, scores }];
+  });
+  const known = await listScores(
+    client,
+    run,
+    judged.map(({ result }) => result.sequence),
+  );
+  return judged.map(({ result, scores }) => {
+    const change = applyScores(known.get(result.sequence) ?? [], scores, run.time);
+    requireScoresFit(change.scores, result.bytes);
+    return { ...change, result };
+  });
+}
+
+/** Gives results whose scores change their new places, behind the last one of the run. */
+function place(run: LockedRun, changes: readonly ResultChange[]): Rescoring[] {
+  let newSequence = run.sequence;
+  return changes.flatMap((change) => {
+    if (changesNothing(change)) return [];
+    newSequence++;
+    const { result, scores, replaced } = change;
+    return [{ number: result.number, oldSequence: result.sequence, newSequence, scores, replaced }];
+  });
+}
+
+function countScores(changes: readonly ScoreChange[]): RecordedCounts {
+  const counts = { created: 0, replaced: 0, unchanged: 0 };
+  for (const { created, replaced, unchanged } of changes) {
+    counts.created += created;
+    counts.replaced += replaced.length;
+    counts.unchanged += unchanged;
+  }
+  return counts;
+}

@@ -1,0 +1,70 @@
+import type { Client } from "../db/pool.ts";
+import type { RunCell, RunScope } from "../runs/run.ts";
+
+/** A result that goes, current or replaced. */
+export interface Attempt extends RunCell {
+  readonly number: bigint;
+  readonly sequence: bigint;
+  readonly succeeded: boolean;
+  readonly replaced: boolean;
+  readonly carried: boolean;
+}
+
+/**
+ * All attempts at these cells, of each once. `offset 0` keeps the look-up of a cell apart from the list of them: joined, the
+ * two would be planned for a table without statistics, which is by reading all of it.
+ */
+export async function listAttempts(
+  client: Client,
+  { datasetId, runId }: RunScope,
+  cells: readonly RunCell[],
+): Promise<Attempt[]> {
+  const { rows } = await client.query<Attempt>(
+    `select cell.item_id as "itemId", cell.repetition, attempt.*
+     from (select distinct item_id, repetition from unnest($3::text[], $4::int[]) as cell(item_id, repetition)) as cell
+     cross join lateral (
+       select number, sequence, output is not null as succeeded, superseded_by is not null as replaced,
+              carried_from_result_id is not null as carried
+       from run_results as r
+       where r.dataset_id = $1 and r.run_id = $2 and r.item_id = cell.item_id and r.repetition = cell.repetition
+       offset 0
+     ) as attempt`,
+    [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
+  );
+  return rows;
+}
+
+/** Deletes the results at these places, found one by one as in `supersedeResults`, and for the same reason. */
+export async function deleteAttempts(
+  client: Client,
+  { datasetId, runNumber }: RunScope,
+  sequences: readonly bigint[],
+): Promise<void> {
+  await client.query(
+    `delete from run_results as r
+     using (
+       select old.place, old.dataset_id
+       from unnest($3::bigint[]) as gone(sequence)
+       cross join lateral (
+         select ctid as place, dataset_id from run_results as o
+         where o.run_number = $2 and o.sequence = gone.sequence and o.dataset_id = $1
+         limit 1
+       ) as old
+     ) as found
+     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+    [datasetId, runNumber, sequences],
+  );
+}
+
+/** Deletes what was kept of the scores of the results with these numbers. */
+export async function deleteReplacedScores(
+  client: Client,
+  { datasetId, runId }: RunScope,
+  numbers: readonly bigint[],
+): Promise<void> {
+  await client.query(
+    `delete from replaced_scores
+     where dataset_id = $1 and run_id = $2 and number = any((select $3::bigint[])::bigint[])`,
+    [datasetId, runId, numbers],
+  );
+}

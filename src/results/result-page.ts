@@ -1,0 +1,92 @@
+import { CopiedColumns } from "../db/copied-columns.ts";
+import type { ReadPage, ReadSize, Rows } from "../items/stream-pages.ts";
+import type { Result } from "./result.ts";
+
+/** Columns of run_results, in the order in which statements give them. */
+export const resultColumns = [
+  "item_id",
+  "repetition",
+  "attempt",
+  "superseded_by",
+  "sequence",
+  "number",
+  "item_version",
+  "output",
+  "error",
+  "start_time",
+  "complete_time",
+  "latency_micros",
+  "retry_count",
+  "trace_id",
+  "input_tokens",
+  "output_tokens",
+  "cost",
+  "currency",
+  "scores",
+  "carried_from_result_id",
+  "create_time",
+] as const;
+
+export type ResultColumn = (typeof resultColumns)[number];
+
+/** Bounds of a page. At least one result is on it, however large. */
+export interface ResultBounds {
+  readonly results: number;
+  /** Of outcomes and scores, and of items where they are asked for. */
+  readonly bytes: number;
+  readonly includeItem: boolean;
+}
+
+/** Some results. `isLast` if nothing was behind them when they were read. */
+export interface ResultPage {
+  readonly results: readonly Result[];
+  readonly isLast: boolean;
+}
+
+/** What statements give of a result: its columns, and its size. */
+const columnNames = [...resultColumns, "size"] as const;
+
+const columnNumbers = Object.fromEntries(columnNames.map((name, number) => [name, number])) as Readonly<
+  Record<(typeof columnNames)[number], number>
+>;
+
+/** Where a column is in a row of `CopiedResults`. */
+export function columnOf(name: ResultColumn): number {
+  return columnNumbers[name];
+}
+
+/** Results as the database sent them, in the order of their places. */
+export class CopiedResults implements ReadPage<bigint>, Rows {
+  readonly rest: bigint | undefined;
+  readonly averageSize: number;
+  /** The items of all of them, if they are asked for. */
+  readonly itemIds: ReadonlySet<string>;
+  /** The present one, valid until the next one. Its columns are at `columnOf`. */
+  readonly row: CopiedColumns;
+
+  /** @param buffer rows of `resultColumns` and their sizes. */
+  constructor(buffer: Buffer, { limit, bytes }: ReadSize, includeItem: boolean) {
+    const row = new CopiedColumns(buffer, columnNames.length);
+    const itemIds = new Set<string>();
+    let [count, used] = [0, 0];
+    let last = 0;
+    while (row.next()) {
+      count++;
+      used += row.int4(columnNumbers.size);
+      last = row.int8(columnNumbers.sequence);
+      if (includeItem) itemIds.add(row.text(columnNumbers.item_id));
+    }
+    this.rest = count >= limit || used > bytes ? BigInt(last) : undefined;
+    this.averageSize = count === 0 ? 0 : used / count;
+    this.itemIds = itemIds;
+    this.row = new CopiedColumns(buffer, columnNames.length);
+  }
+
+  next(): boolean {
+    return this.row.next();
+  }
+
+  get size(): number {
+    return this.row.int4(columnNumbers.size);
+  }
+}

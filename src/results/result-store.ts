@@ -1,0 +1,232 @@
+import { type CopiedRow, copyOut, copyPage, literal } from "../db/copy-out.ts";
+import type { Pool } from "../db/pool.ts";
+import type { Item } from "../items/item.ts";
+import { listItemsById } from "../items/item-store.ts";
+import type { ReadPage, ReadSize } from "../items/stream-pages.ts";
+import { type RunScope, resultId } from "../runs/run.ts";
+import type { Result, ResultError, Usage } from "./result.ts";
+import { CopiedResults, type ResultBounds, type ResultPage, resultColumns } from "./result-page.ts";
+import { scoresFromColumn } from "./score-columns.ts";
+
+const columns = resultColumns.map((column) => `r.${column}`).join(", ");
+
+/** Which results of a run to list. Empty and false keep all. */
+export interface ResultFilter {
+  readonly itemId: string;
+  readonly failedOnly: boolean;
+  /** Keeps successes that lack a score of any of these names, or have one that is an error. */
+  readonly missingScores: readonly string[];
+  /** Whether results that were replaced are listed as well. */
+  readonly includeReplaced: boolean;
+}
+
+/** Where a listing goes on: behind this result. */
+export interface ResultPosition {
+  readonly itemId: string;
+  readonly repetition: number;
+  readonly attempt: number;
+}
+
+/** The result with this number, current or replaced. */
+export async function findResult(
+  pool: Pool,
+  scope: RunScope,
+  number: bigint,
+  includeItem: boolean,
+): Promise<Result | undefined> {
+  const [dataset, run, wanted] = [scope.datasetId, scope.runNumber, number].map(literal);
+  // A result that never moved is at its number; the others have an index of their own.
+  const results = await copyOut(
+    pool,
+    `select ${columns} from run_results as r
+     where r.run_number = ${run} and r.sequence = ${wanted} and r.dataset_id = ${dataset} and r.number = ${wanted}
+     union all
+     select ${columns} from run_results as r
+     where r.run_number = ${run} and r.number = ${wanted} and r.dataset_id = ${dataset} and r.number <> r.sequence`,
+    (row) => readResult(row, scope),
+  );
+  const [result] = includeItem ? await withItems(pool, scope, results) : results;
+  return result;
+}
+
+/** Results of a run by item_id, repetition and attempt. */
+export async function listResults(
+  pool: Pool,
+  scope: RunScope,
+  filter: ResultFilter,
+  after: ResultPosition | undefined,
+  bounds: ResultBounds,
+): Promise<ResultPage> {
+  const conditions = [`r.dataset_id = ${literal(scope.datasetId)} and r.run_id = ${literal(scope.runId)}`];
+  if (!filter.includeReplaced) conditions.push("r.superseded_by is null");
+  if (filter.itemId !== "") conditions.push(`r.item_id = ${literal(filter.itemId)}`);
+  if (filter.failedOnly) conditions.push("r.output is null");
+  if (filter.missingScores.length > 0) {
+    const names = `array[${filter.missingScores.map(literal).join(", ")}]::text[]`;
+    conditions.push(`r.output is not null and (r.judged is null or not r.judged @> ${names})`);
+  }
+  if (after !== undefined) {
+    const cell = `(${literal(after.itemId)}, ${literal(after.repetition)})`;
+    // With attempts, the first condition is one range of the index by cell, and the second leaves out what was listed.
+    conditions.push(
+      filter.includeReplaced
+        ? `(r.item_id, r.repetition) >= ${cell}
+           and ((r.item_id, r.repetition) > ${cell} or r.attempt > ${literal(after.attempt)})`
+        : `(r.item_id, r.repetition) > ${cell}`,
+    );
+  }
+  // The index by cell has attempts in order: each is superseded by a later one, and null sorts last.
+  return page(
+    pool,
+    scope,
+    { conditions, order: ["item_id", "repetition", "superseded_by"], includeItem: bounds.includeItem },
+    bounds,
+  );
+}
+
+/** Current results of a run as the database sends them, with their items by id where those are asked for. */
+export interface CopiedPage extends ReadPage<bigint> {
+  readonly results: CopiedResults;
+  readonly items: ReadonlyMap<string, Item>;
+}
+
+/** Reads current results of a run in the order of their last change, behind the place `after`. */
+export async function copyChanges(
+  pool: Pool,
+  scope: RunScope,
+  after: bigint,
+  size: ReadSize,
+  includeItem: boolean,
+): Promise<CopiedPage> {
+  const conditions = [
+    `r.dataset_id = ${literal(scope.datasetId)} and r.run_number = ${literal(scope.runNumber)}`,
+    `r.sequence > ${literal(after)} and r.superseded_by is null`,
+  ];
+  const query = { conditions, order: ["sequence"], includeItem };
+  const buffer = await copyPage(pool, pageStatement(query, size));
+  const results = new CopiedResults(buffer, size, includeItem);
+  const { rest, averageSize, itemIds } = results;
+  return { results, items: await findItems(pool, scope, itemIds), rest, averageSize };
+}
+
+interface PageQuery {
+  readonly conditions: readonly string[];
+  /** Columns. */
+  readonly order: readonly string[];
+  readonly includeItem: boolean;
+}
+
+/**
+ * Gives results and their sizes: as many as fit into `bytes` and the one that crosses the bound, but two at least, to tell
+ * whether there is more. Sizes are summed before payloads are read, so that a page of large results costs no more memory than
+ * one of small results.
+ */
+function pageStatement({ conditions, order, includeItem }: PageQuery, { limit, bytes }: ReadSize): string {
+  return `
+    select ${columns}, size from (
+      select r.*, row_number() over in_order as place, sum(size) over in_order as bytes
+      from (
+        select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
+        from run_results as r
+        where ${conditions.join(" and ")}
+        order by ${order.map((column) => `r.${column}`).join(", ")}
+        limit ${literal(limit)}
+      ) as r
+      window in_order as (order by ${order.join(", ")} rows unbounded preceding)
+    ) as r
+    where place <= 2 or bytes - size <= ${literal(bytes)}
+    order by ${order.join(", ")}`;
+}
+
+async function page(
+  pool: Pool,
+  scope: RunScope,
+  query: PageQuery,
+  { results: maxResults, bytes: maxBytes }: ResultBounds,
+): Promise<ResultPage> {
+  // One more than fits tells that there is more.
+  const statement = pageStatement(query, { limit: maxResults + 1, bytes: maxBytes });
+  const found = await copyOut(pool, statement, (row) => ({
+    result: readResult(row, scope),
+    size: row.int4() ?? 0,
+  }));
+  let bytes = 0;
+  const fits = found.filter(({ size }, place) => {
+    bytes += size;
+    return place === 0 || (place < maxResults && bytes <= maxBytes);
+  });
+  const results = fits.map(({ result }) => result);
+  return {
+    results: query.includeItem ? await withItems(pool, scope, results) : results,
+    isLast: fits.length === found.length,
+  };
+}
+
+/** Bytes of a result on the wire, about: what has a length of its own, and a share for the rest. */
+const outcomeSize = `(
+  256 + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0) + coalesce(octet_length(r.scores), 0))`;
+
+const itemSize = `coalesce((
+  select 256 + octet_length(i.input) + coalesce(octet_length(i.expected_output), 0) + coalesce(octet_length(i.metadata), 0)
+  from changesets as c
+  join item_revisions as i on i.dataset_id = c.dataset_id and i.changeset_id = c.changeset_id
+  where c.dataset_id = r.dataset_id and c.version = r.item_version and i.item_id = r.item_id
+), 0)`;
+
+/** The result of a row that has `columns`. */
+function readResult(row: CopiedRow, scope: RunScope): Result {
+  const itemId = row.text() ?? "";
+  const repetition = row.int4() ?? 0;
+  const attempt = row.int4() ?? 0;
+  const replaced = row.int4() !== undefined;
+  const sequence = row.int8() ?? 0n;
+  return {
+    runId: scope.runId,
+    itemId,
+    repetition,
+    attempt,
+    replaced,
+    sequence,
+    resultId: resultId(scope.resultIdPrefix, row.int8() ?? 0n),
+    itemVersion: row.int8() ?? 0n,
+    output: row.text(),
+    error: readError(row),
+    startTime: row.instant(),
+    completeTime: row.instant(),
+    latencyMicros: row.int8(),
+    retryCount: row.int4() ?? 0,
+    traceId: row.text() ?? "",
+    usage: readUsage(row),
+    scores: scoresFromColumn(row.text()),
+    carriedFromResultId: row.text() ?? "",
+    createTime: row.instant() ?? 0n,
+    item: undefined,
+  };
+}
+
+function readError(row: CopiedRow): ResultError | undefined {
+  const error = row.text();
+  return error === undefined ? undefined : JSON.parse(error);
+}
+
+function readUsage(row: CopiedRow): Usage | undefined {
+  const usage = { inputTokens: row.int8(), outputTokens: row.int8(), cost: row.float8() };
+  const currency = row.text();
+  return currency === undefined ? undefined : { ...usage, currency };
+}
+
+/** Puts their items into results. */
+async function withItems(pool: Pool, scope: RunScope, results: readonly Result[]): Promise<Result[]> {
+  const items = await findItems(pool, scope, new Set(results.map((result) => result.itemId)));
+  return results.map((result) => ({ ...result, item: items.get(result.itemId) }));
+}
+
+/** Items as the version of a run has them, by id. */
+async function findItems(
+  pool: Pool,
+  { datasetId, datasetVersion }: RunScope,
+  itemIds: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, Item>> {
+  const items = itemIds.size === 0 ? [] : await listItemsById(pool, datasetId, datasetVersion, [...itemIds]);
+  return new Map(items.map((item) => [item.itemId, item]));
+}

@@ -1,0 +1,156 @@
+import type { Instant } from "../db/instant.ts";
+import { failure } from "../failure.ts";
+import type { Item } from "../items/item.ts";
+import { RowFaults } from "../items/row-faults.ts";
+import { type RunCell, resultId } from "../runs/run.ts";
+import type { RecordedScore, Score } from "./score.ts";
+
+/** Why an item has no output. */
+export interface ResultError {
+  readonly code: string;
+  readonly message: string;
+  readonly stack: string;
+}
+
+/** An error of a purged item: its code, which groups it with others, and no text. */
+export function erasedError({ code }: ResultError): ResultError {
+  return { code, message: "", stack: "" };
+}
+
+/** What a result cost. Undefined means unknown, which is not 0. */
+export interface Usage {
+  readonly inputTokens: bigint | undefined;
+  readonly outputTokens: bigint | undefined;
+  /** Finite and not negative. */
+  readonly cost: number | undefined;
+  /** ISO 4217; empty means USD. */
+  readonly currency: string;
+}
+
+/** What every result says, whether it is sent or read. */
+interface ResultContent extends RunCell {
+  /** JSON as sent. Undefined exactly where `error` is set. */
+  readonly output: string | undefined;
+  readonly error: ResultError | undefined;
+  readonly startTime: Instant | undefined;
+  readonly completeTime: Instant | undefined;
+  readonly latencyMicros: bigint | undefined;
+  readonly retryCount: number;
+  readonly traceId: string;
+  readonly usage: Usage | undefined;
+}
+
+/** A result as a caller sent it, checked. */
+export interface NewResult extends ResultContent {
+  /** Equal for the very same result, scores aside. 32 bytes. */
+  readonly fingerprint: Uint8Array;
+  readonly scores: readonly Score[];
+}
+
+/** A result as it was recorded. */
+export interface Result extends ResultContent {
+  readonly resultId: string;
+  readonly runId: string;
+  readonly itemVersion: bigint;
+  readonly attempt: number;
+  readonly sequence: bigint;
+  readonly scores: readonly RecordedScore[];
+  readonly createTime: Instant;
+  /** Empty for a result of its own. */
+  readonly carriedFromResultId: string;
+  /** True once another result took its cell. */
+  readonly replaced: boolean;
+  /** Set only where it was asked for. */
+  readonly item: Item | undefined;
+}
+
+/** The current result of a cell, as far as recording another needs to know it. */
+export interface CurrentResult {
+  readonly number: bigint;
+  readonly sequence: bigint;
+  readonly attempt: number;
+  readonly succeeded: boolean;
+  readonly carried: boolean;
+  readonly fingerprint: Uint8Array;
+  /** Bytes of its outcome. */
+  readonly bytes: number;
+}
+
+/** What becomes of a result that is sent. */
+export type Recording =
+  | { readonly kind: "created" }
+  | { readonly kind: "replaced"; readonly current: CurrentResult }
+  | { readonly kind: "unchanged"; readonly current: CurrentResult };
+
+const created: Recording = { kind: "created" };
+
+/** What recording did, in results or in scores. */
+export interface RecordedCounts {
+  readonly created: number;
+  readonly replaced: number;
+  readonly unchanged: number;
+}
+
+/**
+ * Decides about each result of a request: a success is final, an error may be replaced by anything, and the very same result
+ * again changes nothing. `current` holds, at the position of each result, the current one of its cell. Items that were
+ * purged take neither results nor scores any more.
+ *
+ * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
+ */
+export function decideRecordings(
+  run: { readonly runId: string; readonly resultIdPrefix: string },
+  results: readonly NewResult[],
+  current: readonly (CurrentResult | undefined)[],
+  overwrite: boolean,
+  purged: ReadonlySet<string>,
+): Recording[] {
+  const faults = new RowFaults();
+  const recordings = results.map((result, index): Recording => {
+    const known = current[index];
+    const isSame = known !== undefined && Buffer.compare(known.fingerprint, result.fingerprint) === 0;
+    const isPurged = purged.has(result.itemId) && !(isSame && result.scores.length === 0);
+    if (isPurged) faults.add("ITEM_PURGED", { index, item_id: result.itemId }, `results[${index}]`);
+    if (known === undefined) return created;
+    if (isSame) return { kind: "unchanged", current: known };
+    if (!isPurged && known.succeeded && !overwrite) {
+      const facts = {
+        run_id: run.runId,
+        index,
+        item_id: result.itemId,
+        repetition: result.repetition,
+        result_id: resultId(run.resultIdPrefix, known.number),
+      };
+      faults.add("RESULT_FINAL", facts, `results[${index}]`);
+    }
+    return { kind: "replaced", current: known };
+  });
+  faults.throwIfAny();
+  return recordings;
+}
+
+/**
+ * Checks that a run covers the cells of all results. `itemVersions` has the items among them that it covers; `field` is where
+ * the results stand in the request.
+ *
+ * @throws Failure ITEM_NOT_IN_RUN
+ */
+export function requireCovered(
+  run: { readonly runId: string; readonly repetitions: number },
+  results: readonly RunCell[],
+  itemVersions: ReadonlyMap<string, bigint>,
+  field = "results",
+): void {
+  const faults = new RowFaults();
+  results.forEach(({ itemId, repetition }, index) => {
+    if (repetition >= 1 && repetition <= run.repetitions && itemVersions.has(itemId)) return;
+    const facts = { run_id: run.runId, index, item_id: itemId, repetition };
+    faults.add("ITEM_NOT_IN_RUN", facts, `${field}[${index}]`);
+  });
+  faults.throwIfAny();
+}
+
+/** The failure of a result_id that names nothing. */
+export function resultNotFound(id: string) {
+  return failure("RESULT_NOT_FOUND", { result_id: id });
+}

@@ -1,0 +1,113 @@
+import type { Client, Queryable } from "../db/pool.ts";
+import type { RunScope } from "../runs/run.ts";
+import type { RecordedScore } from "./score.ts";
+import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
+
+/** The current scores of the results at these places. Results without scores are left out. */
+export async function listScores(
+  db: Queryable,
+  { datasetId, runNumber }: RunScope,
+  sequences: readonly bigint[],
+): Promise<Map<bigint, readonly RecordedScore[]>> {
+  const { rows } = await db.query<{ sequence: bigint; scores: string }>(
+    `select wanted.sequence, found.scores
+     from unnest($3::bigint[]) as wanted(sequence)
+     cross join lateral (
+       select scores from run_results as r
+       where r.run_number = $2 and r.sequence = wanted.sequence and r.dataset_id = $1 and r.scores is not null
+       limit 1
+     ) as found`,
+    [datasetId, runNumber, sequences],
+  );
+  return new Map(rows.map((row) => [row.sequence, scoresFromColumn(row.scores)]));
+}
+
+/** A result that is scored later. */
+export interface Rescoring {
+  /** Its number, its place until now, and its new place. */
+  readonly number: bigint;
+  readonly oldSequence: bigint;
+  readonly newSequence: bigint;
+  /** All its scores from now on. */
+  readonly scores: readonly RecordedScore[];
+  /** Those of before that others replace. */
+  readonly replaced: readonly RecordedScore[];
+}
+
+/** Gives results new scores and new places, and keeps what was replaced. Finds the rows as `supersedeResults` does. */
+export async function updateScores(
+  client: Client,
+  { datasetId, runId, runNumber }: RunScope,
+  rescorings: readonly Rescoring[],
+): Promise<void> {
+  if (rescorings.length === 0) return;
+  const columns = rescorings.map(({ scores }) => scoresToColumns(scores));
+  // Arrays of arrays would have to be of one length, so what was judged travels as JSON.
+  const judged = columns.map(({ judged, judgedValues }) =>
+    judged === undefined
+      ? null
+      : JSON.stringify(judged.map((name, at) => ({ name, value: judgedValues?.[at] }))),
+  );
+  await client.query(
+    `update run_results as r
+     set sequence = found.new_sequence, scores = found.scores,
+         judged = (select array_agg(j.name order by j.place) from ${judgedRows}),
+         judged_values = (select array_agg(j.value order by j.place) from ${judgedRows})
+     from (
+       select change.*, old.place, old.dataset_id
+       from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[])
+         as change(old_sequence, new_sequence, scores, judged)
+       cross join lateral (
+         select ctid as place, dataset_id from run_results as o
+         where o.run_number = $2 and o.sequence = change.old_sequence and o.dataset_id = $1
+         limit 1
+       ) as old
+     ) as found
+     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+    [
+      datasetId,
+      runNumber,
+      rescorings.map(({ oldSequence }) => oldSequence),
+      rescorings.map(({ newSequence }) => newSequence),
+      columns.map(({ scores }) => scores),
+      judged,
+    ],
+  );
+  const replaced = rescorings.flatMap(({ number, newSequence, replaced }) =>
+    replaced.map((score) => ({ number, newSequence, score })),
+  );
+  if (replaced.length === 0) return;
+  await client.query(
+    `insert into replaced_scores (dataset_id, run_id, number, sequence, name, score)
+     select $1, $2, old.* from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[]) as old`,
+    [
+      datasetId,
+      runId,
+      replaced.map(({ number }) => number),
+      replaced.map(({ newSequence }) => newSequence),
+      replaced.map(({ score }) => score.name),
+      replaced.map(({ score }) => scoreToColumn(score)),
+    ],
+  );
+}
+
+const judgedRows = `
+  rows from (json_to_recordset(found.judged::json) as (name text, value double precision))
+    with ordinality as j(name, value, place)`;
+
+/** The scores of a result that were replaced, newest first. */
+export async function listReplacedScores(
+  db: Queryable,
+  { datasetId, runId }: RunScope,
+  number: bigint,
+  limit: number,
+): Promise<RecordedScore[]> {
+  const { rows } = await db.query<{ score: string }>(
+    `select score from replaced_scores
+     where dataset_id = $1 and run_id = $2 and number = $3
+     order by sequence desc, name desc
+     limit $4`,
+    [datasetId, runId, number, limit],
+  );
+  return rows.map((row) => scoreFromColumn(row.score));
+}

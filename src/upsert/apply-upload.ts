@@ -1,0 +1,184 @@
+import type { Resources } from "../api/resources.ts";
+import type { Changeset, ChangesetRequest } from "../changesets/changeset.ts";
+import { standingRefusal, type WriteTarget } from "../changesets/write.ts";
+import type { Client } from "../db/pool.ts";
+import { Failure, failure } from "../failure.ts";
+import type { ColumnMapping } from "../files/column-mapping.ts";
+import type { FileFormat } from "../files/file-format.ts";
+import { fileRows, type RowBatch } from "../files/file-rows.ts";
+import { readTable, type SourceFile } from "../files/read-table.ts";
+import { ReadAhead } from "../rpc/read-ahead.ts";
+import { untilStopped } from "../rpc/streams.ts";
+import { claimUpload, releaseUpload, renewClaim } from "../uploads/claim-store.ts";
+import { listSegments } from "../uploads/segment-store.ts";
+import type { UploadWriter } from "../uploads/upload.ts";
+import { readSegments } from "../uploads/upload-bytes.ts";
+import { lockUpload } from "../uploads/upload-store.ts";
+import type { ImportFrame } from "./import.ts";
+import { type ImportSession, openImport } from "./import-session.ts";
+
+/** What ApplyUpload works with. */
+export type ApplyResources = Pick<
+  Resources,
+  | "pool"
+  | "turns"
+  | "log"
+  | "blobs"
+  | "scratch"
+  | "engines"
+  | "importTtlSeconds"
+  | "maxUploadBytes"
+  | "stopping"
+>;
+
+/** Where the bytes come from. */
+export type ApplySource =
+  | { readonly uploadId: string; readonly format: FileFormat | undefined }
+  | { readonly content: Uint8Array; readonly format: FileFormat };
+
+/** A file to make a version of. */
+export interface ApplyRequest {
+  readonly source: ApplySource;
+  readonly target: WriteTarget;
+  readonly mapping: ColumnMapping;
+  readonly write: ChangesetRequest;
+}
+
+/**
+ * For how long a service that is killed keeps the upload it was at work on. It renews its lease three times as often; much less
+ * and a busy service would lose it, much more and its caller would have to wait.
+ */
+const leaseSeconds = 30;
+
+/** Batches that may wait while others are written. */
+const readAhead = { items: 8, bytes: 8 * 1024 * 1024 };
+
+/**
+ * Makes the rows of a file a version, or a plan, by the way that all imports take. An upload is used up in the transaction that
+ * publishes it. A call that fails leaves nothing behind, and gives the upload back.
+ *
+ * @param signal fires when nobody waits for the answer any more.
+ * @throws Failure UPLOAD_NOT_FOUND, UPLOAD_NOT_READY, UNKNOWN_FORMAT, INVALID_FILE, those of openImport and of publishing
+ */
+export async function applyUpload(
+  resources: ApplyResources,
+  request: ApplyRequest,
+  signal: AbortSignal,
+): Promise<Changeset> {
+  let file: SourceFile | undefined;
+  const admit = async (client: Client, datasetId: string) => {
+    file = await takeSource(client, resources, request, { datasetId, requestId: request.write.requestId });
+  };
+  const opened = await openImport(resources, request.target, request.write, admit);
+  if ("finished" in opened) {
+    const refusal = standingRefusal(opened.finished);
+    if (refusal !== undefined) throw refusal;
+    return opened.finished;
+  }
+  const writer = { datasetId: opened.datasetId, requestId: request.write.requestId };
+  const claim = keepClaim(resources, request.source, writer);
+  try {
+    return await importFile(resources, opened, file as unknown as SourceFile, request.mapping, signal);
+  } catch (error) {
+    await opened.withdraw().catch((second: unknown) => {
+      // The first error is the one to report. What is left is discarded when it expires.
+      resources.log.warn({ err: second }, "left the rows of a file that failed to the sweeper");
+    });
+    // A newer call of the same write goes on with the upload.
+    if (error instanceof Failure && error.reason === "STREAM_SUPERSEDED") claim.leave();
+    throw error;
+  } finally {
+    await claim[Symbol.asyncDispose]();
+  }
+}
+
+/** Takes the upload for the write, if there is one, and finds out how to read the file. */
+async function takeSource(
+  client: Client,
+  { blobs }: ApplyResources,
+  { source, target }: ApplyRequest,
+  writer: UploadWriter,
+): Promise<SourceFile> {
+  if ("content" in source) {
+    return {
+      format: source.format,
+      open: async function* () {
+        yield source.content;
+      },
+    };
+  }
+  const { uploadId } = source;
+  const upload = await lockUpload(client, target.projectId, { uploadId });
+  await claimUpload(client, upload, writer, leaseSeconds);
+  const format = source.format ?? upload.format;
+  if (format === undefined) {
+    throw failure("UNKNOWN_FORMAT", { content_type: upload.contentType, filename: upload.filename });
+  }
+  const segments = await listSegments(client, uploadId);
+  return { format, open: () => readSegments(blobs, uploadId, segments) };
+}
+
+/** An upload that is kept for a write until this is disposed of; it is given back then, unless it was used up. */
+interface Claim extends AsyncDisposable {
+  /** Leaves the upload to whoever took over. */
+  leave(): void;
+}
+
+function keepClaim({ pool, log }: ApplyResources, source: ApplySource, writer: UploadWriter): Claim {
+  if (!("uploadId" in source))
+    return { leave: () => undefined, [Symbol.asyncDispose]: async () => undefined };
+  const { uploadId } = source;
+  // A lease that could not be renewed is renewed the next time, or runs out. Publishing asks again whose it is.
+  const warn = (error: unknown) => log.warn({ err: error, upload_id: uploadId }, "could not keep an upload");
+  const timer = setInterval(
+    () => void renewClaim(pool, uploadId, writer, leaseSeconds).catch(warn),
+    (leaseSeconds / 3) * 1000,
+  );
+  let isLeft = false;
+  return {
+    leave() {
+      isLeft = true;
+    },
+    async [Symbol.asyncDispose]() {
+      clearInterval(timer);
+      if (!isLeft) await releaseUpload(pool, uploadId, writer).catch(warn);
+    },
+  };
+}
+
+async function importFile(
+  resources: ApplyResources,
+  session: ImportSession,
+  file: SourceFile,
+  mapping: ColumnMapping,
+  signal: AbortSignal,
+): Promise<Changeset> {
+  const { stopping } = resources;
+  const table = readTable(file, mapping, { ...resources, signal });
+  const batches = untilStopped(fileRows(table, file, mapping), stopping, signal);
+  let count = 0;
+  {
+    // Rows are read and checked while those in front are written.
+    await using ahead = new ReadAhead(batches, bytesOf, readAhead);
+    for (;;) {
+      const taken = await ahead.take();
+      if (taken.length === 0) break;
+      for (const { offset, rows } of taken) count = offset + rows.length;
+      // Publishing makes them durable.
+      const { refusal } = await session.take(taken.map(frameOf), false);
+      if (refusal !== undefined) throw refusal;
+    }
+  }
+  // All rows may have been read before the call ended. Whoever waits no longer is promised that nothing happens any more.
+  if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
+  signal.throwIfAborted();
+  return session.commit(BigInt(count));
+}
+
+function frameOf({ offset, rows }: RowBatch): ImportFrame {
+  return { kind: "batch", offset, count: rows.length, rows };
+}
+
+function bytesOf({ rows }: RowBatch): number {
+  return rows.reduce((size, row) => size + row.size, 0);
+}

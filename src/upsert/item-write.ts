@@ -1,0 +1,256 @@
+import type { ChangesetRequest, Target } from "../changesets/changeset.ts";
+import { schemasInForce } from "../changesets/check-rows.ts";
+import { equalBytes } from "../changesets/classify.ts";
+import type { RowOutcome } from "../changesets/outcome-store.ts";
+import { publish } from "../changesets/publish.ts";
+import { numberRows, stageRows } from "../changesets/stage.ts";
+import type { NumberedRow } from "../changesets/staging-store.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write.ts";
+import type { Client } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+import type { Item, Row } from "../items/item.ts";
+import { findItem, listHeads, listItemBeginnings, listItemSizes } from "../items/item-store.ts";
+import { listPurged } from "../items/purge-store.ts";
+import { RowFaults } from "../items/row-faults.ts";
+import { limits } from "../limits.ts";
+
+/** What creating an item means if its id is not free. */
+export type IfExists = "fail" | "return_identical";
+
+type WriteResources = Parameters<typeof writeOnce>[0];
+
+/**
+ * Creates items in one version; of rows without an id each becomes a new item.
+ *
+ * @throws Failure ITEM_EXISTS or ITEM_PURGED with all conflicts as violations, DUPLICATE_ITEM_ID, SCHEMA_VIOLATION,
+ * LIMIT_EXCEEDED if the answer would be too large, and those of writeOnce.
+ */
+export async function createItems(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  rows: readonly Row[],
+  ifExists: IfExists,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const numbered = numberRows(changeset, rows, 0);
+    const found = await findExisting(client, target, numbered, ifExists, fieldOf(request));
+    const fresh = requireOneContent(numbered).filter((row) => !found.has(row.itemId));
+    await requireAnswerable(client, target, rows, found);
+    const schemas = await schemasInForce(client, target, undefined);
+    const field = fieldOf(request);
+    await stageRows(client, changeset, { baseIsEmpty: true, schemas, field }, fresh);
+    changeset.received = BigInt(rows.length);
+    changeset.counts.unchanged += BigInt(rows.length - fresh.length);
+    changeset.receivedBytes = sizeOf(rows);
+    // New rows keep their content even if equal content exists: creating is not matching.
+    changeset.unidentified.rows = 0n;
+    const outcome = await publish(client, changeset, target, { planOnly: false });
+    const firsts = new Set(fresh);
+    return {
+      ...outcome,
+      rows: numbered.map(
+        (row): RowOutcome => ({
+          itemId: row.itemId,
+          kind: firsts.has(row) ? "created" : "unchanged",
+        }),
+      ),
+    };
+  });
+}
+
+/** Leads from the request message to a row. */
+function fieldOf({ method }: ChangesetRequest): (rowNumber: number) => string {
+  return (rowNumber) => (method === "CreateItem" ? "item" : `items[${rowNumber}]`);
+}
+
+/** Bytes that an item takes in an answer beyond its texts, at most: hash, version, times, tags and lengths; and each split. */
+const bytesPerItem = 128;
+const bytesPerSplit = 3;
+
+/**
+ * Fails if the answer, one item for each row, would be larger than a message may be. Items that are found may have grown since
+ * they were created, and rows may share them.
+ */
+async function requireAnswerable(
+  client: Client,
+  { datasetId, headVersion }: Target,
+  rows: readonly Row[],
+  found: ReadonlySet<string>,
+): Promise<void> {
+  const sizes =
+    found.size > 0
+      ? await listItemSizes(client, datasetId, headVersion, [...found])
+      : new Map<string, number>();
+  const textBytes = ({ itemId, size, splits }: Row) =>
+    size + Buffer.byteLength(itemId) + Buffer.byteLength(splits.join("")) + bytesPerSplit * splits.length;
+  const received = rows.reduce(
+    (sum, row) => sum + bytesPerItem + (sizes.get(row.itemId) ?? textBytes(row)),
+    bytesPerItem,
+  );
+  if (received <= limits.maxMessageBytes) return;
+  throw failure("LIMIT_EXCEEDED", { limit: "max_message_bytes", maximum: limits.maxMessageBytes, received });
+}
+
+/** A row that cannot be created. */
+interface Conflict {
+  readonly row: NumberedRow;
+  readonly conflict: "exists" | "content" | "deleted" | "purged";
+}
+
+/** The ids that are in use by the very same items. Fails if any is in use otherwise. */
+async function findExisting(
+  client: Client,
+  { datasetId, headVersion }: Target,
+  rows: readonly NumberedRow[],
+  ifExists: IfExists,
+  fieldOfRow: (rowNumber: number) => string,
+): Promise<ReadonlySet<string>> {
+  const identified = rows.filter((row) => !row.unidentified);
+  const itemIds = identified.map((row) => row.itemId);
+  const beginnings = new Map(
+    (await listItemBeginnings(client, datasetId, headVersion, itemIds)).map((one) => [one.itemId, one]),
+  );
+  const purged = await listPurged(client, datasetId, itemIds);
+  const conflicts = identified.flatMap((row): Conflict[] => {
+    const beginning = beginnings.get(row.itemId);
+    if (beginning === undefined) return [];
+    const same = beginning.contentHash !== undefined && equalBytes(beginning.contentHash, row.contentHash);
+    if (ifExists === "return_identical" && beginning.live && same) return [];
+    if (purged.has(row.itemId)) return [{ row, conflict: "purged" }];
+    if (ifExists === "fail") return beginning.live ? [{ row, conflict: "exists" }] : [];
+    return [{ row, conflict: beginning.live ? "content" : "deleted" }];
+  });
+  const faults = new RowFaults();
+  for (const { row, conflict } of conflicts) {
+    const facts = { index: row.rowNumber, item_id: row.itemId };
+    const field = `${fieldOfRow(row.rowNumber)}.item_id`;
+    if (conflict === "purged") faults.add("ITEM_PURGED", facts, field);
+    else faults.add("ITEM_EXISTS", { ...facts, conflict }, field);
+  }
+  faults.throwIfAny();
+  return ifExists === "fail" ? new Set() : new Set(beginnings.keys());
+}
+
+/** The first row of each id. Fails if another row of the same id says something else. */
+function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
+  const firsts = new Map<string, NumberedRow>();
+  for (const row of rows) {
+    const first = firsts.get(row.itemId);
+    if (first === undefined) firsts.set(row.itemId, row);
+    else if (!equalBytes(first.contentHash, row.contentHash)) {
+      throw failure("DUPLICATE_ITEM_ID", {
+        item_id: row.itemId,
+        first_index: first.rowNumber,
+        second_index: row.rowNumber,
+      });
+    }
+  }
+  return [...firsts.values()];
+}
+
+/**
+ * Changes one item to what `change` makes of it.
+ *
+ * @throws Failure ITEM_NOT_FOUND, VERSION_CONFLICT, and those of `change` and writeOnce.
+ */
+export async function updateItem(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  itemId: string,
+  expectedItemVersion: bigint | undefined,
+  change: (item: Item) => Row,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const { datasetId, headVersion } = target;
+    const item = await findItem(client, datasetId, headVersion, itemId);
+    if (item === undefined) {
+      throw failure("ITEM_NOT_FOUND", { dataset_id: datasetId, item_id: itemId, version: headVersion });
+    }
+    requireItemVersion(itemId, item.version, expectedItemVersion);
+    if (item.purged) throw failure("ITEM_PURGED", { item_id: itemId });
+    const row = change(item);
+    const schemas = await schemasInForce(client, target, undefined);
+    const staging = { baseIsEmpty: false, schemas, field: () => "patch" };
+    const [kind = "unchanged"] = await stageRows(client, changeset, staging, [
+      {
+        itemId,
+        rowNumber: 0,
+        contentHash: row.contentHash,
+        splits: row.splits,
+        keepsSplits: false,
+        content: row,
+        unidentified: false,
+      },
+    ]);
+    changeset.received = 1n;
+    changeset.receivedBytes = BigInt(row.size);
+    const outcome = await publish(client, changeset, target, { planOnly: false });
+    return { ...outcome, rows: [{ itemId, kind }] };
+  });
+}
+
+/**
+ * Deletes those of these distinct items that exist, in one version.
+ *
+ * @throws Failure VERSION_CONFLICT, and those of writeOnce.
+ */
+export async function deleteItems(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  itemIds: readonly string[],
+  expectedItemVersion: bigint | undefined,
+  request: ChangesetRequest,
+): Promise<WriteResult> {
+  return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
+    const heads = new Map(
+      (await listHeads(client, target.datasetId, target.headVersion, itemIds)).map((head) => [
+        head.itemId,
+        head,
+      ]),
+    );
+    for (const itemId of itemIds) {
+      requireItemVersion(itemId, heads.get(itemId)?.version ?? 0n, expectedItemVersion);
+    }
+    const outcome = await publish(client, changeset, target, {
+      planOnly: false,
+      deletions: [...heads.values()],
+    });
+    return {
+      ...outcome,
+      rows: itemIds.map(
+        (itemId): RowOutcome => ({ itemId, kind: heads.has(itemId) ? "deleted" : "missing" }),
+      ),
+    };
+  });
+}
+
+function requireItemVersion(itemId: string, version: bigint, expected: bigint | undefined): void {
+  if (expected === undefined || expected === version) return;
+  throw failure("VERSION_CONFLICT", {
+    expected_version: expected,
+    latest_version: version,
+    item_id: itemId,
+  });
+}
+
+function sizeOf(rows: readonly Row[]): bigint {
+  return BigInt(rows.reduce((size, row) => size + row.size, 0));
+}
+
+/** What the calls of ItemService ask of a write beyond its name. */
+export function editRequest(
+  named: Pick<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author" | "note">,
+  expectedVersion?: bigint,
+): ChangesetRequest {
+  return {
+    ...named,
+    mode: "edit",
+    replaceSplits: true,
+    validateOnly: false,
+    newDataset: undefined,
+    expectedVersion,
+    guard: { maxDeleteCount: undefined, maxDeleteRatio: undefined, allowEmpty: false },
+  };
+}

@@ -1,0 +1,59 @@
+import type { Client, Pool } from "../db/pool.ts";
+import { transaction } from "../db/transaction.ts";
+import { endRun, lockRun } from "../runs/locked-run-store.ts";
+import {
+  type FinishTerms,
+  finishVerdict,
+  hasEnded,
+  type LockedRun,
+  type Run,
+  runEnded,
+} from "../runs/run.ts";
+import { getRun, getRunScope } from "../runs/run-store.ts";
+import { endDealing } from "./worker-store.ts";
+
+/**
+ * Ends a run as completed or failed. Whoever records at the same time is either before it and counted, or behind it and
+ * refused. A run that completed or failed before is given as it is.
+ *
+ * @throws Failure RUN_NOT_FOUND; RUN_ENDED if it was cancelled.
+ */
+export async function finishRun(
+  pool: Pool,
+  projectId: string,
+  runId: string,
+  terms: FinishTerms,
+): Promise<Run> {
+  return withLockedRun(pool, projectId, runId, async (client, run) => {
+    if (run.state === "cancelled") throw runEnded(runId, run.state);
+    if (hasEnded(run.state)) return;
+    await endRun(client, run, finishVerdict(run.counts, terms), terms.failureMessage);
+    await endDealing(client, run);
+  });
+}
+
+/**
+ * Stops a run. A run that was cancelled before is given as it is.
+ *
+ * @throws Failure RUN_NOT_FOUND; RUN_ENDED if it ended otherwise.
+ */
+export async function cancelRun(pool: Pool, projectId: string, runId: string): Promise<Run> {
+  return withLockedRun(pool, projectId, runId, async (client, run) => {
+    if (run.state === "cancelled") return;
+    if (hasEnded(run.state)) throw runEnded(runId, run.state);
+    await endRun(client, run, "cancelled", "");
+    await endDealing(client, run);
+  });
+}
+
+async function withLockedRun(
+  pool: Pool,
+  projectId: string,
+  runId: string,
+  work: (client: Client, run: LockedRun) => Promise<void>,
+): Promise<Run> {
+  return transaction(pool, async (client) => {
+    await work(client, await lockRun(client, await getRunScope(client, projectId, runId)));
+    return getRun(client, projectId, runId);
+  });
+}

@@ -1,0 +1,93 @@
+import { Gathering } from "../db/gathering.ts";
+import type { Pool } from "../db/pool.ts";
+import { Turns } from "../db/turns.ts";
+import type { Item } from "../items/item.ts";
+import { listItemsById } from "../items/item-store.ts";
+import { limits } from "../limits.ts";
+import type { RunScope } from "../runs/run.ts";
+import { findItemSizes } from "../runs/run-item-store.ts";
+import { runNotFound } from "../runs/run-store.ts";
+import type { GivenLease } from "./work.ts";
+
+/** A lease with what is to be worked on. */
+export interface Assignment {
+  readonly lease: GivenLease;
+  /** The item, as the run sees it. */
+  readonly item: Item;
+}
+
+/** Items whose sizes are looked up together. */
+const maxSizesTogether = 4_000;
+
+/** Bytes of items that are loaded together, unless one frame has more. */
+const maxBytesTogether = 2 * limits.maxBatchBytes;
+
+/**
+ * Loads items for the workers of one run. Workers that are given cells in one round want their items at the same moment: those of
+ * many are looked up together.
+ */
+export class AssignmentLoader {
+  readonly #scope: RunScope;
+  readonly #turns = new Turns();
+  readonly #sizes: Gathering<readonly string[], ReadonlyMap<string, number>>;
+  readonly #items: Gathering<
+    { readonly itemIds: readonly string[]; readonly bytes: number },
+    ReadonlyMap<string, Item>
+  >;
+
+  constructor(pool: Pool, scope: RunScope) {
+    this.#scope = scope;
+    this.#sizes = new Gathering(
+      this.#turns,
+      async (all): Promise<ReadonlyMap<string, number>[]> => {
+        const sizes = await findItemSizes(pool, scope, [...new Set(all.flat())]);
+        return all.map(() => sizes);
+      },
+      (itemIds) => itemIds.length,
+      maxSizesTogether,
+    );
+    this.#items = new Gathering(
+      this.#turns,
+      async (all): Promise<ReadonlyMap<string, Item>[]> => {
+        const itemIds = [...new Set(all.flatMap((one) => one.itemIds))];
+        const items = await listItemsById(pool, scope.datasetId, scope.datasetVersion, itemIds);
+        const itemOf = new Map(items.map((item) => [item.itemId, item]));
+        return all.map(() => itemOf);
+      },
+      ({ bytes }) => bytes,
+      maxBytesTogether,
+    );
+  }
+
+  /**
+   * The assignments of one frame: the first of these leases, at least one, at most as many as fit, with their items. Sizes are
+   * looked up before payloads are read, so that memory holds little more than is about to be sent.
+   *
+   * @throws Failure RUN_NOT_FOUND if items are gone, which they are with their dataset alone.
+   */
+  async load(leases: readonly GivenLease[]): Promise<Assignment[]> {
+    const first = leases.slice(0, limits.maxBatchSize);
+    const sizes = await this.#sizes.add("sizes", distinctItems(first));
+    let bytes = 0;
+    const fitting = first.filter((lease, at) => {
+      const size = sizes.get(lease.itemId) ?? 0;
+      // Once one does not fit, none behind it does, so that the order stays.
+      bytes = at > 0 && bytes + size > limits.maxBatchBytes ? Number.POSITIVE_INFINITY : bytes + size;
+      return bytes !== Number.POSITIVE_INFINITY;
+    });
+    const itemIds = distinctItems(fitting);
+    const items = await this.#items.add("items", {
+      itemIds,
+      bytes: itemIds.reduce((sum, itemId) => sum + (sizes.get(itemId) ?? 0), 0),
+    });
+    return fitting.map((lease) => {
+      const item = items.get(lease.itemId);
+      if (item === undefined) throw runNotFound(this.#scope.runId);
+      return { lease, item };
+    });
+  }
+}
+
+function distinctItems(leases: readonly GivenLease[]): string[] {
+  return [...new Set(leases.map((lease) => lease.itemId))];
+}

@@ -1,0 +1,92 @@
+import type { Client } from "../db/pool.ts";
+import { listPurged } from "../items/purge-store.ts";
+import { writeDecided } from "../results/recording.ts";
+import { findCurrentResults } from "../results/recording-store.ts";
+import type { LockedRun } from "../runs/run.ts";
+import { findCoveredItems } from "../runs/run-item-store.ts";
+import { endLeases, findLeases } from "./lease-store.ts";
+import {
+  decideWork,
+  groupsOfDistinctCells,
+  type WorkDecision,
+  type WorkOutcome,
+  type WorkResult,
+} from "./work.ts";
+
+/** A result and the worker that sent it. */
+export interface SentResult extends WorkResult {
+  readonly workerId: string;
+}
+
+/** What became of each result, in order, and the run behind them. */
+export interface Taken {
+  readonly run: LockedRun;
+  readonly outcomes: readonly WorkOutcome[];
+}
+
+/**
+ * Takes results of workers into a locked run that is open, in their order. Each ends its lease.
+ *
+ * @throws Failure LIMIT_EXCEEDED if a result that is there already gets more scores than one may have.
+ */
+export async function takeWork(client: Client, run: LockedRun, sent: readonly SentResult[]): Promise<Taken> {
+  const outcomes = new Array<WorkOutcome>(sent.length).fill("dropped");
+  const itemIds = [...new Set(sent.map(({ result }) => result.itemId))];
+  const itemVersions = await findCoveredItems(client, run, itemIds);
+  const purged = await listPurged(client, run.datasetId, itemIds);
+  let { sequence } = run;
+  for (const group of groupsOfDistinctCells(sent.map(({ result }) => result))) {
+    const members = group.map((position) => sent[position] as SentResult);
+    const cells = members.map(({ result }) => result);
+    const leases = await findLeases(client, run, cells);
+    const current = await findCurrentResults(client, run, cells);
+    const own = members.map(
+      ({ workerId, leaseNumber }, at) =>
+        leases[at]?.workerId === workerId && leases[at].number === leaseNumber,
+    );
+    const decided = members.flatMap(({ result }, at) => {
+      const isPurged = purged.has(result.itemId);
+      const decision = decideWork(result, own[at] === true && !isPurged, current[at]);
+      outcomes[group[at] as number] = isPurged ? unlessThere(decision) : decision.outcome;
+      return isPurged || decision.outcome === "dropped" ? [] : [{ result, recording: decision.recording }];
+    });
+    const { places } = await writeDecided(
+      client,
+      { ...run, sequence },
+      decided.map(({ result }) => result),
+      decided.map(({ recording }) => recording),
+      itemVersions,
+    );
+    sequence += BigInt(places);
+    // A success has taken its cell from the workers already.
+    const isDone = (at: number) =>
+      cells[at]?.error === undefined && outcomes[group[at] as number] === "recorded";
+    await endLeases(
+      client,
+      run,
+      cells.filter((_, at) => own[at] && !isDone(at)),
+    );
+  }
+  return { run: { ...run, sequence }, outcomes };
+}
+
+/**
+ * What becomes of results that come when the run has ended: they are dropped, unless they were recorded before.
+ */
+export async function dropWork(
+  client: Client,
+  run: LockedRun,
+  sent: readonly SentResult[],
+): Promise<WorkOutcome[]> {
+  const current = await findCurrentResults(
+    client,
+    run,
+    sent.map(({ result }) => result),
+  );
+  return sent.map(({ result }, at) => unlessThere(decideWork(result, false, current[at])));
+}
+
+/** The outcome of a result that cannot be recorded any more. */
+function unlessThere({ outcome }: WorkDecision): WorkOutcome {
+  return outcome === "duplicate" ? outcome : "dropped";
+}

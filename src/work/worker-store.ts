@@ -1,0 +1,52 @@
+import { instantToSql } from "../db/instant.ts";
+import type { Client, Queryable } from "../db/pool.ts";
+import type { LockedRun, RunScope } from "../runs/run.ts";
+
+/** Begins to deal a locked run out, which starts it, and gives it as it is then. */
+export async function startDealing(client: Client, run: LockedRun): Promise<LockedRun> {
+  await client.query(
+    `update runs set
+       dealt_repetition = 1, dealt_item_id = '',
+       state = 'running', start_time = coalesce(start_time, $3),
+       update_time = case state when 'pending' then $3 else update_time end
+     where dataset_id = $1 and run_id = $2`,
+    [run.datasetId, run.runId, instantToSql(run.time)],
+  );
+  return { ...run, state: "running", dealt: { repetition: 1, itemId: "", leaseNumber: 0n } };
+}
+
+/** Opens the next stream of a worker and gives its number. From then on older ones are refused. */
+export async function openStream(
+  client: Client,
+  { datasetId, runId }: LockedRun,
+  workerId: string,
+): Promise<bigint> {
+  const { rows } = await client.query<{ stream_number: bigint }>(
+    `insert into run_workers as w (dataset_id, run_id, worker_id, stream_number) values ($1, $2, $3, 1)
+     on conflict (dataset_id, run_id, worker_id) do update set stream_number = w.stream_number + 1
+     returning stream_number`,
+    [datasetId, runId, workerId],
+  );
+  return rows[0]?.stream_number ?? 0n;
+}
+
+/** The newest stream of each of these workers. */
+export async function findStreams(
+  db: Queryable,
+  { datasetId, runId }: RunScope,
+  workerIds: readonly string[],
+): Promise<ReadonlyMap<string, bigint>> {
+  const { rows } = await db.query<{ worker_id: string; stream_number: bigint }>(
+    `select worker_id, stream_number from run_workers
+     where dataset_id = $1 and run_id = $2 and worker_id = any((select $3::text[])::text[])`,
+    [datasetId, runId, workerIds],
+  );
+  return new Map(rows.map((row) => [row.worker_id, row.stream_number]));
+}
+
+/** Forgets workers and leases of a locked run, which ends. */
+export async function endDealing(client: Client, { datasetId, runId, dealt }: LockedRun): Promise<void> {
+  if (dealt === undefined) return;
+  await client.query("delete from open_cells where dataset_id = $1 and run_id = $2", [datasetId, runId]);
+  await client.query("delete from run_workers where dataset_id = $1 and run_id = $2", [datasetId, runId]);
+}

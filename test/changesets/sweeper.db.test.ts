@@ -1,0 +1,208 @@
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { lockChangeset } from "../../src/changesets/changeset-store.ts";
+import { getUpsert } from "../../src/changesets/planned.ts";
+import { sweep } from "../../src/changesets/sweeper.ts";
+import { type Instant, now } from "../../src/db/instant.ts";
+import { transaction } from "../../src/db/transaction.ts";
+import { failure } from "../../src/failure.ts";
+import { upsertItems } from "../../src/upsert/upsert-items.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { begin, offer, readVersion, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await newTestDatabase();
+});
+afterAll(() => database.drop());
+
+let datasets = 0;
+const newName = () => `dataset ${++datasets}`;
+
+/** Behind the end of all that was written now: writers of these tests give their writes an hour. */
+const later = (): Instant => now() + 2n * 3_600_000_000n;
+
+const stateOf = async (name: string, requestId: string) =>
+  (await getUpsert({ pool: database.pool }, { projectId: "default", ref: { name }, requestId })).state;
+
+/** How many rows the writes of a dataset that are not published have left, by table. */
+async function leftovers(name: string): Promise<Record<string, number>> {
+  const { rows } = await database.pool.query<Record<string, bigint>>(
+    `with unpublished as (
+       select changeset_id from changesets
+       where state <> 'published' and dataset_id = (select dataset_id from dataset_names where name = $1)
+     )
+     select (select count(*) from item_revisions join unpublished using (changeset_id)) as revisions,
+            (select count(*) from changeset_seen join unpublished using (changeset_id)) as seen,
+            (select count(*) from changeset_wants join unpublished using (changeset_id)) as wants`,
+    [name],
+  );
+  return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([table, count]) => [table, Number(count)]));
+}
+
+const nothing = { revisions: 0, seen: 0, wants: 0 };
+
+/** A dataset of three items, and an import into it that has rows of all kinds: new, changed, unchanged and wanted. */
+async function withOpenImport() {
+  const name = newName();
+  const { changeset } = await upsertItems(
+    writing(database.pool),
+    targetNamed(name),
+    [row("a", 1), row("b", 1), row("c", 1)],
+    requestFor(name),
+  );
+  const request = requestFor(name);
+  const session = await begin(database.pool, targetNamed(name), request);
+  const rows = [row("a", 2), row("b", 1), row("", 3), row("new", 4)];
+  await session.take([{ kind: "batch", offset: 0, count: 4, rows }], true);
+  await session.take([{ kind: "offer", offset: 4, rows: [offer(row("c", 9))] }], true);
+  return { name, request, session, datasetId: changeset.datasetId };
+}
+
+/** The same dataset, and a plan for it. */
+async function withPlan() {
+  const name = newName();
+  await upsertItems(writing(database.pool), targetNamed(name), [row("a", 1)], requestFor(name));
+  const request = requestFor(name, { validateOnly: true, mode: "mirror" });
+  await upsertItems(writing(database.pool), targetNamed(name), [row("a", 2), row("b", 1)], request);
+  return { name, request };
+}
+
+describe("sweep", () => {
+  test("discards an open import that expired, with all its rows", async () => {
+    const { name, request, session, datasetId } = await withOpenImport();
+    expect(await leftovers(name)).toEqual({ revisions: 3, seen: expect.any(Number), wants: 1 });
+    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await leftovers(name)).toEqual(nothing);
+    expect(await stateOf(name, request.requestId)).toBe("discarded");
+    expect((await readVersion(database.pool, datasetId, 1n)).map((item) => item.input)).toEqual([
+      "1",
+      "1",
+      "1",
+    ]);
+
+    const gone = failure("UPSERT_NOT_READY", { request_id: request.requestId, state: "STATE_DISCARDED" });
+    await expect(session.commit(5n)).rejects.toThrow(gone.message);
+    await expect(begin(database.pool, targetNamed(name), request)).rejects.toThrow(gone.message);
+  });
+
+  test("discards a plan that expired, with all its rows", async () => {
+    const { name, request } = await withPlan();
+    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await leftovers(name)).toEqual(nothing);
+    expect(await stateOf(name, request.requestId)).toBe("discarded");
+  });
+
+  test("leaves writes alone that did not expire, and those that are final", async () => {
+    const [open, plan] = [await withOpenImport(), await withPlan()];
+    const name = newName();
+    const published = requestFor(name);
+    await upsertItems(writing(database.pool), targetNamed(name), [row("a", 1)], published);
+    const before = await leftovers(open.name);
+    expect(await sweep(database.pool, now())).toBe(0);
+    expect(await leftovers(open.name)).toEqual(before);
+    expect(await stateOf(open.name, open.request.requestId)).toBe("open");
+    expect(await stateOf(plan.name, plan.request.requestId)).toBe("planned");
+
+    expect(await sweep(database.pool, later())).toBe(2);
+    expect(await stateOf(name, published.requestId)).toBe("published");
+    expect(await sweep(database.pool, later())).toBe(0);
+  });
+
+  test("discards an import whose dataset was never created, and leaves the name free", async () => {
+    const name = newName();
+    const request = requestFor(name);
+    const session = await begin(database.pool, targetNamed(name), request);
+    await session.take([{ kind: "batch", offset: 0, count: 1, rows: [row("a", 1)] }], true);
+    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await leftovers(name)).toEqual(nothing);
+    expect(await stateOf(name, request.requestId)).toBe("discarded");
+    const { changeset } = await upsertItems(
+      writing(database.pool),
+      targetNamed(name),
+      [row("b", 1)],
+      requestFor(name),
+    );
+    expect(changeset).toMatchObject({ version: 1n, createsDataset: true });
+  });
+
+  test("by four sweepers at once discards each of twenty writes once", async () => {
+    const opened = await Promise.all(Array.from({ length: 20 }, withOpenImport));
+    const counts = await Promise.all(Array.from({ length: 4 }, () => sweep(database.pool, later())));
+    expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20);
+    for (const { name, request } of opened) {
+      expect(await leftovers(name)).toEqual(nothing);
+      expect(await stateOf(name, request.requestId)).toBe("discarded");
+    }
+  });
+
+  test("passes over a write that somebody is working on", async () => {
+    const { name, request, datasetId } = await withOpenImport();
+    await transaction(database.pool, async (client) => {
+      await lockChangeset(client, datasetId, request.requestId);
+      expect(await sweep(database.pool, later())).toBe(0);
+    });
+    expect(await stateOf(name, request.requestId)).toBe("open");
+    expect(await sweep(database.pool, later())).toBe(1);
+  });
+
+  test("against ten imports that commit ends each either published or discarded, whole", async () => {
+    const opened = await Promise.all(
+      Array.from({ length: 10 }, async () => {
+        const name = newName();
+        const request = requestFor(name);
+        const session = await begin(database.pool, targetNamed(name), request);
+        await session.take([{ kind: "batch", offset: 0, count: 2, rows: [row("a", 1), row("b", 1)] }], true);
+        return { name, request, session };
+      }),
+    );
+    const [swept] = await Promise.all([
+      sweep(database.pool, later()),
+      ...opened.map(({ session }) => session.commit(2n).catch(() => undefined)),
+    ]);
+    const states = await Promise.all(opened.map(({ name, request }) => stateOf(name, request.requestId)));
+    expect(states.filter((state) => state === "discarded")).toHaveLength(swept);
+    expect(states.filter((state) => state === "published")).toHaveLength(10 - swept);
+    for (const { name } of opened) expect(await leftovers(name)).toEqual(nothing);
+  });
+});
+
+describe("the time at which a write expires", () => {
+  test("moves with every frame and with every opening", async () => {
+    const name = newName();
+    const request = requestFor(name, { requestId: randomUUID() });
+    const expiryOf = async () => {
+      const { expireTime } = await getUpsert(
+        { pool: database.pool },
+        { projectId: "default", ref: { name }, requestId: request.requestId },
+      );
+      return expireTime ?? 0n;
+    };
+    const session = await begin(database.pool, targetNamed(name), request);
+    const times = [await expiryOf()];
+    await session.take([{ kind: "batch", offset: 0, count: 1, rows: [row("a", 1)] }], true);
+    times.push(await expiryOf());
+    await session.take([{ kind: "offer", offset: 1, rows: [offer(row("b", 1))] }], true);
+    times.push(await expiryOf());
+    await session.take([{ kind: "supply", rows: [row("b", 1)] }], true);
+    times.push(await expiryOf());
+    const again = await begin(database.pool, targetNamed(name), request);
+    times.push(await expiryOf());
+    for (const [index, time] of times.slice(1).entries()) expect(time).toBeGreaterThan(times[index] ?? 0n);
+    await again.commit(2n);
+    expect(await expiryOf()).toBe(0n);
+  });
+
+  test("is reckoned from the commit for a plan", async () => {
+    const name = newName();
+    const request = requestFor(name, { validateOnly: true });
+    const session = await begin(database.pool, targetNamed(name), request);
+    const open = await getUpsert(
+      { pool: database.pool },
+      { projectId: "default", ref: { name }, requestId: request.requestId },
+    );
+    const planned = await session.commit(0n);
+    expect(planned.state).toBe("planned");
+    expect(planned.expireTime).toBeGreaterThan(open.expireTime ?? 0n);
+  });
+});

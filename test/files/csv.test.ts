@@ -1,0 +1,221 @@
+import { describe, expect, test } from "vitest";
+import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
+
+/** Rows of a file as lists of cells: what all columns hold as text, whether or not there are ids. */
+const cells = async (content: string, pieceBytes?: number) =>
+  (await inputsOfFile("csv", content, { parsing: "text", ...(pieceBytes && { pieceBytes }) })).map((input) =>
+    Object.entries(JSON.parse(input)).map(([name, value]) => `${name}=${value}`),
+  );
+
+describe("CSV", () => {
+  test.each([
+    ["lines end with LF", "a,b\n1,2\n3,4\n"],
+    ["lines end with CR LF", "a,b\r\n1,2\r\n3,4\r\n"],
+    ["lines end with CR", "a,b\r1,2\r3,4\r"],
+    ["the last line does not end", "a,b\n1,2\n3,4"],
+    ["there are blank lines", "\n\na,b\n\n1,2\r\n\r\n3,4\n\n\n"],
+    ["all is quoted", '"a","b"\n"1","2"\n"3","4"\n'],
+    ["it begins with a byte order mark", "\ufeffa,b\n1,2\n3,4\n"],
+    ["cells are parted by semicolons", "a;b\n1;2\n3;4\n"],
+    ["cells are parted by tabs", "a\tb\n1\t2\n3\t4\n"],
+    ["cells are parted by bars", "a|b\n1|2\n3|4\n"],
+  ])("is read where %s, in pieces of any size", async (_, content) => {
+    for (const pieceBytes of [1, 2, 3, 7, 1000]) {
+      expect(await cells(content, pieceBytes)).toEqual([
+        ["a=1", "b=2"],
+        ["a=3", "b=4"],
+      ]);
+    }
+  });
+
+  test.each([
+    ["commas within quotes", 'a,b\n"1,5",2\n', ["a=1,5", "b=2"]],
+    ["line breaks within quotes", 'a,b\n"1\r\n\n2",3\n', ["a=1\r\n\n2", "b=3"]],
+    ["quotes within quotes", 'a,b\n"say ""x""","""" \n'.replace(" \n", "\n"), ['a=say "x"', 'b="']],
+    ["white space", "a,b\n 1 ,\t\n", ["a= 1 ", "b=\t"]],
+    ["semicolons where the header has commas", "a,b\n1;2,3\n", ["a=1;2", "b=3"]],
+    ["commas where the header has semicolons", "a;b\n1,2;3\n", ["a=1,2", "b=3"]],
+    [
+      "a delimiter within a quoted name",
+      '"a,x";b\n1;2\n'.replace(";b", ",b").replace("1;2", "1,2"),
+      ["a,x=1", "b=2"],
+    ],
+    ["characters of all lengths", "a,b\näß,漢😀\n", ["a=äß", "b=漢😀"]],
+    ["a delimiter at the end", "a,b\n1,", ["a=1"]],
+    [
+      "names of columns that are special elsewhere",
+      "__proto__,constructor\n1,2\n",
+      ["__proto__=1", "constructor=2"],
+    ],
+  ])("keeps %s", async (_, content, row) => {
+    for (const pieceBytes of [1, 2, 5, 1000]) expect(await cells(content, pieceBytes)).toEqual([row]);
+  });
+
+  test("leaves out what is blank, quoted or not", async () => {
+    const content = 'item_id,input,expected_output,metadata,splits\na,x,,,\n,"","","",""\n';
+    expect(await faultOfFile("csv", content)).toEqual({
+      reason: "INVALID_FILE",
+      row: 2,
+      line: 3,
+      column: "input",
+      problem: "has no input",
+    });
+    expect(await itemsOfFile("csv", "item_id,input,expected_output,metadata,splits\n,x,,,\n")).toEqual([
+      { id: "", input: '"x"' },
+    ]);
+    expect(await inputsOfFile("csv", "a,b\n1,\n,\n")).toEqual(['{"a":1}', "{}"]);
+  });
+
+  test.each([
+    ["", { problem: "has no header" }],
+    ["\n\r\n", { problem: "has no header" }],
+    ["a,b\n", { problem: "has no rows" }],
+    ["a,b", { problem: "has no rows" }],
+    ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 cells; the header has 2" }],
+    ["a,b\n1,2,3\n", { row: 1, line: 2, problem: "has 3 cells; the header has 2" }],
+    ["a,,b\n1,2,3\n", { problem: "has no name for column 2" }],
+    ["a,b,a\n1,2,3\n", { column: "a", problem: "is the name of two columns" }],
+    [
+      'a,b\n"1\n\n",2\n3,"4\n5,6\n',
+      { row: 2, line: 5, problem: "has a quote that is never closed, in cell 2" },
+    ],
+    [
+      'a,b\n1,2\n3, "4"\n',
+      { row: 2, line: 3, problem: "has a quote within a cell that does not begin with one, in cell 2" },
+    ],
+    ['a,b\n"1"2,3\n', { row: 1, line: 2, problem: "has characters behind a closing quote, in cell 1" }],
+  ])("refuses %j", async (content, facts) => {
+    for (const pieceBytes of [1, 3, 1000]) {
+      expect(await faultOfFile("csv", content, { pieceBytes })).toEqual({ reason: "INVALID_FILE", ...facts });
+    }
+  });
+
+  test("gives up on a quote that is not closed before it takes all memory", async () => {
+    const fault = await faultOfFile("csv", `a,b\n1,"${"x".repeat(5_000_000)}`);
+    expect(fault).toMatchObject({ row: 1, line: 2, problem: expect.stringContaining("is a quote missing?") });
+  });
+
+  test("has 2,000 columns, or 100,000 rows", async () => {
+    const names = Array.from({ length: 2_000 }, (_, index) => `c${index}`);
+    const wide = await inputsOfFile(
+      "csv",
+      `${names.join(",")}\n${names.map((_, index) => index).join(",")}\n`,
+    );
+    expect(JSON.parse(wide[0] ?? "")).toMatchObject({ c0: 0, c1999: 1999 });
+    const long = await itemsOfFile("csv", `n\n${Array.from({ length: 100_000 }, (_, n) => n).join("\n")}`);
+    expect(long).toHaveLength(100_000);
+    expect(long[99_999]?.input).toBe('{"n":99999}');
+  });
+});
+
+describe("cells of CSV", () => {
+  const values = async (...texts: string[]) =>
+    (await inputsOfFile("csv", `v,w\n${texts.map((text) => `${text},x`).join("\n")}`)).map((input) =>
+      JSON.stringify(JSON.parse(input).v),
+    );
+
+  test.each([
+    [["1", "-2", "0", "1.5", "-0.001", "1e-7", "9007199254740991"], true],
+    [["1", "", "2"], true],
+    [["true", "false", ""], true],
+    [["007", "1"], false],
+    [["24.50", "1.0", "-0.50"], true],
+    [["-0.0"], false],
+    [["1.50", "007.50"], false],
+    [["12345678.12345678"], false],
+    [["-0"], false],
+    [["+1"], false],
+    [["1e5"], false],
+    [["1e+21"], false],
+    [["0x10"], false],
+    [[".5"], false],
+    [["5."], false],
+    [["1 "], false],
+    [["9007199254740993"], false],
+    [["9007199254740992"], false],
+    [["12345678901234567890"], false],
+    [["0.1234567890123456789"], false],
+    [["1e400"], false],
+    [["NaN"], false],
+    [["Infinity"], false],
+    [["True"], false],
+    [["TRUE", "true"], false],
+    [["null"], false],
+    [["2024-01-31"], false],
+    [["1", "true"], false],
+    [["1", "one"], false],
+    [["1_000"], false],
+    [["[1]"], false],
+  ])("%j are values: %j", async (texts, areValues) => {
+    const expected = texts.map((text) =>
+      text === "" ? undefined : areValues ? JSON.stringify(JSON.parse(text)) : JSON.stringify(text),
+    );
+    expect(await values(...texts)).toEqual(expected);
+  });
+
+  test("are looked at in the whole column before the first row is taken", async () => {
+    const rows = Array.from({ length: 5_000 }, (_, row) => `${row}`);
+    expect((await values(...rows))[0]).toBe("0");
+    expect((await values(...rows, "x"))[0]).toBe('"0"');
+  });
+
+  test("are texts if asked for, or JSON", async () => {
+    const content = "input,expected_output\n1,true\n";
+    expect(await itemsOfFile("csv", content, { parsing: "text" })).toEqual([
+      { id: "", input: '"1"', expectedOutput: '"true"' },
+    ]);
+    const json =
+      'item_id,input,expected_output,metadata,splits\n007,"""007""",1.50,"{""b"":1,""a"":2}","[""x"",""y""]"\n';
+    expect(await itemsOfFile("csv", json, { parsing: "json" })).toEqual([
+      { id: "007", input: '"007"', expectedOutput: "1.50", metadata: '{"b":1,"a":2}', splits: ["x", "y"] },
+    ]);
+    expect(await faultOfFile("csv", "input\n007\n", { parsing: "json" })).toMatchObject({
+      row: 1,
+      column: "input",
+      problem: "unexpected character at position 1",
+    });
+  });
+
+  test("that are metadata as a whole are JSON in any case", async () => {
+    expect(await itemsOfFile("csv", 'input,metadata\n1,"{""n"":1}"\n', { parsing: "text" })).toEqual([
+      { id: "", input: '"1"', metadata: '{"n":1}' },
+    ]);
+    expect(await faultOfFile("csv", "input,metadata\n1,[1]\n")).toMatchObject({
+      row: 1,
+      line: 2,
+      column: "metadata",
+      problem: "has to be a JSON object",
+    });
+  });
+
+  test("with splits hold names or a list of them", async () => {
+    const read = async (cell: string) =>
+      (await itemsOfFile("csv", `input,splits\n1,"${cell.replaceAll('"', '""')}"\n`))[0]?.splits;
+    expect(await read("train")).toEqual(["train"]);
+    expect(await read("b; a;b")).toEqual(["a", "b"]);
+    expect(await read('["b","a"]')).toEqual(["a", "b"]);
+    expect(await read("[]")).toBeUndefined();
+    expect(await read("null")).toEqual(["null"]);
+    const fault = async (cell: string) =>
+      (await faultOfFile("csv", `input,splits\n1,"${cell.replaceAll('"', '""')}"\n`)).problem;
+    expect(await fault("[1]")).toBe("is not a list of names");
+    expect(await fault("[a]")).toBe("is not a list of names");
+    expect(await fault("a;;b")).toBe("has a split without a name");
+    expect(await fault("x".repeat(200))).toContain("at most 128 are allowed");
+  });
+
+  test("with ids are taken as they are", async () => {
+    expect((await itemsOfFile("csv", "item_id,input\n007,1\n 1 ,2\n,3\n")).map((item) => item.id)).toEqual([
+      "007",
+      " 1 ",
+      "",
+    ]);
+    expect(await faultOfFile("csv", `item_id,input\n${"x".repeat(256)},1\n`)).toEqual({
+      reason: "INVALID_FILE",
+      row: 1,
+      line: 2,
+      column: "item_id",
+      problem: "has 256 bytes; at most 255 are allowed",
+    });
+  });
+});

@@ -1,0 +1,195 @@
+import { describe, expect, test } from "vitest";
+import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
+
+const payloads = [
+  "null",
+  "false",
+  "0",
+  '""',
+  '"null"',
+  "[]",
+  "{}",
+  '{"nested":[null,false,0,""]}',
+  '"\\u0000"',
+  "1.0",
+  "1.50",
+  "-0",
+  "1E5",
+  "9007199254740991",
+  '{"b":1,"a":{"d":2,"c":3}}',
+  '{"__proto__":1,"constructor":2,"\\u0061":3}',
+  '"a \\"quoted\\" \\\\ back\\\\slash"',
+  '"äß漢😀"',
+  "[ 1 , 2 ]",
+  '{"a\\\\":1,"\\u0062":2}',
+];
+
+describe.each(["jsonl", "json"] as const)("%s", (format) => {
+  const file = (...objects: string[]) =>
+    format === "jsonl" ? objects.join("\n") : `[${objects.join(",\n")}]`;
+
+  test.each(payloads)("keeps %s as it is spelled, in pieces of any size", async (payload) => {
+    const content = file(
+      `{"item_id":"a","input":${payload},"expected_output":${payload}}`,
+      `{"metadata":{"m":${payload}},"input": ${payload} }`,
+    );
+    for (const pieceBytes of [1, 2, 7, 1000]) {
+      expect(await itemsOfFile(format, content, { pieceBytes })).toEqual([
+        { id: "a", input: payload, expectedOutput: payload },
+        { id: "", input: payload, metadata: `{"m":${payload}}` },
+      ]);
+    }
+  });
+
+  test.each(payloads)("keeps %s as a member", async (payload) => {
+    expect(await inputsOfFile(format, file(`{"x": ${payload} , "y":1}`))).toEqual([`{"x":${payload},"y":1}`]);
+  });
+
+  test.each([
+    ["1e400", "$.n: number beyond the range of a double"],
+    ["9007199254740993", "$.n: integer beyond 2^53-1"],
+    ["NaN", "$.n: NaN is not JSON"],
+    ['{"a":1,"a":2}', '$.n: duplicate member "a"'],
+    ['"\\ud800"', "$.n: lone surrogate"],
+    ["tru", "$.n: unexpected character at position 8"],
+    ["[1}", "$.n[0]: unexpected character at position 7"],
+    ["01", "$.n: unexpected character at position 6"],
+    [`${"[".repeat(130)}${"]".repeat(130)}`, expect.stringContaining("more than 128 levels")],
+  ])("refuses %s, by row and column", async (payload, problem) => {
+    const content = file('{"input":1}', `{"input":{"n":${payload}}}`);
+    expect(await faultOfFile(format, content)).toMatchObject({
+      reason: "INVALID_FILE",
+      row: 2,
+      line: 2,
+      column: "input",
+      problem,
+    });
+    const members = file('{"n":1}', `{"m":1,"n":${payload}}`);
+    expect(await faultOfFile(format, members)).toMatchObject({ row: 2, column: "n" });
+  });
+
+  test("refuses a value that nothing uses and that is not right", async () => {
+    const named = { input: { column: "a" } };
+    expect(await faultOfFile(format, file('{"a":1,"b":tru}'), { named })).toMatchObject({
+      row: 1,
+      column: "b",
+    });
+  });
+
+  test.each([
+    '{"a":1,}',
+    '{"a" 1}',
+    '{"a":}',
+    '{"a":1 "b":2}',
+    '{"a":1}}'.slice(0, 7).concat("x"),
+    "{a:1}",
+    '{"a":1,"b"}',
+    '{"\\ud800":1}',
+    '{"a\u0001":1}',
+    '{"a"\u0001:1}',
+    '{"a":"x',
+    "{,}",
+  ])("refuses %j", async (object) => {
+    expect(await faultOfFile(format, file('{"a":1}', object))).toMatchObject({ reason: "INVALID_FILE" });
+  });
+
+  test("refuses two members of one name, however they are spelled", async () => {
+    expect(await faultOfFile(format, file('{"a":1}', '{"a":1,"\\u0061":2}'))).toMatchObject({
+      row: 2,
+      column: "a",
+      problem: "is the name of two members",
+    });
+  });
+
+  test("refuses what is no object", async () => {
+    for (const value of ["1", '"a"', "null", "[1]"]) {
+      expect(await faultOfFile(format, file('{"a":1}', value))).toMatchObject({
+        row: 2,
+        line: 2,
+        problem: "is not a JSON object",
+      });
+    }
+  });
+
+  test("takes ids and splits as they come", async () => {
+    const content = file(
+      '{"item_id":17,"input":1,"splits":["b","a"]}',
+      '{"item_id":"0x\\u0061","input":1,"splits":null}',
+      '{"item_id":12345678901234567890,"input":1,"splits":[]}',
+    );
+    expect(await itemsOfFile(format, content)).toEqual([
+      { id: "17", input: "1", splits: ["a", "b"] },
+      { id: "0xa", input: "1" },
+      { id: "12345678901234567890", input: "1" },
+    ]);
+    const fault = async (members: string) =>
+      (await faultOfFile(format, file(`{"input":1,${members}}`))).problem;
+    expect(await fault('"item_id":true')).toBe("is neither a text nor a number");
+    expect(await fault('"item_id":{"a":1}')).toBe("is neither a text nor a number");
+    expect(await fault('"item_id":"\\u0000"')).toBe("contains a control character");
+    expect(await fault('"splits":"train"')).toBe("is not a list of names");
+    expect(await fault('"splits":[1]')).toBe("is not a list of names");
+    expect(await fault('"metadata":null')).toBe("has to be a JSON object");
+    expect(await fault('"metadata":[]')).toBe("has to be a JSON object");
+  });
+
+  test("refuses an item that is too large, and a row that is much too large", async () => {
+    const large = `{"input":"${"x".repeat(1_100_000)}"}`;
+    expect(await faultOfFile(format, file(large))).toMatchObject({
+      reason: "LIMIT_EXCEEDED",
+      limit: "max_item_bytes",
+      row: 1,
+    });
+    const huge = `{"input":"${"x".repeat(5_000_000)}"}`;
+    expect(await faultOfFile(format, file('{"input":1}', huge))).toMatchObject({
+      reason: "INVALID_FILE",
+      row: 2,
+      problem: "has more than 4194304 bytes",
+    });
+  });
+});
+
+describe("jsonl", () => {
+  test("skips blank lines, and takes line breaks of Windows and a byte order mark", async () => {
+    expect(await inputsOfFile("jsonl", '\ufeff\n{"a":1}\r\n\r\n  \n {"a":2} \r\n')).toEqual([
+      '{"a":1}',
+      '{"a":2}',
+    ]);
+  });
+
+  test.each([
+    ["", "has no rows"],
+    ["\n \n", "has no rows"],
+    ['{"a":1}\n{"a":2} {"a":3}', "is not a JSON object"],
+    ['[{"a":1}]', "is not a JSON object"],
+    ['{\n"a":1}', "is not a JSON object"],
+  ])("refuses %j", async (content, problem) => {
+    expect(await faultOfFile("jsonl", content)).toMatchObject({ reason: "INVALID_FILE", problem });
+  });
+});
+
+describe("json", () => {
+  test("takes any white space", async () => {
+    expect(await inputsOfFile("json", '\ufeff \n[\r\n\t{"a":1}\n,\n{\n"a":2\n}\n]\n ')).toEqual([
+      '{"a":1}',
+      '{"a":2}',
+    ]);
+  });
+
+  test.each([
+    ["", { problem: "is empty; a JSON array is expected" }],
+    [" \n", { problem: "is empty; a JSON array is expected" }],
+    ["[]", { problem: "has no rows" }],
+    ['{"a":1}', { line: 1, problem: "is not a JSON array of objects" }],
+    ['[{"a":1}', { row: 1, line: 1, problem: "ends within the JSON array" }],
+    ['[\n{"a":1},\n{"a":', { row: 2, line: 3, problem: "ends within the JSON array" }],
+    ['[{"a":1},]', { row: 2, line: 1, problem: "is not a JSON object" }],
+    [
+      '[{"a":1}\n{"a":2}]',
+      { row: 1, line: 2, problem: "is not followed by a comma or the end of the array" },
+    ],
+    ['[{"a":1}]\n[{"a":2}]', { line: 2, problem: "goes on behind the JSON array" }],
+  ])("refuses %j", async (content, facts) => {
+    expect(await faultOfFile("json", content)).toEqual({ reason: "INVALID_FILE", ...facts });
+  });
+});

@@ -1,0 +1,186 @@
+import { describe, expect, test } from "vitest";
+import type { CurrentResult, NewResult } from "../../src/results/result.ts";
+import { leaseId, leaseNumber } from "../../src/work/lease.ts";
+import { type Hand, shareOut } from "../../src/work/share-out.ts";
+import { decideWork, groupsOfDistinctCells } from "../../src/work/work.ts";
+
+describe("the id of a lease", () => {
+  const cell = { itemId: "q1", repetition: 2 };
+
+  test("looks like all ids and tells its number", () => {
+    const id = leaseId("runs1", 1_234_567n, cell);
+    expect(id).toMatch(/^leas[0-9a-z]{26}$/);
+    expect(leaseNumber(id)).toBe(1_234_567n);
+  });
+
+  test("is another one for another run, number, item or repetition", () => {
+    const ids = [
+      leaseId("runs1", 1n, cell),
+      leaseId("runs2", 1n, cell),
+      leaseId("runs1", 2n, cell),
+      leaseId("runs1", 1n, { ...cell, itemId: "q2" }),
+      leaseId("runs1", 1n, { ...cell, repetition: 3 }),
+    ];
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  test.each(["", "leas", `leas${"z".repeat(26)}`, `runs${"0".repeat(26)}`, `leas${"0".repeat(27)}`])(
+    "is not %j",
+    (text) => {
+      expect(leaseNumber(text)).toBeUndefined();
+    },
+  );
+
+  test("never has a number that the database could not take", () => {
+    expect(leaseNumber(`leas${"v".repeat(26)}`)).toBeLessThan(2n ** 63n);
+  });
+});
+
+describe("decideWork", () => {
+  const result = (what: "success" | "error", content: string): NewResult => ({
+    itemId: "q1",
+    repetition: 1,
+    output: what === "success" ? content : undefined,
+    error: what === "error" ? { code: "", message: content, stack: "" } : undefined,
+    startTime: undefined,
+    completeTime: undefined,
+    latencyMicros: undefined,
+    retryCount: 0,
+    traceId: "",
+    usage: undefined,
+    fingerprint: Buffer.from(`${what} ${content}`),
+    scores: [],
+  });
+  const current = (what: "success" | "error", content: string): CurrentResult => ({
+    number: 1n,
+    sequence: 1n,
+    attempt: 1,
+    succeeded: what === "success",
+    carried: false,
+    fingerprint: Buffer.from(`${what} ${content}`),
+    bytes: 1,
+  });
+
+  test.each<[string, NewResult, boolean, CurrentResult | undefined, string, string | undefined]>([
+    ["a success in time", result("success", "a"), true, undefined, "recorded", "created"],
+    ["an error in time", result("error", "a"), true, undefined, "recorded", "created"],
+    [
+      "a success behind an error",
+      result("success", "a"),
+      true,
+      current("error", "a"),
+      "recorded",
+      "replaced",
+    ],
+    ["an error behind another", result("error", "b"), true, current("error", "a"), "recorded", "replaced"],
+    ["an error behind the same", result("error", "a"), true, current("error", "a"), "recorded", "replaced"],
+    ["a late success", result("success", "a"), false, undefined, "recorded", "created"],
+    [
+      "a late success behind an error",
+      result("success", "a"),
+      false,
+      current("error", "a"),
+      "recorded",
+      "replaced",
+    ],
+    [
+      "a late success behind the same",
+      result("success", "a"),
+      false,
+      current("success", "a"),
+      "duplicate",
+      "unchanged",
+    ],
+    [
+      "a late success behind another",
+      result("success", "b"),
+      false,
+      current("success", "a"),
+      "dropped",
+      undefined,
+    ],
+    ["a late error", result("error", "a"), false, undefined, "dropped", undefined],
+    [
+      "a late error behind the same",
+      result("error", "a"),
+      false,
+      current("error", "a"),
+      "duplicate",
+      "unchanged",
+    ],
+    ["a late error behind another", result("error", "b"), false, current("error", "a"), "dropped", undefined],
+    [
+      "a late error behind a success",
+      result("error", "b"),
+      false,
+      current("success", "a"),
+      "dropped",
+      undefined,
+    ],
+  ])("%s", (_, sent, isLeased, known, outcome, kind) => {
+    const decision = decideWork(sent, isLeased, known);
+    expect(decision.outcome).toBe(outcome);
+    expect("recording" in decision ? decision.recording.kind : undefined).toBe(kind);
+  });
+});
+
+describe("groupsOfDistinctCells", () => {
+  const cell = (itemId: string, repetition = 1) => ({ itemId, repetition });
+
+  test("keeps all together as long as they are distinct", () => {
+    expect(groupsOfDistinctCells([cell("a"), cell("b"), cell("a", 2)])).toEqual([[0, 1, 2]]);
+    expect(groupsOfDistinctCells([])).toEqual([]);
+  });
+
+  test("puts each further result of a cell behind the one before", () => {
+    expect(groupsOfDistinctCells([cell("a"), cell("a"), cell("b"), cell("a")])).toEqual([[0, 2], [1], [3]]);
+  });
+});
+
+describe("shareOut", () => {
+  const hand = (workerId: string, held: number, free: number, maxAttempts = 1): Hand => ({
+    workerId,
+    held,
+    free,
+    maxAttempts,
+  });
+  const cells = (count: number, attempts = 0, workerId = "") =>
+    Array.from({ length: count }, () => ({ attempts, workerId }));
+  const deal = (what: ReturnType<typeof cells>, hands: Hand[], mayReturn: "never" | "as a last resort") => {
+    const { dealt, left } = shareOut(what, hands, mayReturn);
+    return [
+      ...hands.map(({ workerId }) => dealt.filter((one) => one.hand.workerId === workerId).length),
+      left.length,
+    ];
+  };
+
+  test("fills everybody if there is enough", () => {
+    expect(deal(cells(10), [hand("a", 0, 3), hand("b", 5, 2)], "never")).toEqual([3, 2, 5]);
+  });
+
+  test("gives to those who hold the fewest, whatever they have room for", () => {
+    expect(deal(cells(10), [hand("a", 0, 100), hand("b", 0, 100)], "never")).toEqual([5, 5, 0]);
+    expect(deal(cells(10), [hand("a", 6, 100), hand("b", 0, 100)], "never")).toEqual([2, 8, 0]);
+    expect(deal(cells(10), [hand("a", 0, 2), hand("b", 0, 100)], "never")).toEqual([2, 8, 0]);
+  });
+
+  test("gives to the first of those who hold equally many", () => {
+    expect(deal(cells(1), [hand("a", 1, 1), hand("b", 1, 1)], "never")).toEqual([1, 0, 0]);
+  });
+
+  test("gives nobody a cell that has had the attempts they would give it", () => {
+    expect(deal(cells(3, 2), [hand("a", 0, 9, 2), hand("b", 9, 9, 3)], "never")).toEqual([0, 3, 0]);
+    expect(deal(cells(3, 3), [hand("a", 0, 9, 2), hand("b", 0, 9, 3)], "never")).toEqual([0, 0, 3]);
+  });
+
+  test("gives a cell back to the worker that had it only if it may return and no other can have it", () => {
+    expect(deal(cells(2, 0, "a"), [hand("a", 0, 9), hand("b", 5, 1)], "never")).toEqual([0, 1, 1]);
+    expect(deal(cells(2, 0, "a"), [hand("a", 0, 9), hand("b", 5, 1)], "as a last resort")).toEqual([1, 1, 0]);
+  });
+
+  test("counts what it dealt", () => {
+    const hands = [hand("a", 0, 3)];
+    shareOut(cells(2), hands, "never");
+    expect(hands).toEqual([hand("a", 2, 1)]);
+  });
+});
