@@ -5,7 +5,7 @@
  */
 
 /** One fault in a request: where (a path of field names from the request message down) and what. */
-export interface Violation {
+export interface FieldViolation {
   readonly field: string;
   readonly description: string;
 }
@@ -184,9 +184,9 @@ export class Failure extends Error {
   override readonly name = "Failure";
   readonly reason: Reason;
   readonly facts: Facts;
-  readonly violations: readonly Violation[];
+  readonly violations: readonly FieldViolation[];
 
-  constructor(reason: Reason, facts: Facts, violations: readonly Violation[], message: string) {
+  constructor(reason: Reason, facts: Facts, violations: readonly FieldViolation[], message: string) {
     super(message);
     this.reason = reason;
     this.facts = facts;
@@ -201,7 +201,7 @@ export class Failure extends Error {
 export function failure<R extends Reason>(
   reason: R,
   facts: FactsOf<R>,
-  violations: readonly Violation[] = [],
+  violations: readonly FieldViolation[] = [],
 ): Failure {
   const message = (messages[reason] as (facts: FactsOf<R>) => string)(facts);
   const counted = violations.length > 1 ? { ...facts, violation_count: violations.length } : facts;

@@ -9,9 +9,9 @@ import { openScratch } from "./blobs/scratch.ts";
 import { runSweeper } from "./changesets/sweeper.ts";
 import type { Config, ListenAddress } from "./config.ts";
 import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
+import { KeyedMutex } from "./db/keyed-mutex.ts";
 import { migrate } from "./db/migrate.ts";
 import { newPool, type Pool } from "./db/pool.ts";
-import { Turns } from "./db/turns.ts";
 import { EnginePool } from "./engine/engine-pool.ts";
 import { failure } from "./failure.ts";
 import { limits } from "./limits.ts";
@@ -121,7 +121,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     });
     const resources: Resources = {
       pool,
-      turns: new Turns(),
+      mutex: new KeyedMutex(),
       log,
       pageTokens: await loadPageTokens(pool),
       importTtlSeconds: config.importTtlSeconds,

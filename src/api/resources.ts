@@ -1,7 +1,7 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Scratch } from "../blobs/scratch.ts";
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Pool } from "../db/pool.ts";
-import type { Turns } from "../db/turns.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { Logger } from "../log.ts";
 import type { Snapshots } from "../query/snapshots.ts";
@@ -11,7 +11,7 @@ import type { PageTokens } from "../rpc/page-token.ts";
 export interface Resources {
   readonly pool: Pool;
   /** Orders the writers of each dataset and run. */
-  readonly turns: Turns;
+  readonly mutex: KeyedMutex;
   readonly log: Logger;
   readonly pageTokens: PageTokens;
   /** How long an open or planned write is kept. */

@@ -24,7 +24,7 @@ export function schemaHashInForce(
   owner: SchemaOwner,
   newDataset: ChangesetRequest["newDataset"],
 ): Buffer | undefined {
-  return owner.exists ? owner.schemaHash : schemaHashOf(definitionOf(newDataset));
+  return owner.exists ? owner.schemaHash : schemaHashOf(newDatasetDefinition(newDataset));
 }
 
 /** The schemas that rows are held to, compiled; undefined without any. */
@@ -38,12 +38,12 @@ export async function schemasInForce(
   const known = findItemSchemas(hash);
   if (known !== undefined) return known;
   return compileItemSchemas(
-    owner.exists ? await getSchemaTexts(db, owner.datasetId) : definitionOf(newDataset),
+    owner.exists ? await getSchemaTexts(db, owner.datasetId) : newDatasetDefinition(newDataset),
   );
 }
 
 /** What the dataset that a write creates is to look like. */
-export function definitionOf(newDataset: ChangesetRequest["newDataset"]): DatasetDefinition {
+export function newDatasetDefinition(newDataset: ChangesetRequest["newDataset"]): DatasetDefinition {
   if (newDataset === undefined) throw new Error("the write does not say what it creates");
   return JSON.parse(newDataset);
 }

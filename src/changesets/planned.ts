@@ -7,7 +7,7 @@ import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
 import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./changeset-store.ts";
 import { recheckStagedRows } from "./check-rows.ts";
 import { publish } from "./publish.ts";
-import { deleteNotes, deleteRevisions } from "./staging-store.ts";
+import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
 import { expiry } from "./write.ts";
 
 /** Names a write. */
@@ -91,7 +91,7 @@ export async function discard(client: Client, changeset: Changeset): Promise<voi
   changeset.state = "discarded";
   changeset.expireTime = undefined;
   await deleteRevisions(client, changeset);
-  await deleteNotes(client, changeset);
+  await deleteTouchedItems(client, changeset);
   await updateChangeset(client, changeset);
 }
 

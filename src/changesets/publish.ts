@@ -16,17 +16,17 @@ import {
   unmatch,
 } from "./changeset.ts";
 import { advanceHead, updateChangeset } from "./changeset-store.ts";
-import { definitionOf, requireSchemas } from "./check-rows.ts";
+import { newDatasetDefinition, requireSchemas } from "./check-rows.ts";
 import { findDuplicateSeen } from "./duplicate-store.ts";
 import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts";
 import { findPurgedMatch, findPurgedRevision } from "./purged-row-store.ts";
 import { rebase } from "./rebase-changeset.ts";
 import { streamUnrestoredItems } from "./stage-restored.ts";
-import { deleteNotes, deleteRevisions } from "./staging-store.ts";
+import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
 /** How a write ended: as told by the changeset, unless it was refused. */
-export interface Outcome {
+export interface PublishOutcome {
   readonly changeset: Changeset;
   /** Why the write stays a plan. The caller commits, and then throws it. */
   readonly refusal: Failure | undefined;
@@ -56,7 +56,7 @@ export async function publish(
   changeset: Changeset,
   target: Target,
   { planOnly, deletions = [] }: PublishOptions,
-): Promise<Outcome> {
+): Promise<PublishOutcome> {
   requireExpectedVersion(changeset, target.headVersion);
   await requireDistinctItems(client, changeset);
   if (changeset.baseVersion < target.headVersion) await rebase(client, changeset, target);
@@ -204,7 +204,12 @@ async function finish(
   changeset.publishTime = target.time;
   changeset.expireTime = undefined;
   if (!target.exists) {
-    await createReserved(client, changeset.datasetId, definitionOf(changeset.newDataset), target.time);
+    await createReserved(
+      client,
+      changeset.datasetId,
+      newDatasetDefinition(changeset.newDataset),
+      target.time,
+    );
   }
   if (changeset.uploadId !== undefined) {
     await consumeUpload(client, changeset.uploadId, {
@@ -214,6 +219,6 @@ async function finish(
       time: target.time,
     });
   }
-  await deleteNotes(client, changeset);
+  await deleteTouchedItems(client, changeset);
   await updateChangeset(client, changeset);
 }

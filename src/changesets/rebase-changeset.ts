@@ -10,9 +10,9 @@ import {
   streamTouchedRows,
   updateStagedRevisions,
 } from "./rebase-store.ts";
-import { SeenRows } from "./stage.ts";
+import { BaseHits } from "./stage.ts";
 import { stageRestored } from "./stage-restored.ts";
-import { copyRevisions, deleteNotes, deleteRevisions } from "./staging-store.ts";
+import { deleteRevisions, deleteTouchedItems, restageRevisions } from "./staging-store.ts";
 
 /**
  * Compares a write with a later version than the one it was compared with so far, as if its rows had been sent after it.
@@ -22,7 +22,7 @@ export async function rebase(client: Client, changeset: Changeset, target: Targe
   if (changeset.mode === "restore") {
     // What the new base differs in from the version to be restored is found as cheaply as what changed in between.
     await deleteRevisions(client, changeset);
-    await deleteNotes(client, changeset);
+    await deleteTouchedItems(client, changeset);
     await stageRestored(client, changeset, target.headVersion);
     changeset.baseVersion = target.headVersion;
     return;
@@ -42,7 +42,7 @@ async function applyRebased(
   rebased: readonly RebasedRow[],
 ): Promise<void> {
   const digest = new DigestSum(changeset.digestChange);
-  const seen = new SeenRows();
+  const seen = new BaseHits();
   const hadRevision = ({ before }: RebasedRow) => before !== "unchanged";
   const needsRevision = ({ after }: RebasedRow) => after !== "unchanged";
   for (const one of rebased) {
@@ -80,7 +80,7 @@ async function applyRebased(
     rebased.filter((one) => hadRevision(one) && needsRevision(one)).map(revision),
   );
   const copied = rebased.filter((one) => !hadRevision(one) && needsRevision(one)).map(revision);
-  await copyRevisions(client, changeset, changeset.baseVersion, copied);
+  await restageRevisions(client, changeset, changeset.baseVersion, copied);
   // The base version satisfies the schemas of its time, which need not be those of today.
   if (schemas !== undefined && copied.length > 0) {
     const copiedIds = copied.map(({ itemId }) => itemId);

@@ -1,13 +1,13 @@
 import type { Client } from "../db/pool.ts";
-import type { Head } from "../items/item.ts";
-import { listHeads } from "../items/item-store.ts";
+import type { ItemKey } from "../items/item.ts";
+import { listItemKeys } from "../items/item-store.ts";
 import type { Difference } from "../versions/difference.ts";
 import { DigestSum } from "../versions/digest.ts";
 import { readDifferences, streamDifferences } from "../versions/version-differences.ts";
 import { type Changeset, unchecked } from "./changeset.ts";
 import { itemCountOf } from "./changeset-store.ts";
-import { SeenRows } from "./stage.ts";
-import { type CopiedRevision, copyRevisions } from "./staging-store.ts";
+import { BaseHits } from "./stage.ts";
+import { type RestagedRevision, restageRevisions } from "./staging-store.ts";
 import type { DeletedItem } from "./supersede-store.ts";
 
 /** Items that are taken up at a time: enough to make round trips cheap, few enough to keep memory flat. */
@@ -28,22 +28,24 @@ export async function stageRestored(
   let [created, updated] = [0n, 0n];
   for await (const differences of streamPages(client, changeset, headVersion)) {
     const itemIds = differences.filter(({ after }) => after !== undefined).map(({ itemId }) => itemId);
-    const present = byId(await listHeads(client, datasetId, headVersion, itemIds));
-    const seen = new SeenRows();
-    const revisions = (await listHeads(client, datasetId, restored, itemIds)).map((item): CopiedRevision => {
-      const replaced = present.get(item.itemId);
-      // Which row it is nobody asks: there are no rows that could name one item twice.
-      const row = { itemId: item.itemId, rowNumber: 0, keepsSplits: false };
-      if (replaced === undefined) created++;
-      else {
-        updated++;
-        seen.add(row, true);
-        digest.subtract(item.itemId, replaced.contentHash, replaced.splits);
-      }
-      digest.add(item.itemId, item.contentHash, item.splits);
-      return { ...row, splits: item.splits, originChangesetId: replaced?.originChangesetId };
-    });
-    await copyRevisions(client, changeset, restored, revisions);
+    const present = byId(await listItemKeys(client, datasetId, headVersion, itemIds));
+    const seen = new BaseHits();
+    const revisions = (await listItemKeys(client, datasetId, restored, itemIds)).map(
+      (item): RestagedRevision => {
+        const replaced = present.get(item.itemId);
+        // Which row it is nobody asks: there are no rows that could name one item twice.
+        const row = { itemId: item.itemId, rowNumber: 0, keepsSplits: false };
+        if (replaced === undefined) created++;
+        else {
+          updated++;
+          seen.add(row, true);
+          digest.subtract(item.itemId, replaced.contentHash, replaced.splits);
+        }
+        digest.add(item.itemId, item.contentHash, item.splits);
+        return { ...row, splits: item.splits, originChangesetId: replaced?.originChangesetId };
+      },
+    );
+    await restageRevisions(client, changeset, restored, revisions);
     await seen.insert(client, changeset);
   }
   changeset.digestChange = digest.bytes();
@@ -61,7 +63,7 @@ export async function* streamUnrestoredItems(
 ): AsyncGenerator<DeletedItem[]> {
   for await (const differences of streamPages(client, changeset, headVersion)) {
     const itemIds = differences.filter(({ after }) => after === undefined).map(({ itemId }) => itemId);
-    if (itemIds.length > 0) yield await listHeads(client, changeset.datasetId, headVersion, itemIds);
+    if (itemIds.length > 0) yield await listItemKeys(client, changeset.datasetId, headVersion, itemIds);
   }
 }
 
@@ -86,6 +88,6 @@ function restoredVersionOf({ changesetId, restoredVersion }: Changeset): bigint 
   return restoredVersion;
 }
 
-function byId(heads: readonly Head[]): ReadonlyMap<string, Head> {
+function byId(heads: readonly ItemKey[]): ReadonlyMap<string, ItemKey> {
   return new Map(heads.map((head) => [head.itemId, head]));
 }

@@ -10,12 +10,12 @@ import { checkRows } from "./check-rows.ts";
 import { classify, equalBytes, type RowKind } from "./classify.ts";
 import {
   type BaseFinding,
-  type CopiedRevision,
   compareWithBase,
-  copyRevisions,
   insertRevisions,
   insertSeen,
   type NumberedRow,
+  type RestagedRevision,
+  restageRevisions,
   type StagedRevision,
 } from "./staging-store.ts";
 import { insertWants, type Want } from "./want-store.ts";
@@ -63,7 +63,7 @@ export async function stageRows(
   const items = await findBaseItems(client, changeset, baseIsEmpty, rows);
   const digest = new DigestSum(changeset.digestChange);
   const revisions: StagedRevision[] = [];
-  const seen = new SeenRows();
+  const seen = new BaseHits();
   const kinds = rows.map((row, position): RowKind => {
     const item = items[position];
     if (item === "unchanged") {
@@ -137,8 +137,8 @@ export async function stageOffers(
   const digest = new DigestSum(changeset.digestChange);
   const kinds: RowKind[] = [];
   const wanted: number[] = [];
-  const copies: CopiedRevision[] = [];
-  const seen = new SeenRows();
+  const copies: RestagedRevision[] = [];
+  const seen = new BaseHits();
   offers.forEach((offer, position) => {
     const item = items[position];
     if (item === "unchanged") {
@@ -161,7 +161,7 @@ export async function stageOffers(
   });
   const wantedOffers = wanted.map((position) => offers[position] as Want);
   await requireNotPurged(client, changeset, [...wantedOffers, ...copies]);
-  await copyRevisions(client, changeset, changeset.baseVersion, copies);
+  await restageRevisions(client, changeset, changeset.baseVersion, copies);
   await seen.insert(client, changeset);
   await insertWants(client, changeset, wantedOffers);
   changeset.digestChange = digest.bytes();
@@ -189,7 +189,7 @@ async function requireNotPurged(
 }
 
 /** Collects rows whose items the base version has, and notes them in as few segments as possible. */
-export class SeenRows {
+export class BaseHits {
   readonly #segments = new Map<
     string,
     { itemIds: string[]; rowNumbers: number[]; changed: boolean; keepsSplits: boolean }

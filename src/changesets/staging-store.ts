@@ -1,7 +1,7 @@
 import { CopyRows, copyIn } from "../db/copy.ts";
 import type { Client } from "../db/pool.ts";
 import type { ItemContent } from "../items/item.ts";
-import { listHeads } from "../items/item-store.ts";
+import { listItemKeys } from "../items/item-store.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** A row in its place in a write, with an id, assigned if need be. */
@@ -105,7 +105,7 @@ export async function compareWithBase(
   const others = itemIds.filter((itemId, position) => findings[position] === undefined && hashes.has(itemId));
   if (others.length === 0) return findings;
   const heads = new Map(
-    (await listHeads(client, datasetId, version, others)).map((head) => [head.itemId, head]),
+    (await listItemKeys(client, datasetId, version, others)).map((head) => [head.itemId, head]),
   );
   return findings.map((finding, position) => finding ?? heads.get(itemIds[position] ?? ""));
 }
@@ -168,7 +168,7 @@ export async function insertSeen(
 }
 
 /** A revision whose content the server has in another one. */
-export interface CopiedRevision {
+export interface RestagedRevision {
   readonly itemId: string;
   readonly rowNumber: number;
   readonly originChangesetId: bigint | undefined;
@@ -177,11 +177,11 @@ export interface CopiedRevision {
 }
 
 /** Appends revisions with the content that items have at a version, under other splits perhaps. */
-export async function copyRevisions(
+export async function restageRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
   version: bigint,
-  revisions: readonly CopiedRevision[],
+  revisions: readonly RestagedRevision[],
 ): Promise<void> {
   if (revisions.length === 0) return;
   // The limits keep the planner from joining the whole dataset where items are looked up by key.
@@ -222,7 +222,10 @@ export async function copyRevisions(
 }
 
 /** Removes what a changeset kept for comparing, once that is over. */
-export async function deleteNotes(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
+export async function deleteTouchedItems(
+  client: Client,
+  { datasetId, changesetId }: Changeset,
+): Promise<void> {
   await client.query({
     name: "delete_seen",
     text: "delete from changeset_seen where dataset_id = $1 and changeset_id = $2",

@@ -1,9 +1,9 @@
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { getDataset, reserveDataset } from "../datasets/dataset-store.ts";
 import type { Instant } from "../db/instant.ts";
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Turns } from "../db/turns.ts";
 import { type Failure, failure } from "../failure.ts";
 import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
@@ -15,7 +15,7 @@ import { requireExpectedVersion } from "./publish.ts";
 /** What writes work with. */
 export interface WriteResources {
   readonly pool: Pool;
-  readonly turns: Turns;
+  readonly mutex: KeyedMutex;
   /** How long an open or planned write is kept. */
   readonly importTtlSeconds: number;
 }
@@ -43,7 +43,7 @@ export interface WriteResult {
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, DELETE_LIMIT_EXCEEDED, and those of `work`.
  */
 export async function writeOnce(
-  { pool, turns, importTtlSeconds }: WriteResources,
+  { pool, mutex, importTtlSeconds }: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
   work: (client: Client, changeset: Changeset, target: Target) => Promise<WriteResult>,
@@ -60,14 +60,14 @@ export async function writeOnce(
     await insertRowOutcomes(client, changeset, done.rows);
     return done;
   };
-  const result = await turns.take(turnKey(writeTarget), () => transaction(pool, write));
+  const result = await mutex.runExclusive(mutexKey(writeTarget), () => transaction(pool, write));
   // The plan that a guard stopped is to stay, so it is thrown behind the commit.
   if (result.refusal !== undefined) throw result.refusal;
   return result;
 }
 
 /** Under which key the writers of a dataset take turns. By name and by id they differ, which the lock makes up for. */
-export function turnKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref">): string {
+export function mutexKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref">): string {
   return `${projectId}/${"name" in ref ? `name/${ref.name}` : ref.datasetId}`;
 }
 

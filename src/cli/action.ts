@@ -16,13 +16,13 @@ export type Act = <Options, Args extends readonly unknown[]>(
 ) => (...given: unknown[]) => Promise<void>;
 
 /** Hears how an action ended. */
-export interface Outcome {
+export interface CommandOutcome {
   done(exitCode: number): void;
   failed(error: unknown, serverUrl: string): void;
 }
 
 /** Actions for a run that `signal` ends. */
-export function newAct(signal: AbortSignal, outcome: Outcome): Act {
+export function newAct(signal: AbortSignal, outcome: CommandOutcome): Act {
   return (action) =>
     async (...given) => {
       const command = given.at(-1) as Command;

@@ -1,5 +1,5 @@
 import { failure } from "../failure.ts";
-import { type Interval, meanOf, pairedInterval } from "./paired-statistics.ts";
+import { type ConfidenceInterval, meanOf, pairedInterval } from "./paired-statistics.ts";
 
 /** How to compare one score. */
 export interface ScoreSetting {
@@ -55,7 +55,7 @@ export interface ScoreComparison {
   readonly baseMean: number | undefined;
   readonly candidateMean: number | undefined;
   readonly meanDifference: number | undefined;
-  readonly interval: Interval | undefined;
+  readonly interval: ConfidenceInterval | undefined;
   readonly wins: number;
   readonly losses: number;
   readonly ties: number;
@@ -132,7 +132,10 @@ export function compareScore(items: readonly ComparisonItem[], setting: ScoreSet
 }
 
 /** What the interval says: it lies beyond the tolerance on one side, or within it, or across. */
-function verdictOf(interval: Interval | undefined, { lowerIsBetter, tolerance }: ScoreSetting): Verdict {
+function verdictOf(
+  interval: ConfidenceInterval | undefined,
+  { lowerIsBetter, tolerance }: ScoreSetting,
+): Verdict {
   if (interval === undefined) return "inconclusive";
   const [low, high] = lowerIsBetter ? [-interval.high, -interval.low] : [interval.low, interval.high];
   if (low > tolerance) return "better";

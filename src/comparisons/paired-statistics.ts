@@ -1,7 +1,7 @@
 import jStat from "jstat";
 
 /** Both ends of a confidence interval. */
-export interface Interval {
+export interface ConfidenceInterval {
   readonly low: number;
   readonly high: number;
 }
@@ -31,7 +31,7 @@ export function meanOf(values: readonly number[]): number | undefined {
  * Undefined below two differences, and where it is beyond the range of a double. Equal differences give an interval of
  * length 0.
  */
-export function pairedInterval(differences: readonly number[]): Interval | undefined {
+export function pairedInterval(differences: readonly number[]): ConfidenceInterval | undefined {
   const n = differences.length;
   const mean = meanOf(differences);
   if (n < 2 || mean === undefined) return undefined;

@@ -48,7 +48,7 @@ export interface Dataset extends DatasetDefinition {
 export type DatasetPosition = Pick<Dataset, "createTime" | "datasetId">;
 
 /** Characters (code points) of a name. */
-export const maxNameLength = 128;
+export const maxDatasetNameLength = 128;
 
 /** Characters of a description. */
 export const maxDescriptionLength = 4_096;
@@ -98,7 +98,7 @@ export function newEtag(): string {
 }
 
 /** What its owner says about a dataset, without the rest. */
-export function definitionOf({
+export function datasetDefinitionOf({
   name,
   tableName,
   description,
@@ -110,8 +110,8 @@ export function definitionOf({
 }
 
 /** Whether two definitions say the same. */
-export function sameDefinition(one: DatasetDefinition, other: DatasetDefinition): boolean {
-  return isDeepStrictEqual(definitionOf(one), definitionOf(other));
+export function isSameDatasetDefinition(one: DatasetDefinition, other: DatasetDefinition): boolean {
+  return isDeepStrictEqual(datasetDefinitionOf(one), datasetDefinitionOf(other));
 }
 
 /** @throws Failure ETAG_MISMATCH if the caller has an etag, and it is not the one of the dataset. */

@@ -48,7 +48,7 @@ interface Difference {
 
 function payloadPaths(before: string | undefined, after: string | undefined, path: string): Difference {
   if (before === undefined || after === undefined) return { path, below: before === after ? [] : [path] };
-  return { path, below: new Comparison(canonicalize(before), canonicalize(after)).paths(() => path) };
+  return { path, below: new VersionComparison(canonicalize(before), canonicalize(after)).paths(() => path) };
 }
 
 /**
@@ -72,7 +72,7 @@ function bounded(parent: PathOf, groups: readonly Difference[]): string[] {
  * Walks through two canonical texts side by side, each once and without building values. That members are in order in both
  * makes it as simple as merging two lists.
  */
-class Comparison {
+class VersionComparison {
   readonly #before: CanonicalReader;
   readonly #after: CanonicalReader;
 

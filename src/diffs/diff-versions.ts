@@ -16,7 +16,7 @@ import type { ReadWindow } from "../versions/version-differences.ts";
 import { changedPaths } from "./changed-paths.ts";
 
 /** Two states of a dataset that are compared. */
-export interface Comparison {
+export interface VersionComparison {
   readonly datasetId: string;
   /** Reads where they differ. */
   readonly read: ReadWindow;
@@ -47,7 +47,7 @@ export interface DiffBatch {
  */
 export async function* streamDiff(
   pool: Pool,
-  comparison: Comparison,
+  comparison: VersionComparison,
   { through, counts }: DiffPosition,
   keysOnly: boolean,
 ): AsyncGenerator<DiffBatch> {
@@ -78,7 +78,7 @@ export async function* streamDiff(
 /** Reads differences window by window, and what they consist of in parts that fit into memory. */
 async function* streamChanges(
   pool: Pool,
-  { datasetId, read, planned, check }: Comparison,
+  { datasetId, read, planned, check }: VersionComparison,
   through: string | undefined,
   keysOnly: boolean,
 ): AsyncGenerator<ItemChange> {

@@ -6,7 +6,7 @@ import type { Client } from "../db/pool.ts";
 import type { VersionSelector } from "../versions/version.ts";
 import { readDifferences } from "../versions/version-differences.ts";
 import { resolveVersion } from "../versions/version-store.ts";
-import type { Comparison, DiffPosition } from "./diff-versions.ts";
+import type { DiffPosition, VersionComparison } from "./diff-versions.ts";
 import { readPlanDifferences } from "./plan-differences.ts";
 
 /** What a diff compares: two versions, or the head version with what a planned write would make of it. */
@@ -24,7 +24,7 @@ export interface DiffResumption {
 
 /** A diff that is ready to be streamed. */
 export interface OpenDiff extends DiffResumption {
-  readonly comparison: Comparison;
+  readonly comparison: VersionComparison;
   /** How many items the earlier state has. */
   readonly itemCount: bigint;
 }

@@ -3,7 +3,14 @@ import { BIGINT, BOOLEAN, DOUBLE, HUGEINT, LIST, listValue, VARCHAR } from "@duc
 import { openEngine, quoted } from "../db/duckdb.ts";
 import { rowsFrame } from "./frames.ts";
 import { jsonText, NoJsonForm } from "./json-text.ts";
-import type { AnswerRequest, Column, EngineAnswer, Parameter, Refusal, ScalarParameter } from "./protocol.ts";
+import type {
+  AnswerColumn,
+  AnswerRequest,
+  EngineAnswer,
+  Parameter,
+  Refusal,
+  ScalarParameter,
+} from "./protocol.ts";
 import { refusalOf } from "./refusal.ts";
 import { typeName } from "./type-name.ts";
 
@@ -74,7 +81,7 @@ async function createTables(connection: DuckDBConnection, tables: AnswerRequest[
   }
 }
 
-function columnsOf(result: DuckDBResult): Column[] {
+function columnsOf(result: DuckDBResult): AnswerColumn[] {
   const types = result.columnTypes();
   return result.columnNames().map((name, at) => ({ name, typeName: typeName(types[at] as DuckDBType) }));
 }

@@ -3,7 +3,7 @@ import type { Logger } from "../log.ts";
 import { EngineProcess } from "./engine-process.ts";
 import type { Frame } from "./frames.ts";
 import type { EngineAnswer, EngineBounds, EngineRequest } from "./protocol.ts";
-import { Slots, SlotsFull } from "./slots.ts";
+import { Semaphore, SemaphoreFull } from "./semaphore.ts";
 
 /** How many processes there may be, and what the engine in each may use. */
 export interface EnginePoolOptions extends EngineBounds {
@@ -55,14 +55,14 @@ export class EnginePool {
   readonly #log: Logger;
   readonly #idle: IdleProcess[] = [];
   readonly #processes = new Set<EngineProcess>();
-  readonly #slots: Slots;
-  readonly #writers = new Slots(maxWriters);
-  readonly #readers = new Slots(maxReaders);
+  readonly #semaphore: Semaphore;
+  readonly #writers = new Semaphore(maxWriters);
+  readonly #readers = new Semaphore(maxReaders);
   readonly #closing = new AbortController();
 
   constructor({ processes, memoryBytes, threads, log }: EnginePoolOptions) {
     this.bounds = { memoryBytes, threads };
-    this.#slots = new Slots(processes, maxWaiting);
+    this.#semaphore = new Semaphore(processes, maxWaiting);
     this.#log = log;
   }
 
@@ -72,8 +72,8 @@ export class EnginePool {
    * @throws Failure QUOTA_EXCEEDED if too many wait already; SHUTTING_DOWN; the reason of the signal
    */
   async take(signal: AbortSignal): Promise<EngineLease> {
-    const free = await this.#slots.take(this.#untilClosed(signal)).catch((error: unknown) => {
-      if (!(error instanceof SlotsFull)) throw error;
+    const free = await this.#semaphore.acquire(this.#untilClosed(signal)).catch((error: unknown) => {
+      if (!(error instanceof SemaphoreFull)) throw error;
       throw failure("QUOTA_EXCEEDED", { quota: "waiting_queries", maximum: maxWaiting });
     });
     const process = this.#takeIdle() ?? this.#start("ask");
@@ -86,7 +86,7 @@ export class EnginePool {
    * @throws Failure SHUTTING_DOWN; the reason of the signal
    */
   async takeWriterTurn(signal: AbortSignal): Promise<Disposable> {
-    return { [Symbol.dispose]: await this.#writers.take(this.#untilClosed(signal)) };
+    return { [Symbol.dispose]: await this.#writers.acquire(this.#untilClosed(signal)) };
   }
 
   /** A process for one file to write. @throws Failure SHUTTING_DOWN; the reason of the signal */
@@ -103,7 +103,7 @@ export class EnginePool {
    * @throws Failure SHUTTING_DOWN; the reason of the signal
    */
   async takeReader(signal: AbortSignal): Promise<EngineLease> {
-    const free = await this.#readers.take(this.#untilClosed(signal));
+    const free = await this.#readers.acquire(this.#untilClosed(signal));
     const process = this.#start("ask");
     return lease(process, signal, () => this.#end(process).finally(free));
   }

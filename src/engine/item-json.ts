@@ -25,8 +25,8 @@ import {
 import { dateText, durationText, offsetText, timestampText, timeText } from "./time-text.ts";
 
 /** A value, or a type, has no JSON form. The message says which: `NaN is no number of JSON`. */
-export class NoJsonForm extends Error {
-  override readonly name = "NoJsonForm";
+export class NoItemJsonForm extends Error {
+  override readonly name = "NoItemJsonForm";
 }
 
 /** Decimals of up to so many significant digits survive a double unchanged (DBL_DIG in C). */
@@ -37,14 +37,14 @@ const exactDigits = 15;
  * their digits. Times and days are spelled as RFC 3339 does, those without a zone without one, and durations as its appendix A;
  * bytes are base64; lists become arrays, structs and maps objects.
  *
- * @throws NoJsonForm for NaN, infinities, and what has no form at all
+ * @throws NoItemJsonForm for NaN, infinities, and what has no form at all
  */
 export function jsonOfValue(value: DuckDBValue, type: DuckDBType): string {
   switch (typeof value) {
     case "string":
       return JSON.stringify(value);
     case "number":
-      if (!Number.isFinite(value)) throw new NoJsonForm(`${value} is no number of JSON`);
+      if (!Number.isFinite(value)) throw new NoItemJsonForm(`${value} is no number of JSON`);
       return JSON.stringify(value);
     case "bigint":
       return integerText(value);
@@ -55,7 +55,7 @@ export function jsonOfValue(value: DuckDBValue, type: DuckDBType): string {
   }
 }
 
-/** Makes sure that the values of a type can be told apart. @throws NoJsonForm */
+/** Makes sure that the values of a type can be told apart. @throws NoItemJsonForm */
 export function requireJsonForm(type: DuckDBType): void {
   if (type instanceof DuckDBListType || type instanceof DuckDBArrayType) requireJsonForm(type.valueType);
   if (type instanceof DuckDBMapType) requireJsonForm(type.valueType);
@@ -63,7 +63,7 @@ export function requireJsonForm(type: DuckDBType): void {
   const { entryNames } = type;
   // The driver makes objects of structs, in which the first is lost, and of two of one name the other.
   if (entryNames.includes("__proto__") || new Set(entryNames).size < entryNames.length) {
-    throw new NoJsonForm("a struct has two members of one name, or one called __proto__");
+    throw new NoItemJsonForm("a struct has two members of one name, or one called __proto__");
   }
   for (const entryType of type.entryTypes) requireJsonForm(entryType);
 }
@@ -101,7 +101,7 @@ function temporalText(value: unknown, type: DuckDBType): string {
   if (value instanceof DuckDBTimeValue) return timeText(value.micros * 1000n);
   if (value instanceof DuckDBTimeTZValue) return timeText(value.micros * 1000n) + offsetText(value.offset);
   if (value instanceof DuckDBIntervalValue) return durationText(value);
-  throw new NoJsonForm(`values of type ${type} have no JSON form`);
+  throw new NoItemJsonForm(`values of type ${type} have no JSON form`);
 }
 
 /** A time that says nothing about a zone. */
@@ -110,7 +110,7 @@ function local(value: { readonly isFinite: boolean }, nanos: bigint): string {
 }
 
 function finite(value: { readonly isFinite: boolean }, text: string): string {
-  if (!value.isFinite) throw new NoJsonForm(`the time ${text} has no JSON form`);
+  if (!value.isFinite) throw new NoItemJsonForm(`the time ${text} has no JSON form`);
   return text;
 }
 

@@ -113,7 +113,7 @@ export interface CellPlace {
 export type EngineRequest = InspectRequest | AnswerRequest | WriteRequest | ReadRequest;
 
 /** A column of an answer. */
-export interface Column {
+export interface AnswerColumn {
   readonly name: string;
   readonly typeName: string;
 }
@@ -131,7 +131,7 @@ export type Refusal =
 
 export type EngineAnswer =
   | ({ readonly is: "inspected" } & Statement)
-  | { readonly is: "columns"; readonly columns: readonly Column[] }
+  | { readonly is: "columns"; readonly columns: readonly AnswerColumn[] }
   | { readonly is: "finished"; readonly truncated: boolean }
   | { readonly is: "written"; readonly rowCount: number }
   | { readonly is: "header"; readonly columns: readonly FileColumn[] }

@@ -1,6 +1,6 @@
 import { type DuckDBConnection, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
-import { jsonOfValue, NoJsonForm, requireJsonForm } from "./item-json.ts";
+import { jsonOfValue, NoItemJsonForm, requireJsonForm } from "./item-json.ts";
 import type { CellPlace, EngineAnswer, ReadRequest } from "./protocol.ts";
 
 /** Bytes that reading may spill: much more than sorting nothing takes, much less than a disk. */
@@ -102,7 +102,7 @@ function inColumn<T>(place: CellPlace, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw error instanceof NoJsonForm ? new Problem(error.message, place) : error;
+    throw error instanceof NoItemJsonForm ? new Problem(error.message, place) : error;
   }
 }
 

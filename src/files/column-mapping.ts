@@ -1,6 +1,6 @@
 import { invalidField } from "../failure.ts";
 import { invalidFile } from "./invalid-file.ts";
-import type { CellParsing, Column, TableRow } from "./table.ts";
+import type { CellParsing, TableColumn, TableRow } from "./table.ts";
 
 /** Where one part of an item comes from: a column as it is, or several as members of an object. */
 export type ColumnSource = { readonly column: string } | { readonly members: readonly string[] };
@@ -68,7 +68,7 @@ export class ColumnFinder {
   readonly #isOpen: boolean;
   /** What the first row decided where nothing is said. */
   #byName: NamedColumns | undefined;
-  #columns: readonly Column[] | undefined;
+  #columns: readonly TableColumn[] | undefined;
   #found: ItemColumns | undefined;
   /** Columns that the mapping names and no row has had yet, each with the field that names it. */
   readonly #missing: Map<string, string>;

@@ -1,6 +1,6 @@
 import { CsvReader, type CsvRecord } from "./csv.ts";
 import { invalidFile } from "./invalid-file.ts";
-import type { Column, TableRow } from "./table.ts";
+import type { TableColumn, TableRow } from "./table.ts";
 
 /** What the texts of a column are, as far as they have been looked at. */
 type Kind = "unknown" | "number" | "boolean" | "text";
@@ -16,7 +16,7 @@ export async function* csvRows(
   text: AsyncIterable<Buffer>,
   literals: ReadonlySet<string> = new Set(),
 ): AsyncGenerator<TableRow[]> {
-  let columns: Column[] | undefined;
+  let columns: TableColumn[] | undefined;
   let number = 0;
   for await (const records of csvRecords(text)) {
     const page: TableRow[] = [];

@@ -12,9 +12,9 @@ import {
   space,
   tab,
 } from "../json/json-bytes.ts";
-import { type FilePlace, invalidFile } from "./invalid-file.ts";
+import { type FilePosition, invalidFile } from "./invalid-file.ts";
 import type { ObjectText } from "./json-objects.ts";
-import type { Column, TableRow } from "./table.ts";
+import type { TableColumn, TableRow } from "./table.ts";
 
 /**
  * The rows that objects stand for: their members are the columns, and their values the cells, spelled as they are. Whether a
@@ -23,7 +23,7 @@ import type { Column, TableRow } from "./table.ts";
  * @throws Failure INVALID_FILE
  */
 export async function* objectRows(pages: AsyncIterable<ObjectText[]>): AsyncGenerator<TableRow[]> {
-  let columns: readonly Column[] = [];
+  let columns: readonly TableColumn[] = [];
   for await (const objects of pages) {
     yield objects.map(({ text, number, line }) => {
       const { names, values } = membersOf(text, { row: number, line });
@@ -33,12 +33,12 @@ export async function* objectRows(pages: AsyncIterable<ObjectText[]>): AsyncGene
   }
 }
 
-function isSame(columns: readonly Column[], names: readonly string[]): boolean {
+function isSame(columns: readonly TableColumn[], names: readonly string[]): boolean {
   return columns.length === names.length && names.every((name, place) => columns[place]?.name === name);
 }
 
 /** @throws Failure INVALID_FILE for two members of one name */
-function columnsOf(names: readonly string[], place: FilePlace): Column[] {
+function columnsOf(names: readonly string[], place: FilePosition): TableColumn[] {
   const known = new Set<string>();
   return names.map((name) => {
     if (known.has(name)) throw invalidFile("is the name of two members", { ...place, column: name });
@@ -48,7 +48,7 @@ function columnsOf(names: readonly string[], place: FilePlace): Column[] {
 }
 
 /** The members of the object that a text is. */
-function membersOf(text: string, place: FilePlace): { names: string[]; values: string[] } {
+function membersOf(text: string, place: FilePosition): { names: string[]; values: string[] } {
   const names: string[] = [];
   const values: string[] = [];
   const fail = (): never => {

@@ -2,7 +2,7 @@ import type { Scratch } from "../blobs/scratch.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import { EngineGone } from "../engine/engine-process.ts";
 import { invalidFile } from "./invalid-file.ts";
-import type { Column, TableRow } from "./table.ts";
+import type { TableColumn, TableRow } from "./table.ts";
 
 /** What reading a Parquet file takes. */
 export interface ParquetResources {
@@ -24,7 +24,7 @@ export async function* parquetRows(
   await using spill = await scratch.newFolder();
   await using engine = await engines.takeReader(signal);
   engine.send({ do: "read", path, spillFolder: spill.path, bounds: engines.bounds });
-  let columns: readonly Column[] = [];
+  let columns: readonly TableColumn[] = [];
   let number = 0;
   for (;;) {
     const answer = await engine.receiveAnswer().catch((error: unknown) => {

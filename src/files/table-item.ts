@@ -7,8 +7,8 @@ import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
 import { parseJson } from "../json/json-value.ts";
 import { limits } from "../limits.ts";
 import type { ItemColumns, PlacedPart } from "./column-mapping.ts";
-import { type FilePlace, invalidFile } from "./invalid-file.ts";
-import type { CellParsing, Column, TableRow } from "./table.ts";
+import { type FilePosition, invalidFile } from "./invalid-file.ts";
+import type { CellParsing, TableColumn, TableRow } from "./table.ts";
 
 /**
  * The item that a row stands for, checked and hashed.
@@ -50,19 +50,19 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: CellPars
 function partOf(row: TableRow, part: PlacedPart, parsing: CellParsing): string | undefined {
   if (part.kind === "whole") {
     const cell = row.cells[part.place];
-    return cell === undefined ? undefined : jsonOf(row.columns[part.place] as Column, cell, parsing);
+    return cell === undefined ? undefined : jsonOf(row.columns[part.place] as TableColumn, cell, parsing);
   }
   let json = "";
   for (const place of part.places) {
     const cell = row.cells[place];
     if (cell === undefined) continue;
-    const column = row.columns[place] as Column;
+    const column = row.columns[place] as TableColumn;
     json += `${json === "" ? "{" : ","}${JSON.stringify(column.name)}:${jsonOf(column, cell, parsing)}`;
   }
   return json === "" ? "{}" : `${json}}`;
 }
 
-function jsonOf({ isText, isLiteral }: Column, cell: string, parsing: CellParsing): string {
+function jsonOf({ isText, isLiteral }: TableColumn, cell: string, parsing: CellParsing): string {
   return !isText || parsing === "json" || (isLiteral && parsing === "infer") ? cell : JSON.stringify(cell);
 }
 
@@ -117,7 +117,7 @@ function requireUnused(row: TableRow, place: number): void {
 }
 
 /** @throws Failure INVALID_FILE */
-function requireJson(json: string, place: FilePlace): void {
+function requireJson(json: string, place: FilePosition): void {
   try {
     canonicalize(json);
   } catch (error) {
@@ -138,7 +138,7 @@ function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemCol
   for (const place of part?.kind === "members" ? part.places : []) {
     const cell = row.cells[place];
     if (cell !== undefined)
-      requireJson(jsonOf(row.columns[place] as Column, cell, parsing), placeOf(row, place));
+      requireJson(jsonOf(row.columns[place] as TableColumn, cell, parsing), placeOf(row, place));
   }
   return invalidFile(worded(path.slice(2 + name.length), problem), placeOf(row, part && wholeOf(row, part)));
 }
@@ -152,7 +152,7 @@ function wholeOf(row: TableRow, part: PlacedPart): number | undefined {
   return part.kind === "whole" && row.columns[part.place] !== undefined ? part.place : undefined;
 }
 
-function placeOf({ number, line, columns }: TableRow, place: number | undefined): FilePlace {
+function placeOf({ number, line, columns }: TableRow, place: number | undefined): FilePosition {
   const column = place === undefined ? undefined : columns[place]?.name;
   return {
     row: number,

@@ -1,5 +1,5 @@
 /** A column of a file, or a member of its objects. */
-export interface Column {
+export interface TableColumn {
   readonly name: string;
   /** Whether its cells are texts. Else they are JSON texts. */
   readonly isText: boolean;
@@ -9,7 +9,7 @@ export interface Column {
 
 /** A row of a file. Rows with the same columns share one list of them, so that what follows from it is found out once. */
 export interface TableRow {
-  readonly columns: readonly Column[];
+  readonly columns: readonly TableColumn[];
   /** By column. Undefined where the row has nothing: a blank cell of CSV, a null of Parquet, a member that is missing. */
   readonly cells: readonly (string | undefined)[];
   /** From 1, without the header. */

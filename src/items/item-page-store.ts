@@ -35,7 +35,7 @@ export interface PageBounds {
 const pastAllRevisions = 2n ** 63n - 1n;
 
 /** Where reading goes on: behind a revision of an item, which the version may show or not. */
-export interface Place {
+export interface ItemCursor {
   readonly itemId: string;
   readonly changesetId: bigint;
 }
@@ -116,11 +116,11 @@ const parameters: PageValues = {
 async function fillPage(
   { after, items, bytes }: PageBounds,
   read: (
-    behind: Place,
+    behind: ItemCursor,
     limit: number,
     bytes: number,
     accept: (size: number) => boolean,
-  ) => Promise<Place | undefined>,
+  ) => Promise<ItemCursor | undefined>,
 ): Promise<boolean> {
   let count = 0;
   let used = 0;
@@ -132,7 +132,7 @@ async function fillPage(
     used += size;
     return true;
   };
-  let place: Place | undefined = placeBehind(after);
+  let place: ItemCursor | undefined = cursorAfter(after);
   // One item beyond the page tells whether there is another.
   for (let limit = items + 1; place !== undefined; limit = Math.max(items + 1 - count, furtherRevisions)) {
     place = await read(place, limit, Math.max(bytes - used, 0), accept);
@@ -191,13 +191,13 @@ function changesetsOf({ changeset_id, origin_changeset_id }: PageRow): [number, 
 }
 
 /** The place in front of all items, or behind one. */
-export function placeBehind(itemId: string | undefined): Place {
+export function cursorAfter(itemId: string | undefined): ItemCursor {
   return { itemId: itemId ?? "", changesetId: pastAllRevisions };
 }
 
 /** Which revisions to look at, whether the version shows them or not. */
 export interface Part extends ReadSize {
-  readonly behind: Place;
+  readonly behind: ItemCursor;
 }
 
 /**
@@ -237,10 +237,10 @@ const [idColumn, changesetColumn, originColumn, sizeColumn] = (
 function lookOver(
   row: CopiedColumns,
   { limit, bytes }: Part,
-): ReadPage<Place> & { readonly changesetIds: ReadonlySet<number> } {
+): ReadPage<ItemCursor> & { readonly changesetIds: ReadonlySet<number> } {
   const changesetIds = new Set<number>();
   let [count, used, previous] = [0, 0, -1];
-  let last: Place | undefined;
+  let last: ItemCursor | undefined;
   while (row.next()) {
     count++;
     used += row.int4(sizeColumn);
@@ -255,8 +255,8 @@ function lookOver(
 }
 
 /** Items as the database sent them. */
-export class CopiedItems implements ReadPage<Place> {
-  readonly rest: Place | undefined;
+export class CopiedItems implements ReadPage<ItemCursor> {
+  readonly rest: ItemCursor | undefined;
   readonly averageSize: number;
   readonly #row: CopiedColumns;
   readonly #publications: Publications;
@@ -266,7 +266,7 @@ export class CopiedItems implements ReadPage<Place> {
   #idStart = 0;
   #idLength = 0;
 
-  constructor(buffer: Buffer, publications: Publications, { rest, averageSize }: ReadPage<Place>) {
+  constructor(buffer: Buffer, publications: Publications, { rest, averageSize }: ReadPage<ItemCursor>) {
     this.#row = new CopiedColumns(buffer, columns.length);
     this.#publications = publications;
     this.rest = rest;

@@ -2,7 +2,7 @@ import type { CopiedColumns } from "../db/copied-columns.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Item } from "./item.ts";
-import { copyItems, type ItemFilter, listItems, type PageBounds, placeBehind } from "./item-page-store.ts";
+import { copyItems, cursorAfter, type ItemFilter, listItems, type PageBounds } from "./item-page-store.ts";
 import type { ItemStamp } from "./publications.ts";
 import { cutFrames, type ReadSize, streamPages } from "./stream-pages.ts";
 
@@ -65,13 +65,13 @@ export function streamBatches(
 ): AsyncGenerator<string> {
   // Memory of what has been passed on, for what is read next.
   const spare: Buffer[] = [];
-  return streamPages(pool, datasetId, placeBehind(after), {
+  return streamPages(pool, datasetId, cursorAfter(after), {
     read: (behind, size) => copyItems(pool, datasetId, version, filter, { behind, ...size }, spare.pop()),
     *frames(items) {
       yield* cutFrames(items, frameSize, {
         begin: () => batch.begin(),
         add: () => batch.add(items.item, items.stamp),
-        end: () => ({ frame: items.itemIdBefore, through: placeBehind(items.itemIdBefore) }),
+        end: () => ({ frame: items.itemIdBefore, through: cursorAfter(items.itemIdBefore) }),
       });
       spare.push(items.memory);
     },

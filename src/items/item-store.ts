@@ -1,6 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
-import type { Head, Item } from "./item.ts";
+import type { Item, ItemKey } from "./item.ts";
 
 /** An item as statements with `keyColumns` and payload columns give it. */
 export interface ItemRow {
@@ -93,12 +93,12 @@ export async function listItemsById(
 }
 
 /** The same without payloads. */
-export async function listHeads(
+export async function listItemKeys(
   db: Queryable,
   datasetId: string,
   version: bigint,
   itemIds: readonly string[],
-): Promise<(Head & { readonly version: bigint })[]> {
+): Promise<(ItemKey & { readonly version: bigint })[]> {
   const { rows } = await db.query<{
     item_id: string;
     content_hash: Buffer;

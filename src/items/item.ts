@@ -54,7 +54,7 @@ export interface Row extends ItemContent {
 }
 
 /** An item in a version, without its payloads. */
-export interface Head {
+export interface ItemKey {
   readonly itemId: string;
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];

@@ -1,4 +1,4 @@
-import { type FactsOf, Failure, failure, type Reason, type Violation } from "../failure.ts";
+import { type FactsOf, Failure, type FieldViolation, failure, type Reason } from "../failure.ts";
 
 /** Faults that one answer lists. More would not fit into the trailers that many clients accept. */
 const maxFaults = 100;
@@ -7,7 +7,7 @@ const maxFaults = 100;
 export class RowFaults {
   #first: Failure | undefined;
   #count = 0;
-  readonly #violations: Violation[] = [];
+  readonly #violations: FieldViolation[] = [];
 
   /** Notes a fault. `field` leads from the request message to the row. */
   add<R extends Reason>(reason: R, facts: FactsOf<R>, field: string): void {

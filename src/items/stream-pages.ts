@@ -9,25 +9,25 @@ export interface ReadSize {
 }
 
 /** What was read at a time. */
-export interface ReadPage<Place> {
+export interface ReadPage<Cursor> {
   /** Where to read on; undefined if there is nothing behind. */
-  readonly rest: Place | undefined;
+  readonly rest: Cursor | undefined;
   /** Bytes of a row, on average; 0 without any. */
   readonly averageSize: number;
 }
 
 /** A frame that is ready to be sent. */
-export interface ReadFrame<Place, Frame> {
+export interface ReadFrame<Cursor, Frame> {
   readonly frame: Frame;
   /** Where to read on behind it. */
-  readonly through: Place;
+  readonly through: Cursor;
 }
 
 /** How rows are read, and what becomes of them. */
-export interface PageReader<Place, Page extends ReadPage<Place>, Frame> {
-  read(behind: Place, size: ReadSize): Promise<Page>;
+export interface PageReader<Cursor, Page extends ReadPage<Cursor>, Frame> {
+  read(behind: Cursor, size: ReadSize): Promise<Page>;
   /** Makes frames of a page, one when the one before is on its way. */
-  frames(page: Page): Iterable<ReadFrame<Place, Frame>>;
+  frames(page: Page): Iterable<ReadFrame<Cursor, Frame>>;
 }
 
 /**
@@ -53,13 +53,13 @@ const staleMilliseconds = 200;
  * Streams what hangs on the items of a dataset, page by page. The next page is read while the consumer works on one, and no
  * connection is held while it does. What is purged while a page waits for a slow consumer is not in a frame any more.
  */
-export async function* streamPages<Place, Page extends ReadPage<Place>, Frame>(
+export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>(
   pool: Pool,
   datasetId: string,
-  start: Place,
-  { read, frames }: PageReader<Place, Page, Frame>,
+  start: Cursor,
+  { read, frames }: PageReader<Cursor, Page, Frame>,
 ): AsyncGenerator<Frame> {
-  const readAhead = (behind: Place, size: ReadSize) => fetch(pool, datasetId, () => read(behind, size));
+  const readAhead = (behind: Cursor, size: ReadSize) => fetch(pool, datasetId, () => read(behind, size));
   let place = start;
   let ahead = readAhead(place, firstRead);
   for (;;) {

@@ -53,7 +53,7 @@ const maxDepth = 128;
 const exactDigits = 15;
 
 /** Longest member name that a problem quotes, in characters. A name may be as long as the text. */
-const maxNameLength = 100;
+const maxDatasetNameLength = 100;
 
 /** In the way to a place: the object itself, none of its members. Beyond every position. */
 const noMember = 0x7fffffff;
@@ -379,7 +379,7 @@ export class CanonicalWriter {
 
   #failDuplicate(name: string): never {
     this.#way[this.#depth] = noMember;
-    const shown = name.length > maxNameLength ? `${name.slice(0, maxNameLength)}…` : name;
+    const shown = name.length > maxDatasetNameLength ? `${name.slice(0, maxDatasetNameLength)}…` : name;
     this.#fail(this.#at, `duplicate member ${JSON.stringify(shown)}`);
   }
 

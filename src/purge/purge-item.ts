@@ -1,10 +1,10 @@
-import { turnKey } from "../changesets/write.ts";
+import { mutexKey } from "../changesets/write.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { clockOf, lockDataset } from "../datasets/dataset-store.ts";
 import type { Instant } from "../db/instant.ts";
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Turns } from "../db/turns.ts";
 import { failure } from "../failure.ts";
 import {
   countRevisions,
@@ -37,10 +37,10 @@ export interface Purge {
  * @throws Failure DATASET_NOT_FOUND; ITEM_NOT_FOUND if no version ever had the item.
  */
 export async function purgeItem(
-  { pool, turns }: { readonly pool: Pool; readonly turns: Turns },
+  { pool, mutex }: { readonly pool: Pool; readonly mutex: KeyedMutex },
   request: PurgeRequest,
 ): Promise<Purge> {
-  return turns.take(turnKey(request), () => transaction(pool, (client) => purge(client, request)));
+  return mutex.runExclusive(mutexKey(request), () => transaction(pool, (client) => purge(client, request)));
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { Resources } from "../api/resources.ts";
 import type { EngineLease } from "../engine/engine-pool.ts";
-import type { Column, EngineAnswer, NamedTable, Parameter, Statement } from "../engine/protocol.ts";
+import type { AnswerColumn, EngineAnswer, NamedTable, Parameter, Statement } from "../engine/protocol.ts";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
@@ -19,7 +19,7 @@ export interface QueryRequest {
 
 /** A part of an answer. */
 export type QueryFrame =
-  | { readonly columns: readonly Column[] }
+  | { readonly columns: readonly AnswerColumn[] }
   /** A JSON array of rows. */
   | { readonly rows: string; readonly rowCount: number }
   | { readonly rowCount: number; readonly truncated: boolean; readonly tables: readonly ResolvedTable[] };

@@ -47,7 +47,7 @@ function itemsOf(datasetId: string, version: bigint): string {
 }
 
 /**
- * The current results of a run by item_id and repetition, each as a JSON array of texts, in the order of `runColumns`. For COPY.
+ * The current results of a run by item_id and repetition, each as a JSON array of texts, in the order of `runTableColumns`. For COPY.
  * The output of a purged item is empty, which is no JSON.
  */
 export function resultsQuery({

@@ -19,7 +19,7 @@ import {
   type SnapshotKey,
   touchSnapshot,
 } from "./snapshot-store.ts";
-import { itemColumns, runColumns } from "./table-columns.ts";
+import { itemTableColumns, runTableColumns } from "./table-columns.ts";
 import { writeRows } from "./write-rows.ts";
 
 /** What a table holds: the items of a version, or the current results of a run in one of its states. */
@@ -141,7 +141,7 @@ export class Snapshots {
       await using file = await scratch.newFile();
       await using between = await scratch.newFile();
       await writeRows({ client, engines, signal }, itemsQuery(key), {
-        columns: itemColumns,
+        columns: itemTableColumns,
         membersOf: "input",
         path: file.path,
         scratchPath: between.path,
@@ -171,7 +171,7 @@ export class Snapshots {
     try {
       await streamingTransaction(pool, (client) =>
         writeRows({ client, engines, signal }, resultsQuery(source), {
-          columns: runColumns,
+          columns: runTableColumns,
           membersOf: undefined,
           path: file.path,
           scratchPath: file.path,

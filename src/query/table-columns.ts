@@ -10,7 +10,7 @@ const time = (name: string): SourceColumn => ({ name, expression: "CELL::timesta
 const texts = (name: string): SourceColumn => ({ name, expression: `from_json(CELL, '["VARCHAR"]')` });
 
 /** The columns that every table of a dataset has, in the order of `itemsQuery`. */
-export const itemColumns: readonly SourceColumn[] = [
+export const itemTableColumns: readonly SourceColumn[] = [
   text("item_id"),
   json("input"),
   json("expected_output"),
@@ -32,7 +32,7 @@ export const exportColumns: readonly SourceColumn[] = [
 const scoresStructure = `'{"names":["VARCHAR"],"values":["DOUBLE"]}'`;
 
 /** The columns of a table of a run, in the order of `resultsQuery`. */
-export const runColumns: readonly SourceColumn[] = [
+export const runTableColumns: readonly SourceColumn[] = [
   text("item_id"),
   number("item_version", "bigint"),
   number("repetition", "integer"),

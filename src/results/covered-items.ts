@@ -1,5 +1,5 @@
 import type { Pool } from "../db/pool.ts";
-import { type CopiedItems, copyItems, type Place, placeBehind } from "../items/item-page-store.ts";
+import { type CopiedItems, copyItems, cursorAfter, type ItemCursor } from "../items/item-page-store.ts";
 import type { RunCell, RunScope } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 
@@ -82,7 +82,7 @@ function oldestOf(map: ReadonlyMap<string, unknown>): string {
 /** Reads all items that a run covers, along their key. */
 async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunScope): Promise<ItemVersions> {
   const all = new Map<string, bigint>();
-  let behind: Place | undefined = placeBehind(undefined);
+  let behind: ItemCursor | undefined = cursorAfter(undefined);
   while (behind !== undefined) {
     const part = { behind, ...piece };
     const filter = { splits, keysOnly: true };

@@ -22,14 +22,14 @@ export interface DeletionRequest {
  * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN
  */
 export async function deleteResults(
-  { pool, changes, turns }: Recorder,
+  { pool, changes, mutex }: Recorder,
   projectId: string,
   { runId, cells }: DeletionRequest,
 ): Promise<number> {
   const scope = await getRunScope(pool, projectId, runId);
   const itemIds = [...new Set(cells.map((cell) => cell.itemId))];
   requireCovered(scope, cells, await findCoveredItems(pool, scope, itemIds), "cells");
-  const count = await turns.take(runId, () =>
+  const count = await mutex.runExclusive(runId, () =>
     transaction(pool, (client) => deleteLocked(client, scope, cells)),
   );
   // Workers that wait for cells have some to do now.

@@ -5,12 +5,12 @@ import type { LockedRun, RunScope } from "../runs/run.ts";
 import { getRunScope } from "../runs/run-store.ts";
 import {
   groupByResult,
-  type JudgedResult,
-  type Judgement,
-  type ResultJudgements,
-  requireJudgeable,
-} from "./judgement.ts";
-import { findJudgedResults } from "./judgement-store.ts";
+  type LateScore,
+  type ResultLateScores,
+  requireScorable,
+  type ScoredResult,
+} from "./late-score.ts";
+import { findJudgedResults } from "./late-score-store.ts";
 import type { Recorder } from "./recording.ts";
 import { findCurrentResults } from "./recording-store.ts";
 import type { RecordedCounts } from "./result.ts";
@@ -20,7 +20,7 @@ import { listScores, type Rescoring, updateScores } from "./score-store.ts";
 /** Scores that a caller wants recorded. None names the result and the score of another. */
 export interface ScoreRequest {
   readonly runId: string;
-  readonly judgements: readonly Judgement[];
+  readonly lateScores: readonly LateScore[];
 }
 
 /**
@@ -30,14 +30,14 @@ export interface ScoreRequest {
  * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD, LIMIT_EXCEEDED
  */
 export async function recordScores(
-  { pool, changes, turns }: Recorder,
+  { pool, changes, mutex }: Recorder,
   projectId: string,
-  { runId, judgements }: ScoreRequest,
+  { runId, lateScores }: ScoreRequest,
 ): Promise<RecordedCounts> {
   const scope = await getRunScope(pool, projectId, runId);
-  const groups = groupByResult(scope, judgements);
-  const counts = await turns.take(runId, () =>
-    transaction(pool, (client) => recordLocked(client, scope, judgements, groups)),
+  const groups = groupByResult(scope, lateScores);
+  const counts = await mutex.runExclusive(runId, () =>
+    transaction(pool, (client) => recordLocked(client, scope, lateScores, groups)),
   );
   changes.notify(runId);
   return counts;
@@ -46,13 +46,13 @@ export async function recordScores(
 async function recordLocked(
   client: Client,
   scope: RunScope,
-  judgements: readonly Judgement[],
-  groups: readonly ResultJudgements[],
+  lateScores: readonly LateScore[],
+  groups: readonly ResultLateScores[],
 ): Promise<RecordedCounts> {
   const run = await lockRun(client, scope);
   const numbers = groups.map(({ number }) => number);
   const found = await findJudgedResults(client, scope, numbers);
-  requireJudgeable(run, judgements, found, await findSuccessors(client, scope, found));
+  requireScorable(run, lateScores, found, await findSuccessors(client, scope, found));
   const changes = await changesOf(client, run, groups, found);
   const rescorings = place(run, changes);
   await updateScores(client, scope, rescorings);
@@ -66,7 +66,7 @@ async function recordLocked(
 async function findSuccessors(
   client: Client,
   scope: RunScope,
-  found: ReadonlyMap<bigint, JudgedResult>,
+  found: ReadonlyMap<bigint, ScoredResult>,
 ): Promise<Map<bigint, bigint>> {
   const replaced = [...found.values()].filter((result) => result.replaced);
   if (replaced.length === 0) return new Map();
@@ -76,14 +76,14 @@ async function findSuccessors(
 
 /** What becomes of the scores of one result. */
 interface ResultChange extends ScoreChange {
-  readonly result: JudgedResult;
+  readonly result: ScoredResult;
 }
 
 async function changesOf(
   client: Client,
   run: LockedRun,
-  groups: readonly ResultJudgements[],
-  found: ReadonlyMap<bigint, JudgedResult>,
+  groups: readonly ResultLateScores[],
+  found: ReadonlyMap<bigint, ScoredResult>,
 ): Promise<ResultChange[]> {
   const judged = groups.flatMap(({ number, scores }) => {
     const result = found.get(number);

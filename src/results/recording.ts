@@ -1,9 +1,9 @@
-import { Gathering } from "../db/gathering.ts";
+import { Batcher } from "../db/batcher.ts";
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Turns } from "../db/turns.ts";
 import { listPurged } from "../items/purge-store.ts";
 import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import { type LockedRun, type RunScope, requireOpen, resultId } from "../runs/run.ts";
@@ -42,9 +42,9 @@ export interface Recorder {
   /** Hears of every run that has changed, by its id. */
   readonly changes: Notifications;
   /** Taken by all who write in a run, by its id. */
-  readonly turns: Turns;
+  readonly mutex: KeyedMutex;
   readonly covered: CoveredItems;
-  readonly gathering: Gathering<Prepared, Outcome>;
+  readonly batcher: Batcher<Prepared, Outcome>;
 }
 
 /** Requests of one caller about one run, in the order in which they are to be written. */
@@ -65,7 +65,7 @@ const maxTogether = 4_000;
 /** How many runs are remembered as repeating. */
 const mostRepeating = 10_000;
 
-export function newRecorder(pool: Pool, changes: Notifications, turns: Turns): Recorder {
+export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMutex): Recorder {
   const repeating = new RepeatingRuns();
   const countResults = (prepared: Prepared) =>
     prepared.reduce((sum, { request }) => sum + request.results.length, 0);
@@ -78,9 +78,9 @@ export function newRecorder(pool: Pool, changes: Notifications, turns: Turns): R
   return {
     pool,
     changes,
-    turns,
+    mutex,
     covered: new CoveredItems(pool),
-    gathering: new Gathering(turns, write, countResults, maxTogether),
+    batcher: new Batcher(mutex, write, countResults, maxTogether),
   };
 }
 
@@ -152,8 +152,8 @@ export async function prepareRecording(
  * The second half, for requests about one run, in their order: each is written all or nothing, and none behind one that
  * fails. The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, ITEM_PURGED or LIMIT_EXCEEDED.
  */
-export async function writeRecordings({ gathering }: Recorder, prepared: Prepared): Promise<Outcome> {
-  return gathering.add(prepared[0].scope.runId, prepared);
+export async function writeRecordings({ batcher }: Recorder, prepared: Prepared): Promise<Outcome> {
+  return batcher.add(prepared[0].scope.runId, prepared);
 }
 
 /**

@@ -4,7 +4,7 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StorageError } from "../blobs/blob-store.ts";
 import { databaseFault } from "../db/sqlstate.ts";
-import { Failure, failure, type Reason, type Violation } from "../failure.ts";
+import { Failure, type FieldViolation, failure, type Reason } from "../failure.ts";
 import type { Logger } from "../log.ts";
 
 /** The status code of each reason, as the comments of the contract's `ErrorReason` promise it. */
@@ -174,8 +174,8 @@ function detail<D extends DescMessage>(desc: D, value: MessageInitShape<D>): Out
 }
 
 /** The first violations that fit into the bound, in order. The first always fits. */
-function fitting(violations: readonly Violation[]): Violation[] {
-  const kept: Violation[] = [];
+function fitting(violations: readonly FieldViolation[]): FieldViolation[] {
+  const kept: FieldViolation[] = [];
   let bytes = 0;
   for (const violation of violations) {
     const short = { field: shortened(violation.field), description: shortened(violation.description) };

@@ -1,5 +1,5 @@
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
-import { Failure, failure, invalidField, type Violation } from "../failure.ts";
+import { Failure, type FieldViolation, failure, invalidField } from "../failure.ts";
 import { defaultPageSize, limits } from "../limits.ts";
 
 /** Characters of a note on a version. */
@@ -22,7 +22,7 @@ export interface Violations {
 }
 
 export function newViolations(): Violations {
-  const all: Violation[] = [];
+  const all: FieldViolation[] = [];
   return {
     add(field, problem) {
       all.push({ field, description: problem });
@@ -80,7 +80,7 @@ export function expectedVersion(field: string, version: bigint | undefined): big
 }
 
 /** Characters of a text, as people and other languages count them: Unicode code points. */
-export function textLength(text: string): number {
+export function characterCount(text: string): number {
   let length = 0;
   for (const _ of text) length++;
   return length;
@@ -93,7 +93,7 @@ export function textLength(text: string): number {
  */
 export function boundedText(field: string, text: string, minimum: number, maximum: number): string {
   // No text has more characters than UTF-16 units, so most need no counting.
-  const length = text.length > maximum || text.length < 2 * minimum ? textLength(text) : text.length;
+  const length = text.length > maximum || text.length < 2 * minimum ? characterCount(text) : text.length;
   if (length < minimum) {
     throw invalidField(field, length === 0 ? "is required" : `has less than ${minimum} characters`);
   }

@@ -55,7 +55,7 @@ export interface OpenItem {
 }
 
 /** Which items to look at. */
-export interface ItemRange {
+export interface IncompleteRange {
   /** Behind this item_id, and up to that one. */
   readonly after: string;
   readonly through: string;
@@ -71,7 +71,7 @@ export interface ItemRange {
 export async function listOpenItems(
   client: Client,
   { datasetId, runId, datasetVersion, splits, repetitions }: RunScope,
-  { after, through, limit, includeItem }: ItemRange,
+  { after, through, limit, includeItem }: IncompleteRange,
 ): Promise<OpenItem[]> {
   const { rows } = await client.query<{
     item_id: string;

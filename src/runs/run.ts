@@ -102,10 +102,10 @@ export interface FinishTerms {
 }
 
 /** Characters of a run's name. */
-export const maxNameLength = 128;
+export const maxRunNameLength = 128;
 
 /** What a run says about itself, without the rest. */
-export function definitionOf({
+export function runDefinitionOf({
   name,
   description,
   targetType,
@@ -117,8 +117,8 @@ export function definitionOf({
 }
 
 /** Whether two runs say the same about themselves. */
-export function sameDefinition(one: RunDefinition, other: RunDefinition): boolean {
-  return isDeepStrictEqual(definitionOf(one), definitionOf(other));
+export function isSameRunDefinition(one: RunDefinition, other: RunDefinition): boolean {
+  return isDeepStrictEqual(runDefinitionOf(one), runDefinitionOf(other));
 }
 
 /** Cells without any result: together with those that succeeded or failed, all that are expected. */
@@ -155,7 +155,7 @@ export function runEnded(runId: string, state: RunState) {
 /** The name of a run whose creator gave none: `gpt-5 on capitals`, cut to 128 characters. */
 export function defaultName(datasetName: string, { targetId }: Pick<NewRun, "targetId">): string {
   const name = targetId === "" ? datasetName : `${targetId} on ${datasetName}`;
-  return [...name].slice(0, maxNameLength).join("");
+  return [...name].slice(0, maxRunNameLength).join("");
 }
 
 /**

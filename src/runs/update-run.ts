@@ -1,7 +1,7 @@
 import { requireEtag } from "../datasets/dataset.ts";
 import type { Client } from "../db/pool.ts";
 import { takeLabels } from "./new-run-store.ts";
-import { definitionOf, type Run, type RunPatch, sameDefinition } from "./run.ts";
+import { isSameRunDefinition, type Run, type RunPatch, runDefinitionOf } from "./run.ts";
 import { dropOtherLabels, lockRunAndHolders, updateDefinition } from "./run-definition-store.ts";
 import { getRun, getRunScope } from "./run-store.ts";
 
@@ -28,8 +28,8 @@ export async function updateRun(
   const time = await lockRunAndHolders(client, scope, patch.labels ?? []);
   const run = await getRun(client, projectId, runId);
   requireEtag(run, etag);
-  const definition = { ...definitionOf(run), ...patch };
-  if (sameDefinition(definition, run)) return run;
+  const definition = { ...runDefinitionOf(run), ...patch };
+  if (isSameRunDefinition(definition, run)) return run;
   await updateDefinition(client, scope, definition, time);
   await dropOtherLabels(client, scope, definition.labels);
   const added = definition.labels.filter((label) => !run.labels.includes(label));

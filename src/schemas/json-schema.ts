@@ -7,12 +7,12 @@ import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { isObject, member } from "./schema-tree.ts";
 import { allowSteps, StepsSpent } from "./steps.ts";
 import { compileValidator, findFormErrors, type Validator } from "./validator.ts";
-import { type Violation, violationOf } from "./violation.ts";
+import { type SchemaViolation, violationOf } from "./violation.ts";
 
 /** A JSON Schema, ready to check values. */
 export interface JsonSchema {
   /** Checks a value that is given as a JSON text, in bounded time. Undefined if it satisfies the schema. */
-  check(text: string): Violation | undefined;
+  check(text: string): SchemaViolation | undefined;
 }
 
 const dialect = "https://json-schema.org/draft/2020-12/schema";

@@ -1,6 +1,6 @@
 import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import { PatternProblem, type Patterns } from "./pattern.ts";
-import type { Place, References } from "./references.ts";
+import type { References, SchemaLocation } from "./references.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { applicators, assertions, isObject, member } from "./schema-tree.ts";
 
@@ -38,7 +38,7 @@ class Preparation {
   readonly #targets = new Map<JsonObject, number>();
   /** For each of them, references about the same value: those of the root are under -1. */
   readonly #chains = new Map<number, Set<number>>();
-  readonly #resolved = new Map<JsonObject, Place[]>();
+  readonly #resolved = new Map<JsonObject, SchemaLocation[]>();
 
   constructor(references: References, patterns: Patterns) {
     this.#references = references;
@@ -79,7 +79,7 @@ class Preparation {
 
   #requireSupported(): void {
     let contains = false;
-    let unevaluated: Place | undefined;
+    let unevaluated: SchemaLocation | undefined;
     for (const place of this.#references.places()) {
       const schema = place.schema as JsonObject;
       for (const [keyword, instead] of Object.entries(replaced)) {
@@ -184,7 +184,7 @@ class Preparation {
     for (const from of [-1, ...places.keys()]) follow(from);
   }
 
-  #wayOf(schema: JsonObject | undefined): Place["way"] {
+  #wayOf(schema: JsonObject | undefined): SchemaLocation["way"] {
     for (const place of this.#references.places()) if (place.schema === schema) return place.way;
     return [];
   }

@@ -3,7 +3,7 @@ import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { isObject, member, subschemas } from "./schema-tree.ts";
 
 /** A schema as references find it. Schemas `true` and `false` are wrapped, so that each place is a thing of its own. */
-export interface Place {
+export interface SchemaLocation {
   readonly schema: JsonValue;
   readonly way: Way;
   /** The URI that references in it are relative to. */
@@ -19,15 +19,15 @@ const unnamed = "schema:///";
  */
 export class References {
   /** By the schema itself, for those that are objects. */
-  readonly #places = new Map<JsonObject, Place>();
+  readonly #places = new Map<JsonObject, SchemaLocation>();
   /** Schemas with a URI of their own: the root, and those with `$id`. */
-  readonly #resources = new Map<string, Place>();
+  readonly #resources = new Map<string, SchemaLocation>();
   /** By URI with fragment. */
-  readonly #anchors = new Map<string, Place>();
+  readonly #anchors = new Map<string, SchemaLocation>();
   readonly #dynamicNames = new Map<string, number>();
-  readonly root: Place;
+  readonly root: SchemaLocation;
   /** Schemas that were found by pointers into places where no keyword puts schemas. */
-  readonly hidden: Place[] = [];
+  readonly hidden: SchemaLocation[] = [];
 
   /** @throws SchemaProblem for a URI that is none, or that two schemas have. */
   constructor(root: JsonValue) {
@@ -41,12 +41,12 @@ export class References {
   }
 
   /** All schemas that are objects. */
-  places(): Iterable<Place> {
+  places(): Iterable<SchemaLocation> {
     return this.#places.values();
   }
 
   /** What `$ref` or `$dynamicRef` of a schema points to. @throws SchemaProblem */
-  resolve(place: Place, keyword: "$ref" | "$dynamicRef", reference: string): Place {
+  resolve(place: SchemaLocation, keyword: "$ref" | "$dynamicRef", reference: string): SchemaLocation {
     const fail = (problem: string): never => {
       throw new SchemaProblem([...place.way, keyword], problem);
     };
@@ -71,12 +71,12 @@ export class References {
   }
 
   /** Takes in a schema and all that are below it. */
-  #add(schema: JsonValue, way: Way, outerBase: string): Place {
+  #add(schema: JsonValue, way: Way, outerBase: string): SchemaLocation {
     if (!isObject(schema)) return { schema, way, base: outerBase };
     const known = this.#places.get(schema);
     if (known !== undefined) return known;
     const base = this.#baseOf(schema, way, outerBase);
-    const place: Place = { schema, way, base };
+    const place: SchemaLocation = { schema, way, base };
     this.#places.set(schema, place);
     if (base !== outerBase) this.#set(this.#resources, base, place, [...way, "$id"]);
     for (const keyword of ["$anchor", "$dynamicAnchor"] as const) {
@@ -99,14 +99,14 @@ export class References {
     return uri.replace(/#$/, "");
   }
 
-  #set(map: Map<string, Place>, key: string, place: Place, way: Way): void {
+  #set(map: Map<string, SchemaLocation>, key: string, place: SchemaLocation, way: Way): void {
     const other = map.get(key);
     if (other !== undefined && other !== place) throw new SchemaProblem(way, "another schema has the same");
     map.set(key, place);
   }
 
   /** Follows a JSON pointer (RFC 6901), also to where no keyword puts schemas. */
-  #walk(from: Place, pointer: string): Place | undefined {
+  #walk(from: SchemaLocation, pointer: string): SchemaLocation | undefined {
     let value: JsonValue | undefined = from.schema;
     let { base } = from;
     const way = [...from.way];

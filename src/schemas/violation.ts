@@ -4,7 +4,7 @@ import type { Way } from "./schema-problem.ts";
 import { isObject } from "./schema-tree.ts";
 
 /** Why a value does not satisfy a schema. */
-export interface Violation {
+export interface SchemaViolation {
   /** Where in the value. */
   readonly way: Way;
   /** The keyword of the schema; `false` where the schema is just that, `steps` if checking would take too long. */
@@ -17,7 +17,7 @@ export interface Violation {
 const maxQuoted = 100;
 
 /** Makes a violation of the errors that the validator found in a value: of many, the one that says most. */
-export function violationOf(errors: readonly ErrorObject[], value: JsonValue): Violation {
+export function violationOf(errors: readonly ErrorObject[], value: JsonValue): SchemaViolation {
   const error = decisive(errors);
   const way = wayOf(error.instancePath, value);
   const { additionalProperty, unevaluatedProperty } = error.params;

@@ -21,7 +21,7 @@ import { type ImportSession, openImport } from "./import-session.ts";
 export type ApplyResources = Pick<
   Resources,
   | "pool"
-  | "turns"
+  | "mutex"
   | "log"
   | "blobs"
   | "scratch"

@@ -10,13 +10,13 @@ import {
 import { isSameHash, recheckStagedRows, schemasInForce } from "../changesets/check-rows.ts";
 import { findRowNumbers } from "../changesets/duplicate-store.ts";
 import { publish, requireExpectedVersion } from "../changesets/publish.ts";
-import { deleteNotes, deleteRevisions } from "../changesets/staging-store.ts";
+import { deleteRevisions, deleteTouchedItems } from "../changesets/staging-store.ts";
 import { findFirstWant } from "../changesets/want-store.ts";
 import {
   expiry,
   lockWriteTarget,
+  mutexKey,
   requireSameRequest,
-  turnKey,
   type WriteResources,
   type WriteTarget,
 } from "../changesets/write.ts";
@@ -67,17 +67,17 @@ export async function openImport(
     await updateChangeset(client, changeset);
     const baseItemCount = await itemCountOf(client, changeset.datasetId, changeset.baseVersion);
     const base = { baseIsEmpty: baseItemCount === 0n, schemas };
-    const session = new ImportSession(resources, turnKey(writeTarget), changeset, base);
+    const session = new ImportSession(resources, mutexKey(writeTarget), changeset, base);
     await session.restore(client, changeset);
     return session;
   };
-  return resources.turns.take(turnKey(writeTarget), () => transaction(resources.pool, open));
+  return resources.mutex.runExclusive(mutexKey(writeTarget), () => transaction(resources.pool, open));
 }
 
 /** One stream of an import. Takes frames in groups, each group in one transaction. */
 export class ImportSession {
   readonly #resources: WriteResources;
-  readonly #turnKey: string;
+  readonly #mutexKey: string;
   readonly #datasetId: string;
   readonly #changesetId: bigint;
   readonly #requestId: string;
@@ -92,7 +92,7 @@ export class ImportSession {
     base: Pick<Taking, "baseIsEmpty" | "schemas">,
   ) {
     this.#resources = resources;
-    this.#turnKey = key;
+    this.#mutexKey = key;
     this.#datasetId = changeset.datasetId;
     this.#changesetId = changeset.changesetId;
     this.#requestId = changeset.requestId;
@@ -179,7 +179,7 @@ export class ImportSession {
    * @throws Failure SCHEMA_VIOLATION, INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED, STREAM_SUPERSEDED
    */
   async commit(itemCount: bigint): Promise<Changeset> {
-    const { pool, turns, importTtlSeconds } = this.#resources;
+    const { pool, mutex, importTtlSeconds } = this.#resources;
     const finish = async (client: Client) => {
       const target = await lockTarget(client, this.#datasetId);
       if (target === undefined) throw failure("DATASET_NOT_FOUND", { dataset_id: this.#datasetId });
@@ -196,7 +196,7 @@ export class ImportSession {
       return publish(client, changeset, target, { planOnly: changeset.validateOnly });
     };
     await recheckStagedRows(pool, { datasetId: this.#datasetId, requestId: this.#requestId });
-    const outcome = await turns.take(this.#turnKey, () => transaction(pool, finish));
+    const outcome = await mutex.runExclusive(this.#mutexKey, () => transaction(pool, finish));
     if (outcome.refusal !== undefined) throw outcome.refusal;
     return outcome.changeset;
   }
@@ -207,7 +207,7 @@ export class ImportSession {
       const changeset = await lockChangeset(client, this.#datasetId, this.#requestId);
       if (changeset?.state !== "open" || changeset.streamNumber !== this.#streamNumber) return;
       await deleteRevisions(client, changeset);
-      await deleteNotes(client, changeset);
+      await deleteTouchedItems(client, changeset);
       await deleteChangeset(client, changeset);
     });
   }

@@ -9,7 +9,7 @@ import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/wri
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Item, Row } from "../items/item.ts";
-import { findItem, listHeads, listItemBeginnings, listItemSizes } from "../items/item-store.ts";
+import { findItem, listItemBeginnings, listItemKeys, listItemSizes } from "../items/item-store.ts";
 import { listPurged } from "../items/purge-store.ts";
 import { RowFaults } from "../items/row-faults.ts";
 import { limits } from "../limits.ts";
@@ -205,7 +205,7 @@ export async function deleteItems(
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const heads = new Map(
-      (await listHeads(client, target.datasetId, target.headVersion, itemIds)).map((head) => [
+      (await listItemKeys(client, target.datasetId, target.headVersion, itemIds)).map((head) => [
         head.itemId,
         head,
       ]),

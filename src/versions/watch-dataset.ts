@@ -1,8 +1,8 @@
 import type { Resources } from "../api/resources.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { datasetNotFound, getDataset } from "../datasets/dataset-store.ts";
+import { DataLoader } from "../db/data-loader.ts";
 import { type Instant, now } from "../db/instant.ts";
-import { JoinedLookups } from "../db/joined-lookups.ts";
 import { type Notifications, newNotifications } from "../db/notifications.ts";
 import { Follower } from "../rpc/follower.ts";
 import { listHeadVersions } from "./head-store.ts";
@@ -26,7 +26,7 @@ export interface WatchRequest {
 export interface Watching {
   readonly notifications: Notifications;
   /** The latest version of each dataset. */
-  readonly heads: JoinedLookups<bigint>;
+  readonly headVersions: DataLoader<bigint>;
   /** Reads under way, by dataset and version: watchers who stand at the same place share them. */
   readonly reads: Map<string, Promise<DatasetVersion[]>>;
 }
@@ -34,7 +34,7 @@ export interface Watching {
 export function newWatching({ pool, log }: Pick<Resources, "pool" | "log">): Watching {
   return {
     notifications: newNotifications(pool, log, versionsChannel),
-    heads: new JoinedLookups((datasetIds) => listHeadVersions(pool, datasetIds)),
+    headVersions: new DataLoader((datasetIds) => listHeadVersions(pool, datasetIds)),
     reads: new Map(),
   };
 }
@@ -58,14 +58,14 @@ export async function* watchDataset(
   const dataset = await getDataset(pool, projectId, ref);
   if (afterVersion < 0n || afterVersion > dataset.headVersion) throw versionNotFound(dataset, afterVersion);
   const { datasetId } = dataset;
-  const { notifications, heads } = watching;
+  const { notifications, headVersions } = watching;
   using follower = new Follower({ notifications, key: datasetId, heartbeatSeconds, stopping, signal });
 
   let through = afterVersion;
   // The first heartbeat says that all that existed has been streamed.
   let heartbeatIsDue = true;
   for (;;) {
-    const head = await heads.find(datasetId);
+    const head = await headVersions.load(datasetId);
     if (head === undefined) throw datasetNotFound(ref);
     if (through < head) {
       for (const version of await readVersions(pool, watching, datasetId, through)) {

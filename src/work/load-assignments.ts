@@ -1,6 +1,6 @@
-import { Gathering } from "../db/gathering.ts";
+import { Batcher } from "../db/batcher.ts";
+import { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Pool } from "../db/pool.ts";
-import { Turns } from "../db/turns.ts";
 import type { Item } from "../items/item.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
@@ -28,17 +28,17 @@ const maxBytesTogether = 2 * limits.maxBatchBytes;
  */
 export class AssignmentLoader {
   readonly #scope: RunScope;
-  readonly #turns = new Turns();
-  readonly #sizes: Gathering<readonly string[], ReadonlyMap<string, number>>;
-  readonly #items: Gathering<
+  readonly #mutex = new KeyedMutex();
+  readonly #sizes: Batcher<readonly string[], ReadonlyMap<string, number>>;
+  readonly #items: Batcher<
     { readonly itemIds: readonly string[]; readonly bytes: number },
     ReadonlyMap<string, Item>
   >;
 
   constructor(pool: Pool, scope: RunScope) {
     this.#scope = scope;
-    this.#sizes = new Gathering(
-      this.#turns,
+    this.#sizes = new Batcher(
+      this.#mutex,
       async (all): Promise<ReadonlyMap<string, number>[]> => {
         const sizes = await findItemSizes(pool, scope, [...new Set(all.flat())]);
         return all.map(() => sizes);
@@ -46,8 +46,8 @@ export class AssignmentLoader {
       (itemIds) => itemIds.length,
       maxSizesTogether,
     );
-    this.#items = new Gathering(
-      this.#turns,
+    this.#items = new Batcher(
+      this.#mutex,
       async (all): Promise<ReadonlyMap<string, Item>[]> => {
         const itemIds = [...new Set(all.flatMap((one) => one.itemIds))];
         const items = await listItemsById(pool, scope.datasetId, scope.datasetVersion, itemIds);

@@ -1,7 +1,7 @@
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Notifications, Subscription } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Turns } from "../db/turns.ts";
 import { Failure } from "../failure.ts";
 import { hasEnded, type RunScope } from "../runs/run.ts";
 import { findRunState } from "../runs/run-store.ts";
@@ -18,7 +18,7 @@ import {
 /** What desks work with. */
 export interface DeskResources {
   readonly pool: Pool;
-  readonly turns: Turns;
+  readonly mutex: KeyedMutex;
   /** Hears of every run that has changed, by its id. */
   readonly changes: Notifications;
   readonly heartbeatSeconds: number;
@@ -188,12 +188,12 @@ export class WorkDesk {
   }
 
   async #playRound(plays: ReadonlyMap<Seat, Play | undefined>, news: Subscription): Promise<void> {
-    const { pool, turns } = this.#resources;
+    const { pool, mutex } = this.#resources;
     // What is dealt need not survive a crash of the database: it is dealt again then.
     const durable = [...plays.values()].some((play) => play?.kind === "results" || play?.kind === "join");
     let round: Round<Seat>;
     try {
-      round = await turns.take(this.#scope.runId, () =>
+      round = await mutex.runExclusive(this.#scope.runId, () =>
         transaction(pool, (client) => playRound(client, this.#scope, plays), { durable }),
       );
     } catch (error) {

@@ -1,11 +1,11 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
-  definitionOf,
+  datasetDefinitionOf,
+  isSameDatasetDefinition,
   nameProblem,
   numberedTableName,
   requireEtag,
-  sameDefinition,
   tableNameOf,
   tableNameProblem,
 } from "../../src/datasets/dataset.ts";
@@ -90,12 +90,12 @@ describe("two definitions", () => {
   const one = { name: "a", tableName: "a", description: "", metadata: undefined };
 
   test("say the same if a member is left out or undefined", () => {
-    expect(sameDefinition(one, { name: "a", tableName: "a", description: "" })).toBe(true);
-    expect(sameDefinition(one, definitionOf(one))).toBe(true);
+    expect(isSameDatasetDefinition(one, { name: "a", tableName: "a", description: "" })).toBe(true);
+    expect(isSameDatasetDefinition(one, datasetDefinitionOf(one))).toBe(true);
   });
 
   test("differ in metadata that are absent or empty", () => {
-    expect(sameDefinition(one, { ...one, metadata: "{}" })).toBe(false);
+    expect(isSameDatasetDefinition(one, { ...one, metadata: "{}" })).toBe(false);
   });
 });
 

@@ -106,7 +106,7 @@ describe("Query, called by grpc-js", () => {
     await ended;
   });
 
-  test("takes turns: others are answered while one is slow", async () => {
+  test("takes mutex: others are answered while one is slow", async () => {
     const slow = start(endless, {}, { timeout: { seconds: 60n } });
     const ended = over(slow);
     const rows = await Promise.all(Array.from({ length: 12 }, (_, n) => service.rows(`select ${n}`)));

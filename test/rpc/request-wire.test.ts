@@ -4,12 +4,12 @@ import { describe, expect, test } from "vitest";
 import { failure, invalidField } from "../../src/failure.ts";
 import {
   boundedText,
+  characterCount,
   fieldMaskNames,
   newViolations,
   note,
   pageSize,
   requestId,
-  textLength,
 } from "../../src/rpc/request-wire.ts";
 
 const invalid = (field: string) =>
@@ -57,9 +57,9 @@ describe("page_size", () => {
 
 describe("a text", () => {
   test("is as long as it has code points", () => {
-    expect(textLength("")).toBe(0);
-    expect(textLength("añ")).toBe(2);
-    expect(textLength("😀😀")).toBe(2);
+    expect(characterCount("")).toBe(0);
+    expect(characterCount("añ")).toBe(2);
+    expect(characterCount("😀😀")).toBe(2);
   });
 
   test("is bounded in code points, on both sides", () => {

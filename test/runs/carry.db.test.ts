@@ -2,8 +2,8 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
 import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
+import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import { transaction } from "../../src/db/transaction.ts";
-import { Turns } from "../../src/db/turns.ts";
 import { purgeItem } from "../../src/purge/purge-item.ts";
 import { keepRun } from "../../src/runs/carry-store.ts";
 import { createRun } from "../../src/runs/create-run.ts";
@@ -276,7 +276,7 @@ describe("CreateRun with carry_from_run_id", () => {
     const scores = [{ resultId: first?.resultId ?? "", score }];
     await service.runs.recordScores({ runId: source.runId, scores });
     await purgeItem(
-      { pool: database.pool, turns: new Turns() },
+      { pool: database.pool, mutex: new KeyedMutex() },
       { projectId: "default", ref: { name }, itemId: "a" },
     );
     const run = await carry(name, source);
@@ -299,7 +299,7 @@ describe("CreateRun with carry_from_run_id", () => {
         run: { ...nothingSaid, splits: [], repetitions: 1 },
         carryFromRunId: source.runId,
       });
-      purging = purgeItem({ pool: database.pool, turns: new Turns() }, request);
+      purging = purgeItem({ pool: database.pool, mutex: new KeyedMutex() }, request);
       await waitForLock(client);
       return created;
     });

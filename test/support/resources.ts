@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Resources } from "../../src/api/resources.ts";
 import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
+import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import type { Pool } from "../../src/db/pool.ts";
-import { Turns } from "../../src/db/turns.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
 import { Snapshots } from "../../src/query/snapshots.ts";
@@ -20,7 +20,7 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
   const engines = new EnginePool({ processes: 2, memoryBytes: 256 * 1024 ** 2, threads: 1, log });
   return {
     pool,
-    turns: new Turns(),
+    mutex: new KeyedMutex(),
     log,
     pageTokens: await loadPageTokens(pool),
     importTtlSeconds: 86_400,

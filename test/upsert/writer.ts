@@ -1,22 +1,22 @@
 import { randomUUID } from "node:crypto";
 import { type Changeset, type ChangesetRequest, noGuard } from "../../src/changesets/changeset.ts";
 import type { WriteResources, WriteTarget } from "../../src/changesets/write.ts";
+import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
-import { Turns } from "../../src/db/turns.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { Item, Row } from "../../src/items/item.ts";
 import { listItems } from "../../src/items/item-page-store.ts";
 import type { OfferedRow } from "../../src/upsert/import.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
 
-const turnsOf = new Map<number, Turns>();
+const mutexOf = new Map<number, KeyedMutex>();
 
 /** What writes work with. Writers with different servers meet at the locks of the database alone. */
 export function writing(pool: Pool, server = 0): WriteResources {
-  const turns = turnsOf.get(server) ?? new Turns();
-  turnsOf.set(server, turns);
-  return { pool, turns, importTtlSeconds: 3600 };
+  const mutex = mutexOf.get(server) ?? new KeyedMutex();
+  mutexOf.set(server, mutex);
+  return { pool, mutex, importTtlSeconds: 3600 };
 }
 
 /** A dataset by name that the first write creates. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import type { WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
-import { Turns } from "../../src/db/turns.ts";
+import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import { purgeItem } from "../../src/purge/purge-item.ts";
 import {
   collect,
@@ -223,7 +223,7 @@ describe("WorkRun", () => {
     const { runId } = await newRun(service, "purging");
     const purge = (itemId: string) =>
       purgeItem(
-        { pool: database.pool, turns: new Turns() },
+        { pool: database.pool, mutex: new KeyedMutex() },
         {
           projectId: "default",
           ref: { name: "purging" },

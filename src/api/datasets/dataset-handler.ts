@@ -12,15 +12,15 @@ import { projectOf } from "../../auth/project.ts";
 import { createDataset } from "../../datasets/calls/create-dataset.ts";
 import { deleteDataset } from "../../datasets/calls/delete-dataset.ts";
 import { updateDataset } from "../../datasets/calls/update-dataset.ts";
-import { maxNameLength } from "../../datasets/dataset.ts";
+import { maxDatasetNameLength } from "../../datasets/dataset.ts";
 import { getDataset, listDatasets } from "../../datasets/dataset-store.ts";
 import { answerOnce } from "../../rpc/answer-once.ts";
 import { boundedText, pageSize } from "../../rpc/request-wire.ts";
 import {
+  datasetPatchFromWire,
   datasetRefFromWire,
   datasetToWire,
   newDatasetFromWire,
-  patchFromWire,
   positionFromToken,
   positionToToken,
 } from "../messages/dataset-wire.ts";
@@ -60,7 +60,7 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
     async listDatasets(request, context) {
       const projectId = projectOf(context);
       const size = pageSize("page_size", request.pageSize);
-      const namePrefix = boundedText("name_prefix", request.namePrefix, 0, maxNameLength);
+      const namePrefix = boundedText("name_prefix", request.namePrefix, 0, maxDatasetNameLength);
       const binding = [projectId, namePrefix];
       const after = request.pageToken
         ? positionFromToken(pageTokens.open("page_token", request.pageToken, "ListDatasets", binding))
@@ -79,7 +79,7 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
     async updateDataset(request, context) {
       const projectId = projectOf(context);
       const ref = datasetRefFromWire("dataset", request.dataset);
-      const { patch, etag } = patchFromWire(request);
+      const { patch, etag } = datasetPatchFromWire(request);
       return answerOnce(pool, { projectId, method: method.updateDataset, request }, async (client) => {
         const dataset = await updateDataset(client, { projectId, ref, etag, signal: context.signal }, patch);
         return {

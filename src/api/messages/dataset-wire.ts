@@ -14,9 +14,9 @@ import {
   type DatasetPatch,
   type DatasetPosition,
   type DatasetRef,
+  maxDatasetNameLength,
   maxDescriptionLength,
   maxMetadataBytes,
-  maxNameLength,
   nameProblem,
   tableNameProblem,
 } from "../../datasets/dataset.ts";
@@ -32,9 +32,9 @@ import { SchemaProblem } from "../../schemas/schema-problem.ts";
 export function datasetRefFromWire(field: string, ref: WireRef | undefined): DatasetRef {
   switch (ref?.by.case) {
     case "datasetId":
-      return { datasetId: boundedText(`${field}.dataset_id`, ref.by.value, 1, maxNameLength) };
+      return { datasetId: boundedText(`${field}.dataset_id`, ref.by.value, 1, maxDatasetNameLength) };
     case "name":
-      return { name: boundedText(`${field}.name`, ref.by.value, 1, maxNameLength) };
+      return { name: boundedText(`${field}.name`, ref.by.value, 1, maxDatasetNameLength) };
     default:
       throw invalidField(field, "needs a dataset_id or a name");
   }
@@ -100,7 +100,7 @@ type UpdatableField = (typeof updatable)[number];
  *
  * @throws Failure INVALID_FIELD, also if it names nothing; LIMIT_EXCEEDED
  */
-export function patchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
+export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
   readonly patch: DatasetPatch;
   readonly etag: string;
 } {
@@ -153,7 +153,7 @@ function namesSetIn(patch: WireDataset): ReadonlySet<UpdatableField> {
 }
 
 function nameFromWire(field: string, name: string): string {
-  const problem = nameProblem(boundedText(field, name, 1, maxNameLength));
+  const problem = nameProblem(boundedText(field, name, 1, maxDatasetNameLength));
   if (problem !== undefined) throw invalidField(field, problem);
   return name;
 }

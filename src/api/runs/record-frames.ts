@@ -14,7 +14,7 @@ import {
 } from "../../results/recording.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import type { RunScope } from "../../runs/run.ts";
-import { recordedCountsToWire, resultsFromWire, textLength } from "./result-wire.ts";
+import { encodedLength, recordedCountsToWire, resultsFromWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
 /**
@@ -70,7 +70,11 @@ async function* prepareFrames(
       };
       const recording = await prepareRecording(recorder, projectId, request, known);
       known = recording.scope;
-      yield { frameNumber, recording, bytes: results.reduce((sum, result) => sum + textLength(result), 0) };
+      yield {
+        frameNumber,
+        recording,
+        bytes: results.reduce((sum, result) => sum + encodedLength(result), 0),
+      };
     } catch (error) {
       throw tellingFrame(frameNumber, error);
     }

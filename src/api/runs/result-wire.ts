@@ -187,11 +187,11 @@ function usageFromWire(field: string, usage: WireUsage): Usage {
 /** Whether a result takes so little that a whole request of such results is within all limits. */
 function isSmall(result: WireResult): boolean {
   // No text has more than three bytes per UTF-16 unit.
-  return 3 * textLength(result) * limits.maxBatchSize <= limits.maxBatchBytes;
+  return 3 * encodedLength(result) * limits.maxBatchSize <= limits.maxBatchBytes;
 }
 
 /** The length of the texts in a result. What else it has is small and bounded. */
-export function textLength({ itemId, outcome, traceId, scores }: WireResult): number {
+export function encodedLength({ itemId, outcome, traceId, scores }: WireResult): number {
   let length = itemId.length + traceId.length;
   if (outcome.case === "outputJson") length += outcome.value.length;
   if (outcome.case === "error") length += outcome.value.message.length + outcome.value.stack.length;

@@ -3,7 +3,7 @@ import type { UpdateRunRequest } from "../../../gen/itembank/v1/run_service_pb.j
 import { invalidField } from "../../failure.ts";
 import { metadataFromWire } from "../../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames, newViolations, type Violations } from "../../rpc/request-wire.ts";
-import { maxNameLength, type RunDefinition, type RunPatch } from "../../runs/run.ts";
+import { maxRunNameLength, type RunDefinition, type RunPatch } from "../../runs/run.ts";
 
 const maxDescriptionLength = 4_096;
 const maxTargetTypeLength = 64;
@@ -18,7 +18,7 @@ type DefinitionField = (typeof definitionFields)[number];
 
 /** How each of them is read. All throw Failure INVALID_FIELD. */
 const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) => RunPatch>> = {
-  name: (field, { name }) => ({ name: boundedText(field, name, 0, maxNameLength) }),
+  name: (field, { name }) => ({ name: boundedText(field, name, 0, maxRunNameLength) }),
   description: (field, { description }) => ({
     description: boundedText(field, description, 0, maxDescriptionLength),
   }),
@@ -82,7 +82,7 @@ export function definitionFromWire(field: string, run: WireRun, violations: Viol
  *
  * @throws Failure INVALID_FIELD, also if it names nothing.
  */
-export function patchFromWire({ patch, updateMask }: UpdateRunRequest): {
+export function runPatchFromWire({ patch, updateMask }: UpdateRunRequest): {
   readonly patch: RunPatch;
   readonly etag: string;
 } {

@@ -20,7 +20,7 @@ import { cancelRun, finishRun } from "../../work/end-run.ts";
 import type { Resources } from "../resources.ts";
 import { comparisonHandler } from "./comparison-handler.ts";
 import { resultHandler } from "./result-handler.ts";
-import { patchFromWire } from "./run-definition-wire.ts";
+import { runPatchFromWire } from "./run-definition-wire.ts";
 import {
   createRequestFromWire,
   finishTermsFromWire,
@@ -35,8 +35,8 @@ const { method } = RunService;
 
 /** The handlers of RunService: runs here, results, scores, work and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
-  const { pool, turns, log, stopping } = resources;
-  const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), turns);
+  const { pool, mutex, log, stopping } = resources;
+  const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), mutex);
   const sweepDeletedRuns = newDeletedRunSweep(pool, log, stopping);
   return {
     ...resultHandler(resources, recorder),
@@ -72,7 +72,7 @@ export function runHandler(resources: Resources): Partial<ServiceImpl<typeof Run
     async updateRun(request, context) {
       const runId = runIdFromWire("run_id", request.runId);
       const projectId = projectOf(context);
-      const { patch, etag } = patchFromWire(request);
+      const { patch, etag } = runPatchFromWire(request);
       return answerOnce(pool, { projectId, method: method.updateRun, request }, async (client) => {
         const run = await updateRun(client, { projectId, runId, etag }, patch);
         return { response: create(UpdateRunResponseSchema, { run: runToWire(run) }), resourceId: runId };

@@ -3,7 +3,7 @@ import type { RunService } from "../../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../../auth/project.ts";
 import { recordScores } from "../../results/record-scores.ts";
 import type { Recorder } from "../../results/recording.ts";
-import { judgementsFromWire } from "./judgement-wire.ts";
+import { lateScoresFromWire } from "./late-score-wire.ts";
 import { recordedCountsToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
@@ -13,7 +13,7 @@ export function scoreHandler(recorder: Recorder) {
     async recordScores({ runId, scores }, context) {
       const counts = await recordScores(recorder, projectOf(context), {
         runId: runIdFromWire("run_id", runId),
-        judgements: judgementsFromWire("scores", scores),
+        lateScores: lateScoresFromWire("scores", scores),
       });
       return { counts: recordedCountsToWire(counts) };
     },

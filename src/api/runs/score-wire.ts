@@ -9,7 +9,7 @@ import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
 import { boundedText } from "../../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../../rpc/time-wire.ts";
 
-const maxNameLength = 128;
+const maxRunNameLength = 128;
 const maxLabelLength = 256;
 const maxTraceIdLength = 128;
 const maxTextBytes = 16 * 1024;
@@ -46,7 +46,7 @@ export function scoreFromWire(field: string, score: WireScore): Score {
   const completeTime = score.completeTime && instantFromWire(`${field}.complete_time`, score.completeTime);
   requireOrder(`${field}.complete_time`, startTime, completeTime);
   return {
-    name: boundedText(`${field}.name`, score.name, 1, maxNameLength),
+    name: boundedText(`${field}.name`, score.name, 1, maxRunNameLength),
     value,
     label: boundedText(`${field}.label`, label, 0, maxLabelLength),
     explanation: boundedBytes(`${field}.explanation`, score.explanation, maxTextBytes),

@@ -7,7 +7,7 @@ import type { WorkFrame } from "../../work/work.ts";
 import { WorkDesks } from "../../work/work-desk.ts";
 import { serveWorker } from "../../work/work-session.ts";
 import type { Resources } from "../resources.ts";
-import { frameFromWire, helloFromWire, outputToWire } from "./work-wire.ts";
+import { helloFromWire, outputToWire, workFrameFromWire } from "./work-wire.ts";
 
 /** The method of RunService that deals out the work on runs. */
 export function workHandler(
@@ -29,5 +29,5 @@ export function workHandler(
 }
 
 async function* framesOf(runId: string, requests: AsyncIterable<WorkRunRequest>): AsyncGenerator<WorkFrame> {
-  for await (const request of requests) yield await frameFromWire(runId, request);
+  for await (const request of requests) yield await workFrameFromWire(runId, request);
 }

@@ -81,7 +81,7 @@ function requireCapacity(received: number): number {
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
-export async function frameFromWire(runId: string, request: WorkRunRequest): Promise<WorkFrame> {
+export async function workFrameFromWire(runId: string, request: WorkRunRequest): Promise<WorkFrame> {
   const { frame } = request;
   switch (frame.case) {
     case "results":

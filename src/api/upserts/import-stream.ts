@@ -2,7 +2,7 @@ import type { StreamUpsertItemsRequest } from "../../../gen/itembank/v1/upsert_s
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import type { ImportAnswer, ImportFrame } from "../../upsert/import.ts";
 import type { ImportSession } from "../../upsert/import-session.ts";
-import { frameFromWire } from "./upsert-wire.ts";
+import { importFrameFromWire } from "./upsert-wire.ts";
 
 /** A frame, or what is wrong with it: frames in front of it are to be taken first. */
 type ReadFrame = { readonly frame: ImportFrame } | { readonly fault: unknown };
@@ -53,7 +53,7 @@ async function* readFrames(
 ): AsyncGenerator<ReadFrame> {
   for await (const request of requests) {
     try {
-      yield { frame: await frameFromWire(request, session.progress.nextOffset) };
+      yield { frame: await importFrameFromWire(request, session.progress.nextOffset) };
     } catch (fault) {
       yield { fault };
       return;

@@ -108,7 +108,7 @@ export function guardFromWire(field: string, guard: WireGuard | undefined): Mirr
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, and those of rowsFromWire
  */
-export async function frameFromWire(
+export async function importFrameFromWire(
   { frame }: StreamUpsertItemsRequest,
   nextOffset: number,
 ): Promise<ImportFrame> {

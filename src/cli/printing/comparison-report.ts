@@ -5,7 +5,7 @@ import {
   Verdict,
 } from "../../../clients/typescript/src/contract.ts";
 import { grouped } from "./counts.ts";
-import { axisEnd, axisLabels, type Interval, intervalStrip, signed } from "./interval-plot.ts";
+import { axisEnd, axisLabels, intervalStrip, type PlottedInterval, signed } from "./interval-plot.ts";
 import { runName, sidesTable } from "./runs-table.ts";
 import { table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
@@ -30,7 +30,9 @@ export function intervalOf({
   confidenceLow,
   meanDifference,
   confidenceHigh,
-}: Pick<ScoreComparison, "confidenceLow" | "meanDifference" | "confidenceHigh">): Interval | undefined {
+}: Pick<ScoreComparison, "confidenceLow" | "meanDifference" | "confidenceHigh">):
+  | PlottedInterval
+  | undefined {
   if (confidenceLow === undefined || meanDifference === undefined || confidenceHigh === undefined)
     return undefined;
   return { low: confidenceLow, mean: meanDifference, high: confidenceHigh };

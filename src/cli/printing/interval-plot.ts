@@ -1,5 +1,5 @@
 /** A difference and the interval it lies in with 95 % confidence. */
-export interface Interval {
+export interface PlottedInterval {
   readonly low: number;
   readonly mean: number;
   readonly high: number;
@@ -19,13 +19,13 @@ export function signed(value: number, digits = 2): string {
 }
 
 /** Where an axis around zero has to end so that it holds all of the intervals. */
-export function axisEnd(intervals: readonly Interval[]): number {
+export function axisEnd(intervals: readonly PlottedInterval[]): number {
   const reach = Math.max(0, ...intervals.flatMap(({ low, high }) => [Math.abs(low), Math.abs(high)]));
   return ends.find((one) => one >= reach) ?? Math.ceil(reach);
 }
 
 /** The interval on an axis from −`end` to `end`, which takes 2 × `half` + 1 columns. What lies beyond it is drawn at its end. */
-export function intervalStrip({ low, mean, high }: Interval, end: number, half: number): string {
+export function intervalStrip({ low, mean, high }: PlottedInterval, end: number, half: number): string {
   const column = (value: number) => half + Math.round(Math.max(-1, Math.min(1, value / end)) * half);
   const axis = Array.from({ length: 2 * half + 1 }, () => "─");
   axis[0] = "├";
@@ -47,7 +47,7 @@ export function axisLabels(end: number, half: number): string {
  *     ├─────────────────────────────┼────────────────━━━●━━──────────┤
  *     −0.50                         0                           +0.50
  */
-export function intervalPlot(interval: Interval): string {
+export function intervalPlot(interval: PlottedInterval): string {
   const end = axisEnd([interval]);
   return `${intervalStrip(interval, end, widest)}\n${axisLabels(end, widest)}`;
 }

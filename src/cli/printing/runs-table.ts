@@ -1,6 +1,6 @@
 import { type Run, Run_State, type RunCounts } from "../../../clients/typescript/src/contract.ts";
 import { grouped } from "./counts.ts";
-import { type Column, table } from "./table.ts";
+import { type PrintedColumn, table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { oneLine } from "./text.ts";
 import { timeInWords } from "./time.ts";
@@ -32,7 +32,7 @@ const columns = {
     { title: "created (UTC)", align: "left" },
     (_, { createTime }) => timeInWords(createTime).slice(0, 16),
   ],
-} as const satisfies Readonly<Record<string, readonly [Column, Cell]>>;
+} as const satisfies Readonly<Record<string, readonly [PrintedColumn, Cell]>>;
 
 function painted(colors: Terminal["colors"], state: Run_State): string {
   const word = (Run_State[state] ?? "").toLowerCase();
@@ -49,7 +49,7 @@ function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof 
   const hasLabels = runs.some(({ labels }) => labels.length > 0);
   const chosen = names
     .filter((name) => name !== "labels" || hasLabels)
-    .map((name): readonly [Column, Cell] => columns[name]);
+    .map((name): readonly [PrintedColumn, Cell] => columns[name]);
   return table(
     terminal,
     chosen.map(([column]) => column),

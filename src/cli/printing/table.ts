@@ -4,7 +4,7 @@ import type { Terminal } from "./terminal.ts";
 import { clipped } from "./text.ts";
 
 /** A column of a table. Numbers read best on the right, the default; texts on the left. */
-export interface Column {
+export interface PrintedColumn {
   readonly title: string;
   readonly align?: "left" | "right";
   /** Whether its cells are cut where the table would be wider than the terminal. Then they hold no colours. */
@@ -38,7 +38,7 @@ const narrowest = 8;
 /** An aligned table. Widths are those of the longest cell, colours not counted. */
 export function table(
   { colors, width }: Pick<Terminal, "colors" | "width">,
-  columns: readonly Column[],
+  columns: readonly PrintedColumn[],
   rows: readonly (readonly string[])[],
 ): string {
   const limits = widthLimits(width, columns, rows);
@@ -67,7 +67,7 @@ export function table(
 /** How wide the columns that shrink may be, so that the table fits: the widest give way first. */
 function widthLimits(
   width: number,
-  columns: readonly Column[],
+  columns: readonly PrintedColumn[],
   rows: readonly (readonly string[])[],
 ): (number | undefined)[] {
   const widths = columns.map(({ title }, place) =>

@@ -1,6 +1,6 @@
 import { withIndexOrder } from "../../db/planner.ts";
 import type { Client } from "../../db/pool.ts";
-import { Failure, failure, type Violation } from "../../failure.ts";
+import { Failure, type FieldViolation, failure } from "../../failure.ts";
 import { listItems } from "../../items/item-page-store.ts";
 import { streamWritten } from "../../items/written-store.ts";
 import { limits } from "../../limits.ts";
@@ -31,9 +31,9 @@ export async function checkItems(
 ): Promise<void> {
   let count = 0;
   let first:
-    | (Violation & { readonly itemId: string; readonly path: string; readonly keyword: string })
+    | (FieldViolation & { readonly itemId: string; readonly path: string; readonly keyword: string })
     | undefined;
-  const examples: Violation[] = [];
+  const examples: FieldViolation[] = [];
   for await (const page of items.after === 0n ? listAll(client, items) : listWritten(client, items)) {
     signal?.throwIfAborted();
     for (const { itemId, input, expectedOutput } of page) {

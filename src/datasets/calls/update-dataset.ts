@@ -4,9 +4,9 @@ import {
   type Dataset,
   type DatasetPatch,
   type DatasetRef,
-  definitionOf,
+  datasetDefinitionOf,
+  isSameDatasetDefinition,
   requireEtag,
-  sameDefinition,
 } from "../dataset.ts";
 import { claimName, claimTableName } from "../dataset-name-store.ts";
 import { clockOf, getDataset, lockDataset, updateDefinition } from "../dataset-store.ts";
@@ -36,7 +36,7 @@ export async function updateDataset(
   const checked = await checkAhead(client, update, patch);
   const dataset = await lockDataset(client, update.projectId, update.ref);
   requireEtag(dataset, update.etag);
-  const wanted = { ...definitionOf(dataset), ...patch };
+  const wanted = { ...datasetDefinitionOf(dataset), ...patch };
   await requireItemsFit(client, update, dataset, patch, checked);
   if (wanted.name !== dataset.name) await claimName(client, dataset, wanted.name);
   // A table name that is to be made afresh may turn out to be the one it has.
@@ -45,7 +45,7 @@ export async function updateDataset(
       ? dataset.tableName
       : await claimTableName(client, dataset, wanted);
   const definition = { ...wanted, tableName };
-  if (sameDefinition(definition, dataset)) return dataset;
+  if (isSameDatasetDefinition(definition, dataset)) return dataset;
   await updateDefinition(client, dataset.datasetId, definition, await clockOf(client, dataset.datasetId));
   return getDataset(client, update.projectId, { datasetId: dataset.datasetId });
 }

@@ -1,6 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import type { RunScope } from "../runs/run.ts";
-import type { JudgedResult } from "./judgement.ts";
+import type { ScoredResult } from "./late-score.ts";
 
 /**
  * The results with these numbers, current or replaced, by number. A result that never moved is at its number, the others have
@@ -11,7 +11,7 @@ export async function findJudgedResults(
   client: Client,
   { datasetId, runNumber }: RunScope,
   numbers: readonly bigint[],
-): Promise<Map<bigint, JudgedResult>> {
+): Promise<Map<bigint, ScoredResult>> {
   const { rows } = await client.query<{
     number: bigint;
     sequence: bigint;

@@ -1,4 +1,4 @@
-import type { Turns } from "./turns.ts";
+import type { KeyedMutex } from "./keyed-mutex.ts";
 
 /** Something that waits to be written, and who waits for what becomes of it. */
 interface Waiting<T, R> {
@@ -11,8 +11,8 @@ interface Waiting<T, R> {
  * Writes what comes for one key (a run, say) while another write of it is under way together, once its turn has come: a lock
  * and a commit cost the same for one item as for a hundred. Nothing waits longer for that than it would for its own turn.
  */
-export class Gathering<T, R> {
-  readonly #turns: Turns;
+export class Batcher<T, R> {
+  readonly #mutex: KeyedMutex;
   readonly #write: (items: readonly T[]) => Promise<readonly R[]>;
   readonly #sizeOf: (item: T) => number;
   readonly #maxSize: number;
@@ -23,12 +23,12 @@ export class Gathering<T, R> {
    * @param maxSize Bounds the sum of the sizes of what is written together. At least one item is.
    */
   constructor(
-    turns: Turns,
+    mutex: KeyedMutex,
     write: (items: readonly T[]) => Promise<readonly R[]>,
     sizeOf: (item: T) => number,
     maxSize: number,
   ) {
-    this.#turns = turns;
+    this.#mutex = mutex;
     this.#write = write;
     this.#sizeOf = sizeOf;
     this.#maxSize = maxSize;
@@ -41,7 +41,7 @@ export class Gathering<T, R> {
       this.#waiting.set(key, waiting);
       waiting.push({ item, resolve, reject });
       // Each item takes a turn; those whose items went with an earlier one find less to do, or nothing.
-      void this.#turns.take(key, () => this.#writeNext(key));
+      void this.#mutex.runExclusive(key, () => this.#writeNext(key));
     });
   }
 

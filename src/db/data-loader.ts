@@ -7,7 +7,7 @@ const restMilliseconds = 10;
  * Looks up what many callers ask for with one statement at a time: those who ask while one is under way share the next. So
  * thousands who ask at once, or again and again, cost the database no more than a few.
  */
-export class JoinedLookups<V> {
+export class DataLoader<V> {
   readonly #read: (keys: readonly string[]) => Promise<ReadonlyMap<string, V>>;
   #next: { readonly keys: Set<string>; readonly found: Promise<ReadonlyMap<string, V>> } | undefined;
   #rested: Promise<unknown> = Promise.resolve();
@@ -18,7 +18,7 @@ export class JoinedLookups<V> {
   }
 
   /** What there is for a key, by a statement that begins after this call; undefined if nothing. */
-  async find(key: string): Promise<V | undefined> {
+  async load(key: string): Promise<V | undefined> {
     this.#next ??= this.#begin();
     this.#next.keys.add(key);
     return (await this.#next.found).get(key);

@@ -1,10 +1,10 @@
 /** Somebody cannot wait: too many do already. */
-export class SlotsFull extends Error {
-  override readonly name = "SlotsFull";
+export class SemaphoreFull extends Error {
+  override readonly name = "SemaphoreFull";
 }
 
 /** A number of places that many want. Who comes first is served first. */
-export class Slots {
+export class Semaphore {
   readonly #maxWaiting: number;
   readonly #waiting: (() => void)[] = [];
   #free: number;
@@ -14,8 +14,8 @@ export class Slots {
     this.#maxWaiting = maxWaiting;
   }
 
-  /** Waits for a place and gives what gives it back. @throws SlotsFull; the reason of the signal */
-  async take(signal: AbortSignal): Promise<() => void> {
+  /** Waits for a place and gives what gives it back. @throws SemaphoreFull; the reason of the signal */
+  async acquire(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free--;
     else await this.#wait(signal);
@@ -27,7 +27,7 @@ export class Slots {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
-    if (this.#waiting.length >= this.#maxWaiting) throw new SlotsFull();
+    if (this.#waiting.length >= this.#maxWaiting) throw new SemaphoreFull();
     await new Promise<void>((resolve, reject) => {
       const wake = () => {
         signal.removeEventListener("abort", leave);

@@ -3,13 +3,13 @@ import { resultId, resultIdParts } from "../runs/run.ts";
 import type { Score } from "./score.ts";
 
 /** A score, and the result that it judges. */
-export interface Judgement {
+export interface LateScore {
   readonly resultId: string;
   readonly score: Score;
 }
 
 /** A result that is judged, as far as recording scores of it needs to know it. */
-export interface JudgedResult {
+export interface ScoredResult {
   readonly number: bigint;
   readonly sequence: bigint;
   readonly itemId: string;
@@ -24,7 +24,7 @@ export interface JudgedResult {
 }
 
 /** All that one request says about one result. */
-export interface ResultJudgements {
+export interface ResultLateScores {
   readonly number: bigint;
   readonly scores: Score[];
 }
@@ -36,11 +36,11 @@ export interface ResultJudgements {
  */
 export function groupByResult(
   { resultIdPrefix }: { readonly resultIdPrefix: string },
-  judgements: readonly Judgement[],
-): ResultJudgements[] {
+  lateScores: readonly LateScore[],
+): ResultLateScores[] {
   const faults = new RowFaults();
-  const groups = new Map<bigint, ResultJudgements>();
-  judgements.forEach(({ resultId: id, score }, index) => {
+  const groups = new Map<bigint, ResultLateScores>();
+  lateScores.forEach(({ resultId: id, score }, index) => {
     const parts = resultIdParts(id);
     if (parts?.prefix !== resultIdPrefix) {
       faults.add("RESULT_NOT_FOUND", { result_id: id }, fieldOf(index));
@@ -61,14 +61,14 @@ export function groupByResult(
  *
  * @throws Failure RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD
  */
-export function requireJudgeable(
+export function requireScorable(
   { resultIdPrefix }: { readonly resultIdPrefix: string },
-  judgements: readonly Judgement[],
-  found: ReadonlyMap<bigint, JudgedResult>,
+  lateScores: readonly LateScore[],
+  found: ReadonlyMap<bigint, ScoredResult>,
   current: ReadonlyMap<bigint, bigint>,
 ): void {
   const faults = new RowFaults();
-  judgements.forEach(({ resultId: id }, index) => {
+  lateScores.forEach(({ resultId: id }, index) => {
     const field = fieldOf(index);
     const result = found.get(resultIdParts(id)?.number ?? 0n);
     if (result === undefined) {

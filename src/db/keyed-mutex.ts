@@ -3,11 +3,11 @@
  * on its row; but there each of them holds a connection while it waits, and a few hundred writers of one busy dataset would
  * leave none for anybody else. Writers in other processes are kept apart by the lock alone.
  */
-export class Turns {
+export class KeyedMutex {
   readonly #last = new Map<string, Promise<unknown>>();
 
   /** Runs `work` once all work that was given before it under the same key is done. */
-  async take<T>(key: string, work: () => Promise<T>): Promise<T> {
+  async runExclusive<T>(key: string, work: () => Promise<T>): Promise<T> {
     const before = this.#last.get(key) ?? Promise.resolve();
     // Whether it failed is for its own caller to hear.
     const mine = before.then(work, work);

@@ -1,6 +1,6 @@
 import type { ResultScore } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
-import type { Judgement } from "../../results/judgement.ts";
+import type { LateScore } from "../../results/late-score.ts";
 import { newViolations } from "../../rpc/request-wire.ts";
 import { requireBatchSize } from "../messages/item-wire.ts";
 import { resultIdFromWire } from "./result-wire.ts";
@@ -11,13 +11,13 @@ import { scoreFromWire } from "./score-wire.ts";
  *
  * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
  */
-export function judgementsFromWire(field: string, scores: readonly ResultScore[]): Judgement[] {
+export function lateScoresFromWire(field: string, scores: readonly ResultScore[]): LateScore[] {
   requireBatchSize(scores.length);
   const violations = newViolations();
   const positions = new Map<string, number>();
-  const judgements = scores.flatMap(({ resultId, score }, index) => {
+  const lateScores = scores.flatMap(({ resultId, score }, index) => {
     const at = `${field}[${index}]`;
-    const judgement = violations.check(() => {
+    const lateScore = violations.check(() => {
       if (score === undefined) throw invalidField(`${at}.score`, "is required");
       const key = `${resultId} ${score.name}`;
       const first = positions.get(key);
@@ -31,8 +31,8 @@ export function judgementsFromWire(field: string, scores: readonly ResultScore[]
         score: scoreFromWire(`${at}.score`, score),
       };
     });
-    return judgement === undefined ? [] : [judgement];
+    return lateScore === undefined ? [] : [lateScore];
   });
   violations.throwIfAny();
-  return judgements;
+  return lateScores;
 }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { Gathering } from "../../src/db/gathering.ts";
-import { Turns } from "../../src/db/turns.ts";
+import { Batcher } from "../../src/db/batcher.ts";
+import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 
 /** A write that ends when the test says so. */
 function held() {
@@ -21,13 +21,13 @@ function held() {
   return { batches, write, release };
 }
 
-describe("gathering", () => {
+describe("batcher", () => {
   test("writes an item at once, and together what comes meanwhile, in its order", async () => {
     const { batches, write, release } = held();
-    const gathering = new Gathering(new Turns(), write, () => 1, 100);
-    const results = [1, 2, 3].map((item) => gathering.add("run", item));
+    const batcher = new Batcher(new KeyedMutex(), write, () => 1, 100);
+    const results = [1, 2, 3].map((item) => batcher.add("run", item));
     await new Promise(setImmediate);
-    const late = [4, 5].map((item) => gathering.add("run", item));
+    const late = [4, 5].map((item) => batcher.add("run", item));
     await release();
     await release();
     expect(await Promise.all([...results, ...late])).toEqual([10, 20, 30, 40, 50]);
@@ -39,8 +39,8 @@ describe("gathering", () => {
 
   test("writes other keys at the same time", async () => {
     const { batches, write, release } = held();
-    const gathering = new Gathering(new Turns(), write, () => 1, 100);
-    const results = [gathering.add("one", 1), gathering.add("other", 2)];
+    const batcher = new Batcher(new KeyedMutex(), write, () => 1, 100);
+    const results = [batcher.add("one", 1), batcher.add("other", 2)];
     await new Promise(setImmediate);
     expect(batches).toEqual([[1], [2]]);
     await release();
@@ -49,8 +49,8 @@ describe("gathering", () => {
 
   test("writes together no more than fits, but one item however large", async () => {
     const { batches, write, release } = held();
-    const gathering = new Gathering(new Turns(), write, (item) => item, 10);
-    const results = [4, 6, 1, 50, 10].map((item) => gathering.add("run", item));
+    const batcher = new Batcher(new KeyedMutex(), write, (item) => item, 10);
+    const results = [4, 6, 1, 50, 10].map((item) => batcher.add("run", item));
     for (let round = 0; round < 5; round++) {
       await new Promise(setImmediate);
       await release();
@@ -61,8 +61,8 @@ describe("gathering", () => {
 
   test("tells everybody whose item a failed write had, and goes on with the next", async () => {
     const { write, release } = held();
-    const gathering = new Gathering(new Turns(), write, () => 1, 2);
-    const results = [1, 2, 3].map((item) => gathering.add("run", item));
+    const batcher = new Batcher(new KeyedMutex(), write, () => 1, 2);
+    const results = [1, 2, 3].map((item) => batcher.add("run", item));
     const settled = Promise.allSettled(results);
     await new Promise(setImmediate);
     await release(new Error("no space"));
@@ -74,11 +74,11 @@ describe("gathering", () => {
 
   test("waits for the turns that others took on the key", async () => {
     const { batches, write, release } = held();
-    const turns = new Turns();
+    const mutex = new KeyedMutex();
     let finish: () => void = () => undefined;
-    const other = turns.take("run", () => new Promise<void>((resolve) => (finish = resolve)));
-    const gathering = new Gathering(turns, write, () => 1, 100);
-    const result = gathering.add("run", 1);
+    const other = mutex.runExclusive("run", () => new Promise<void>((resolve) => (finish = resolve)));
+    const batcher = new Batcher(mutex, write, () => 1, 100);
+    const result = batcher.add("run", 1);
     await new Promise(setImmediate);
     expect(batches).toEqual([]);
     finish();

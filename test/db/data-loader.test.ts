@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { JoinedLookups } from "../../src/db/joined-lookups.ts";
+import { DataLoader } from "../../src/db/data-loader.ts";
 
 /** Look-ups that give the number of their statement for each key but `none`, once they are let go. */
 function lookups() {
@@ -8,7 +8,7 @@ function lookups() {
     readonly answer: () => void;
     readonly fail: () => void;
   }[] = [];
-  const joined = new JoinedLookups<number>(
+  const loader = new DataLoader<number>(
     (keys) =>
       new Promise((resolve, reject) => {
         const number = statements.length;
@@ -21,13 +21,13 @@ function lookups() {
       }),
   );
   const begun = (count: number) => expect.poll(() => statements.length).toBe(count);
-  return { joined, statements, begun };
+  return { loader, statements, begun };
 }
 
-describe("joined look-ups", () => {
+describe("loader look-ups", () => {
   test("ask once for all who ask at once, and tell each what there is for its key", async () => {
-    const { joined, statements, begun } = lookups();
-    const found = Promise.all(["a", "b", "a", "none"].map((key) => joined.find(key)));
+    const { loader, statements, begun } = lookups();
+    const found = Promise.all(["a", "b", "a", "none"].map((key) => loader.load(key)));
     await begun(1);
     statements[0]?.answer();
     expect(await found).toEqual([0, 0, 0, undefined]);
@@ -35,10 +35,10 @@ describe("joined look-ups", () => {
   });
 
   test("never answer with a statement that began before the question", async () => {
-    const { joined, statements, begun } = lookups();
-    const first = joined.find("a");
+    const { loader, statements, begun } = lookups();
+    const first = loader.load("a");
     await begun(1);
-    const later = Promise.all([joined.find("a"), joined.find("b")]);
+    const later = Promise.all([loader.load("a"), loader.load("b")]);
     statements[0]?.answer();
     expect(await first).toBe(0);
     await begun(2);
@@ -48,10 +48,10 @@ describe("joined look-ups", () => {
   });
 
   test("fail for those whose statement failed, and go on with the next", async () => {
-    const { joined, statements, begun } = lookups();
-    const failing = Promise.allSettled([joined.find("a"), joined.find("b")]);
+    const { loader, statements, begun } = lookups();
+    const failing = Promise.allSettled([loader.load("a"), loader.load("b")]);
     await begun(1);
-    const later = joined.find("a");
+    const later = loader.load("a");
     statements[0]?.fail();
     expect((await failing).map(({ status }) => status)).toEqual(["rejected", "rejected"]);
     await begun(2);
