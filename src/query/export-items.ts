@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import type { Resources } from "../api/resources.ts";
 import type { LocalBlob } from "../blobs/blob-store.ts";
+import type { Scratch } from "../blobs/scratch.ts";
+import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
+import type { EnginePool } from "../engine/engine-pool.ts";
 import { streamItems } from "../items/item-read.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import { limits } from "../limits.ts";
@@ -33,7 +35,12 @@ export type ExportFrame =
       readonly version: bigint;
     };
 
-type ExportResources = Pick<Resources, "pool" | "engines" | "scratch">;
+/** What exports work with. */
+interface ExportResources {
+  readonly pool: Pool;
+  readonly engines: EnginePool;
+  readonly scratch: Scratch;
+}
 
 /** Some bytes of a file, of any number of items. */
 type Piece = { readonly bytes: Buffer; readonly items: number };

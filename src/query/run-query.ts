@@ -1,10 +1,11 @@
-import type { Resources } from "../api/resources.ts";
-import type { EngineLease } from "../engine/engine-pool.ts";
+import type { Pool } from "../db/pool.ts";
+import type { EngineLease, EnginePool } from "../engine/engine-pool.ts";
 import type { AnswerColumn, EngineAnswer, NamedTable, Parameter, Statement } from "../engine/protocol.ts";
 import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
 import { type ResolvedTable, resolveTables, tableNotFound } from "./resolve-tables.ts";
+import type { Snapshots } from "./snapshots.ts";
 import { SnapshotStale } from "./snapshots.ts";
 
 /** A statement to run. */
@@ -30,7 +31,12 @@ const maxFrameBytes = 1024 * 1024;
 /** How often tables are looked up again because items were purged meanwhile. Nobody purges that often for long. */
 const maxAttempts = 5;
 
-type QueryResources = Pick<Resources, "pool" | "engines" | "snapshots">;
+/** What queries work with. */
+interface QueryResources {
+  readonly pool: Pool;
+  readonly engines: EnginePool;
+  readonly snapshots: Snapshots;
+}
 
 /**
  * Runs a SELECT over tables of a project: first the columns, then rows, last what was read.

@@ -1,4 +1,3 @@
-import type { Resources } from "../api/resources.ts";
 import type { CopiedColumns } from "../db/copied-columns.ts";
 import { type Instant, now } from "../db/instant.ts";
 import type { Notifications } from "../db/notifications.ts";
@@ -37,6 +36,15 @@ interface ResultBatch {
 
 const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
 
+/** What following results works with. */
+export interface FollowResources {
+  readonly pool: Pool;
+  /** Fires when the service begins to stop. */
+  readonly stopping: AbortSignal;
+  /** How long the stream may be silent. */
+  readonly heartbeatSeconds: number;
+}
+
 /**
  * Streams the current results of a run in the order of their last change, page by page, holding no connection while the
  * client reads. With `follow` it waits for more until the run has ended: it is woken by changes, and looks by itself once
@@ -46,7 +54,7 @@ const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
  * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not come to `afterSequence`; SHUTTING_DOWN.
  */
 export async function* followResults(
-  resources: Resources,
+  resources: FollowResources,
   notifications: Notifications,
   projectId: string,
   { runId, afterSequence, follow, includeItem }: StreamRequest,

@@ -1,5 +1,6 @@
-import type { Resources } from "../api/resources.ts";
+import type { Pool } from "../db/pool.ts";
 import { limits } from "../limits.ts";
+import type { PageTokens } from "../rpc/page-token.ts";
 import { getRunScope } from "../runs/run-store.ts";
 import type { Result } from "./result.ts";
 import { listResults, type ResultFilter } from "./result-store.ts";
@@ -20,7 +21,7 @@ export interface ResultListing {
  * @throws Failure RUN_NOT_FOUND, INVALID_PAGE_TOKEN
  */
 export async function listResultPage(
-  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
   projectId: string,
   { runId, filter, includeItem, pageSize, pageToken }: ResultListing,
 ): Promise<{ readonly results: readonly Result[]; readonly nextPageToken: string }> {

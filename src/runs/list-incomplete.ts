@@ -1,9 +1,9 @@
-import type { Resources } from "../api/resources.ts";
 import { withIndexOrder } from "../db/planner.ts";
-import type { Client } from "../db/pool.ts";
+import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
+import type { PageTokens } from "../rpc/page-token.ts";
 import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete.ts";
 import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
 import type { Run } from "./run.ts";
@@ -37,7 +37,7 @@ const blockSize = 2_000;
  * @throws Failure RUN_NOT_FOUND, INVALID_PAGE_TOKEN
  */
 export async function listIncompletePage(
-  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
   projectId: string,
   { runId, includeItem, pageSize, pageToken }: IncompleteListing,
 ): Promise<IncompletePage> {

@@ -1,6 +1,7 @@
-import type { Resources } from "../api/resources.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
+import type { Pool } from "../db/pool.ts";
+import type { PageTokens } from "../rpc/page-token.ts";
 import type { Run } from "./run.ts";
 import { listRuns, type RunFilter } from "./run-list-store.ts";
 
@@ -20,7 +21,7 @@ export interface RunListing {
  * @throws Failure DATASET_NOT_FOUND, INVALID_PAGE_TOKEN
  */
 export async function listRunPage(
-  { pool, pageTokens }: Pick<Resources, "pool" | "pageTokens">,
+  { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
   projectId: string,
   { dataset, filter, pageSize, pageToken }: RunListing,
 ): Promise<{ readonly runs: readonly Run[]; readonly nextPageToken: string }> {

@@ -1,5 +1,7 @@
-import type { Resources } from "../api/resources.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { Logger } from "../log.ts";
 import { deleteSegments } from "./segment-store.ts";
 import { uploadNotReady } from "./upload.ts";
 import { deleteBlobs } from "./upload-bytes.ts";
@@ -7,7 +9,7 @@ import { deleteUploadRow, lockUpload } from "./upload-store.ts";
 
 /** Deletes an upload and its bytes. @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied */
 export async function deleteUpload(
-  { pool, blobs, log }: Pick<Resources, "pool" | "blobs" | "log">,
+  { pool, blobs, log }: { readonly pool: Pool; readonly blobs: BlobStore; readonly log: Logger },
   projectId: string,
   uploadId: string,
 ): Promise<void> {

@@ -1,7 +1,6 @@
 import { createHash, type Hash } from "node:crypto";
-import type { Resources } from "../api/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
-import type { Client } from "../db/pool.ts";
+import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
 import { type FileFormat, formatByBytes, sniffedBytes } from "../files/file-format.ts";
@@ -11,7 +10,13 @@ import { deleteBlobs, hashSegments, readSegments } from "./upload-bytes.ts";
 import { insertUpload, lockUpload, nextStream, setPending, setReceived } from "./upload-store.ts";
 
 /** What sending works with. */
-export type SendResources = Pick<Resources, "pool" | "blobs" | "maxUploadBytes" | "uploadTtlSeconds">;
+export interface SendResources {
+  readonly pool: Pool;
+  readonly blobs: BlobStore;
+  readonly maxUploadBytes: number;
+  /** How long an upload is kept that is not used. */
+  readonly uploadTtlSeconds: number;
+}
 
 /**
  * Bytes that are collected before they are put and count as arrived. A stream that breaks loses none, because what is there

@@ -1,12 +1,16 @@
-import type { Resources } from "../api/resources.ts";
+import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Scratch } from "../blobs/scratch.ts";
 import type { Changeset, ChangesetRequest } from "../changesets/changeset.ts";
 import { standingRefusal, type WriteTarget } from "../changesets/write.ts";
-import type { Client } from "../db/pool.ts";
+import type { KeyedMutex } from "../db/keyed-mutex.ts";
+import type { Client, Pool } from "../db/pool.ts";
+import type { EnginePool } from "../engine/engine-pool.ts";
 import { Failure, failure } from "../failure.ts";
 import type { ColumnMapping } from "../files/column-mapping.ts";
 import type { FileFormat } from "../files/file-format.ts";
 import { fileRows, type RowBatch } from "../files/file-rows.ts";
 import { readTable, type SourceFile } from "../files/read-table.ts";
+import type { Logger } from "../log.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { untilStopped } from "../rpc/streams.ts";
 import { claimUpload, releaseUpload, renewClaim } from "../uploads/claim-store.ts";
@@ -18,18 +22,19 @@ import type { ImportFrame } from "./import.ts";
 import { type ImportSession, openImport } from "./import-session.ts";
 
 /** What ApplyUpload works with. */
-export type ApplyResources = Pick<
-  Resources,
-  | "pool"
-  | "mutex"
-  | "log"
-  | "blobs"
-  | "scratch"
-  | "engines"
-  | "importTtlSeconds"
-  | "maxUploadBytes"
-  | "stopping"
->;
+export interface ApplyResources {
+  readonly pool: Pool;
+  readonly mutex: KeyedMutex;
+  readonly log: Logger;
+  readonly blobs: BlobStore;
+  readonly scratch: Scratch;
+  readonly engines: EnginePool;
+  /** How long an open or planned write is kept. */
+  readonly importTtlSeconds: number;
+  readonly maxUploadBytes: number;
+  /** Fires when the service begins to stop. */
+  readonly stopping: AbortSignal;
+}
 
 /** Where the bytes come from. */
 export type ApplySource =

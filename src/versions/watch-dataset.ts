@@ -1,9 +1,10 @@
-import type { Resources } from "../api/resources.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { datasetNotFound, getDataset } from "../datasets/dataset-store.ts";
 import { DataLoader } from "../db/data-loader.ts";
 import { type Instant, now } from "../db/instant.ts";
 import { type Notifications, newNotifications } from "../db/notifications.ts";
+import type { Pool } from "../db/pool.ts";
+import type { Logger } from "../log.ts";
 import { Follower } from "../rpc/follower.ts";
 import { listHeadVersions } from "./head-store.ts";
 import { type DatasetVersion, versionsChannel } from "./version.ts";
@@ -22,6 +23,15 @@ export interface WatchRequest {
   readonly afterVersion: bigint;
 }
 
+/** What watching a dataset works with. */
+export interface WatchResources {
+  readonly pool: Pool;
+  /** How long the stream may be silent. */
+  readonly heartbeatSeconds: number;
+  /** Fires when the service begins to stop. */
+  readonly stopping: AbortSignal;
+}
+
 /** What all watchers of a server share. */
 export interface Watching {
   readonly notifications: Notifications;
@@ -31,7 +41,7 @@ export interface Watching {
   readonly reads: Map<string, Promise<DatasetVersion[]>>;
 }
 
-export function newWatching({ pool, log }: Pick<Resources, "pool" | "log">): Watching {
+export function newWatching({ pool, log }: { readonly pool: Pool; readonly log: Logger }): Watching {
   return {
     notifications: newNotifications(pool, log, versionsChannel),
     headVersions: new DataLoader((datasetIds) => listHeadVersions(pool, datasetIds)),
@@ -50,7 +60,7 @@ const pageSize = 100;
  * @throws Failure DATASET_NOT_FOUND, also when it is deleted later; VERSION_NOT_FOUND; SHUTTING_DOWN.
  */
 export async function* watchDataset(
-  { pool, heartbeatSeconds, stopping }: Pick<Resources, "pool" | "heartbeatSeconds" | "stopping">,
+  { pool, heartbeatSeconds, stopping }: WatchResources,
   watching: Watching,
   { projectId, ref, afterVersion }: WatchRequest,
   signal: AbortSignal,
@@ -86,7 +96,7 @@ export async function* watchDataset(
 
 /** The versions behind one, shared with others who are reading them right now. */
 function readVersions(
-  pool: Resources["pool"],
+  pool: Pool,
   { reads }: Watching,
   datasetId: string,
   after: bigint,
