@@ -19,10 +19,10 @@ from typing import Any
 from solvers import Answer, NotUnderstoodError, careful, hasty
 
 from itembank import (
-    ItembankError,
     Client,
     ExperimentResult,
     Guards,
+    ItembankError,
     ReadItem,
     ScoreSettings,
     Subject,
