@@ -138,7 +138,7 @@ const columns = [
   "input_tokens",
   "output_tokens",
   "cost",
-  "currency",
+  "currency_code",
   "fingerprint",
   "scores",
   "judged",
@@ -152,7 +152,7 @@ function addUsage(rows: CopyRows, usage: Usage | undefined): void {
   rows.int8(usage?.inputTokens);
   rows.int8(usage?.outputTokens);
   rows.float8(usage?.cost);
-  rows.text(usage?.currency);
+  rows.text(usage?.currencyCode);
 }
 
 function addScores(rows: CopyRows, { scores }: NewResult, createTime: Instant): void {

@@ -19,7 +19,7 @@ export function resultFingerprint(
   if (latencyMicros !== undefined) text += `\nlatency ${latencyMicros}`;
   if (retryCount !== 0) text += `\nretry_count ${retryCount}`;
   if (usage !== undefined) {
-    text += `\nusage ${usage.inputTokens ?? ""} ${usage.outputTokens ?? ""} ${usage.cost ?? ""} ${usage.currency}`;
+    text += `\nusage ${usage.inputTokens ?? ""} ${usage.outputTokens ?? ""} ${usage.cost ?? ""} ${usage.currencyCode}`;
   }
   if (traceId !== "") text += `\ntrace_id ${traceId}`;
   // By way of a string, as in contentHash.

@@ -21,7 +21,7 @@ export const resultColumns = [
   "input_tokens",
   "output_tokens",
   "cost",
-  "currency",
+  "currency_code",
   "scores",
   "carried_from_result_id",
   "create_time",

@@ -211,8 +211,8 @@ function readError(row: CopiedRow): ResultError | undefined {
 
 function readUsage(row: CopiedRow): Usage | undefined {
   const usage = { inputTokens: row.int8(), outputTokens: row.int8(), cost: row.float8() };
-  const currency = row.text();
-  return currency === undefined ? undefined : { ...usage, currency };
+  const currencyCode = row.text();
+  return currencyCode === undefined ? undefined : { ...usage, currencyCode };
 }
 
 /** Puts their items into results. */

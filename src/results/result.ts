@@ -23,8 +23,8 @@ export interface Usage {
   readonly outputTokens: bigint | undefined;
   /** Finite and not negative. */
   readonly cost: number | undefined;
-  /** ISO 4217; empty means USD. */
-  readonly currency: string;
+  /** A code of ISO 4217; empty means USD. */
+  readonly currencyCode: string;
 }
 
 /** What every result says, whether it is sent or read. */

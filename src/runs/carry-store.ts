@@ -76,7 +76,7 @@ export async function copyResults(
 
 /** What a result says, wherever it is. */
 const copied = `
-  output, start_time, complete_time, latency_micros, retry_count, trace_id, input_tokens, output_tokens, cost, currency,
+  output, start_time, complete_time, latency_micros, retry_count, trace_id, input_tokens, output_tokens, cost, currency_code,
   fingerprint, scores, judged, judged_values`;
 
 /** The end of a result_id, as `resultId` makes it from the number: eight digits to the base of 32. */

@@ -153,7 +153,7 @@ describe("RecordResults", () => {
       latency: time(0n, 800_000_000),
       retryCount: 3,
       traceId: "trace",
-      usage: { inputTokens: 0n, outputTokens: 9_007_199_254_740_993n, cost: 0.125, currency: "EUR" },
+      usage: { inputTokens: 0n, outputTokens: 9_007_199_254_740_993n, cost: 0.125, currencyCode: "EUR" },
     };
     const scores = [
       {
@@ -254,7 +254,11 @@ describe("RecordResults", () => {
       success("q1", 1, { usage: { cost: Number.POSITIVE_INFINITY } }),
       "results[1].usage.cost",
     ],
-    ["no currency", success("q1", 1, { usage: { currency: "euro" } }), "results[1].usage.currency"],
+    [
+      "no code of a currency",
+      success("q1", 1, { usage: { currencyCode: "euro" } }),
+      "results[1].usage.currency_code",
+    ],
     [
       "a long code",
       failed("q1", "", { outcome: { case: "error", value: { code: "c".repeat(65) } } }),

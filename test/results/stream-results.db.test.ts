@@ -125,7 +125,7 @@ describe("StreamResults", () => {
       success("q5", 5, { startTime: micros(9_953_884_054n, 740_991_000), latency: micros(315_576_000_000n) }),
       success("q6", 6, { usage: {} }),
       success("q7", 7, {
-        usage: { inputTokens: 0n, outputTokens: 2n ** 63n - 1n, cost: 0, currency: "EUR" },
+        usage: { inputTokens: 0n, outputTokens: 2n ** 63n - 1n, cost: 0, currencyCode: "EUR" },
       }),
       success("q8", 8, { usage: { inputTokens: 127n, outputTokens: 2n ** 53n + 1n, cost: 0.1 } }),
       success("q9", 9, {

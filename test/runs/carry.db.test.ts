@@ -142,7 +142,7 @@ describe("CreateRun with carry_from_run_id", () => {
             latency: { seconds: 1n, nanos: 5000 },
             retryCount: 2,
             traceId: "trace",
-            usage: { inputTokens: 5n, cost: 0.25, currency: "EUR" },
+            usage: { inputTokens: 5n, cost: 0.25, currencyCode: "EUR" },
             scores: [
               { name: "s", value: 1, explanation: "good", metadata: { m: 1 } },
               { name: "broken", error: "no judge" },

@@ -244,11 +244,11 @@ export declare type Usage = Message<"itembank.v1.Usage"> & {
   cost?: number | undefined;
 
   /**
-   * The currency of `cost`, ISO 4217. Empty means USD.
+   * The currency of `cost`, a code of ISO 4217: `EUR`. Empty means USD.
    *
-   * @generated from field: string currency = 4;
+   * @generated from field: string currency_code = 4;
    */
-  currency: string;
+  currencyCode: string;
 };
 
 /**

@@ -38,7 +38,7 @@ const usageTags = {
   inputTokens: tagOf.integer(UsageSchema.field.inputTokens),
   outputTokens: tagOf.integer(UsageSchema.field.outputTokens),
   cost: tagOf.double(UsageSchema.field.cost),
-  currency: tagOf.bytes(UsageSchema.field.currency),
+  currencyCode: tagOf.bytes(UsageSchema.field.currencyCode),
 };
 
 /** Of a Timestamp as of a Duration. */
@@ -86,7 +86,7 @@ export class ResultBatchWriter {
     const retryCount = row.int4(columnOf("retry_count"));
     if (retryCount > 0) wire.number(tags.retryCount, retryCount);
     this.#text(tags.traceId, row, columnOf("trace_id"));
-    if (!row.isNull(columnOf("currency"))) this.#usage(row);
+    if (!row.isNull(columnOf("currency_code"))) this.#usage(row);
     if (!row.isNull(columnOf("scores"))) wire.raw(this.#scores.read(row));
     this.#int8(tags.sequence, row, columnOf("sequence"));
     this.#time(tags.createTime, row, columnOf("create_time"));
@@ -99,7 +99,7 @@ export class ResultBatchWriter {
     this.#int8(usageTags.outputTokens, row, columnOf("output_tokens"));
     const cost = columnOf("cost");
     if (!row.isNull(cost)) this.#wire.double(usageTags.cost, row.buffer, row.starts[cost] as number);
-    this.#text(usageTags.currency, row, columnOf("currency"));
+    this.#text(usageTags.currencyCode, row, columnOf("currency_code"));
     this.#wire.join(start, 1);
   }
 

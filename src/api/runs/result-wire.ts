@@ -170,7 +170,7 @@ function errorFromWire(field: string, error: WireError): ResultError {
 }
 
 function usageFromWire(field: string, usage: WireUsage): Usage {
-  const { inputTokens, outputTokens, cost, currency } = usage;
+  const { inputTokens, outputTokens, cost, currencyCode } = usage;
   if (inputTokens !== undefined && inputTokens < 0n) {
     throw invalidField(`${field}.input_tokens`, "must not be negative");
   }
@@ -180,8 +180,9 @@ function usageFromWire(field: string, usage: WireUsage): Usage {
   if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) {
     throw invalidField(`${field}.cost`, "is not a finite number of at least 0");
   }
-  if (!/^([A-Z]{3})?$/.test(currency)) throw invalidField(`${field}.currency`, "is not a code of ISO 4217");
-  return { inputTokens, outputTokens, cost, currency };
+  if (!/^([A-Z]{3})?$/.test(currencyCode))
+    throw invalidField(`${field}.currency_code`, "is not a code of ISO 4217");
+  return { inputTokens, outputTokens, cost, currencyCode };
 }
 
 /** Whether a result takes so little that a whole request of such results is within all limits. */
@@ -248,8 +249,8 @@ export function resultToWire(result: Result): WireResult {
   return wire;
 }
 
-function usageToWire({ inputTokens, outputTokens, cost, currency }: Usage): WireUsage {
-  const wire: WireUsage = { $typeName: "itembank.v1.Usage", currency };
+function usageToWire({ inputTokens, outputTokens, cost, currencyCode }: Usage): WireUsage {
+  const wire: WireUsage = { $typeName: "itembank.v1.Usage", currencyCode };
   if (inputTokens !== undefined) wire.inputTokens = inputTokens;
   if (outputTokens !== undefined) wire.outputTokens = outputTokens;
   if (cost !== undefined) wire.cost = cost;

@@ -2,11 +2,11 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
 import type { RunResultSchema, UsageSchema } from "../../gen/itembank/v1/result_pb.js";
+import { jittered } from "../backoff.ts";
 import { plainJson } from "../json/json-value.ts";
 import type { Platform } from "../platform.ts";
 import type { ReadItem } from "../reading/read-item.ts";
-import { jittered } from "../rpc/backoff.ts";
-import { sleep } from "../rpc/sleep.ts";
+import { sleep } from "../sleep.ts";
 import { attempt } from "./attempt.ts";
 import { toResultError } from "./error-text.ts";
 import { evaluate, type ScoreInit } from "./evaluate.ts";
@@ -164,7 +164,7 @@ async function judge<Input, Output, Expected>(
 }
 
 /** @throws RangeError for what is no amount: the task reported it, so the task hears of it */
-function usageToWire({ inputTokens, outputTokens, cost, currency = "" }: TaskUsage): UsageInit {
+function usageToWire({ inputTokens, outputTokens, cost, currencyCode = "" }: TaskUsage): UsageInit {
   for (const [name, amount] of Object.entries({ inputTokens, outputTokens, cost })) {
     const isCount = name !== "cost";
     if (
@@ -175,12 +175,12 @@ function usageToWire({ inputTokens, outputTokens, cost, currency = "" }: TaskUsa
     }
     throw new RangeError(`usage.${name} is ${amount}, which is no ${isCount ? "count" : "amount"}`);
   }
-  if (!/^([A-Z]{3})?$/.test(currency))
-    throw new RangeError(`usage.currency is ${currency}, not a code of ISO 4217`);
+  if (!/^([A-Z]{3})?$/.test(currencyCode))
+    throw new RangeError(`usage.currencyCode is ${currencyCode}, not a code of ISO 4217`);
   return {
     ...(inputTokens !== undefined && { inputTokens: BigInt(inputTokens) }),
     ...(outputTokens !== undefined && { outputTokens: BigInt(outputTokens) }),
     ...(cost !== undefined && { cost }),
-    currency,
+    currencyCode,
   };
 }

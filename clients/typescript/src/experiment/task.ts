@@ -7,7 +7,7 @@ export interface TaskUsage {
   readonly outputTokens?: number;
   readonly cost?: number;
   /** ISO 4217. USD unless set. */
-  readonly currency?: string;
+  readonly currencyCode?: string;
 }
 
 /** What a task knows besides its item. */

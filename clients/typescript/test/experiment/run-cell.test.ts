@@ -49,7 +49,7 @@ describe("a cell", () => {
       outcome: { case: "outputJson", value: '{"sum":4,"repetition":3,"attempt":1,"runId":"run"}' },
       retryCount: 0,
       traceId: "t1",
-      usage: { inputTokens: 10n, cost: 0.5, currency: "" },
+      usage: { inputTokens: 10n, cost: 0.5, currencyCode: "" },
       scores: [],
       startTime: { seconds: expect.any(BigInt) },
       latency: { nanos: expect.any(Number) },

@@ -142,7 +142,7 @@ def _usage_to_wire(usage: TaskUsage) -> Usage:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cost=usage.cost,
-        currency=usage.currency,
+        currency_code=usage.currency_code,
     )
 
 

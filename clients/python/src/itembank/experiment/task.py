@@ -17,7 +17,7 @@ class Usage:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost: float | None = None
-    currency: str = ""
+    currency_code: str = ""
     """ISO 4217. USD unless set."""
 
 
@@ -124,7 +124,7 @@ def _check_usage(usage: Usage) -> None:
             raise ValueError(f"usage.{name} is {count!r}, which is no count")
     if usage.cost is not None and not 0 <= usage.cost < float("inf"):
         raise ValueError(f"usage.cost is {usage.cost!r}, which is no amount")
-    if usage.currency and not (
-        usage.currency.isascii() and usage.currency.isupper() and len(usage.currency) == 3
+    if usage.currency_code and not (
+        usage.currency_code.isascii() and usage.currency_code.isupper() and len(usage.currency_code) == 3
     ):
-        raise ValueError(f"usage.currency is {usage.currency!r}, not a code of ISO 4217")
+        raise ValueError(f"usage.currency_code is {usage.currency_code!r}, not a code of ISO 4217")

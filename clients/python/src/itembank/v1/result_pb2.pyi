@@ -228,26 +228,26 @@ class Usage(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
-    CURRENCY_FIELD_NUMBER: _builtins.int
+    CURRENCY_CODE_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
     """Tokens sent to models."""
     output_tokens: _builtins.int
     """Tokens received from models."""
     cost: _builtins.float
     """Money. Finite and not negative."""
-    currency: _builtins.str
-    """The currency of `cost`, ISO 4217. Empty means USD."""
+    currency_code: _builtins.str
+    """The currency of `cost`, a code of ISO 4217: `EUR`. Empty means USD."""
     def __init__(
         self,
         *,
         input_tokens: _builtins.int | None = ...,
         output_tokens: _builtins.int | None = ...,
         cost: _builtins.float | None = ...,
-        currency: _builtins.str = ...,
+        currency_code: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "cost", b"cost", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "cost", b"cost", "currency", b"currency", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "cost", b"cost", "currency_code", b"currency_code", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
