@@ -1,5 +1,5 @@
-import { datasetRef, versionSelector } from "../../clients/typescript/src/dataset-ref.ts";
 import type { DatasetAddress, ItembankClient, VersionLike } from "../../clients/typescript/src/node.ts";
+import { datasetRef, versionSelector } from "../../clients/typescript/src/rpc/dataset-ref.ts";
 import { CommandError } from "./exit-code.ts";
 
 const identifier = (prefix: string) => new RegExp(`^${prefix}[0-9a-z]{26}$`);

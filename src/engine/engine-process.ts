@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
+import { EngineGone } from "./engine-gone.ts";
 import { type Frame, messageFrame, readFrames } from "./frames.ts";
 import type { EngineAnswer, EngineRequest } from "./protocol.ts";
 
@@ -21,18 +22,6 @@ const reservedBytes = 768 * 1024 * 1024;
  * which it reports as any other lack of it. Where memory runs out nevertheless, the system ends this process rather than others.
  */
 const bounded = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; ulimit -d "$0" 2>/dev/null; exec "$@"';
-
-/** The process of an engine ended before it had answered. */
-export class EngineGone extends Error {
-  override readonly name = "EngineGone";
-  /** Whether it ended as processes do that are refused memory. */
-  readonly outOfMemory: boolean;
-
-  constructor(code: number | null, signal: string | null) {
-    super(`the process of the engine ended with ${signal ?? code}`);
-    this.outOfMemory = signal === "SIGABRT" || signal === "SIGTRAP" || signal === "SIGKILL" || code === 134;
-  }
-}
 
 /** A process of the engine, from the side of the service. */
 export class EngineProcess {

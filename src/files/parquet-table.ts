@@ -1,6 +1,6 @@
 import type { Scratch } from "../blobs/scratch.ts";
+import { EngineGone } from "../engine/engine-gone.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
-import { EngineGone } from "../engine/engine-process.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 

@@ -1,4 +1,4 @@
-import { EngineGone } from "../engine/engine-process.ts";
+import { EngineGone } from "../engine/engine-gone.ts";
 import type { Refusal } from "../engine/protocol.ts";
 import { failure } from "../failure.ts";
 

@@ -3,8 +3,8 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { EngineGone } from "../../src/engine/engine-gone.ts";
 import { EnginePool, type EnginePoolOptions } from "../../src/engine/engine-pool.ts";
-import { EngineGone } from "../../src/engine/engine-process.ts";
 import type { AnswerRequest, EngineAnswer } from "../../src/engine/protocol.ts";
 import { newLog } from "../../src/log.ts";
 

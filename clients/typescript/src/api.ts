@@ -1,10 +1,6 @@
 /** What both entry points give. */
 export { Code } from "@connectrpc/connect";
-export type { RetrySettings } from "./backoff.ts";
 export type { ClientOptions, ItembankClient } from "./client.ts";
-export type { Services } from "./connection.ts";
-export type { DatasetAddress, DatasetLike, VersionLike } from "./dataset-ref.ts";
-export { type FieldViolation, ItembankError, type Reason } from "./error.ts";
 export { TimeoutError } from "./experiment/attempt.ts";
 export { ExperimentInterruptedError } from "./experiment/experiment-interrupted.ts";
 export type {
@@ -34,6 +30,10 @@ export type { CompareOptions, Comparison, ScoreSettings } from "./reading/compar
 export type { ItemsRead, StreamItemsOptions } from "./reading/dataset-items.ts";
 export { type ReadItem, readItem } from "./reading/read-item.ts";
 export type { StreamRunResultsOptions } from "./reading/run-results.ts";
+export type { RetrySettings } from "./rpc/backoff.ts";
+export type { Services } from "./rpc/connection.ts";
+export type { DatasetAddress, DatasetLike, VersionLike } from "./rpc/dataset-ref.ts";
+export { type FieldViolation, ItembankError, type Reason } from "./rpc/error.ts";
 export type { ItemInit, ItemTexts, ItemValues, RowConversion } from "./upsert/item-row.ts";
 export type { Rows } from "./upsert/row-source.ts";
 export type { NewDataset, UpsertDatasetOptions, UpsertProgressReport } from "./upsert/upsert-options.ts";

@@ -1,8 +1,8 @@
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { sha256 } from "@noble/hashes/sha2.js";
 import { type ClientOptions, type ItembankClient, newClient } from "./client.ts";
-import { invalidField } from "./error.ts";
 import type { Platform } from "./platform.ts";
+import { invalidField } from "./rpc/error.ts";
 
 export * from "./api.ts";
 

@@ -1,8 +1,8 @@
 import { hash } from "node:crypto";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { type ClientOptions, type ItembankClient, newClient } from "./client.ts";
-import { invalidField } from "./error.ts";
 import type { Platform } from "./platform.ts";
+import { invalidField } from "./rpc/error.ts";
 
 export * from "./api.ts";
 

@@ -1,9 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
-import type { Connection } from "../connection.ts";
-import { datasetRef, versionSelector } from "../dataset-ref.ts";
-import { invalidField } from "../error.ts";
 import { streamItems } from "../reading/dataset-items.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { datasetRef, versionSelector } from "../rpc/dataset-ref.ts";
+import { invalidField } from "../rpc/error.ts";
 import type { ExperimentResult, RunExperimentOptions } from "./experiment-options.ts";
 import type { Cell } from "./run-cell.ts";
 import { SummaryBuilder } from "./summary.ts";

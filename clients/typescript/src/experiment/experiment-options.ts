@@ -1,6 +1,6 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
-import type { DatasetLike, VersionLike } from "../dataset-ref.ts";
+import type { DatasetLike, VersionLike } from "../rpc/dataset-ref.ts";
 import type { ResultInit } from "./run-cell.ts";
 import type { ExperimentSummary } from "./summary.ts";
 import type { WorkOptions } from "./task.ts";

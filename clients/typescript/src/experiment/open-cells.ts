@@ -1,5 +1,5 @@
-import type { Connection } from "../connection.ts";
 import { readItem } from "../reading/read-item.ts";
+import type { Connection } from "../rpc/connection.ts";
 import type { Cell } from "./run-cell.ts";
 
 /** Items on a page. The server makes pages of large items shorter. */

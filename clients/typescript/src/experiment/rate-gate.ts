@@ -1,5 +1,5 @@
-import { jittered } from "../backoff.ts";
-import { sleep } from "../sleep.ts";
+import { jittered } from "../rpc/backoff.ts";
+import { sleep } from "../rpc/sleep.ts";
 
 /** The pauses after a rate limit that does not say how long it lasts: a second is soon enough, a minute resets most. */
 const pauses = { initialDelayMs: 1_000, maxDelayMs: 60_000 };

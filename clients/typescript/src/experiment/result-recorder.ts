@@ -3,10 +3,10 @@ import { Code } from "@connectrpc/connect";
 import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
 import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
 import type { StreamRecordResultsRequestSchema } from "../../gen/itembank/v1/run_service_pb.js";
-import { Backoff } from "../backoff.ts";
-import { Changes } from "../changes.ts";
-import type { Connection } from "../connection.ts";
-import { ItembankError } from "../error.ts";
+import { Backoff } from "../rpc/backoff.ts";
+import { Changes } from "../rpc/changes.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { ItembankError } from "../rpc/error.ts";
 import { fittingResult } from "./fitting-result.ts";
 import type { ResultInit } from "./run-cell.ts";
 

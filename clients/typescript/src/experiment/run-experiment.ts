@@ -1,9 +1,9 @@
 import { Code } from "@connectrpc/connect";
 import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
-import type { Connection } from "../connection.ts";
-import { datasetRef, versionSelector } from "../dataset-ref.ts";
-import { ItembankError, invalidField } from "../error.ts";
 import { streamRunResults } from "../reading/run-results.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { datasetRef, versionSelector } from "../rpc/dataset-ref.ts";
+import { ItembankError, invalidField } from "../rpc/error.ts";
 import { dryRun } from "./dry-run.ts";
 import { ExperimentInterruptedError } from "./experiment-interrupted.ts";
 import type { ExperimentResult, RunExperimentOptions } from "./experiment-options.ts";

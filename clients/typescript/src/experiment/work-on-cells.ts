@@ -1,4 +1,4 @@
-import type { Connection } from "../connection.ts";
+import type { Connection } from "../rpc/connection.ts";
 import type { RunExperimentOptions } from "./experiment-options.ts";
 import { RateGate } from "./rate-gate.ts";
 import { type Cell, type ResultInit, runCell } from "./run-cell.ts";

@@ -1,9 +1,9 @@
 import { Code } from "@connectrpc/connect";
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
-import { Backoff } from "../backoff.ts";
-import type { Connection } from "../connection.ts";
-import { ItembankError } from "../error.ts";
-import { newUuid } from "../uuid.ts";
+import { Backoff } from "../rpc/backoff.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { ItembankError } from "../rpc/error.ts";
+import { newUuid } from "../rpc/uuid.ts";
 import { RateGate } from "./rate-gate.ts";
 import { checkEvaluators } from "./run-experiment.ts";
 import type { WorkOptions } from "./task.ts";

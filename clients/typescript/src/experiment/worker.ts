@@ -6,10 +6,10 @@ import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import { WorkAck_Outcome, type WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
-import { Changes } from "../changes.ts";
-import type { Connection } from "../connection.ts";
-import { ItembankError } from "../error.ts";
 import { readItem } from "../reading/read-item.ts";
+import { Changes } from "../rpc/changes.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { ItembankError } from "../rpc/error.ts";
 import { fittingResult } from "./fitting-result.ts";
 import { type CellSetting, runCell } from "./run-cell.ts";
 import { defaultConcurrency } from "./task.ts";

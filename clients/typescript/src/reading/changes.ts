@@ -5,8 +5,14 @@ import type {
   WatchDatasetResponse,
 } from "../../gen/itembank/v1/dataset_service_pb.js";
 import type { ItemChange } from "../../gen/itembank/v1/item_pb.js";
-import type { Connection } from "../connection.ts";
-import { type DatasetLike, datasetRef, toInt64, type VersionLike, versionSelector } from "../dataset-ref.ts";
+import type { Connection } from "../rpc/connection.ts";
+import {
+  type DatasetLike,
+  datasetRef,
+  toInt64,
+  type VersionLike,
+  versionSelector,
+} from "../rpc/dataset-ref.ts";
 import { resumed } from "./resumed.ts";
 
 export interface DiffOptions {

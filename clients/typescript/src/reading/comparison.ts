@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 import type { ComparisonRow, ComparisonSummary } from "../../gen/itembank/v1/comparison_pb.js";
-import type { Connection } from "../connection.ts";
-import { ItembankError } from "../error.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { ItembankError } from "../rpc/error.ts";
 
 /** How to compare one score. */
 export interface ScoreSettings {

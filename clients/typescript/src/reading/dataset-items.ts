@@ -1,6 +1,6 @@
 import type { StreamItemsResponse } from "../../gen/itembank/v1/item_service_pb.js";
-import type { Connection } from "../connection.ts";
-import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from "../dataset-ref.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from "../rpc/dataset-ref.ts";
 import { type ReadItem, readItem } from "./read-item.ts";
 import { resumed } from "./resumed.ts";
 

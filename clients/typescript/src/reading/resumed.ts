@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
-import { Backoff } from "../backoff.ts";
-import type { Connection } from "../connection.ts";
-import { ItembankError } from "../error.ts";
+import { Backoff } from "../rpc/backoff.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { ItembankError } from "../rpc/error.ts";
 
 /**
  * Reads a stream to its last frame, and opens it again where it broke.

@@ -1,7 +1,7 @@
 import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
-import type { Connection } from "../connection.ts";
+import type { Connection } from "../rpc/connection.ts";
 import { resumed } from "./resumed.ts";
 
 export interface StreamRunResultsOptions {

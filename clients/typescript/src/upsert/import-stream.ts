@@ -8,7 +8,7 @@ import type {
   UpsertProgress,
   UpsertService,
 } from "../../gen/itembank/v1/upsert_service_pb.js";
-import { ItembankError } from "../error.ts";
+import { ItembankError } from "../rpc/error.ts";
 import type { PreparedRow } from "./item-row.ts";
 import type { RowWindow } from "./row-window.ts";
 

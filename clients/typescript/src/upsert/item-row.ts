@@ -1,10 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { type Item, ItemSchema } from "../../gen/itembank/v1/item_pb.js";
 import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
-import { hashContent, type Payload } from "../content-hash.ts";
-import { invalidField, invalidJson, limitExceeded } from "../error.ts";
+import { hashContent, type Payload } from "../json/content-hash.ts";
 import { JsonProblem } from "../json/json-problem.ts";
 import type { Platform } from "../platform.ts";
+import { invalidField, invalidJson, limitExceeded } from "../rpc/error.ts";
 
 /** An item as values. */
 export interface ItemValues {

@@ -1,4 +1,4 @@
-import { Changes } from "../changes.ts";
+import { Changes } from "../rpc/changes.ts";
 import type { PreparedRow } from "./item-row.ts";
 import type { RowIterator } from "./row-source.ts";
 

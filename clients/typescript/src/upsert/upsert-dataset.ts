@@ -1,10 +1,10 @@
 import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { type Receipt, Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
-import { Backoff } from "../backoff.ts";
-import type { Connection } from "../connection.ts";
-import { type DatasetRefInit, datasetRef } from "../dataset-ref.ts";
-import { ItembankError, invalidField, limitExceeded } from "../error.ts";
-import { newUuid } from "../uuid.ts";
+import { Backoff } from "../rpc/backoff.ts";
+import type { Connection } from "../rpc/connection.ts";
+import { type DatasetRefInit, datasetRef } from "../rpc/dataset-ref.ts";
+import { ItembankError, invalidField, limitExceeded } from "../rpc/error.ts";
+import { newUuid } from "../rpc/uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
 import { prepareRow } from "./item-row.ts";
 import { countRows, openRows } from "./row-source.ts";

@@ -1,8 +1,8 @@
 import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import type { DatasetSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
-import { type DatasetAddress, toInt64 } from "../dataset-ref.ts";
-import { invalidField } from "../error.ts";
+import { type DatasetAddress, toInt64 } from "../rpc/dataset-ref.ts";
+import { invalidField } from "../rpc/error.ts";
 import type { RowConversion } from "./item-row.ts";
 import type { Rows } from "./row-source.ts";
 import type { Guards } from "./upsert-outcome.ts";

@@ -1,7 +1,7 @@
 import { hash } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import { ItembankError } from "../../src/error.ts";
 import type { Platform } from "../../src/platform.ts";
+import { ItembankError } from "../../src/rpc/error.ts";
 import { type ItemInit, prepareRow, type RowConversion } from "../../src/upsert/item-row.ts";
 
 const platform: Platform = {

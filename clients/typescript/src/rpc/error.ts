@@ -1,6 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
-import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../gen/google/rpc/error_details_pb.js";
-import { ErrorReason } from "../gen/itembank/v1/error_reason_pb.js";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
+import { ErrorReason } from "../../gen/itembank/v1/error_reason_pb.js";
 
 /** Why a call failed, in the words of the contract: `DATASET_NOT_FOUND`. */
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;

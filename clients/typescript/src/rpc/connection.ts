@@ -1,14 +1,14 @@
 import type { Client } from "@connectrpc/connect";
-import type { DatasetService } from "../gen/itembank/v1/dataset_service_pb.js";
-import type { ItemService } from "../gen/itembank/v1/item_service_pb.js";
-import type { Limits } from "../gen/itembank/v1/limits_pb.js";
-import type { QueryService } from "../gen/itembank/v1/query_service_pb.js";
-import type { RunService } from "../gen/itembank/v1/run_service_pb.js";
-import type { SystemService } from "../gen/itembank/v1/system_service_pb.js";
-import type { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
-import type { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
+import type { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
+import type { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
+import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
+import type { QueryService } from "../../gen/itembank/v1/query_service_pb.js";
+import type { RunService } from "../../gen/itembank/v1/run_service_pb.js";
+import type { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
+import type { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
+import type { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
+import type { Platform } from "../platform.ts";
 import type { RetrySettings } from "./backoff.ts";
-import type { Platform } from "./platform.ts";
 
 /** All services of the contract, typed. */
 export interface Services {

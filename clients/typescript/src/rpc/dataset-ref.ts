@@ -1,6 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import type { DatasetRefSchema, VersionSelectorSchema } from "../gen/itembank/v1/dataset_pb.js";
+import type { DatasetRefSchema, VersionSelectorSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import { invalidField } from "./error.ts";
 
 /** Which dataset: by its name, or by its id, which never changes. Exactly one of the two. */

@@ -1,7 +1,7 @@
-import { JsonProblem } from "./json/json-problem.ts";
-import { readJsonText } from "./json/json-text.ts";
-import { type Json, plainJson } from "./json/json-value.ts";
-import type { Platform } from "./platform.ts";
+import type { Platform } from "../platform.ts";
+import { JsonProblem } from "./json-problem.ts";
+import { readJsonText } from "./json-text.ts";
+import { type Json, plainJson } from "./json-value.ts";
 
 /** What a content hash is of, as JSON texts. */
 export interface ContentTexts {

@@ -1,0 +1,11 @@
+/** The process of an engine ended before it had answered. */
+export class EngineGone extends Error {
+  override readonly name = "EngineGone";
+  /** Whether it ended as processes do that are refused memory. */
+  readonly outOfMemory: boolean;
+
+  constructor(code: number | null, signal: string | null) {
+    super(`the process of the engine ended with ${signal ?? code}`);
+    this.outOfMemory = signal === "SIGABRT" || signal === "SIGTRAP" || signal === "SIGKILL" || code === 134;
+  }
+}
