@@ -16,8 +16,8 @@ import { EnginePool } from "./engine/engine-pool.ts";
 import { failure } from "./failure.ts";
 import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
+import { SnapshotCache } from "./query/snapshot-cache.ts";
 import { runSnapshotSweeper } from "./query/snapshot-sweeper.ts";
-import { Snapshots } from "./query/snapshots.ts";
 import { routes, services } from "./routes.ts";
 import { allowOrigins } from "./rpc/cors.ts";
 import { readableErrorMessages } from "./rpc/error-message.ts";
@@ -132,7 +132,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       maxUploadBytes: config.maxUploadBytes,
       uploadTtlSeconds: config.uploadTtlSeconds,
       engines,
-      snapshots: new Snapshots({ pool, blobs, scratch, engines, log, maxBytes: config.snapshotBytes }),
+      snapshots: new SnapshotCache({ pool, blobs, scratch, engines, log, maxBytes: config.snapshotBytes }),
       maxQueryRows: config.maxQueryRows,
       maxQueryTimeoutSeconds: config.maxQueryTimeoutSeconds,
       stopping: stopping.signal,

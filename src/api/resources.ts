@@ -4,7 +4,7 @@ import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Pool } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { Logger } from "../log.ts";
-import type { Snapshots } from "../query/snapshots.ts";
+import type { SnapshotCache } from "../query/snapshot-cache.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
 
 /** What handlers work with, for the life of the service. */
@@ -29,7 +29,7 @@ export interface Resources {
   /** Answers SQL and writes Parquet. */
   readonly engines: EnginePool;
   /** Versions and runs as files that the engine reads. */
-  readonly snapshots: Snapshots;
+  readonly snapshots: SnapshotCache;
   /** The most rows that a query may return. */
   readonly maxQueryRows: number;
   /** How long a query may run. */

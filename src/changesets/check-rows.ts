@@ -13,7 +13,7 @@ import {
 } from "../schemas/item-schemas.ts";
 import type { Changeset, ChangesetRequest, Target } from "./changeset.ts";
 import { hasOtherSchemas, lockChangeset, updateChangeset } from "./changeset-store.ts";
-import { equalBytes } from "./classify.ts";
+import { equalBytes } from "./row-classification.ts";
 import type { StagedRevision } from "./staging-store.ts";
 
 /** The dataset that rows go to, as far as its schemas go. */

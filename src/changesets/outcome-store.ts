@@ -1,6 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
-import type { RowKind } from "./classify.ts";
+import type { RowKind } from "./row-classification.ts";
 
 /** What became of one row, kept so that a repetition gives the first answer. */
 export interface RowOutcome {

@@ -3,15 +3,15 @@ import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import { DigestSum } from "../versions/digest.ts";
 import { type Changeset, type Target, unmatch } from "./changeset.ts";
 import { checkStagedRows, schemasInForce } from "./check-rows.ts";
-import { type RebasedRow, rebaseRow } from "./rebase.ts";
 import {
   deleteSeen,
   deleteStagedRevisions,
   streamTouchedRows,
   updateStagedRevisions,
 } from "./rebase-store.ts";
-import { BaseHits } from "./stage.ts";
+import { type RebasedRow, rebaseRow } from "./rebased-row.ts";
 import { stageRestored } from "./stage-restored.ts";
+import { BaseHits } from "./stage-rows.ts";
 import { deleteRevisions, deleteTouchedItems, restageRevisions } from "./staging-store.ts";
 
 /**

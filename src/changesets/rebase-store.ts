@@ -2,7 +2,7 @@ import { withHashJoins, withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { writers, writtenBetween } from "../items/written-by.ts";
 import type { Changeset } from "./changeset.ts";
-import type { TouchedRow } from "./rebase.ts";
+import type { TouchedRow } from "./rebased-row.ts";
 
 /** Rows that are compared at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;

@@ -3,7 +3,7 @@ import { resolveVersion } from "../versions/version-store.ts";
 import type { ChangesetRequest } from "./changeset.ts";
 import { publish } from "./publish.ts";
 import { stageRestored } from "./stage-restored.ts";
-import { type WriteResult, type WriteTarget, writeOnce } from "./write.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "./write-once.ts";
 
 /**
  * Makes a version whose items equal those of an older one, or a plan of it. Which version a tag or a time means is settled

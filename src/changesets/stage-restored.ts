@@ -3,10 +3,10 @@ import type { ItemKey } from "../items/item.ts";
 import { listItemKeys } from "../items/item-store.ts";
 import type { Difference } from "../versions/difference.ts";
 import { DigestSum } from "../versions/digest.ts";
-import { readDifferences, streamDifferences } from "../versions/version-differences.ts";
+import { readDifferences, streamDifferences } from "../versions/read-differences.ts";
 import { type Changeset, unchecked } from "./changeset.ts";
 import { itemCountOf } from "./changeset-store.ts";
-import { BaseHits } from "./stage.ts";
+import { BaseHits } from "./stage-rows.ts";
 import { type RestagedRevision, restageRevisions } from "./staging-store.ts";
 import type { DeletedItem } from "./supersede-store.ts";
 

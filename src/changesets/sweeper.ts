@@ -3,8 +3,8 @@ import type { Client, Pool } from "../db/pool.ts";
 import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Logger } from "../log.ts";
+import { discard } from "./apply-plan.ts";
 import { lockChangeset } from "./changeset-store.ts";
-import { discard } from "./planned.ts";
 
 /** Discards expired writes now and then until `stopping` fires. Any number of servers may do so on one database. */
 export async function runSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {

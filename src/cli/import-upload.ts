@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Receipt, Upload_State } from "../../clients/typescript/src/contract.ts";
 import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-options.ts";
 import { csvColumns } from "../files/csv-table.ts";
-import { decompressed } from "../files/decompress.ts";
+import { decompressed } from "../files/decompression.ts";
 import { utf8Pieces } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";

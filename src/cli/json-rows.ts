@@ -1,6 +1,6 @@
 import type { ItemTexts } from "../../clients/typescript/src/node.ts";
 import { ColumnFinder } from "../files/column-mapping.ts";
-import { decompressed } from "../files/decompress.ts";
+import { decompressed } from "../files/decompression.ts";
 import { invalidFile } from "../files/invalid-file.ts";
 import { objectsOfArray, objectsOfLines } from "../files/json-objects.ts";
 import { objectRows } from "../files/json-table.ts";

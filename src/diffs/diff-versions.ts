@@ -12,7 +12,7 @@ import {
   kindOf,
 } from "../versions/difference.ts";
 import { listRevisions, type WantedRevision } from "../versions/difference-store.ts";
-import type { ReadWindow } from "../versions/version-differences.ts";
+import type { ReadWindow } from "../versions/read-differences.ts";
 import { changedPaths } from "./changed-paths.ts";
 
 /** Two states of a dataset that are compared. */

@@ -1,13 +1,13 @@
+import { getPlan } from "../changesets/apply-plan.ts";
 import { itemCountOf } from "../changesets/changeset-store.ts";
-import { getPlan } from "../changesets/planned.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { findDataset, findWriteDataset, getDataset } from "../datasets/dataset-store.ts";
 import type { Client } from "../db/pool.ts";
+import { readDifferences } from "../versions/read-differences.ts";
 import type { VersionSelector } from "../versions/version.ts";
-import { readDifferences } from "../versions/version-differences.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import type { DiffPosition, VersionComparison } from "./diff-versions.ts";
-import { readPlanDifferences } from "./plan-differences.ts";
+import { readPlanDifferences } from "./read-plan-differences.ts";
 
 /** What a diff compares: two versions, or the head version with what a planned write would make of it. */
 export type DiffSubject =

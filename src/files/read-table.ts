@@ -3,11 +3,11 @@ import { pipeline } from "node:stream/promises";
 import type { ColumnMapping } from "./column-mapping.ts";
 import { ColumnFinder } from "./column-mapping.ts";
 import { csvColumns, csvRows, literalColumns } from "./csv-table.ts";
-import { decompressed } from "./decompress.ts";
+import { decompressed } from "./decompression.ts";
 import type { FileFormat } from "./file-format.ts";
 import { objectsOfArray, objectsOfLines } from "./json-objects.ts";
 import { objectRows } from "./json-table.ts";
-import { type ParquetResources, parquetRows } from "./parquet-table.ts";
+import { type ParquetResources, parquetRows } from "./read-parquet-table.ts";
 import type { TableRow } from "./table.ts";
 import { utf8Pieces } from "./utf8.ts";
 

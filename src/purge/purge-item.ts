@@ -1,4 +1,4 @@
-import { mutexKey } from "../changesets/write.ts";
+import { mutexKey } from "../changesets/write-once.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { clockOf, lockDataset } from "../datasets/dataset-store.ts";
 import type { Instant } from "../db/instant.ts";

@@ -5,12 +5,12 @@ import type { Scratch } from "../blobs/scratch.ts";
 import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
-import { streamItems } from "../items/item-read.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
+import { streamItems } from "../items/read-items.ts";
 import { limits } from "../limits.ts";
-import { type TextFormat, textFormats } from "./export-lines.ts";
 import { exportQuery } from "./snapshot-store.ts";
 import { exportColumns } from "./table-columns.ts";
+import { type TextFormat, textFormats } from "./text-format.ts";
 import { writeRows } from "./write-rows.ts";
 
 /** How items are written. */

@@ -3,7 +3,7 @@ import { snapshot } from "../db/transaction.ts";
 import type { NamedTable } from "../engine/protocol.ts";
 import { Failure, failure } from "../failure.ts";
 import { resolveVersion } from "../versions/version-store.ts";
-import type { SnapshotSource } from "./snapshots.ts";
+import type { SnapshotSource } from "./snapshot-cache.ts";
 import { datasetTableName, tableText } from "./table-name.ts";
 import { findDatasetOfTable, findQueriedRun, listTableNames } from "./table-store.ts";
 

@@ -5,8 +5,8 @@ import { failure, invalidField } from "../failure.ts";
 import { limits } from "../limits.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
 import { type ResolvedTable, resolveTables, tableNotFound } from "./resolve-tables.ts";
-import type { Snapshots } from "./snapshots.ts";
-import { SnapshotStale } from "./snapshots.ts";
+import type { SnapshotCache } from "./snapshot-cache.ts";
+import { SnapshotStale } from "./snapshot-cache.ts";
 
 /** A statement to run. */
 export interface QueryRequest {
@@ -35,7 +35,7 @@ const maxAttempts = 5;
 interface QueryResources {
   readonly pool: Pool;
   readonly engines: EnginePool;
-  readonly snapshots: Snapshots;
+  readonly snapshots: SnapshotCache;
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Resources } from "../api/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import { snapshotBlob } from "./snapshot-cache.ts";
 import {
   deleteSnapshot,
   listUnused,
@@ -11,7 +12,6 @@ import {
   type SnapshotKey,
   sumSnapshotBytes,
 } from "./snapshot-store.ts";
-import { snapshotBlob } from "./snapshots.ts";
 
 /** How often files that have to go are looked for. Nobody finds those of purged items in the meantime. */
 const intervalMilliseconds = 60_000;

@@ -5,7 +5,7 @@ import { type RunCell, type RunScope, requireOpen } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 import { getRunScope } from "../runs/run-store.ts";
 import { followCells } from "./open-cell-store.ts";
-import type { Recorder } from "./recording.ts";
+import type { Recorder } from "./record-results.ts";
 import { requireCovered } from "./result.ts";
 import { type Attempt, deleteAttempts, deleteReplacedScores, listAttempts } from "./result-deletion-store.ts";
 

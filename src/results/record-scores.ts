@@ -3,6 +3,7 @@ import { transaction } from "../db/transaction.ts";
 import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import type { LockedRun, RunScope } from "../runs/run.ts";
 import { getRunScope } from "../runs/run-store.ts";
+import { findCurrentResults } from "./current-result-store.ts";
 import {
   groupByResult,
   type LateScore,
@@ -11,8 +12,7 @@ import {
   type ScoredResult,
 } from "./late-score.ts";
 import { findJudgedResults } from "./late-score-store.ts";
-import type { Recorder } from "./recording.ts";
-import { findCurrentResults } from "./recording-store.ts";
+import type { Recorder } from "./record-results.ts";
 import type { RecordedCounts } from "./result.ts";
 import { applyScores, changesNothing, requireScoresFit, type ScoreChange } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";

@@ -4,7 +4,7 @@ import { snapshot } from "../db/transaction.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
-import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete.ts";
+import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete-item.ts";
 import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
 import type { Run } from "./run.ts";
 import { getRun } from "./run-store.ts";

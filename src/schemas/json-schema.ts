@@ -1,7 +1,7 @@
 import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
 import { type JsonValue, parseJson } from "../json/json-value.ts";
 import { Patterns } from "./pattern.ts";
-import { prepareSchema } from "./prepare-schema.ts";
+import { prepareSchema } from "./prepared-schema.ts";
 import { References } from "./references.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { isObject, member } from "./schema-tree.ts";

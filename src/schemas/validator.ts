@@ -10,7 +10,7 @@ import { Type } from "ajv/dist/compile/util.js";
 import type { JsonValue } from "../json/json-value.ts";
 import { identityOf, isMultiple } from "./equality.ts";
 import type { Pattern, Patterns } from "./pattern.ts";
-import { stepsKeyword } from "./prepare-schema.ts";
+import { stepsKeyword } from "./prepared-schema.ts";
 import { spend } from "./steps.ts";
 
 /** Tells whether a value satisfies a schema. If not, its `errors` say why. */

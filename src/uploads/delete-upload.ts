@@ -2,9 +2,9 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import type { Logger } from "../log.ts";
+import { deleteSegmentBlobs } from "./delete-segment-blobs.ts";
 import { deleteSegments } from "./segment-store.ts";
 import { uploadNotReady } from "./upload.ts";
-import { deleteBlobs } from "./upload-bytes.ts";
 import { deleteUploadRow, lockUpload } from "./upload-store.ts";
 
 /** Deletes an upload and its bytes. @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied */
@@ -21,7 +21,7 @@ export async function deleteUpload(
     return dropped;
   });
   try {
-    await deleteBlobs(blobs, uploadId, segments);
+    await deleteSegmentBlobs(blobs, uploadId, segments);
   } catch (error) {
     // Nobody can reach them any more, and the sweeper takes blobs that belong to nothing.
     log.warn({ err: error, upload_id: uploadId }, "left the bytes of a deleted upload to the sweeper");

@@ -4,9 +4,10 @@ import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
 import { type FileFormat, formatByBytes, sniffedBytes } from "../files/file-format.ts";
+import { deleteSegmentBlobs } from "./delete-segment-blobs.ts";
+import { hashSegments, readSegments } from "./read-segments.ts";
 import { deleteSegments, insertSegment, listSegments } from "./segment-store.ts";
 import { type NewUpload, type Segment, segmentKey, type Upload, uploadNotReady } from "./upload.ts";
-import { deleteBlobs, hashSegments, readSegments } from "./upload-bytes.ts";
 import { insertUpload, lockUpload, nextStream, setPending, setReceived } from "./upload-store.ts";
 
 /** What sending works with. */
@@ -161,7 +162,7 @@ export class UploadSession {
     });
     if (outcome.upload !== undefined) return outcome.upload;
     // The rows are gone: what cannot be deleted now is swept.
-    await deleteBlobs(this.#blobs, uploadId, outcome.dropped).catch(() => undefined);
+    await deleteSegmentBlobs(this.#blobs, uploadId, outcome.dropped).catch(() => undefined);
     throw failure("CHECKSUM_MISMATCH", {
       upload_id: uploadId,
       expected_size: announced.sizeBytes,

@@ -2,10 +2,10 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Resources } from "../api/resources.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import { deleteSegmentBlobs } from "./delete-segment-blobs.ts";
 import { expireOneUpload, findSpentUpload } from "./expiry-store.ts";
 import { deleteSegments, isSegment, listSegments } from "./segment-store.ts";
 import { segmentOfKey, segmentPrefix } from "./upload.ts";
-import { deleteBlobs } from "./upload-bytes.ts";
 
 /** How often expired uploads are looked for. They are kept for a day, so that a minute more or less is nothing. */
 const intervalMilliseconds = 60_000;
@@ -43,7 +43,7 @@ export async function sweepUploads({ pool, blobs }: Pick<SweepResources, "pool" 
   while (await transaction(pool, expireOneUpload)) expired++;
   for (let spent = await findSpentUpload(pool); spent !== undefined; spent = await findSpentUpload(pool)) {
     // Blobs first: whoever is interrupted finds the rest by the rows.
-    await deleteBlobs(blobs, spent, await listSegments(pool, spent));
+    await deleteSegmentBlobs(blobs, spent, await listSegments(pool, spent));
     await deleteSegments(pool, spent);
   }
   return expired;

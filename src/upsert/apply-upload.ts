@@ -1,7 +1,7 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Scratch } from "../blobs/scratch.ts";
 import type { Changeset, ChangesetRequest } from "../changesets/changeset.ts";
-import { standingRefusal, type WriteTarget } from "../changesets/write.ts";
+import { standingRefusal, type WriteTarget } from "../changesets/write-once.ts";
 import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
@@ -14,11 +14,11 @@ import type { Logger } from "../log.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { untilStopped } from "../rpc/streams.ts";
 import { claimUpload, releaseUpload, renewClaim } from "../uploads/claim-store.ts";
+import { readSegments } from "../uploads/read-segments.ts";
 import { listSegments } from "../uploads/segment-store.ts";
 import type { UploadWriter } from "../uploads/upload.ts";
-import { readSegments } from "../uploads/upload-bytes.ts";
 import { lockUpload } from "../uploads/upload-store.ts";
-import type { ImportFrame } from "./import.ts";
+import type { ImportFrame } from "./import-frame.ts";
 import { type ImportSession, openImport } from "./import-session.ts";
 
 /** What ApplyUpload works with. */

@@ -19,15 +19,15 @@ import {
   requireSameRequest,
   type WriteResources,
   type WriteTarget,
-} from "../changesets/write.ts";
+} from "../changesets/write-once.ts";
 import { now } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
-import type { ImportAnswer, ImportFrame, Progress } from "./import.ts";
-import { joinBatches } from "./join-batches.ts";
-import { type Taking, takeFrame } from "./take-frame.ts";
+import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
+import { joinBatches } from "./joined-batches.ts";
+import { stageFrame, type Taking } from "./stage-frame.ts";
 
 /** An import that is past its commit already: its receipt is the answer. */
 export interface FinishedImport {
@@ -150,7 +150,7 @@ export class ImportSession {
         let nextOffset = this.#progress.nextOffset;
         for (const { frame, ends } of joinBatches(frames)) {
           const before = nextOffset;
-          const answer = await takeFrame({ client, changeset, ...this.#base }, frame);
+          const answer = await stageFrame({ client, changeset, ...this.#base }, frame);
           nextOffset = await nextOffsetOf(client, changeset);
           for (const end of ends) {
             const reached = Math.max(before, Math.min(nextOffset, end));

@@ -3,8 +3,8 @@ import { schemasInForce } from "../changesets/check-rows.ts";
 import { listMatches } from "../changesets/match-store.ts";
 import type { RowOutcome } from "../changesets/outcome-store.ts";
 import { publish } from "../changesets/publish.ts";
-import { numberRows, stageRows } from "../changesets/stage.ts";
-import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write.ts";
+import { numberRows, stageRows } from "../changesets/stage-rows.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write-once.ts";
 import type { Row } from "../items/item.ts";
 
 /**

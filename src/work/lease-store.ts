@@ -1,8 +1,8 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
 import type { LockedRun, RunCell } from "../runs/run.ts";
+import type { SharedCell } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
-import type { SharedCell } from "./share-out.ts";
 
 /**
  * Leases on the cells of a locked run. All statements begin with the key of the run, and look cells up one by one, so that they

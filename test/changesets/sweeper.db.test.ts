@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { getUpsert } from "../../src/changesets/apply-plan.ts";
 import { lockChangeset } from "../../src/changesets/changeset-store.ts";
-import { getUpsert } from "../../src/changesets/planned.ts";
 import { sweep } from "../../src/changesets/sweeper.ts";
 import { type Instant, now } from "../../src/db/instant.ts";
 import { transaction } from "../../src/db/transaction.ts";

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/itembank/v1/item_service_pb.js";
 import type { CopiedColumns } from "../../src/db/copied-columns.ts";
-import { streamBatches } from "../../src/items/item-read.ts";
+import { streamBatches } from "../../src/items/read-items.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,

@@ -6,8 +6,8 @@ import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
+import { SnapshotCache, type SnapshotSource, snapshotBlob } from "../../src/query/snapshot-cache.ts";
 import { sweepSnapshots } from "../../src/query/snapshot-sweeper.ts";
-import { type SnapshotSource, Snapshots, snapshotBlob } from "../../src/query/snapshots.ts";
 import { item, named, type QueryServiceUnderTest, startQueryService } from "./query-service.ts";
 
 let service: QueryServiceUnderTest;
@@ -41,7 +41,7 @@ async function newProcess({
     built++;
     return start(signal);
   };
-  const snapshots = new Snapshots({ pool, blobs, scratch, engines, log, maxBytes });
+  const snapshots = new SnapshotCache({ pool, blobs, scratch, engines, log, maxBytes });
   closing.push(async () => {
     await engines.close();
     await snapshots.close();

@@ -8,7 +8,7 @@ import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
-import { Snapshots } from "../../src/query/snapshots.ts";
+import { SnapshotCache } from "../../src/query/snapshot-cache.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
@@ -29,7 +29,7 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
     blobs,
     scratch,
     engines,
-    snapshots: new Snapshots({ pool, blobs, scratch, engines, log, maxBytes: 1024 ** 3 }),
+    snapshots: new SnapshotCache({ pool, blobs, scratch, engines, log, maxBytes: 1024 ** 3 }),
     maxQueryRows: 1_000_000,
     maxQueryTimeoutSeconds: 60,
     maxUploadBytes: 1024 ** 3,

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Failure } from "../../src/failure.ts";
 import type { Row } from "../../src/items/item.ts";
-import type { ImportFrame } from "../../src/upsert/import.ts";
+import type { ImportFrame } from "../../src/upsert/import-frame.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";

@@ -1,13 +1,13 @@
 import { randomUUID } from "node:crypto";
 import { type Changeset, type ChangesetRequest, noGuard } from "../../src/changesets/changeset.ts";
-import type { WriteResources, WriteTarget } from "../../src/changesets/write.ts";
+import type { WriteResources, WriteTarget } from "../../src/changesets/write-once.ts";
 import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
 import type { Item, Row } from "../../src/items/item.ts";
 import { listItems } from "../../src/items/item-page-store.ts";
-import type { OfferedRow } from "../../src/upsert/import.ts";
+import type { OfferedRow } from "../../src/upsert/import-frame.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
 
 const mutexOf = new Map<number, KeyedMutex>();

@@ -1,20 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { applyUpsert, getPlan } from "../../src/changesets/planned.ts";
+import { applyUpsert, getPlan } from "../../src/changesets/apply-plan.ts";
 import { restoreVersion } from "../../src/changesets/restore-version.ts";
 import { deleteDatasetRows } from "../../src/datasets/deletion-store.ts";
 import { snapshot, transaction } from "../../src/db/transaction.ts";
 import { streamDiff } from "../../src/diffs/diff-versions.ts";
 import { type DiffSubject, openDiff } from "../../src/diffs/open-diff.ts";
-import { readPlanDifferences } from "../../src/diffs/plan-differences.ts";
+import { readPlanDifferences } from "../../src/diffs/read-plan-differences.ts";
 import type { Item } from "../../src/items/item.ts";
-import { deleteItems } from "../../src/upsert/item-write.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
+import { deleteItems } from "../../src/upsert/write-items.ts";
 import { type Difference, type ItemChange, kindOf } from "../../src/versions/difference.ts";
-import {
-  type ReadOptions,
-  readDifferences,
-  streamDifferences,
-} from "../../src/versions/version-differences.ts";
+import { type ReadOptions, readDifferences, streamDifferences } from "../../src/versions/read-differences.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { readVersion, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
 

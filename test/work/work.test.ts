@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { CurrentResult, NewResult } from "../../src/results/result.ts";
+import { type Hand, shareOut } from "../../src/work/cell-assignment.ts";
 import { leaseId, leaseNumber } from "../../src/work/lease.ts";
-import { type Hand, shareOut } from "../../src/work/share-out.ts";
 import { decideWork, groupsOfDistinctCells } from "../../src/work/work.ts";
 
 describe("the id of a lease", () => {

@@ -21,12 +21,12 @@ import {
   UpdateItemResponseSchema,
 } from "../../../gen/itembank/v1/item_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
-import type { WriteTarget } from "../../changesets/write.ts";
+import type { WriteTarget } from "../../changesets/write-once.ts";
 import { getDataset } from "../../datasets/dataset-store.ts";
 import { failure } from "../../failure.ts";
 import type { Item } from "../../items/item.ts";
-import { readPage, streamBatches } from "../../items/item-read.ts";
 import { findItem, listItemsById } from "../../items/item-store.ts";
+import { readPage, streamBatches } from "../../items/read-items.ts";
 import { limits } from "../../limits.ts";
 import { purgeItem } from "../../purge/purge-item.ts";
 import { encodedFrame } from "../../rpc/encoded-frame.ts";
@@ -34,7 +34,7 @@ import { fingerprint } from "../../rpc/fingerprint.ts";
 import type { Bound } from "../../rpc/page-token.ts";
 import { expectedVersion, note, pageSize, requestId } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
-import { createItems, deleteItems, editRequest, updateItem } from "../../upsert/item-write.ts";
+import { createItems, deleteItems, editRequest, updateItem } from "../../upsert/write-items.ts";
 import type { VersionSelector } from "../../versions/version.ts";
 import { resolveVersion } from "../../versions/version-store.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";

@@ -17,7 +17,7 @@ import { normalizeSplits } from "../../items/splits.ts";
 import { JsonProblem } from "../../json/canonical-json.ts";
 import { limits } from "../../limits.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
-import type { IfExists } from "../../upsert/item-write.ts";
+import type { IfExists } from "../../upsert/write-items.ts";
 
 /** An item as it goes on the wire. */
 export function itemToWire(item: ItemState): WireItem {

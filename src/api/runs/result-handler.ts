@@ -6,13 +6,12 @@ import { deleteResults } from "../../results/delete-results.ts";
 import { followResults } from "../../results/follow-results.ts";
 import { getResult } from "../../results/get-result.ts";
 import { listResultPage } from "../../results/list-results.ts";
-import { type Recorder, recordResults } from "../../results/recording.ts";
+import { type Recorder, recordResults } from "../../results/record-results.ts";
 import { encodedFrame } from "../../rpc/encoded-frame.ts";
 import { listIncompletePage } from "../../runs/list-incomplete.ts";
 import type { Resources } from "../resources.ts";
-import { recordFrames } from "./record-frames.ts";
-import { ResultBatchWriter } from "./result-batch-wire.ts";
-import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
+import { ResultBatchWriter } from "./encoded-results-wire.ts";
+import { recordResultFrames } from "./record-result-frames.ts";
 import {
   deletionFromWire,
   frameToWire,
@@ -20,7 +19,8 @@ import {
   incompleteToWire,
   resultListingFromWire,
   streamRequestFromWire,
-} from "./results-wire.ts";
+} from "./result-request-wire.ts";
+import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
 
@@ -38,7 +38,7 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
     },
 
     streamRecordResults(requests, context) {
-      return recordFrames(recorder, projectOf(context), requests);
+      return recordResultFrames(recorder, projectOf(context), requests);
     },
 
     async getResult(request, context) {

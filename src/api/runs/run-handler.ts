@@ -8,7 +8,7 @@ import {
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
 import { newNotifications } from "../../db/notifications.ts";
-import { newRecorder } from "../../results/recording.ts";
+import { newRecorder } from "../../results/record-results.ts";
 import { answerOnce } from "../../rpc/answer-once.ts";
 import { createRun } from "../../runs/create-run.ts";
 import { deleteRun } from "../../runs/delete-run.ts";

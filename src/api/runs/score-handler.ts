@@ -1,8 +1,8 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { RunService } from "../../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../../auth/project.ts";
+import type { Recorder } from "../../results/record-results.ts";
 import { recordScores } from "../../results/record-scores.ts";
-import type { Recorder } from "../../results/recording.ts";
 import { lateScoresFromWire } from "./late-score-wire.ts";
 import { recordedCountsToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";

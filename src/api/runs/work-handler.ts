@@ -1,11 +1,11 @@
 import type { ServiceImpl } from "@connectrpc/connect";
 import type { RunService, WorkRunRequest } from "../../../gen/itembank/v1/run_service_pb.js";
 import { projectOf } from "../../auth/project.ts";
-import type { Recorder } from "../../results/recording.ts";
+import type { Recorder } from "../../results/record-results.ts";
 import { getRunScope } from "../../runs/run-store.ts";
 import type { WorkFrame } from "../../work/work.ts";
-import { WorkDesks } from "../../work/work-desk.ts";
-import { serveWorker } from "../../work/work-session.ts";
+import { WorkDesks } from "../../work/work-dispatcher.ts";
+import { serveWorker } from "../../work/worker-session.ts";
 import type { Resources } from "../resources.ts";
 import { helloFromWire, outputToWire, workFrameFromWire } from "./work-wire.ts";
 

@@ -13,7 +13,7 @@ import { boundedText, newViolations } from "../../rpc/request-wire.ts";
 import { durationFromWire, timestampToWire } from "../../rpc/time-wire.ts";
 import { leaseId, leaseNumber } from "../../work/lease.ts";
 import type { WorkerTerms, WorkFrame, WorkOutcome } from "../../work/work.ts";
-import type { WorkOutput } from "../../work/work-session.ts";
+import type { WorkOutput } from "../../work/worker-session.ts";
 import { itemToWire, requireBatchSize } from "../messages/item-wire.ts";
 import { resultsFromWire } from "./result-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";

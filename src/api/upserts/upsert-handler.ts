@@ -13,8 +13,8 @@ import {
   type UpsertService,
 } from "../../../gen/itembank/v1/upsert_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
-import type { RowKind } from "../../changesets/classify.ts";
-import { applyUpsert, discardUpsert, getUpsert } from "../../changesets/planned.ts";
+import { applyUpsert, discardUpsert, getUpsert } from "../../changesets/apply-plan.ts";
+import type { RowKind } from "../../changesets/row-classification.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
 import { requestId } from "../../rpc/request-wire.ts";
@@ -24,7 +24,7 @@ import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { rowsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 import type { Resources } from "../resources.ts";
-import { runImport } from "./import-stream.ts";
+import { receiveImport } from "./receive-import.ts";
 import { answerToWire, guardFromWire, kindToWire, upsertFromWire } from "./upsert-wire.ts";
 
 /** The UpsertService. */
@@ -121,7 +121,7 @@ async function* answers(
   session: ImportSession,
   requests: AsyncIterable<StreamUpsertItemsRequest>,
 ): AsyncGenerator<StreamUpsertItemsResponse> {
-  for await (const answer of runImport(session, requests)) yield answerToWire(answer);
+  for await (const answer of receiveImport(session, requests)) yield answerToWire(answer);
 }
 
 function requiredRequestId(field: string, text: string): string {

@@ -15,13 +15,13 @@ import {
 } from "../../../gen/itembank/v1/upsert_service_pb.js";
 import type { ChangesetMode, ChangesetRequest, MirrorGuard } from "../../changesets/changeset.ts";
 import { noGuard } from "../../changesets/changeset.ts";
-import type { RowKind } from "../../changesets/classify.ts";
-import type { WriteTarget } from "../../changesets/write.ts";
+import type { RowKind } from "../../changesets/row-classification.ts";
+import type { WriteTarget } from "../../changesets/write-once.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { requireDistinctIds } from "../../items/item-checks.ts";
 import { limits } from "../../limits.ts";
 import { expectedVersion, newViolations, note } from "../../rpc/request-wire.ts";
-import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import.ts";
+import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import-frame.ts";
 import { datasetRefFromWire, definitionFromWire } from "../messages/dataset-wire.ts";
 import { itemIdFromWire, requireBatchSize, rowsFromWire, splitsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";

@@ -22,7 +22,7 @@ type ItemVersions = ReadonlyMap<string, bigint>;
  * for, all of it is read, which takes a fifth of the time, and remembered, so that further repetitions cost no look-up. What
  * was used longest ago is forgotten.
  */
-export class CoveredItems {
+export class CoveredItemsCache {
   readonly #pool: Pool;
   /** How many items have been asked for, by run_id. */
   readonly #asked = new Map<string, number>();

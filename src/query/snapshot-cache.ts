@@ -61,7 +61,7 @@ export function snapshotBlob({ datasetId, version, purgeCount }: SnapshotKey): s
  * of files for all; that of a run is made by each process for itself, whenever the run has changed. Each file is known by how
  * many items of its dataset had been purged: when another one is, no file that holds it is found any more.
  */
-export class Snapshots {
+export class SnapshotCache {
   readonly #options: SnapshotsOptions;
   readonly #files: FileCache;
   readonly #closing = new AbortController();

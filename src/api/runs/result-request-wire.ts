@@ -13,7 +13,7 @@ import type { ResultsFrame, StreamRequest } from "../../results/follow-results.t
 import type { ResultListing } from "../../results/list-results.ts";
 import { boundedText, newViolations, pageSize } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
-import type { IncompleteItem } from "../../runs/incomplete.ts";
+import type { IncompleteItem } from "../../runs/incomplete-item.ts";
 import type { IncompleteListing } from "../../runs/list-incomplete.ts";
 import { itemIdFromWire, itemToWire, requireBatchSize } from "../messages/item-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";

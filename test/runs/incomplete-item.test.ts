@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { countFitting, missingRepetitions } from "../../src/runs/incomplete.ts";
+import { countFitting, missingRepetitions } from "../../src/runs/incomplete-item.ts";
 
 describe("missingRepetitions", () => {
   test("are those of all that are not recorded, in order", () => {

@@ -8,9 +8,9 @@ import { type Failure, failure } from "../failure.ts";
 import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
 import { schemaHashInForce } from "./check-rows.ts";
-import { equalBytes } from "./classify.ts";
 import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-store.ts";
 import { requireExpectedVersion } from "./publish.ts";
+import { equalBytes } from "./row-classification.ts";
 
 /** What writes work with. */
 export interface WriteResources {

@@ -3,8 +3,8 @@ import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import { lockRun } from "../runs/locked-run-store.ts";
 import { hasEnded, type LockedRun, type RunScope } from "../runs/run.ts";
-import { type DealtHand, dealCells } from "./deal-cells.ts";
 import { leaseId } from "./lease.ts";
+import { type DealtHand, dealCells } from "./lease-cells.ts";
 import {
   countLeases,
   type EndedLease,
@@ -14,7 +14,7 @@ import {
   releaseLeases,
   renewLeases,
 } from "./lease-store.ts";
-import { dropWork, takeWork } from "./take-work.ts";
+import { dropWork, takeWork } from "./record-work.ts";
 import type { GivenLease, WorkAnswer, WorkerTerms, WorkFrame } from "./work.ts";
 import { findStreams, openStream, startDealing } from "./worker-store.ts";
 

@@ -1,7 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
-import { writeDecided } from "../results/recording.ts";
-import { findCurrentResults } from "../results/recording-store.ts";
+import { findCurrentResults } from "../results/current-result-store.ts";
+import { writeDecided } from "../results/record-results.ts";
 import type { LockedRun } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 import { endLeases, findLeases } from "./lease-store.ts";

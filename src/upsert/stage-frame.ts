@@ -1,14 +1,14 @@
 import type { Changeset } from "../changesets/changeset.ts";
-import { equalBytes } from "../changesets/classify.ts";
 import { findRowNumbers } from "../changesets/duplicate-store.ts";
-import { numberRows, type Staging, stageOffers, stageRows } from "../changesets/stage.ts";
+import { equalBytes } from "../changesets/row-classification.ts";
+import { numberRows, type Staging, stageOffers, stageRows } from "../changesets/stage-rows.ts";
 import type { NumberedRow } from "../changesets/staging-store.ts";
 import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "../changesets/want-store.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Row } from "../items/item.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";
-import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import.ts";
+import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import-frame.ts";
 
 /** What frames are taken into: a changeset whose lock is held. The caller writes it back. */
 export interface Taking {
@@ -21,7 +21,7 @@ export interface Taking {
 }
 
 /** Takes a frame, and gives what its answer is once it is known how far the import has come. */
-export async function takeFrame(
+export async function stageFrame(
   to: Taking,
   frame: ImportFrame,
 ): Promise<(progress: Progress) => ImportAnswer> {

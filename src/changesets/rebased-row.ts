@@ -1,4 +1,4 @@
-import { type Classified, classify, type RowKind } from "./classify.ts";
+import { type Classified, classify, type RowKind } from "./row-classification.ts";
 
 interface ItemState {
   readonly contentHash: Uint8Array;

@@ -1,6 +1,6 @@
 import type { StreamUpsertItemsRequest } from "../../../gen/itembank/v1/upsert_service_pb.js";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
-import type { ImportAnswer, ImportFrame } from "../../upsert/import.ts";
+import type { ImportAnswer, ImportFrame } from "../../upsert/import-frame.ts";
 import type { ImportSession } from "../../upsert/import-session.ts";
 import { importFrameFromWire } from "./upsert-wire.ts";
 
@@ -18,7 +18,7 @@ const groupsPerFlush = 16;
  * has arrived together, and answers each frame in order. Ends behind the receipt. The end of input without a commit
  * publishes nothing, because a cancelled stream can look like one that ended.
  */
-export async function* runImport(
+export async function* receiveImport(
   session: ImportSession,
   requests: AsyncIterable<StreamUpsertItemsRequest>,
 ): AsyncGenerator<ImportAnswer> {

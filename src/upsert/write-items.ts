@@ -1,11 +1,11 @@
 import type { ChangesetRequest, Target } from "../changesets/changeset.ts";
 import { schemasInForce } from "../changesets/check-rows.ts";
-import { equalBytes } from "../changesets/classify.ts";
 import type { RowOutcome } from "../changesets/outcome-store.ts";
 import { publish } from "../changesets/publish.ts";
-import { numberRows, stageRows } from "../changesets/stage.ts";
+import { equalBytes } from "../changesets/row-classification.ts";
+import { numberRows, stageRows } from "../changesets/stage-rows.ts";
 import type { NumberedRow } from "../changesets/staging-store.ts";
-import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write.ts";
+import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write-once.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Item, Row } from "../items/item.ts";

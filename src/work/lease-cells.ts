@@ -1,13 +1,13 @@
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { findCurrentResults } from "../results/current-result-store.ts";
 import { type CellChange, dropCells, followCells } from "../results/open-cell-store.ts";
-import { findCurrentResults } from "../results/recording-store.ts";
 import type { Dealt, LockedRun, RunCell } from "../runs/run.ts";
 import { listCoveredItems } from "../runs/run-item-store.ts";
+import { type Hand, shareOut } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
 import { listWaiting, type NewLease, putLeases, updateDealt, type WaitingCell } from "./lease-store.ts";
-import { type Hand, shareOut } from "./share-out.ts";
 
 /** A worker that cells are dealt to, and for how long. */
 export interface DealtHand extends Hand {

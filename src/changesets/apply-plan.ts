@@ -8,7 +8,7 @@ import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./cha
 import { recheckStagedRows } from "./check-rows.ts";
 import { publish } from "./publish.ts";
 import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
-import { expiry } from "./write.ts";
+import { expiry } from "./write-once.ts";
 
 /** Names a write. */
 export interface WriteName {

@@ -22,12 +22,3 @@ export async function hashSegments(
   for await (const piece of readSegments(blobs, uploadId, segments)) hash.update(piece);
   return hash.digest();
 }
-
-/** Deletes the blobs of segments. Those that are gone already do no harm. */
-export async function deleteBlobs(
-  blobs: BlobStore,
-  uploadId: string,
-  segments: readonly Segment[],
-): Promise<void> {
-  for (const segment of segments) await blobs.delete(segmentKey(uploadId, segment));
-}

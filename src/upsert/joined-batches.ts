@@ -1,4 +1,4 @@
-import type { ImportFrame } from "./import.ts";
+import type { ImportFrame } from "./import-frame.ts";
 
 /** A frame, and for each frame that went into it the row up to which its answer may speak. */
 export interface JoinedFrame {

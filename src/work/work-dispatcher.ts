@@ -5,7 +5,7 @@ import { transaction } from "../db/transaction.ts";
 import { Failure } from "../failure.ts";
 import { hasEnded, type RunScope } from "../runs/run.ts";
 import { findRunState } from "../runs/run-store.ts";
-import { AssignmentLoader } from "./load-assignments.ts";
+import { AssignmentLoader } from "./assignment-loader.ts";
 import {
   type Play,
   type Player,
@@ -13,7 +13,7 @@ import {
   type Round,
   type Standing,
   streamSuperseded,
-} from "./work-round.ts";
+} from "./process-tick.ts";
 
 /** What desks work with. */
 export interface DeskResources {

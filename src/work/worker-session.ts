@@ -2,10 +2,10 @@ import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
 import type { RunScope } from "../runs/run.ts";
 import { getRun } from "../runs/run-store.ts";
-import type { Assignment } from "./load-assignments.ts";
+import type { Assignment } from "./assignment-loader.ts";
+import { type Standing, streamSuperseded } from "./process-tick.ts";
 import type { GivenLease, WorkAnswer, WorkerTerms, WorkFrame, WorkNews } from "./work.ts";
-import { type Seat, streamKey, type WorkDesk } from "./work-desk.ts";
-import { type Standing, streamSuperseded } from "./work-round.ts";
+import { type Seat, streamKey, type WorkDesk } from "./work-dispatcher.ts";
 import { findStreams } from "./worker-store.ts";
 
 /** What a worker is sent. */

@@ -8,9 +8,14 @@ import { listPurged } from "../items/purge-store.ts";
 import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import { type LockedRun, type RunScope, requireOpen, resultId } from "../runs/run.ts";
 import { getRunScope } from "../runs/run-store.ts";
-import { CoveredItems } from "./covered-items.ts";
+import { CoveredItemsCache } from "./covered-items-cache.ts";
+import {
+  findCurrentResults,
+  insertResults,
+  type PlacedResult,
+  supersedeResults,
+} from "./current-result-store.ts";
 import { type CellChange, followCells } from "./open-cell-store.ts";
-import { findCurrentResults, insertResults, type PlacedResult, supersedeResults } from "./recording-store.ts";
 import {
   decideRecordings,
   type NewResult,
@@ -43,7 +48,7 @@ export interface Recorder {
   readonly changes: Notifications;
   /** Taken by all who write in a run, by its id. */
   readonly mutex: KeyedMutex;
-  readonly covered: CoveredItems;
+  readonly covered: CoveredItemsCache;
   readonly batcher: Batcher<Prepared, Outcome>;
 }
 
@@ -79,7 +84,7 @@ export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMute
     pool,
     changes,
     mutex,
-    covered: new CoveredItems(pool),
+    covered: new CoveredItemsCache(pool),
     batcher: new Batcher(mutex, write, countResults, maxTogether),
   };
 }

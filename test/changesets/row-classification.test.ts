@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { classify } from "../../src/changesets/classify.ts";
+import { classify } from "../../src/changesets/row-classification.ts";
 
 const hash = (byte: number) => Buffer.alloc(32, byte);
 const row = (byte: number, splits: string[], keepsSplits = false) => ({

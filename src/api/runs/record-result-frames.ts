@@ -11,7 +11,7 @@ import {
   prepareRecording,
   type Recorder,
   writeRecordings,
-} from "../../results/recording.ts";
+} from "../../results/record-results.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import type { RunScope } from "../../runs/run.ts";
 import { encodedLength, recordedCountsToWire, resultsFromWire } from "./result-wire.ts";
@@ -27,7 +27,7 @@ const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
  * Records frame by frame and answers each once it is durable. The first frame that fails ends the stream; its failure tells
  * the number of the frame. Those before it stay, and those behind it are not written.
  */
-export async function* recordFrames(
+export async function* recordResultFrames(
   recorder: Recorder,
   projectId: string,
   requests: AsyncIterable<StreamRecordResultsRequest>,

@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { classify } from "../../src/changesets/classify.ts";
-import { rebaseRow, type TouchedRow } from "../../src/changesets/rebase.ts";
+import { rebaseRow, type TouchedRow } from "../../src/changesets/rebased-row.ts";
+import { classify } from "../../src/changesets/row-classification.ts";
 
 const hash = (byte: number) => Buffer.alloc(32, byte);
 const state = (byte: number, ...splits: string[]) => ({ contentHash: hash(byte), splits });

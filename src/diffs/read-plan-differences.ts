@@ -2,7 +2,7 @@ import type { Changeset } from "../changesets/changeset.ts";
 import type { Client } from "../db/pool.ts";
 import { compareBytes } from "../items/splits.ts";
 import type { Difference, DifferenceWindow } from "../versions/difference.ts";
-import { type ReadWindow, windowSize } from "../versions/version-differences.ts";
+import { type ReadWindow, windowSize } from "../versions/read-differences.ts";
 import {
   listCarriedDifferences,
   listStagedDifferences,

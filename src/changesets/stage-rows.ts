@@ -7,7 +7,7 @@ import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
 import { checkRows } from "./check-rows.ts";
-import { classify, equalBytes, type RowKind } from "./classify.ts";
+import { classify, equalBytes, type RowKind } from "./row-classification.ts";
 import {
   type BaseFinding,
   compareWithBase,
