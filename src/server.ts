@@ -6,18 +6,19 @@ import type { Resources } from "./api/resources.ts";
 import type { BlobStore } from "./blobs/blob-store.ts";
 import { openBlobs } from "./blobs/open-blobs.ts";
 import { openScratch } from "./blobs/scratch.ts";
-import { runSweeper } from "./changesets/sweeper.ts";
+import { newExpiredChangesetSweeper } from "./changesets/expired-changeset-sweeper.ts";
 import type { Config, ListenAddress } from "./config.ts";
 import { type EmbeddedDatabase, startEmbeddedDatabase } from "./db/embedded.ts";
 import { KeyedMutex } from "./db/keyed-mutex.ts";
 import { migrate } from "./db/migrate.ts";
+import { PeriodicSweeper, type Sweeper } from "./db/periodic-sweeper.ts";
 import { newPool, type Pool } from "./db/pool.ts";
 import { EnginePool } from "./engine/engine-pool.ts";
 import { failure } from "./failure.ts";
 import { limits } from "./limits.ts";
 import type { Logger } from "./log.ts";
 import { SnapshotCache } from "./query/snapshot-cache.ts";
-import { runSnapshotSweeper } from "./query/snapshot-sweeper.ts";
+import { newSnapshotSweeper } from "./query/snapshot-sweeper.ts";
 import { routes, services } from "./routes.ts";
 import { allowOrigins } from "./rpc/cors.ts";
 import { readableErrorMessages } from "./rpc/error-message.ts";
@@ -26,9 +27,9 @@ import { callInterceptor, notReadyInterceptor } from "./rpc/interceptors.ts";
 import { listen, type RequestHandler } from "./rpc/listener.ts";
 import { loadPageTokens } from "./rpc/page-token.ts";
 import { reflectionRoutes } from "./rpc/reflection.ts";
-import { runDeletedRunSweeper } from "./runs/deleted-runs.ts";
-import { runUploadSweeper } from "./uploads/upload-sweeper.ts";
-import { runBlockRangeSweeper } from "./versions/block-range-sweeper.ts";
+import { newDeletedRunSweeper } from "./runs/deleted-run-sweeper.ts";
+import { newOrphanedBlobSweeper, newUploadSweeper } from "./uploads/upload-sweeper.ts";
+import { newBlockRangeSweeper } from "./versions/block-range-sweeper.ts";
 
 /** The service, ready for calls. */
 export interface Server {
@@ -119,6 +120,9 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       threads: config.queryThreads,
       log,
     });
+    const newPeriodicSweeper = (sweeper: Sweeper) =>
+      new PeriodicSweeper(sweeper, { log, stopping: stopping.signal });
+    const deletedRunSweeper = newPeriodicSweeper(newDeletedRunSweeper(pool));
     const resources: Resources = {
       pool,
       mutex: new KeyedMutex(),
@@ -127,6 +131,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
       importTtlSeconds: config.importTtlSeconds,
       heartbeatSeconds: config.heartbeatSeconds,
       minLeaseSeconds: config.minLeaseSeconds,
+      deletedRunSweeper,
       blobs,
       scratch,
       maxUploadBytes: config.maxUploadBytes,
@@ -146,11 +151,15 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
         routes(resources)(router);
       },
     });
-    void runSweeper(pool, log, stopping.signal);
-    void runSnapshotSweeper(resources);
-    void runDeletedRunSweeper(pool, log, stopping.signal);
-    void runUploadSweeper(resources, stopping.signal);
-    void runBlockRangeSweeper(pool, log, stopping.signal);
+    const sweepers = [
+      newPeriodicSweeper(newExpiredChangesetSweeper(pool)),
+      newPeriodicSweeper(newSnapshotSweeper(resources)),
+      deletedRunSweeper,
+      newPeriodicSweeper(newUploadSweeper(resources)),
+      newPeriodicSweeper(newOrphanedBlobSweeper(resources)),
+      newPeriodicSweeper(newBlockRangeSweeper(pool)),
+    ];
+    for (const sweeper of sweepers) sweeper.sweepSoon();
     health.setServing(true);
 
     const { close, description } = database;

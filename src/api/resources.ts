@@ -1,6 +1,7 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Scratch } from "../blobs/scratch.ts";
 import type { KeyedMutex } from "../db/keyed-mutex.ts";
+import type { PeriodicSweeper } from "../db/periodic-sweeper.ts";
 import type { Pool } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { Logger } from "../log.ts";
@@ -20,6 +21,8 @@ export interface Resources {
   readonly heartbeatSeconds: number;
   /** The shortest lease of a worker. At most 60. */
   readonly minLeaseSeconds: number;
+  /** Deletes what deleted runs leave: told to sweep when one is deleted. */
+  readonly deletedRunSweeper: Pick<PeriodicSweeper, "sweepSoon">;
   readonly blobs: BlobStore;
   /** For files that nobody needs once the service has stopped. */
   readonly scratch: Scratch;

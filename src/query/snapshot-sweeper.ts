@@ -1,9 +1,8 @@
-import { setTimeout as sleep } from "node:timers/promises";
-import type { Resources } from "../api/resources.ts";
 import type { BlobStore } from "../blobs/blob-store.ts";
+import type { Sweeper } from "../db/periodic-sweeper.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import { snapshotBlob } from "./snapshot-cache.ts";
+import { type SnapshotCache, snapshotBlob } from "./snapshot-cache.ts";
 import {
   deleteSnapshot,
   listUnused,
@@ -13,29 +12,29 @@ import {
   sumSnapshotBytes,
 } from "./snapshot-store.ts";
 
-/** How often files that have to go are looked for. Nobody finds those of purged items in the meantime. */
-const intervalMilliseconds = 60_000;
-
 /** How long a file is left alone behind its last use, of which the database hears every five minutes. */
 const graceMilliseconds = 15 * 60_000;
 
+/** What the sweeper of snapshots works with. */
+export interface SnapshotSweeperResources {
+  readonly pool: Pool;
+  readonly blobs: BlobStore;
+  readonly snapshots: Pick<SnapshotCache, "maxBytes" | "forgetPurged">;
+}
+
 /**
  * Removes files that hold purged items, or whose dataset is gone, and the files that were not used for longest when there are too
- * many bytes of them, now and then until `stopping` fires. Any number of servers may do so on one database.
+ * many bytes of them. Between two sweeps no query finds those of purged items.
  */
-export async function runSnapshotSweeper(resources: Resources): Promise<void> {
-  const { log, stopping, snapshots } = resources;
-  while (!stopping.aborted) {
-    try {
-      const count = await sweepSnapshots(resources, snapshots.maxBytes, Date.now());
-      if (count > 0) log.info({ count }, "removed snapshots");
+export function newSnapshotSweeper({ pool, blobs, snapshots }: SnapshotSweeperResources): Sweeper {
+  return {
+    name: "snapshots",
+    async sweep(signal) {
+      const count = await sweepSnapshots({ pool, blobs }, snapshots.maxBytes, Date.now(), signal);
       await snapshots.forgetPurged();
-    } catch (error) {
-      // The database or the storage may be away for a while; the next round finds the same files.
-      log.warn({ error: String(error) }, "could not remove snapshots");
-    }
-    await sleep(intervalMilliseconds, undefined, { signal: stopping, ref: false }).catch(() => undefined);
-  }
+      return count;
+    },
+  };
 }
 
 /** Removes what has to go as of a time in milliseconds, and counts it. */
@@ -43,14 +42,18 @@ export async function sweepSnapshots(
   { pool, blobs }: { readonly pool: Pool; readonly blobs: BlobStore },
   maxBytes: number,
   time: number,
+  signal: AbortSignal,
 ): Promise<number> {
   const since = new Date(time - graceMilliseconds);
   let count = 0;
-  for (const key of await listUseless(pool, since)) if (await remove(pool, blobs, key)) count++;
+  for (const key of await listUseless(pool, since)) {
+    if (signal.aborted) return count;
+    if (await remove(pool, blobs, key)) count++;
+  }
   let excess = (await sumSnapshotBytes(pool)) - BigInt(maxBytes);
   if (excess <= 0n) return count;
   for (const { sizeBytes, ...key } of await listUnused(pool, since)) {
-    if (excess <= 0n) break;
+    if (excess <= 0n || signal.aborted) break;
     if (!(await remove(pool, blobs, key))) continue;
     excess -= sizeBytes;
     count++;

@@ -1,20 +1,15 @@
+import type { Sweeper } from "../db/periodic-sweeper.ts";
 import type { Pool } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
-import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Logger } from "../log.ts";
 import { lockBlockRanges, sumUpBlockRanges } from "./block-range-store.ts";
 
 /**
- * Sums up now and then which changesets wrote the blocks that were filled since, until `stopping` fires. PostgreSQL does so by
- * itself only when it vacuums the table or writes few blocks at a time; until then, differences and rebasing read all of
- * what a large import wrote.
+ * Sums up which changesets wrote the blocks that were filled since. PostgreSQL does so by itself only when it vacuums the
+ * table or writes few blocks at a time; until then, differences and rebasing read all that a large import wrote.
  */
-export async function runBlockRangeSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
-  await sweepRegularly(log, stopping, {
-    what: "summing up block ranges of revisions",
-    sweep: () => sweepBlockRanges(pool),
-  });
+export function newBlockRangeSweeper(pool: Pool): Sweeper {
+  return { name: "block ranges", sweep: () => sweepBlockRanges(pool) };
 }
 
 /** Sums up what there is to sum up and says how many block ranges that were; none while somebody else is at it. */

@@ -147,7 +147,7 @@ describe("purging", () => {
     const { pool, blobs } = service.service.resources;
     const [before, after] = [0n, 1n].map((purgeCount) => ({ datasetId, version: 1n, purgeCount }));
     expect(await isThere(blobs, before as never)).toBe(true);
-    expect(await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now())).toBe(1);
+    expect(await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now(), noSignal())).toBe(1);
     expect(await isThere(blobs, before as never)).toBe(false);
     expect(await isThere(blobs, after as never)).toBe(true);
     expect(await service.rows(words)).toEqual([["kept"], [null]]);
@@ -196,26 +196,28 @@ describe("the sweeper", () => {
     const key = { datasetId, version, purgeCount: 0n };
     expect(await isThere(blobs, key)).toBe(true);
     await service.datasets.deleteDataset({ dataset: { by: { case: "datasetId", value: datasetId } } });
-    expect(await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now())).toBeGreaterThan(0);
+    expect(await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now(), noSignal())).toBeGreaterThan(0);
     expect(await isThere(blobs, key)).toBe(false);
   });
 
   test("removes what was not used for longest when there is too much, and nothing that was used just now", async () => {
     const { pool, blobs } = service.service.resources;
-    await sweepSnapshots({ pool, blobs }, 0, Date.now() + day);
+    await sweepSnapshots({ pool, blobs }, 0, Date.now() + day, noSignal());
     const { datasetId } = await service.mirror("growing", [item("a", { n: 1 })]);
     await service.mirror("growing", [item("a", { n: 2 })]);
     await service.rows('select * from datasets."growing@1"');
     await service.rows('select * from datasets."growing@2"');
     const there = () =>
       Promise.all([1n, 2n].map((version) => isThere(blobs, { datasetId, version, purgeCount: 0n })));
-    expect(await sweepSnapshots({ pool, blobs }, 1, Date.now())).toBe(0);
+    expect(await sweepSnapshots({ pool, blobs }, 1, Date.now(), noSignal())).toBe(0);
     expect(await there()).toEqual([true, true]);
     await pool.query("update snapshots set use_time = use_time - interval '1 hour' where version = 1");
     const { rows } = await pool.query<{ bytes: bigint }>(
       "select sum(size_bytes)::bigint as bytes from snapshots",
     );
-    expect(await sweepSnapshots({ pool, blobs }, Number(rows[0]?.bytes) - 1, Date.now() + day)).toBe(1);
+    expect(
+      await sweepSnapshots({ pool, blobs }, Number(rows[0]?.bytes) - 1, Date.now() + day, noSignal()),
+    ).toBe(1);
     expect(await there()).toEqual([false, true]);
     expect(await service.rows('select n from datasets."growing@1"')).toEqual([[1]]);
   });
@@ -231,14 +233,14 @@ describe("the sweeper", () => {
     try {
       await builder.query("begin");
       await builder.query("select from snapshots where dataset_id = $1 for update", [datasetId]);
-      await sweepSnapshots({ pool, blobs }, 0, Date.now() + day);
+      await sweepSnapshots({ pool, blobs }, 0, Date.now() + day, noSignal());
     } finally {
       await builder.query("rollback");
       builder.release();
     }
     expect((await pool.query("select from snapshots where dataset_id = $1", [datasetId])).rowCount).toBe(1);
     // Its builder has died, as it turns out.
-    await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now() + day);
+    await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now() + day, noSignal());
     expect((await pool.query("select from snapshots where dataset_id = $1", [datasetId])).rowCount).toBe(0);
   });
 });

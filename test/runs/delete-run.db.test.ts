@@ -4,7 +4,7 @@ import { deleteDataset } from "../../src/datasets/calls/delete-dataset.ts";
 import type { Client } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { deleteRun } from "../../src/runs/delete-run.ts";
-import { sweepDeletedRuns } from "../../src/runs/deleted-runs.ts";
+import { sweepDeletedRuns } from "../../src/runs/deleted-run-sweeper.ts";
 import { lockRun } from "../../src/runs/locked-run-store.ts";
 import type { RunScope } from "../../src/runs/run.ts";
 import { getRunScope } from "../../src/runs/run-store.ts";

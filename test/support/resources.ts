@@ -5,16 +5,19 @@ import type { Resources } from "../../src/api/resources.ts";
 import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
+import { PeriodicSweeper } from "../../src/db/periodic-sweeper.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
 import { SnapshotCache } from "../../src/query/snapshot-cache.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
+import { newDeletedRunSweeper } from "../../src/runs/deleted-run-sweeper.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
 export async function testResources(pool: Pool, resources: Partial<Resources> = {}): Promise<Resources> {
   const directory = join(tmpdir(), `itembank-test-${randomUUID()}`);
   const log = newLog("silent");
+  const { stopping = new AbortController().signal } = resources;
   const blobs = newDirectoryBlobs(join(directory, "blobs"));
   const scratch = await openScratch(join(directory, "scratch"));
   const engines = new EnginePool({ processes: 2, memoryBytes: 256 * 1024 ** 2, threads: 1, log });
@@ -26,6 +29,7 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
     importTtlSeconds: 86_400,
     heartbeatSeconds: 10,
     minLeaseSeconds: 1,
+    deletedRunSweeper: new PeriodicSweeper(newDeletedRunSweeper(pool), { log, stopping }),
     blobs,
     scratch,
     engines,
@@ -34,7 +38,7 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
     maxQueryTimeoutSeconds: 60,
     maxUploadBytes: 1024 ** 3,
     uploadTtlSeconds: 86_400,
-    stopping: new AbortController().signal,
+    stopping,
     ...resources,
   };
 }

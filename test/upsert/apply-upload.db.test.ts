@@ -7,7 +7,7 @@ import { type CellParsing, FileFormat, Upload_State } from "../../gen/itembank/v
 import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
-import { sweepStrays, sweepUploads } from "../../src/uploads/upload-sweeper.ts";
+import { sweepOrphanedBlobs, sweepUploads } from "../../src/uploads/upload-sweeper.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { waitForLock } from "../support/locks.ts";
 import { faultyFieldsOf, invalid, refusalOf, refused } from "../support/refusal.ts";
@@ -494,6 +494,8 @@ describe("a bad request", () => {
 });
 
 describe("sweeping", () => {
+  const { signal } = new AbortController();
+
   const keysOf = async (uploadId: string) =>
     (await Array.fromAsync(service.resources.blobs.list(`uploads/${uploadId}`))).length;
 
@@ -504,7 +506,7 @@ describe("sweeping", () => {
     await pool.query("update uploads set expire_time = now() - interval '1 second' where upload_id = $1", [
       uploadId,
     ]);
-    expect(await sweepUploads(service.resources)).toBe(1);
+    expect(await sweepUploads(service.resources, signal)).toBe(1);
     expect(await stateOf(uploadId)).toBe(Upload_State.EXPIRED);
     expect([await keysOf(uploadId), await keysOf(kept.uploadId)]).toEqual([0, 1]);
     const request = { source: from(uploadId), dataset: named(newName()), options: { createIfMissing: true } };
@@ -526,7 +528,7 @@ describe("sweeping", () => {
       dataset: named(newName()),
       options: { createIfMissing: true },
     });
-    await sweepUploads(service.resources);
+    await sweepUploads(service.resources, signal);
     expect(await keysOf(uploadId)).toBe(0);
     expect(await stateOf(uploadId)).toBe(Upload_State.CONSUMED);
   });
@@ -539,7 +541,7 @@ describe("sweeping", () => {
          writer_request_id = gen_random_uuid(), lease_expire_time = now() + interval '1 minute' where upload_id = $1`,
       [uploadId],
     );
-    await sweepUploads(service.resources);
+    await sweepUploads(service.resources, signal);
     expect(await stateOf(uploadId)).toBe(Upload_State.PROCESSING);
   });
 
@@ -549,8 +551,8 @@ describe("sweeping", () => {
     const stray = `uploads/upld${"0".repeat(26)}/000000000000000-1`;
     await blobs.put(stray, [Buffer.from("x")]);
     await blobs.put("uploads/other", [Buffer.from("x")]);
-    expect(await sweepStrays(service.resources, Date.now())).toBe(0);
-    expect(await sweepStrays(service.resources, Date.now() + 2 * 3_600_000)).toBe(1);
+    expect(await sweepOrphanedBlobs(service.resources, Date.now(), signal)).toBe(0);
+    expect(await sweepOrphanedBlobs(service.resources, Date.now() + 2 * 3_600_000, signal)).toBe(1);
     const left = await Array.fromAsync(blobs.list("uploads"));
     expect(left.map((entry) => entry.key)).toContain("uploads/other");
     expect(left.map((entry) => entry.key)).not.toContain(stray);

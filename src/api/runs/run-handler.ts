@@ -12,7 +12,6 @@ import { newRecorder } from "../../results/record-results.ts";
 import { answerOnce } from "../../rpc/answer-once.ts";
 import { createRun } from "../../runs/create-run.ts";
 import { deleteRun } from "../../runs/delete-run.ts";
-import { newDeletedRunSweep } from "../../runs/deleted-runs.ts";
 import { listRunPage } from "../../runs/list-runs.ts";
 import { getRun } from "../../runs/run-store.ts";
 import { updateRun } from "../../runs/update-run.ts";
@@ -35,9 +34,8 @@ const { method } = RunService;
 
 /** The handlers of RunService: runs here, results, scores, work and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
-  const { pool, mutex, log, stopping } = resources;
+  const { pool, mutex, log, deletedRunSweeper } = resources;
   const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), mutex);
-  const sweepDeletedRuns = newDeletedRunSweep(pool, log, stopping);
   return {
     ...resultHandler(resources, recorder),
     ...scoreHandler(recorder),
@@ -92,7 +90,7 @@ export function runHandler(resources: Resources): Partial<ServiceImpl<typeof Run
         },
       );
       recorder.changes.notify(runId);
-      sweepDeletedRuns();
+      deletedRunSweeper.sweepSoon();
       return answer;
     },
 

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { getUpsert } from "../../src/changesets/apply-plan.ts";
 import { lockChangeset } from "../../src/changesets/changeset-store.ts";
-import { sweep } from "../../src/changesets/sweeper.ts";
+import { sweepExpiredChangesets } from "../../src/changesets/expired-changeset-sweeper.ts";
 import { type Instant, now } from "../../src/db/instant.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { failure } from "../../src/failure.ts";
@@ -21,6 +21,9 @@ const newName = () => `dataset ${++datasets}`;
 
 /** Behind the end of all that was written now: writers of these tests give their writes an hour. */
 const later = (): Instant => now() + 2n * 3_600_000_000n;
+
+const { signal } = new AbortController();
+const sweep = (time: Instant) => sweepExpiredChangesets(database.pool, time, signal);
 
 const stateOf = async (name: string, requestId: string) =>
   (await getUpsert({ pool: database.pool }, { projectId: "default", ref: { name }, requestId })).state;
@@ -72,7 +75,7 @@ describe("sweep", () => {
   test("discards an open import that expired, with all its rows", async () => {
     const { name, request, session, datasetId } = await withOpenImport();
     expect(await leftovers(name)).toEqual({ revisions: 3, seen: expect.any(Number), wants: 1 });
-    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await sweep(later())).toBe(1);
     expect(await leftovers(name)).toEqual(nothing);
     expect(await stateOf(name, request.requestId)).toBe("discarded");
     expect((await readVersion(database.pool, datasetId, 1n)).map((item) => item.input)).toEqual([
@@ -88,7 +91,7 @@ describe("sweep", () => {
 
   test("discards a plan that expired, with all its rows", async () => {
     const { name, request } = await withPlan();
-    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await sweep(later())).toBe(1);
     expect(await leftovers(name)).toEqual(nothing);
     expect(await stateOf(name, request.requestId)).toBe("discarded");
   });
@@ -99,14 +102,14 @@ describe("sweep", () => {
     const published = requestFor(name);
     await upsertItems(writing(database.pool), targetNamed(name), [row("a", 1)], published);
     const before = await leftovers(open.name);
-    expect(await sweep(database.pool, now())).toBe(0);
+    expect(await sweep(now())).toBe(0);
     expect(await leftovers(open.name)).toEqual(before);
     expect(await stateOf(open.name, open.request.requestId)).toBe("open");
     expect(await stateOf(plan.name, plan.request.requestId)).toBe("planned");
 
-    expect(await sweep(database.pool, later())).toBe(2);
+    expect(await sweep(later())).toBe(2);
     expect(await stateOf(name, published.requestId)).toBe("published");
-    expect(await sweep(database.pool, later())).toBe(0);
+    expect(await sweep(later())).toBe(0);
   });
 
   test("discards an import whose dataset was never created, and leaves the name free", async () => {
@@ -114,7 +117,7 @@ describe("sweep", () => {
     const request = requestFor(name);
     const session = await begin(database.pool, targetNamed(name), request);
     await session.take([{ kind: "batch", offset: 0, count: 1, rows: [row("a", 1)] }], true);
-    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await sweep(later())).toBe(1);
     expect(await leftovers(name)).toEqual(nothing);
     expect(await stateOf(name, request.requestId)).toBe("discarded");
     const { changeset } = await upsertItems(
@@ -128,7 +131,7 @@ describe("sweep", () => {
 
   test("by four sweepers at once discards each of twenty writes once", async () => {
     const opened = await Promise.all(Array.from({ length: 20 }, withOpenImport));
-    const counts = await Promise.all(Array.from({ length: 4 }, () => sweep(database.pool, later())));
+    const counts = await Promise.all(Array.from({ length: 4 }, () => sweep(later())));
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20);
     for (const { name, request } of opened) {
       expect(await leftovers(name)).toEqual(nothing);
@@ -140,10 +143,10 @@ describe("sweep", () => {
     const { name, request, datasetId } = await withOpenImport();
     await transaction(database.pool, async (client) => {
       await lockChangeset(client, datasetId, request.requestId);
-      expect(await sweep(database.pool, later())).toBe(0);
+      expect(await sweep(later())).toBe(0);
     });
     expect(await stateOf(name, request.requestId)).toBe("open");
-    expect(await sweep(database.pool, later())).toBe(1);
+    expect(await sweep(later())).toBe(1);
   });
 
   test("against ten imports that commit ends each either published or discarded, whole", async () => {
@@ -157,7 +160,7 @@ describe("sweep", () => {
       }),
     );
     const [swept] = await Promise.all([
-      sweep(database.pool, later()),
+      sweep(later()),
       ...opened.map(({ session }) => session.commit(2n).catch(() => undefined)),
     ]);
     const states = await Promise.all(opened.map(({ name, request }) => stateOf(name, request.requestId)));

@@ -1,20 +1,26 @@
 import { type Instant, instantToSql, now } from "../db/instant.ts";
+import type { Sweeper } from "../db/periodic-sweeper.ts";
 import type { Client, Pool } from "../db/pool.ts";
-import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Logger } from "../log.ts";
 import { discard } from "./apply-plan.ts";
 import { lockChangeset } from "./changeset-store.ts";
 
-/** Discards expired writes now and then until `stopping` fires. Any number of servers may do so on one database. */
-export async function runSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
-  await sweepRegularly(log, stopping, { what: "discarding expired writes", sweep: () => sweep(pool, now()) });
+/** Discards expired writes. */
+export function newExpiredChangesetSweeper(pool: Pool): Sweeper {
+  return {
+    name: "expired writes",
+    sweep: (signal) => sweepExpiredChangesets(pool, now(), signal),
+  };
 }
 
 /** Discards all open and planned writes that expired before `time`, each in a transaction of its own, and counts them. */
-export async function sweep(pool: Pool, time: Instant): Promise<number> {
+export async function sweepExpiredChangesets(
+  pool: Pool,
+  time: Instant,
+  signal: AbortSignal,
+): Promise<number> {
   let count = 0;
-  while (await transaction(pool, (client) => discardOneExpired(client, time))) count++;
+  while (!signal.aborted && (await transaction(pool, (client) => discardOneExpired(client, time)))) count++;
   return count;
 }
 

@@ -1,7 +1,6 @@
+import type { Sweeper } from "../db/periodic-sweeper.ts";
 import type { Client, Pool } from "../db/pool.ts";
-import { sweepRegularly } from "../db/sweeping.ts";
 import { transaction } from "../db/transaction.ts";
-import type { Logger } from "../log.ts";
 import { keepDataset } from "./new-run-store.ts";
 import {
   type DeletedRun,
@@ -19,53 +18,27 @@ import {
 const batchSize = 2_000;
 
 /**
- * Gives a function to call behind the deletion of a run: what is left of it is deleted in the background, one sweep at a time
- * however many runs are deleted. What fails or is cut short is left to `runDeletedRunSweeper`.
+ * Deletes the results of deleted runs. Whoever deletes a run asks for a sweep at once; the regular ones find what a server
+ * left that was stopped in the middle.
  */
-export function newDeletedRunSweep(pool: Pool, log: Logger, stopping: AbortSignal): () => void {
-  let wanted = false;
-  let sweeping = false;
-  const sweep = async () => {
-    if (sweeping) return;
-    sweeping = true;
-    while (wanted && !stopping.aborted) {
-      wanted = false;
-      try {
-        await sweepDeletedRuns(pool, stopping);
-      } catch (error) {
-        log.warn({ error: String(error) }, "could not delete results of a deleted run");
-      }
-    }
-    sweeping = false;
-  };
-  return () => {
-    wanted = true;
-    void sweep();
-  };
-}
-
-/** Deletes what is left of deleted runs now and then, after a server was stopped in the middle of it. */
-export async function runDeletedRunSweeper(pool: Pool, log: Logger, stopping: AbortSignal): Promise<void> {
-  await sweepRegularly(log, stopping, {
-    what: "deleting results of deleted runs",
-    sweep: () => sweepDeletedRuns(pool, stopping),
-  });
+export function newDeletedRunSweeper(pool: Pool): Sweeper {
+  return { name: "deleted runs", sweep: (signal) => sweepDeletedRuns(pool, signal) };
 }
 
 /** Deletes the results of all deleted runs, batch by batch, and counts the runs of which nothing is left. */
-export async function sweepDeletedRuns(pool: Pool, stopping: AbortSignal): Promise<number> {
+export async function sweepDeletedRuns(pool: Pool, signal: AbortSignal): Promise<number> {
   let count = 0;
   for (const run of await listDeletedRuns(pool)) {
-    if (await sweepRun(pool, run, stopping)) count++;
+    if (await sweepRun(pool, run, signal)) count++;
   }
   return count;
 }
 
 /** Says whether nothing is left of the run; not if another server is at it, or this one is to stop. */
-async function sweepRun(pool: Pool, run: DeletedRun, stopping: AbortSignal): Promise<boolean> {
+async function sweepRun(pool: Pool, run: DeletedRun, signal: AbortSignal): Promise<boolean> {
   for (const deleteBatch of [deleteResultBatch, deleteScoreBatch]) {
     for (let after: bigint | undefined = 0n; after !== undefined; ) {
-      if (stopping.aborted) return false;
+      if (signal.aborted) return false;
       const behind: bigint = after;
       const through = await whileHeld(pool, run, (client) => deleteBatch(client, run, behind, batchSize));
       if (through === "taken") return false;
