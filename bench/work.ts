@@ -1,7 +1,7 @@
 /**
  * How long a worker waits for its next cell: from sending a result until it holds another assignment, which takes one durable
  * transaction. Each is given as a ratio to a call of RecordResults with one result, made in the same run: what somebody pays who
- * deals out the cells by other means.
+ * hands out the cells by other means.
  *
  *     node bench/work.ts [cells]      100,000 unless said, 20,000 at least
  */

@@ -4,7 +4,7 @@ import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import { type RunCell, type RunScope, requireOpen } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 import { getRunScope } from "../runs/run-store.ts";
-import { followCells } from "./open-cell-store.ts";
+import { syncOpenCells } from "./open-cell-store.ts";
 import type { Recorder } from "./record-results.ts";
 import { requireCovered } from "./result.ts";
 import { type Attempt, deleteAttempts, deleteReplacedScores, listAttempts } from "./result-deletion-store.ts";
@@ -55,7 +55,7 @@ async function deleteLocked(client: Client, scope: RunScope, cells: readonly Run
   const current = attempts.filter((attempt) => !attempt.replaced);
   const { succeeded, failed, carried } = countCells(current);
   await advanceRun(client, run, { succeeded: -succeeded, failed: -failed, carried: -carried, places: 0 });
-  await followCells(
+  await syncOpenCells(
     client,
     run,
     current.map(({ itemId, repetition }) => ({ itemId, repetition, succeeded: false, attempts: 0 })),

@@ -1,5 +1,5 @@
 import type { Client } from "../db/pool.ts";
-import type { Dealt, LockedRun, RunCell } from "../runs/run.ts";
+import type { DispatchPosition, LockedRun, RunCell } from "../runs/run.ts";
 
 /** What is in a cell now. */
 export interface CellChange extends RunCell {
@@ -10,27 +10,27 @@ export interface CellChange extends RunCell {
 }
 
 /**
- * Keeps the cells that workers are dealt in step with the results of a locked run. Whoever records or deletes results calls
+ * Keeps the cells that workers lease in step with the results of a locked run. Whoever records or deletes results calls
  * it with distinct cells: a success ends the lease on its cell, and a cell that was done and is not any more waits for a
  * worker again.
  */
-export async function followCells(
+export async function syncOpenCells(
   client: Client,
   run: LockedRun,
   changes: readonly CellChange[],
 ): Promise<void> {
-  // No worker has joined: when one does, it is dealt cells by the results that are there.
-  if (run.dealt === undefined) return;
+  // No worker has joined: when one does, it is leased cells by the results that are there.
+  if (run.dispatchPosition === undefined) return;
   const done = changes.filter((change) => change.succeeded);
   const open = changes.filter((change) => !change.succeeded);
-  await dropCells(client, run, done);
-  if (open.length > 0) await upsertCells(client, run, run.dealt, open);
+  await deleteOpenCells(client, run, done);
+  if (open.length > 0) await upsertCells(client, run, run.dispatchPosition, open);
 }
 
 /**
- * Takes cells from workers for good. They are found one by one, as results are in recording-store.ts, and for the same reason.
+ * Takes cells from workers for good. They are found one by one, as results are in current-result-store.ts, and for the same reason.
  */
-export async function dropCells(
+export async function deleteOpenCells(
   client: Client,
   { datasetId, runId }: LockedRun,
   cells: readonly RunCell[],
@@ -52,11 +52,11 @@ export async function dropCells(
   );
 }
 
-/** A lease on the cell stays. Cells that were not dealt out yet are left for then. */
+/** A lease on the cell stays. Cells that were not leased yet are left for then. */
 async function upsertCells(
   client: Client,
   { datasetId, runId }: LockedRun,
-  dealt: Dealt,
+  position: DispatchPosition,
   cells: readonly CellChange[],
 ): Promise<void> {
   await client.query(
@@ -71,8 +71,8 @@ async function upsertCells(
       cells.map((cell) => cell.itemId),
       cells.map((cell) => cell.repetition),
       cells.map((cell) => cell.attempts),
-      dealt.repetition,
-      dealt.itemId,
+      position.repetition,
+      position.itemId,
     ],
   );
 }

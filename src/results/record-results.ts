@@ -15,7 +15,7 @@ import {
   type PlacedResult,
   supersedeResults,
 } from "./current-result-store.ts";
-import { type CellChange, followCells } from "./open-cell-store.ts";
+import { type CellChange, syncOpenCells } from "./open-cell-store.ts";
 import {
   decideRecordings,
   type NewResult,
@@ -260,7 +260,7 @@ export async function writeDecided(
   await updateScores(client, run, rescorings);
   const places = placed.results.length + rescorings.length;
   if (places > 0) await advanceRun(client, run, { ...countChanges(results, recordings), places });
-  await followCells(client, run, placed.results.map(cellOf));
+  await syncOpenCells(client, run, placed.results.map(cellOf));
   return { resultIds: placed.ids, places };
 }
 

@@ -23,7 +23,7 @@ export async function lockRun(client: Client, scope: RunScope): Promise<LockedRu
     state: row.state,
     counts: countsFromRow(row),
     sequence: row.sequence,
-    dealt:
+    dispatchPosition:
       row.dealt_repetition === null || row.dealt_item_id === null
         ? undefined
         : { repetition: row.dealt_repetition, itemId: row.dealt_item_id, leaseNumber: row.lease_number },

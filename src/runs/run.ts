@@ -75,9 +75,9 @@ export interface Run extends NewRun, RunScope {
   readonly updateTime: Instant;
 }
 
-/** How far the cells of a run have been dealt out to workers, in the order of repetition and item_id. */
-export interface Dealt {
-  /** Of the last cell that was dealt out; one beyond the last repetition if all were. */
+/** How far the cells of a run have been leased to workers, in the order of repetition and item_id. */
+export interface DispatchPosition {
+  /** Of the last cell that was leased; one beyond the last repetition if all were. */
   readonly repetition: number;
   /** Empty before the first item. */
   readonly itemId: string;
@@ -85,10 +85,10 @@ export interface Dealt {
   readonly leaseNumber: bigint;
 }
 
-/** A run under its row lock, as far as recording, dealing it out and ending it need to know. */
+/** A run under its row lock, as far as recording, leasing its cells and ending it need to know. */
 export interface LockedRun extends RunScope, Pick<Run, "state" | "counts" | "sequence"> {
   /** Undefined as long as no worker has joined. */
-  readonly dealt: Dealt | undefined;
+  readonly dispatchPosition: DispatchPosition | undefined;
   /** What the clock says behind the lock. */
   readonly time: Instant;
 }

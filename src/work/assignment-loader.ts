@@ -7,11 +7,11 @@ import { limits } from "../limits.ts";
 import type { RunScope } from "../runs/run.ts";
 import { findItemSizes } from "../runs/run-item-store.ts";
 import { runNotFound } from "../runs/run-store.ts";
-import type { GivenLease } from "./work.ts";
+import type { IdentifiedLease } from "./work.ts";
 
 /** A lease with what is to be worked on. */
 export interface Assignment {
-  readonly lease: GivenLease;
+  readonly lease: IdentifiedLease;
   /** The item, as the run sees it. */
   readonly item: Item;
 }
@@ -23,7 +23,7 @@ const maxSizesTogether = 4_000;
 const maxBytesTogether = 2 * limits.maxBatchBytes;
 
 /**
- * Loads items for the workers of one run. Workers that are given cells in one round want their items at the same moment: those of
+ * Loads items for the workers of one run. Workers that are given cells in one tick want their items at the same moment: those of
  * many are looked up together.
  */
 export class AssignmentLoader {
@@ -65,7 +65,7 @@ export class AssignmentLoader {
    *
    * @throws Failure RUN_NOT_FOUND if items are gone, which they are with their dataset alone.
    */
-  async load(leases: readonly GivenLease[]): Promise<Assignment[]> {
+  async load(leases: readonly IdentifiedLease[]): Promise<Assignment[]> {
     const first = leases.slice(0, limits.maxBatchSize);
     const sizes = await this.#sizes.add("sizes", distinctItems(first));
     let bytes = 0;
@@ -88,6 +88,6 @@ export class AssignmentLoader {
   }
 }
 
-function distinctItems(leases: readonly GivenLease[]): string[] {
+function distinctItems(leases: readonly IdentifiedLease[]): string[] {
   return [...new Set(leases.map((lease) => lease.itemId))];
 }

@@ -1,5 +1,5 @@
-/** A worker that cells are dealt to. */
-export interface Hand {
+/** A worker that cells may be assigned to. */
+export interface Assignee {
   readonly workerId: string;
   readonly maxAttempts: number;
   /** How many leases it holds. */
@@ -8,8 +8,8 @@ export interface Hand {
   free: number;
 }
 
-/** A cell to deal, as far as it matters who gets it. */
-export interface SharedCell {
+/** A cell to assign, as far as it matters who gets it. */
+export interface AssignableCell {
   /** Results it has had. */
   readonly attempts: number;
   /** The worker that had it last; empty if none had. */
@@ -17,27 +17,33 @@ export interface SharedCell {
 }
 
 /** Whether a worker may get back a cell that it had last: never, or if no other can have it. */
-export type Return = "never" | "as a last resort";
+export type ReturnPolicy = "never" | "as a last resort";
+
+/** A cell and who gets it. */
+export interface CellAssignment<C extends AssignableCell, A extends Assignee> {
+  readonly cell: C;
+  readonly assignee: A;
+}
 
 /**
- * Deals cells out, in their order, each to the worker that holds the fewest among those that may have it: so all hold about
+ * Assigns cells, in their order, each to the worker that holds the fewest among those that may have it: so all hold about
  * the same if there are not enough for all, whatever they have room for. Workers that hold equally many come in their order.
- * Counts what is dealt in the hands. A cell that nobody may have is left.
+ * Counts what is assigned in the assignees. A cell that nobody may have is left.
  */
-export function shareOut<C extends SharedCell, H extends Hand>(
+export function assignCells<C extends AssignableCell, A extends Assignee>(
   cells: readonly C[],
-  hands: readonly H[],
-  mayReturn: Return,
-): { readonly dealt: { readonly cell: C; readonly hand: H }[]; readonly left: C[] } {
-  const dealt: { readonly cell: C; readonly hand: H }[] = [];
+  assignees: readonly A[],
+  mayReturn: ReturnPolicy,
+): { readonly assigned: CellAssignment<C, A>[]; readonly left: C[] } {
+  const assigned: CellAssignment<C, A>[] = [];
   const left: C[] = [];
   for (const cell of cells) {
-    let chosen: H | undefined;
-    let last: H | undefined;
-    for (const hand of hands) {
-      if (hand.free <= 0 || cell.attempts >= hand.maxAttempts) continue;
-      if (hand.workerId === cell.workerId) last = hand;
-      else if (chosen === undefined || hand.held < chosen.held) chosen = hand;
+    let chosen: A | undefined;
+    let last: A | undefined;
+    for (const assignee of assignees) {
+      if (assignee.free <= 0 || cell.attempts >= assignee.maxAttempts) continue;
+      if (assignee.workerId === cell.workerId) last = assignee;
+      else if (chosen === undefined || assignee.held < chosen.held) chosen = assignee;
     }
     if (mayReturn === "as a last resort") chosen ??= last;
     if (chosen === undefined) {
@@ -45,8 +51,8 @@ export function shareOut<C extends SharedCell, H extends Hand>(
     } else {
       chosen.held++;
       chosen.free--;
-      dealt.push({ cell, hand: chosen });
+      assigned.push({ cell, assignee: chosen });
     }
   }
-  return { dealt, left };
+  return { assigned, left };
 }

@@ -10,7 +10,7 @@ import {
   runEnded,
 } from "../runs/run.ts";
 import { getRun, getRunScope } from "../runs/run-store.ts";
-import { endDealing } from "./worker-store.ts";
+import { endDispatch } from "./worker-store.ts";
 
 /**
  * Ends a run as completed or failed. Whoever records at the same time is either before it and counted, or behind it and
@@ -28,7 +28,7 @@ export async function finishRun(
     if (run.state === "cancelled") throw runEnded(runId, run.state);
     if (hasEnded(run.state)) return;
     await endRun(client, run, finishVerdict(run.counts, terms), terms.failureMessage);
-    await endDealing(client, run);
+    await endDispatch(client, run);
   });
 }
 
@@ -42,7 +42,7 @@ export async function cancelRun(pool: Pool, projectId: string, runId: string): P
     if (run.state === "cancelled") return;
     if (hasEnded(run.state)) throw runEnded(runId, run.state);
     await endRun(client, run, "cancelled", "");
-    await endDealing(client, run);
+    await endDispatch(client, run);
   });
 }
 

@@ -2,132 +2,148 @@ import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
 import { findCurrentResults } from "../results/current-result-store.ts";
-import { type CellChange, dropCells, followCells } from "../results/open-cell-store.ts";
-import type { Dealt, LockedRun, RunCell } from "../runs/run.ts";
+import { type CellChange, deleteOpenCells, syncOpenCells } from "../results/open-cell-store.ts";
+import type { DispatchPosition, LockedRun, RunCell } from "../runs/run.ts";
 import { listCoveredItems } from "../runs/run-item-store.ts";
-import { type Hand, shareOut } from "./cell-assignment.ts";
+import { type Assignee, assignCells, type CellAssignment, type ReturnPolicy } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
-import { listWaiting, type NewLease, putLeases, updateDealt, type WaitingCell } from "./lease-store.ts";
+import {
+  listWaiting,
+  type NewLease,
+  putLeases,
+  updateDispatchPosition,
+  type WaitingCell,
+} from "./lease-store.ts";
 
-/** A worker that cells are dealt to, and for how long. */
-export interface DealtHand extends Hand {
+/** A worker that cells are leased to, and for how long. */
+export interface Lessee extends Assignee {
   readonly leaseMicros: bigint;
 }
 
 /** A locked run that workers have joined. */
-type DealtRun = LockedRun & { readonly dealt: Dealt };
+type DispatchedRun = LockedRun & { readonly dispatchPosition: DispatchPosition };
 
-/** What was dealt. */
-export interface Deal<H extends DealtHand> {
+/** What was leased. */
+export interface LeasedCells<L extends Lessee> {
   /** Leases of each worker that got some. */
-  readonly leases: ReadonlyMap<H, readonly Lease[]>;
-  /** Whether dealing stopped at a bound, so that there may be more for those who have room left. */
-  readonly more: boolean;
-  /** Whether the whole grid has been dealt out, so that only cells that come back are left. */
-  readonly isGridEmpty: boolean;
+  readonly leases: ReadonlyMap<L, readonly Lease[]>;
+  /** Whether leasing stopped at a bound, so that there may be more for those who have room left. */
+  readonly hasMore: boolean;
+  /** Whether the whole grid has been leased, so that only cells that come back are left. */
+  readonly isGridExhausted: boolean;
 }
 
-/** Cells that are dealt at once. More would keep others waiting for the lock on the run. */
+/** Cells that are leased at once. More would keep others waiting for the lock on the run. */
 const maxCells = 1_000;
 
 /** How many times as many cells that are done may be passed over at once, for the same reason. */
 const maxPages = 10;
 
-/** Cells that are looked at together at least: most of those that are not done are dealt, so few are looked at twice. */
+/** Cells that are looked at together at least: most of those that are not done are leased, so few are looked at twice. */
 const minPage = 16;
 
 /**
- * Deals cells of a locked run to workers that have room: first what workers have given back, which goes to others at once; then
+ * Leases cells of a locked run to workers that have room: first what workers have given back, which goes to others at once; then
  * the grid, in the order of repetition and item, so that all items are answered once before any is answered again; last what
  * was lost or has failed, so that neither a cell that kills its workers nor one that always fails is in the way of others.
  *
- * What it costs depends on how many cells are dealt and not on how many there are or were.
+ * What it costs depends on how many cells are leased and not on how many there are or were.
  */
-export async function dealCells<H extends DealtHand>(
+export async function leaseCells<L extends Lessee>(
   client: Client,
-  run: DealtRun,
-  hands: readonly H[],
-): Promise<Deal<H>> {
-  const room = hands.reduce((sum, hand) => sum + hand.free, 0);
+  run: DispatchedRun,
+  lessees: readonly L[],
+): Promise<LeasedCells<L>> {
+  const room = lessees.reduce((sum, lessee) => sum + lessee.free, 0);
   if (room === 0) {
-    return { leases: new Map(), more: false, isGridEmpty: run.dealt.repetition > run.repetitions };
+    return {
+      leases: new Map(),
+      hasMore: false,
+      isGridExhausted: run.dispatchPosition.repetition > run.repetitions,
+    };
   }
   // All that is read here is the beginning of something in the order of an index.
-  return withIndexOrder(client, () => dealInOrder(client, run, hands, room));
+  return withIndexOrder(client, () => leaseInOrder(client, run, lessees, room));
 }
 
-async function dealInOrder<H extends DealtHand>(
+async function leaseInOrder<L extends Lessee>(
   client: Client,
-  run: DealtRun,
-  hands: readonly H[],
+  run: DispatchedRun,
+  lessees: readonly L[],
   room: number,
-): Promise<Deal<H>> {
-  const maxAttempts = Math.max(...hands.map((hand) => hand.maxAttempts));
+): Promise<LeasedCells<L>> {
+  const maxAttempts = Math.max(...lessees.map((lessee) => lessee.maxAttempts));
   let wanted = Math.min(room, maxCells);
-  const dealt: { readonly cell: WaitingCell; readonly hand: H }[] = [];
+  const assigned: CellAssignment<WaitingCell, L>[] = [];
   let dropped = 0;
   // Purged items take no results any more, so their cells are nobody's work.
   const dropPurged = async (cells: readonly WaitingCell[]) => {
     const purged = await findPurged(client, run, cells);
     const gone = cells.filter((cell) => purged.has(cell.itemId));
-    await dropCells(client, run, gone);
+    await deleteOpenCells(client, run, gone);
     dropped += gone.length;
     return gone.length === 0 ? cells : cells.filter((cell) => !purged.has(cell.itemId));
   };
-  const share = (cells: readonly WaitingCell[], mayReturn: "never" | "as a last resort") => {
-    const shared = shareOut(cells, hands, mayReturn);
-    dealt.push(...shared.dealt);
-    wanted -= shared.dealt.length;
-    return shared.left;
+  const assign = (cells: readonly WaitingCell[], mayReturn: ReturnPolicy) => {
+    const result = assignCells(cells, lessees, mayReturn);
+    assigned.push(...result.assigned);
+    wanted -= result.assigned.length;
+    return result.left;
   };
 
   const released = await listWaiting(client, run, true, maxAttempts, wanted);
-  const kept = share(await dropPurged(released), "never");
-  const grid = await advance(client, run, wanted);
-  share(grid.cells, "as a last resort");
+  const kept = assign(await dropPurged(released), "never");
+  const grid = await advanceGrid(client, run, wanted);
+  assign(grid.cells, "as a last resort");
   // Only when the grid has nothing left is the rest looked at.
-  if (wanted > 0 && grid.isEmpty) {
+  if (wanted > 0 && grid.isExhausted) {
     const waiting = await listWaiting(client, run, false, maxAttempts, wanted);
-    share([...kept, ...(await dropPurged(waiting))], "as a last resort");
+    assign([...kept, ...(await dropPurged(waiting))], "as a last resort");
   }
 
-  let { leaseNumber } = run.dealt;
-  const leases = dealt.map(({ cell, hand }): NewLease => {
+  let { leaseNumber } = run.dispatchPosition;
+  const leases = assigned.map(({ cell, assignee }): NewLease => {
     leaseNumber++;
     const { itemId, repetition, attempts } = cell;
-    const deadline = run.time + hand.leaseMicros;
+    const deadline = run.time + assignee.leaseMicros;
     return {
       itemId,
       repetition,
       attempt: attempts + 1,
       number: leaseNumber,
       deadline,
-      workerId: hand.workerId,
+      workerId: assignee.workerId,
     };
   });
   await putLeases(client, run, leases);
   const position = { ...grid.position, leaseNumber };
-  if (!equals(position, run.dealt)) await updateDealt(client, run, position);
-  const ofHand = Map.groupBy(leases.keys(), (index) => dealt[index]?.hand as H);
+  if (!isSamePosition(position, run.dispatchPosition)) await updateDispatchPosition(client, run, position);
+  const leasesOf = Map.groupBy(
+    leases.map((lease, index) => ({
+      lease,
+      lessee: (assigned[index] as CellAssignment<WaitingCell, L>).assignee,
+    })),
+    ({ lessee }) => lessee,
+  );
   return {
-    leases: new Map([...ofHand].map(([hand, indexes]) => [hand, indexes.map((at) => leases[at] as Lease)])),
-    isGridEmpty: grid.isEmpty,
-    more: wanted > 0 ? !grid.isEmpty || dropped > 0 : room > maxCells,
+    leases: new Map([...leasesOf].map(([lessee, own]) => [lessee, own.map(({ lease }) => lease)])),
+    isGridExhausted: grid.isExhausted,
+    hasMore: wanted > 0 ? !grid.isExhausted || dropped > 0 : room > maxCells,
   };
 }
 
-interface Advance {
+interface GridAdvance {
   /** Cells without a result, at most as many as were wanted. */
   readonly cells: readonly WaitingCell[];
   /** The last cell that was looked at. */
-  readonly position: Pick<Dealt, "repetition" | "itemId">;
+  readonly position: Pick<DispatchPosition, "repetition" | "itemId">;
   /** Whether nothing is behind it. */
-  readonly isEmpty: boolean;
+  readonly isExhausted: boolean;
 }
 
 /** Goes on through the grid until it has as many cells without a result as are wanted. Those that have failed wait from now on. */
-async function advance(client: Client, run: DealtRun, wanted: number): Promise<Advance> {
-  let { repetition, itemId } = run.dealt;
+async function advanceGrid(client: Client, run: DispatchedRun, wanted: number): Promise<GridAdvance> {
+  let { repetition, itemId } = run.dispatchPosition;
   const cells: WaitingCell[] = [];
   const failed: CellChange[] = [];
   for (let pages = 0; pages < maxPages && cells.length < wanted && repetition <= run.repetitions; pages++) {
@@ -149,8 +165,9 @@ async function advance(client: Client, run: DealtRun, wanted: number): Promise<A
       itemId = "";
     }
   }
-  await followCells(client, { ...run, dealt: { ...run.dealt, repetition, itemId } }, failed);
-  return { cells, position: { repetition, itemId }, isEmpty: repetition > run.repetitions };
+  const position = { ...run.dispatchPosition, repetition, itemId };
+  await syncOpenCells(client, { ...run, dispatchPosition: position }, failed);
+  return { cells, position: { repetition, itemId }, isExhausted: repetition > run.repetitions };
 }
 
 function findPurged(
@@ -161,7 +178,7 @@ function findPurged(
   return listPurged(client, datasetId, [...new Set(cells.map((cell) => cell.itemId))]);
 }
 
-function equals(one: Dealt, other: Dealt): boolean {
+function isSamePosition(one: DispatchPosition, other: DispatchPosition): boolean {
   return (
     one.repetition === other.repetition &&
     one.itemId === other.itemId &&

@@ -1,7 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
-import type { LockedRun, RunCell } from "../runs/run.ts";
-import type { SharedCell } from "./cell-assignment.ts";
+import type { DispatchPosition, LockedRun, RunCell } from "../runs/run.ts";
+import type { AssignableCell } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
 
 /**
@@ -129,8 +129,8 @@ export async function endLeases(
   );
 }
 
-/** A cell that was dealt out before, or that had an error when its turn came. */
-export interface WaitingCell extends RunCell, SharedCell {}
+/** A cell that was leased before, or that had an error when its turn came. */
+export interface WaitingCell extends RunCell, AssignableCell {}
 
 /**
  * Cells that wait for a worker and have had fewer attempts than `maxAttempts`, those with the fewest first, then those that
@@ -171,7 +171,7 @@ export interface NewLease extends Lease {
   readonly workerId: string;
 }
 
-/** Gives cells to workers, whether they were dealt out before or not. */
+/** Gives cells to workers, whether they were leased before or not. */
 export async function putLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -198,11 +198,11 @@ export async function putLeases(
   );
 }
 
-/** Notes how far the cells of a run are dealt out. */
-export async function updateDealt(
+/** Notes how far the cells of a run have been leased. */
+export async function updateDispatchPosition(
   client: Client,
   { datasetId, runId }: LockedRun,
-  { repetition, itemId, leaseNumber }: NonNullable<LockedRun["dealt"]>,
+  { repetition, itemId, leaseNumber }: DispatchPosition,
 ): Promise<void> {
   await client.query(
     `update runs set dealt_repetition = $3, dealt_item_id = $4, lease_number = $5
@@ -219,7 +219,7 @@ export interface LeaseCount {
   readonly firstDeadline: Instant;
 }
 
-/** Counts the leases of a run. Reads all of them: only for when there is nothing else to deal. */
+/** Counts the leases of a run. Reads all of them: only for when there is nothing else to lease. */
 export async function countLeases(client: Client, { datasetId, runId }: LockedRun): Promise<LeaseCount[]> {
   const { rows } = await client.query<{
     worker_id: string;

@@ -19,17 +19,21 @@ export interface SentResult extends WorkResult {
 }
 
 /** What became of each result, in order, and the run behind them. */
-export interface Taken {
+export interface RecordedWork {
   readonly run: LockedRun;
   readonly outcomes: readonly WorkOutcome[];
 }
 
 /**
- * Takes results of workers into a locked run that is open, in their order. Each ends its lease.
+ * Records results of workers in a locked run that is open, in their order. Each ends its lease.
  *
  * @throws Failure LIMIT_EXCEEDED if a result that is there already gets more scores than one may have.
  */
-export async function takeWork(client: Client, run: LockedRun, sent: readonly SentResult[]): Promise<Taken> {
+export async function recordWork(
+  client: Client,
+  run: LockedRun,
+  sent: readonly SentResult[],
+): Promise<RecordedWork> {
   const outcomes = new Array<WorkOutcome>(sent.length).fill("dropped");
   const itemIds = [...new Set(sent.map(({ result }) => result.itemId))];
   const itemVersions = await findCoveredItems(client, run, itemIds);
@@ -47,7 +51,7 @@ export async function takeWork(client: Client, run: LockedRun, sent: readonly Se
     const decided = members.flatMap(({ result }, at) => {
       const isPurged = purged.has(result.itemId);
       const decision = decideWork(result, own[at] === true && !isPurged, current[at]);
-      outcomes[group[at] as number] = isPurged ? unlessThere(decision) : decision.outcome;
+      outcomes[group[at] as number] = isPurged ? droppedUnlessDuplicate(decision) : decision.outcome;
       return isPurged || decision.outcome === "dropped" ? [] : [{ result, recording: decision.recording }];
     });
     const { places } = await writeDecided(
@@ -83,10 +87,10 @@ export async function dropWork(
     run,
     sent.map(({ result }) => result),
   );
-  return sent.map(({ result }, at) => unlessThere(decideWork(result, false, current[at])));
+  return sent.map(({ result }, at) => droppedUnlessDuplicate(decideWork(result, false, current[at])));
 }
 
 /** The outcome of a result that cannot be recorded any more. */
-function unlessThere({ outcome }: WorkDecision): WorkOutcome {
+function droppedUnlessDuplicate({ outcome }: WorkDecision): WorkOutcome {
   return outcome === "duplicate" ? outcome : "dropped";
 }

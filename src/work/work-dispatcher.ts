@@ -7,16 +7,16 @@ import { hasEnded, type RunScope } from "../runs/run.ts";
 import { findRunState } from "../runs/run-store.ts";
 import { AssignmentLoader } from "./assignment-loader.ts";
 import {
-  type Play,
-  type Player,
-  playRound,
-  type Round,
-  type Standing,
+  processTick,
+  type SessionState,
+  type SessionUpdate,
   streamSuperseded,
+  type TickOutcome,
+  type TickRequest,
 } from "./process-tick.ts";
 
-/** What desks work with. */
-export interface DeskResources {
+/** What dispatchers work with. */
+export interface DispatcherResources {
   readonly pool: Pool;
   readonly mutex: KeyedMutex;
   /** Hears of every run that has changed, by its id. */
@@ -24,20 +24,23 @@ export interface DeskResources {
   readonly heartbeatSeconds: number;
 }
 
-/** The stream of a worker at the desk of its run. */
-export interface Seat extends Player {
+/** The session of a worker, as the dispatcher of its run sees it. */
+export interface DispatchedSession extends SessionState {
   /** When it was last given leases, in milliseconds of `performance.now()`. */
-  readonly givenAt: number;
-  /** Takes over what became of it in a round. */
-  settle(standing: Standing): void;
+  readonly lastLeasedAt: number;
+  /** Takes over what a tick changed about it. */
+  update(update: SessionUpdate): void;
   /** Hears that a lease has come to its deadline. */
-  lose(leaseNumber: bigint): void;
+  expireLease(leaseNumber: bigint): void;
   /** Hears that the run has ended. */
   finish(): void;
   fail(error: unknown): void;
 }
 
-/** Results that are taken in one round at most, unless one frame has more. */
+/** What sessions send to one tick: undefined for those that have sent nothing and have room. */
+type TickRequests = ReadonlyMap<DispatchedSession, TickRequest | undefined>;
+
+/** Results that are taken in one tick at most, unless one frame has more. */
 const maxResults = 1_000;
 
 /** Characters of outputs, likewise: memory holds them twice while they are written. */
@@ -46,53 +49,53 @@ const maxOutputLength = 8 * 1024 * 1024;
 /** The longest time that a timer can be set to, in milliseconds. */
 const longestTimer = 2 ** 31 - 1;
 
-/** The desks of this process, one for each run that somebody here works on. */
-export class WorkDesks {
-  readonly #resources: DeskResources;
-  readonly #desks = new Map<string, WorkDesk>();
+/** The dispatchers of this process, one for each run that somebody here works on. */
+export class DispatcherRegistry {
+  readonly #resources: DispatcherResources;
+  readonly #dispatchers = new Map<string, WorkDispatcher>();
 
-  constructor(resources: DeskResources) {
+  constructor(resources: DispatcherResources) {
     this.#resources = resources;
   }
 
-  /** The desk of a run. */
-  at(scope: RunScope): WorkDesk {
-    const known = this.#desks.get(scope.runId);
+  /** The dispatcher of a run. */
+  get(scope: RunScope): WorkDispatcher {
+    const known = this.#dispatchers.get(scope.runId);
     if (known !== undefined) return known;
-    const desk: WorkDesk = new WorkDesk(this.#resources, scope, () => {
-      if (this.#desks.get(scope.runId) === desk) this.#desks.delete(scope.runId);
+    const dispatcher: WorkDispatcher = new WorkDispatcher(this.#resources, scope, () => {
+      if (this.#dispatchers.get(scope.runId) === dispatcher) this.#dispatchers.delete(scope.runId);
     });
-    this.#desks.set(scope.runId, desk);
-    return desk;
+    this.#dispatchers.set(scope.runId, dispatcher);
+    return dispatcher;
   }
 }
 
-interface PendingPlay {
-  readonly play: Play;
+interface PendingRequest {
+  readonly request: TickRequest;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
 
 /**
- * Where the workers of one run at this process come together: what they send while a round is played is taken in the next,
- * together, and cells are dealt to all that have room. So the lock on the run is taken once for many of them, and those who
- * wait are woken by what happens and by the first deadline, not each by a clock of its own.
+ * Brings the workers of one run at this process together: what they send during a tick is taken in the next, together, and
+ * cells are leased to all that have room. So the lock on the run is taken once for many of them, and those who wait are woken
+ * by what happens and by the first deadline, not each by a clock of its own.
  */
-export class WorkDesk {
+export class WorkDispatcher {
   /** Loads what its workers are given. */
   readonly assignments: AssignmentLoader;
-  readonly #resources: DeskResources;
+  readonly #resources: DispatcherResources;
   readonly #scope: RunScope;
   readonly #onEmpty: () => void;
-  readonly #seats = new Set<Seat>();
-  readonly #pending = new Map<Seat, PendingPlay>();
+  readonly #sessions = new Set<DispatchedSession>();
+  readonly #pending = new Map<DispatchedSession, PendingRequest>();
   #isRunning = false;
   #isWoken = false;
   #wake: (() => void) | undefined;
   /** When to look at the run although nothing has happened: at the first deadline, or in case that a change went unheard. */
-  #lookAt = 0;
+  #nextCheckAt = 0;
 
-  constructor(resources: DeskResources, scope: RunScope, onEmpty: () => void) {
+  constructor(resources: DispatcherResources, scope: RunScope, onEmpty: () => void) {
     this.#resources = resources;
     this.#scope = scope;
     this.#onEmpty = onEmpty;
@@ -100,43 +103,46 @@ export class WorkDesk {
   }
 
   /**
-   * Takes what a worker sends, which seats it; returns when its seat was settled.
+   * Takes what a worker sends, the first time its session as well; returns when a tick has answered it.
    *
    * @throws Failure STREAM_SUPERSEDED, RUN_NOT_FOUND, LIMIT_EXCEEDED
    */
-  play(seat: Seat, play: Play): Promise<void> {
+  submit(session: DispatchedSession, request: TickRequest): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#seats.add(seat);
-      this.#pending.set(seat, { play, resolve, reject });
+      this.#sessions.add(session);
+      this.#pending.set(session, { request, resolve, reject });
       if (!this.#isRunning) void this.#run();
       this.#wake?.();
     });
   }
 
-  /** Forgets a worker whose stream is over. */
-  leave(seat: Seat): void {
-    this.#seats.delete(seat);
-    this.#pending.delete(seat);
+  /** Forgets a session whose stream is over. */
+  leave(session: DispatchedSession): void {
+    this.#sessions.delete(session);
+    this.#pending.delete(session);
     this.#wake?.();
   }
 
   async #run(): Promise<void> {
     this.#isRunning = true;
     const over = new AbortController();
-    using news = this.#resources.changes.subscribe(this.#scope.runId, over.signal);
-    void this.#listen(news, over.signal);
-    while (this.#seats.size > 0) {
-      const plays = this.#takePlays();
-      const waiting = [...this.#seats].filter((seat) => !plays.has(seat) && isWaiting(seat));
-      if (plays.size > 0 || (this.#isWoken && waiting.length > 0)) {
+    using changes = this.#resources.changes.subscribe(this.#scope.runId, over.signal);
+    void this.#listen(changes, over.signal);
+    while (this.#sessions.size > 0) {
+      const requests = this.#takeRequests();
+      const waiting = [...this.#sessions].filter((session) => !requests.has(session) && isWaiting(session));
+      if (requests.size > 0 || (this.#isWoken && waiting.length > 0)) {
         this.#isWoken = false;
-        this.#lookIn(this.#resources.heartbeatSeconds * 1000);
-        await this.#playRound(inTurn([...plays, ...waiting.map((seat) => [seat, undefined] as const)]), news);
+        this.#checkIn(this.#resources.heartbeatSeconds * 1000);
+        await this.#tick(
+          inTurn([...requests, ...waiting.map((session) => [session, undefined] as const)]),
+          changes,
+        );
       } else if (this.#isWoken) {
         this.#isWoken = false;
-        await this.#look(news);
+        await this.#checkRunState(changes);
       } else {
-        await this.#nap();
+        await this.#sleep();
       }
     }
     over.abort();
@@ -144,27 +150,27 @@ export class WorkDesk {
     this.#onEmpty();
   }
 
-  async #listen(news: Subscription, over: AbortSignal): Promise<void> {
+  async #listen(changes: Subscription, over: AbortSignal): Promise<void> {
     while (!over.aborted) {
-      await news.wait(longestTimer);
+      await changes.wait(longestTimer);
       this.#isWoken = true;
       this.#wake?.();
     }
   }
 
-  #lookIn(milliseconds: number): void {
-    this.#lookAt = performance.now() + milliseconds;
+  #checkIn(milliseconds: number): void {
+    this.#nextCheckAt = performance.now() + milliseconds;
   }
 
-  async #nap(): Promise<void> {
+  async #sleep(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(
       () => {
         this.#isWoken = true;
-        this.#lookIn(this.#resources.heartbeatSeconds * 1000);
+        this.#checkIn(this.#resources.heartbeatSeconds * 1000);
         resolve();
       },
-      Math.max(this.#lookAt - performance.now(), 0),
+      Math.max(this.#nextCheckAt - performance.now(), 0),
     );
     this.#wake = resolve;
     await promise;
@@ -172,96 +178,99 @@ export class WorkDesk {
     clearTimeout(timer);
   }
 
-  #takePlays(): Map<Seat, Play> {
-    const plays = new Map<Seat, Play>();
+  #takeRequests(): Map<DispatchedSession, TickRequest> {
+    const requests = new Map<DispatchedSession, TickRequest>();
     let [results, length] = [0, 0];
-    for (const [seat, { play }] of this.#pending) {
-      if (play.kind === "results") {
+    for (const [session, { request }] of this.#pending) {
+      if (request.kind === "results") {
         const isFirst = results === 0;
-        results += play.results.length;
-        length += play.results.reduce((sum, { result }) => sum + (result.output?.length ?? 0), 0);
+        results += request.results.length;
+        length += request.results.reduce((sum, { result }) => sum + (result.output?.length ?? 0), 0);
         if (!isFirst && (results > maxResults || length > maxOutputLength)) break;
       }
-      plays.set(seat, play);
+      requests.set(session, request);
     }
-    return plays;
+    return requests;
   }
 
-  async #playRound(plays: ReadonlyMap<Seat, Play | undefined>, news: Subscription): Promise<void> {
+  async #tick(requests: TickRequests, changes: Subscription): Promise<void> {
     const { pool, mutex } = this.#resources;
-    // What is dealt need not survive a crash of the database: it is dealt again then.
-    const durable = [...plays.values()].some((play) => play?.kind === "results" || play?.kind === "join");
-    let round: Round<Seat>;
+    // Leases alone need not survive a crash of the database: the cells are leased again then.
+    const durable = [...requests.values()].some(
+      (request) => request?.kind === "results" || request?.kind === "join",
+    );
+    let outcome: TickOutcome<DispatchedSession>;
     try {
-      round = await mutex.runExclusive(this.#scope.runId, () =>
-        transaction(pool, (client) => playRound(client, this.#scope, plays), { durable }),
+      outcome = await mutex.runExclusive(this.#scope.runId, () =>
+        transaction(pool, (client) => processTick(client, this.#scope, requests), { durable }),
       );
     } catch (error) {
-      await this.#onFailure(error, plays, news);
+      await this.#onFailure(error, requests, changes);
       return;
     }
-    this.#settle(round, plays, news);
+    this.#apply(outcome, requests, changes);
   }
 
-  #settle(round: Round<Seat>, plays: ReadonlyMap<Seat, Play | undefined>, news: Subscription): void {
-    const { changes } = this.#resources;
-    for (const seat of round.superseded) this.#fail(seat, streamSuperseded(seat.terms.workerId));
-    for (const { workerId, number } of round.expired) {
-      for (const seat of this.#seats) {
+  /** Tells the sessions, and others who listen to the run, what a tick did. */
+  #apply(outcome: TickOutcome<DispatchedSession>, requests: TickRequests, changes: Subscription): void {
+    const { changes: notifications } = this.#resources;
+    for (const session of outcome.superseded) this.#fail(session, streamSuperseded(session.terms.workerId));
+    for (const { workerId, number } of outcome.expired) {
+      for (const session of this.#sessions) {
         // Those who took part have heard of it there.
-        if (seat.terms.workerId === workerId && !plays.has(seat)) seat.lose(number);
+        if (session.terms.workerId === workerId && !requests.has(session)) session.expireLease(number);
       }
     }
-    for (const [seat, standing] of round.standings) {
-      seat.settle(standing);
-      const play = plays.get(seat);
-      if (play === undefined) continue;
-      if (play.kind === "join") changes.notify(streamKey(this.#scope.runId, seat.terms.workerId));
-      const pending = this.#pending.get(seat);
-      this.#pending.delete(seat);
+    for (const [session, update] of outcome.updates) {
+      session.update(update);
+      const request = requests.get(session);
+      if (request === undefined) continue;
+      if (request.kind === "join") {
+        notifications.notify(streamKey(this.#scope.runId, session.terms.workerId));
+      }
+      const pending = this.#pending.get(session);
+      this.#pending.delete(session);
       pending?.resolve();
     }
-    if (round.hasEnded) for (const seat of this.#seats) seat.finish();
-    if (round.isNews) changes.notify(this.#scope.runId, news);
-    if (round.more) this.#isWoken = true;
-    if (round.firstDeadline !== undefined) {
+    if (outcome.hasEnded) for (const session of this.#sessions) session.finish();
+    if (outcome.hasChanged) notifications.notify(this.#scope.runId, changes);
+    if (outcome.hasMore) this.#isWoken = true;
+    if (outcome.firstDeadline !== undefined) {
       // A millisecond more than to the deadline, since timers fire early.
-      const milliseconds = Math.max(Number(round.firstDeadline) / 1000, 0) + 1;
-      this.#lookAt = Math.min(this.#lookAt, performance.now() + milliseconds);
+      const milliseconds = Math.max(Number(outcome.firstDeadline) / 1000, 0) + 1;
+      this.#nextCheckAt = Math.min(this.#nextCheckAt, performance.now() + milliseconds);
     }
   }
 
-  /** If something is wrong with what one worker has sent, the others must not suffer: each is played alone then. */
-  async #onFailure(
-    error: unknown,
-    plays: ReadonlyMap<Seat, Play | undefined>,
-    news: Subscription,
-  ): Promise<void> {
+  /** If something is wrong with what one worker has sent, the others must not suffer: each gets a tick of its own then. */
+  async #onFailure(error: unknown, requests: TickRequests, changes: Subscription): Promise<void> {
     if (error instanceof Failure && error.reason === "RUN_NOT_FOUND") {
-      for (const seat of this.#seats) this.#fail(seat, error);
-    } else if (error instanceof Failure && plays.size > 1) {
-      for (const [seat, play] of plays) if (play) await this.#playRound(new Map([[seat, play]]), news);
+      for (const session of this.#sessions) this.#fail(session, error);
+    } else if (error instanceof Failure && requests.size > 1) {
+      for (const [session, request] of requests) {
+        if (request) await this.#tick(new Map([[session, request]]), changes);
+      }
     } else {
-      for (const seat of plays.keys()) this.#fail(seat, error);
+      for (const session of requests.keys()) this.#fail(session, error);
     }
   }
 
   /** Looks after the run when nobody has room: those who work have to hear when it is over. */
-  async #look(news: Subscription): Promise<void> {
+  async #checkRunState(changes: Subscription): Promise<void> {
     try {
       const state = await findRunState(this.#resources.pool, this.#scope);
       if (state !== undefined && !hasEnded(state)) return;
-      const [seat] = this.#seats;
-      if (seat !== undefined) await this.#playRound(new Map([[seat, undefined]]), news);
+      const [session] = this.#sessions;
+      if (session !== undefined) await this.#tick(new Map([[session, undefined]]), changes);
     } catch {
       // The database is away. Whoever sends something next hears of it; until then nobody needs to.
     }
   }
 
-  #fail(seat: Seat, error: unknown): void {
-    const pending = this.#pending.get(seat);
-    this.leave(seat);
-    seat.fail(error);
+  #fail(session: DispatchedSession, error: unknown): void {
+    const pending = this.#pending.get(session);
+    this.leave(session);
+    session.fail(error);
     pending?.reject(error);
   }
 }
@@ -272,13 +281,13 @@ export function streamKey(runId: string, workerId: string): string {
   return `${runId}/${encodeURIComponent(workerId)}`;
 }
 
-/** Whether a worker is to take part in a round although it has sent nothing: it has room, or waits for the end. */
-function isWaiting({ capacity, streamNumber, held, isSilent }: Seat): boolean {
+/** Whether a session is to take part in a tick although it has sent nothing: it has room, or waits for the end. */
+function isWaiting({ capacity, streamNumber, leaseIds, isSilent }: DispatchedSession): boolean {
   if (streamNumber === 0n || isSilent) return false;
-  return capacity > held.size || (capacity === 0 && held.size === 0);
+  return capacity > leaseIds.size || (capacity === 0 && leaseIds.size === 0);
 }
 
-/** Workers in the order in which they were given something last, so that those who waited longest come first. */
-function inTurn(plays: readonly (readonly [Seat, Play | undefined])[]): ReadonlyMap<Seat, Play | undefined> {
-  return new Map([...plays].sort(([one], [other]) => one.givenAt - other.givenAt));
+/** Sessions in the order in which they were given something last, so that those who waited longest come first. */
+function inTurn(requests: readonly (readonly [DispatchedSession, TickRequest | undefined])[]): TickRequests {
+  return new Map([...requests].sort(([one], [other]) => one.lastLeasedAt - other.lastLeasedAt));
 }

@@ -46,12 +46,12 @@ export type WorkAnswer =
   | { readonly kind: "renewal"; readonly deadline: Instant; readonly lostLeaseIds: readonly string[] };
 
 /** What a worker is told unasked. */
-export type WorkNews =
+export type WorkEvent =
   | { readonly kind: "idle"; readonly leasedCellCount: number }
   | { readonly kind: "finished"; readonly run: Run };
 
 /** A lease with the id that a worker knows it by. */
-export interface GivenLease extends Lease {
+export interface IdentifiedLease extends Lease {
   readonly leaseId: string;
 }
 

@@ -3,15 +3,15 @@ import type { Pool } from "../db/pool.ts";
 import type { RunScope } from "../runs/run.ts";
 import { getRun } from "../runs/run-store.ts";
 import type { Assignment } from "./assignment-loader.ts";
-import { type Standing, streamSuperseded } from "./process-tick.ts";
-import type { GivenLease, WorkAnswer, WorkerTerms, WorkFrame, WorkNews } from "./work.ts";
-import { type Seat, streamKey, type WorkDesk } from "./work-dispatcher.ts";
+import { type Idleness, type SessionUpdate, streamSuperseded } from "./process-tick.ts";
+import type { IdentifiedLease, WorkAnswer, WorkEvent, WorkerTerms, WorkFrame } from "./work.ts";
+import { type DispatchedSession, streamKey, type WorkDispatcher } from "./work-dispatcher.ts";
 import { findStreams } from "./worker-store.ts";
 
 /** What a worker is sent. */
 export type WorkOutput =
   | WorkAnswer
-  | WorkNews
+  | WorkEvent
   | { readonly kind: "assignments"; readonly assignments: readonly Assignment[] };
 
 /** Answers that may wait for a worker that does not read. Its next frame is not taken before it has read one of them. */
@@ -20,13 +20,13 @@ const maxAnswers = 4;
 /** The longest time that a timer can be set to, in milliseconds. */
 const longestTimer = 2 ** 31 - 1;
 
-/** Where a worker works, and what its session works with. */
-export interface WorkPlace {
+/** The run that a worker works on, and what its session works with. */
+export interface SessionContext {
   readonly projectId: string;
   readonly scope: RunScope;
   readonly pool: Pool;
   readonly changes: Notifications;
-  readonly desk: WorkDesk;
+  readonly dispatcher: WorkDispatcher;
 }
 
 /**
@@ -38,11 +38,11 @@ export interface WorkPlace {
  * the frames in front of it.
  */
 export async function* serveWorker(
-  place: WorkPlace,
+  context: SessionContext,
   terms: WorkerTerms,
   frames: AsyncIterable<WorkFrame>,
 ): AsyncGenerator<WorkOutput> {
-  const session = new WorkSession(place, terms);
+  const session = new WorkerSession(context, terms);
   const input = frames[Symbol.asyncIterator]();
   try {
     void session.takeFrames(input);
@@ -54,20 +54,20 @@ export async function* serveWorker(
   }
 }
 
-class WorkSession implements Seat {
+class WorkerSession implements DispatchedSession {
   readonly terms: WorkerTerms;
-  readonly #place: WorkPlace;
+  readonly #context: SessionContext;
   readonly #over = new AbortController();
   capacity: number;
   streamNumber = 0n;
-  held: ReadonlyMap<bigint, string> = new Map();
-  lost: readonly string[] = [];
+  leaseIds: ReadonlyMap<bigint, string> = new Map();
+  lostLeaseIds: readonly string[] = [];
   isSilent = false;
-  givenAt = 0;
+  lastLeasedAt = 0;
   /** What is to be sent, by kind, in the order in which it is. */
   readonly #answers: WorkAnswer[] = [];
-  #leases: GivenLease[] = [];
-  #idle: { readonly leasedCellCount: number } | undefined;
+  #newLeases: IdentifiedLease[] = [];
+  #idle: Extract<Idleness, { kind: "idle" }> | undefined;
   #wasIdle = false;
   #isFinished = false;
   #inputEnded = false;
@@ -75,22 +75,22 @@ class WorkSession implements Seat {
   #onChange: (() => void) | undefined;
   #onRead: (() => void) | undefined;
 
-  constructor(place: WorkPlace, terms: WorkerTerms) {
-    this.#place = place;
+  constructor(context: SessionContext, terms: WorkerTerms) {
+    this.#context = context;
     this.terms = terms;
     this.capacity = terms.capacity;
   }
 
-  /** Joins the run, then plays frame by frame. Never throws. */
+  /** Joins the run, then submits frame by frame. Never throws. */
   async takeFrames(input: AsyncIterator<WorkFrame>): Promise<void> {
-    const { desk } = this.#place;
+    const { dispatcher } = this.#context;
     try {
       void this.#watchForNewerStream();
-      await desk.play(this, { kind: "join" });
+      await dispatcher.submit(this, { kind: "join" });
       for (;;) {
         const { done, value } = await input.next();
         if (done || this.#over.signal.aborted) break;
-        await desk.play(this, value);
+        await dispatcher.submit(this, value);
         while (this.#answers.length >= maxAnswers) {
           await new Promise<void>((resolve) => {
             this.#onRead = resolve;
@@ -106,7 +106,7 @@ class WorkSession implements Seat {
 
   /** What the worker is sent, until there is nothing left to do or its input ends. */
   async *outputs(): AsyncGenerator<WorkOutput> {
-    const { pool, projectId, scope, desk } = this.#place;
+    const { pool, projectId, scope, dispatcher } = this.#context;
     for (;;) {
       const answer = this.#answers.shift();
       if (answer !== undefined) {
@@ -121,15 +121,15 @@ class WorkSession implements Seat {
       }
       if (this.#inputEnded) return;
       // What has ended since was given for nothing.
-      this.#leases = this.#leases.filter((lease) => this.held.has(lease.number));
-      if (this.#leases.length > 0) {
-        const assignments = await desk.assignments.load(this.#leases);
-        this.#leases = this.#leases.slice(assignments.length);
+      this.#newLeases = this.#newLeases.filter((lease) => this.leaseIds.has(lease.number));
+      if (this.#newLeases.length > 0) {
+        const assignments = await dispatcher.assignments.load(this.#newLeases);
+        this.#newLeases = this.#newLeases.slice(assignments.length);
         yield { kind: "assignments", assignments };
       } else if (this.#idle !== undefined) {
-        const { leasedCellCount } = this.#idle;
+        const idle = this.#idle;
         this.#idle = undefined;
-        yield { kind: "idle", leasedCellCount };
+        yield idle;
       } else {
         await new Promise<void>((resolve) => {
           this.#onChange = resolve;
@@ -141,36 +141,37 @@ class WorkSession implements Seat {
   close(): void {
     this.#over.abort();
     this.#onRead?.();
-    this.#place.desk.leave(this);
+    this.#context.dispatcher.leave(this);
   }
 
-  settle({ capacity, streamNumber, held, lost, isSilent, answer, leases, nothing }: Standing): void {
-    this.capacity = capacity;
-    this.streamNumber = streamNumber;
-    this.held = held;
-    this.lost = lost;
-    this.isSilent = isSilent;
+  update(update: SessionUpdate): void {
+    const { answer, newLeases, idleness } = update;
+    this.capacity = update.capacity;
+    this.streamNumber = update.streamNumber;
+    this.leaseIds = update.leaseIds;
+    this.lostLeaseIds = update.lostLeaseIds;
+    this.isSilent = update.isSilent;
     if (answer !== undefined) this.#answers.push(answer);
-    if (leases.length > 0) {
-      this.#leases.push(...leases);
-      this.givenAt = performance.now();
+    if (newLeases.length > 0) {
+      this.#newLeases.push(...newLeases);
+      this.lastLeasedAt = performance.now();
       this.#idle = undefined;
       this.#wasIdle = false;
     }
-    if (nothing === "ever") {
+    if (idleness?.kind === "drained") {
       this.finish();
-    } else if (nothing !== undefined && !this.#wasIdle && capacity > 0) {
-      this.#idle = nothing;
+    } else if (idleness !== undefined && !this.#wasIdle && this.capacity > 0) {
+      this.#idle = idleness;
       this.#wasIdle = true;
     }
     this.#onChange?.();
   }
 
-  lose(number: bigint): void {
-    const id = this.held.get(number);
+  expireLease(number: bigint): void {
+    const id = this.leaseIds.get(number);
     if (id === undefined) return;
-    this.held = new Map([...this.held].filter(([one]) => one !== number));
-    this.lost = [...this.lost, id];
+    this.leaseIds = new Map([...this.leaseIds].filter(([one]) => one !== number));
+    this.lostLeaseIds = [...this.lostLeaseIds, id];
     this.isSilent = true;
   }
 
@@ -187,7 +188,7 @@ class WorkSession implements Seat {
 
   /** Fails as soon as the worker has a newer stream, at whatever server. */
   async #watchForNewerStream(): Promise<void> {
-    const { scope, pool, changes } = this.#place;
+    const { scope, pool, changes } = this.#context;
     const { workerId } = this.terms;
     const { signal } = this.#over;
     using joined = changes.subscribe(streamKey(scope.runId, workerId), signal);
@@ -198,7 +199,7 @@ class WorkSession implements Seat {
         const newest = (await findStreams(pool, scope, [workerId])).get(workerId);
         if (newest !== undefined && newest > this.streamNumber) {
           this.fail(streamSuperseded(workerId));
-          this.#place.desk.leave(this);
+          this.#context.dispatcher.leave(this);
         }
       } catch {
         // The database is away. The stream hears of the newer one when it sends something.

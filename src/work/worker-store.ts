@@ -2,8 +2,8 @@ import { instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { LockedRun, RunScope } from "../runs/run.ts";
 
-/** Begins to deal a locked run out, which starts it, and gives it as it is then. */
-export async function startDealing(client: Client, run: LockedRun): Promise<LockedRun> {
+/** Begins to lease the cells of a locked run, which starts it, and gives it as it is then. */
+export async function startDispatch(client: Client, run: LockedRun): Promise<LockedRun> {
   await client.query(
     `update runs set
        dealt_repetition = 1, dealt_item_id = '',
@@ -12,7 +12,7 @@ export async function startDealing(client: Client, run: LockedRun): Promise<Lock
      where dataset_id = $1 and run_id = $2`,
     [run.datasetId, run.runId, instantToSql(run.time)],
   );
-  return { ...run, state: "running", dealt: { repetition: 1, itemId: "", leaseNumber: 0n } };
+  return { ...run, state: "running", dispatchPosition: { repetition: 1, itemId: "", leaseNumber: 0n } };
 }
 
 /** Opens the next stream of a worker and gives its number. From then on older ones are refused. */
@@ -45,8 +45,11 @@ export async function findStreams(
 }
 
 /** Forgets workers and leases of a locked run, which ends. */
-export async function endDealing(client: Client, { datasetId, runId, dealt }: LockedRun): Promise<void> {
-  if (dealt === undefined) return;
+export async function endDispatch(
+  client: Client,
+  { datasetId, runId, dispatchPosition }: LockedRun,
+): Promise<void> {
+  if (dispatchPosition === undefined) return;
   await client.query("delete from open_cells where dataset_id = $1 and run_id = $2", [datasetId, runId]);
   await client.query("delete from run_workers where dataset_id = $1 and run_id = $2", [datasetId, runId]);
 }

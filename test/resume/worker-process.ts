@@ -5,12 +5,12 @@ import { createInterface } from "node:readline";
 /** What a worker tells. Times are microseconds since 1970 by the clock of the database. */
 export type WorkerEvent =
   | {
-      readonly kind: "dealt";
+      readonly kind: "leased";
       readonly cell: string;
       readonly leaseId: string;
       readonly attempt: number;
-      /** When it was dealt, or dealt out again to the worker that came back. */
-      readonly dealt: number;
+      /** When it was leased, or leased again to the worker that came back. */
+      readonly leased: number;
     }
   | {
       readonly kind: "acknowledged";

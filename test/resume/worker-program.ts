@@ -43,9 +43,9 @@ function work(assignment: WorkAssignment): void {
   const { leaseId, item, repetition, attempt, deadline } = assignment;
   const itemId = item?.itemId ?? "";
   const cell = `${itemId}/${repetition}`;
-  const dealt =
+  const leased =
     Number(deadline?.seconds ?? 0n) * 1e6 + (deadline?.nanos ?? 0) / 1e3 - leaseMilliseconds * 1e3;
-  tell({ kind: "dealt", cell, leaseId, attempt, dealt });
+  tell({ kind: "leased", cell, leaseId, attempt, leased });
   if (atWork.has(leaseId)) return;
   atWork.add(leaseId);
   setTimeout(() => {

@@ -177,11 +177,11 @@ describe(`${workerCount} workers in processes of their own (TEST_SEED=${seed})`,
     expect(results).toHaveLength(itemCount * repetitions);
     expect(successes.size).toBe(itemCount * repetitions);
 
-    const dealt = crew.events.filter((event) => event.kind === "dealt");
+    const leased = crew.events.filter((event) => event.kind === "leased");
     const acknowledged = crew.events.filter((event) => event.kind === "acknowledged");
     // Dealing and recording read one clock under one lock, so the times tell their order.
-    const repeated = dealt.filter(
-      (event) => event.dealt >= createTimeOf(successes.get(event.cell) as RunResult),
+    const repeated = leased.filter(
+      (event) => event.leased >= createTimeOf(successes.get(event.cell) as RunResult),
     );
     expect(repeated).toEqual([]);
     const kept = acknowledged.filter((event) => event.output !== "" && event.outcome !== "DROPPED");

@@ -27,7 +27,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Rows that were read from the tables that dealing looks at. */
+/** Rows that were read from the tables that leasing looks at. */
 async function rowsRead(): Promise<number> {
   await database.pool.query("select pg_stat_force_next_flush()");
   const { rows } = await database.pool.query<{ read: bigint }>(
@@ -47,7 +47,7 @@ async function costOfTurn(worker: Worker, lease: WorkAssignment) {
   return { next, rows: (await rowsRead()) - before };
 }
 
-describe("dealing cells of a run of thousands, on tables without statistics", () => {
+describe("leasing cells of a run of thousands, on tables without statistics", () => {
   test("reads the same few rows at its beginning and near its end", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 5 });
     await using worker = startWorker(service, { runId, workerId: "one" });
@@ -61,7 +61,7 @@ describe("dealing cells of a run of thousands, on tables without statistics", ()
       const before = await rowsRead();
       bulk.answer(...leases.map((lease) => [lease, 1] as const));
       await bulk.acks();
-      // Of each cell a few rows: its lease, its item, and what is dealt instead.
+      // Of each cell a few rows: its lease, its item, and what is leased instead.
       expect((await rowsRead()) - before).toBeLessThan(20 * 900);
     }
     const late = await costOfTurn(worker, early.next);

@@ -333,7 +333,7 @@ describe("a stream", () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(remote, { runId });
     const [lease] = (await worker.assignments()) as [WorkAssignment];
-    // The round waits for the lock on the run; its connection goes away meanwhile.
+    // The tick waits for the lock on the run; its connection goes away meanwhile.
     const locking = await database.pool.connect();
     await locking.query("begin");
     await locking.query("select from runs where run_id = $1 for update", [runId]);

@@ -46,7 +46,7 @@ async function workToTheEnd(worker: Worker, answerTo: (one: WorkAssignment) => u
 }
 
 describe("WorkRun", () => {
-  test("deals out all cells, all items once before any again, and finishes", async () => {
+  test("leases all cells, all items once before any again, and finishes", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     await using worker = startWorker(service, { runId, capacity: 4 });
     const { cells, run } = await workToTheEnd(worker);
@@ -173,7 +173,7 @@ describe("WorkRun", () => {
     expect(run?.counts).toMatchObject({ succeeded: 5n, failed: 0n });
   });
 
-  test("says that there is nothing to do, and deals again when a cell comes back", async () => {
+  test("says that there is nothing to do, and leases again when a cell comes back", async () => {
     const { runId } = await newRun(service, "qa");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 5 });
     const held = await busy.assigned(5);
@@ -218,7 +218,7 @@ describe("WorkRun", () => {
     expect(await idle.assignments()).toMatchObject([{ item: { itemId: "q3" }, attempt: 3 }]);
   });
 
-  test("deals out no cells of purged items, and drops what still comes for them", async () => {
+  test("leases no cells of purged items, and drops what still comes for them", async () => {
     await mirror(service, "purging", questions(6));
     const { runId } = await newRun(service, "purging");
     const purge = (itemId: string) =>

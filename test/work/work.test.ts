@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { CurrentResult, NewResult } from "../../src/results/result.ts";
-import { type Hand, shareOut } from "../../src/work/cell-assignment.ts";
+import { type Assignee, assignCells } from "../../src/work/cell-assignment.ts";
 import { leaseId, leaseNumber } from "../../src/work/lease.ts";
 import { decideWork, groupsOfDistinctCells } from "../../src/work/work.ts";
 
@@ -137,8 +137,8 @@ describe("groupsOfDistinctCells", () => {
   });
 });
 
-describe("shareOut", () => {
-  const hand = (workerId: string, held: number, free: number, maxAttempts = 1): Hand => ({
+describe("assignCells", () => {
+  const worker = (workerId: string, held: number, free: number, maxAttempts = 1): Assignee => ({
     workerId,
     held,
     free,
@@ -146,41 +146,47 @@ describe("shareOut", () => {
   });
   const cells = (count: number, attempts = 0, workerId = "") =>
     Array.from({ length: count }, () => ({ attempts, workerId }));
-  const deal = (what: ReturnType<typeof cells>, hands: Hand[], mayReturn: "never" | "as a last resort") => {
-    const { dealt, left } = shareOut(what, hands, mayReturn);
+  const assign = (
+    what: ReturnType<typeof cells>,
+    workers: Assignee[],
+    mayReturn: "never" | "as a last resort",
+  ) => {
+    const { assigned, left } = assignCells(what, workers, mayReturn);
     return [
-      ...hands.map(({ workerId }) => dealt.filter((one) => one.hand.workerId === workerId).length),
+      ...workers.map(({ workerId }) => assigned.filter((one) => one.assignee.workerId === workerId).length),
       left.length,
     ];
   };
 
   test("fills everybody if there is enough", () => {
-    expect(deal(cells(10), [hand("a", 0, 3), hand("b", 5, 2)], "never")).toEqual([3, 2, 5]);
+    expect(assign(cells(10), [worker("a", 0, 3), worker("b", 5, 2)], "never")).toEqual([3, 2, 5]);
   });
 
   test("gives to those who hold the fewest, whatever they have room for", () => {
-    expect(deal(cells(10), [hand("a", 0, 100), hand("b", 0, 100)], "never")).toEqual([5, 5, 0]);
-    expect(deal(cells(10), [hand("a", 6, 100), hand("b", 0, 100)], "never")).toEqual([2, 8, 0]);
-    expect(deal(cells(10), [hand("a", 0, 2), hand("b", 0, 100)], "never")).toEqual([2, 8, 0]);
+    expect(assign(cells(10), [worker("a", 0, 100), worker("b", 0, 100)], "never")).toEqual([5, 5, 0]);
+    expect(assign(cells(10), [worker("a", 6, 100), worker("b", 0, 100)], "never")).toEqual([2, 8, 0]);
+    expect(assign(cells(10), [worker("a", 0, 2), worker("b", 0, 100)], "never")).toEqual([2, 8, 0]);
   });
 
   test("gives to the first of those who hold equally many", () => {
-    expect(deal(cells(1), [hand("a", 1, 1), hand("b", 1, 1)], "never")).toEqual([1, 0, 0]);
+    expect(assign(cells(1), [worker("a", 1, 1), worker("b", 1, 1)], "never")).toEqual([1, 0, 0]);
   });
 
   test("gives nobody a cell that has had the attempts they would give it", () => {
-    expect(deal(cells(3, 2), [hand("a", 0, 9, 2), hand("b", 9, 9, 3)], "never")).toEqual([0, 3, 0]);
-    expect(deal(cells(3, 3), [hand("a", 0, 9, 2), hand("b", 0, 9, 3)], "never")).toEqual([0, 0, 3]);
+    expect(assign(cells(3, 2), [worker("a", 0, 9, 2), worker("b", 9, 9, 3)], "never")).toEqual([0, 3, 0]);
+    expect(assign(cells(3, 3), [worker("a", 0, 9, 2), worker("b", 0, 9, 3)], "never")).toEqual([0, 0, 3]);
   });
 
   test("gives a cell back to the worker that had it only if it may return and no other can have it", () => {
-    expect(deal(cells(2, 0, "a"), [hand("a", 0, 9), hand("b", 5, 1)], "never")).toEqual([0, 1, 1]);
-    expect(deal(cells(2, 0, "a"), [hand("a", 0, 9), hand("b", 5, 1)], "as a last resort")).toEqual([1, 1, 0]);
+    expect(assign(cells(2, 0, "a"), [worker("a", 0, 9), worker("b", 5, 1)], "never")).toEqual([0, 1, 1]);
+    expect(assign(cells(2, 0, "a"), [worker("a", 0, 9), worker("b", 5, 1)], "as a last resort")).toEqual([
+      1, 1, 0,
+    ]);
   });
 
-  test("counts what it dealt", () => {
-    const hands = [hand("a", 0, 3)];
-    shareOut(cells(2), hands, "never");
-    expect(hands).toEqual([hand("a", 2, 1)]);
+  test("counts what it assigned", () => {
+    const workers = [worker("a", 0, 3)];
+    assignCells(cells(2), workers, "never");
+    expect(workers).toEqual([worker("a", 2, 1)]);
   });
 });

@@ -95,7 +95,7 @@ export interface ItembankClient extends Services {
   ): Promise<ExperimentResult>;
 
   /**
-   * Works on a run together with others: the server deals out cells without a success, this worker gives results, until
+   * Works on a run together with others: the server hands out cells without a success, this worker gives results, until
    * there is nothing left. Not in browsers.
    *
    * @throws ItembankError RUN_NOT_FOUND; STREAM_SUPERSEDED if another worker has taken its name

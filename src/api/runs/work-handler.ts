@@ -4,26 +4,26 @@ import { projectOf } from "../../auth/project.ts";
 import type { Recorder } from "../../results/record-results.ts";
 import { getRunScope } from "../../runs/run-store.ts";
 import type { WorkFrame } from "../../work/work.ts";
-import { WorkDesks } from "../../work/work-dispatcher.ts";
+import { DispatcherRegistry } from "../../work/work-dispatcher.ts";
 import { serveWorker } from "../../work/worker-session.ts";
 import type { Resources } from "../resources.ts";
 import { helloFromWire, outputToWire, workFrameFromWire } from "./work-wire.ts";
 
-/** The method of RunService that deals out the work on runs. */
+/** The method of RunService that hands out the work on runs. */
 export function workHandler(
   { heartbeatSeconds, minLeaseSeconds }: Pick<Resources, "heartbeatSeconds" | "minLeaseSeconds">,
   recorder: Recorder,
 ) {
-  const desks = new WorkDesks({ ...recorder, heartbeatSeconds });
+  const dispatchers = new DispatcherRegistry({ ...recorder, heartbeatSeconds });
   return {
     async *workRun(requests, context) {
       const projectId = projectOf(context);
       const input = requests[Symbol.asyncIterator]();
       const terms = helloFromWire((await input.next()).value, minLeaseSeconds);
       const scope = await getRunScope(recorder.pool, projectId, terms.runId);
-      const place = { ...recorder, projectId, scope, desk: desks.at(scope) };
+      const session = { ...recorder, projectId, scope, dispatcher: dispatchers.get(scope) };
       const frames = framesOf(terms.runId, { [Symbol.asyncIterator]: () => input });
-      for await (const output of serveWorker(place, terms, frames)) yield outputToWire(output);
+      for await (const output of serveWorker(session, terms, frames)) yield outputToWire(output);
     },
   } satisfies Partial<ServiceImpl<typeof RunService>>;
 }

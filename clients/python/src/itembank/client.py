@@ -219,7 +219,7 @@ class AsyncClient:
         return await run_experiment(self._connection, task, options)
 
     async def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
-        """Works on a run together with others: the server deals out cells without a success, this worker gives results, until
+        """Works on a run together with others: the server hands out cells without a success, this worker gives results, until
         there is nothing left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.
@@ -464,7 +464,7 @@ class Client:
         return self._run(lambda connection: run_experiment(connection, task, options))
 
     def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
-        """Works on a run together with others: the server deals out cells without a success, this worker gives results, until
+        """Works on a run together with others: the server hands out cells without a success, this worker gives results, until
         there is nothing left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.

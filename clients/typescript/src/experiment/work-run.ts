@@ -9,7 +9,7 @@ import { checkEvaluators } from "./run-experiment.ts";
 import type { WorkOptions } from "./task.ts";
 import { type WorkCounts, Worker } from "./worker.ts";
 
-/** A worker on a run: one of any number, in any language, among whom the server deals out the cells. */
+/** A worker on a run: one of any number, in any language, among whom the server hands out the cells. */
 export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Input, Output, Expected> {
   readonly runId: string;
   /**
@@ -19,7 +19,7 @@ export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Inp
   readonly workerId?: string;
   /** How long a cell stays with a worker that is not heard of, in milliseconds. 60,000 unless set. */
   readonly leaseMs?: number;
-  /** How often a cell that failed is dealt out in all, to whichever worker. 1 unless set. */
+  /** How often a cell that failed is leased in all, to whichever worker. 1 unless set. */
   readonly maxAttempts?: number;
   readonly onProgress?: (progress: WorkCounts) => void;
   /** Gives all cells back and leaves. */

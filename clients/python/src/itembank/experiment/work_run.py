@@ -70,7 +70,7 @@ class WorkRunOptions(WorkOptions, total=False):
     lease: float
     """How many seconds a cell stays with a worker that is not heard of. 60 unless set."""
     max_attempts: int
-    """How often a cell that failed is dealt out in all, to whichever worker. 1 unless set."""
+    """How often a cell that failed is leased in all, to whichever worker. 1 unless set."""
     on_progress: Callable[[WorkCounts], None]
 
 
