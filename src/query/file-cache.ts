@@ -1,4 +1,5 @@
 import { access, stat } from "node:fs/promises";
+import { LRUCache } from "lru-cache";
 import type { LocalBlob } from "../blobs/blob-store.ts";
 
 /** What a file holds. */
@@ -13,7 +14,9 @@ export interface FileKey {
 interface CachedFile extends FileKey {
   readonly id: string;
   readonly file: Promise<LocalBlob>;
+  /** Bytes, 0 until it is loaded. */
   size: number;
+  /** How many have it open; loading counts as one. */
   users: number;
   /** Whether nobody is to find it any more; it goes with its last user. */
   forgotten: boolean;
@@ -22,9 +25,15 @@ interface CachedFile extends FileKey {
 /** Keeps files at hand, those used last, up to a number of bytes. A file in use is never given up. */
 export class FileCache {
   readonly #maxBytes: number;
-  /** In the order of their last use. */
-  readonly #files = new Map<string, CachedFile>();
-  #bytes = 0;
+  /** Files that are open or being loaded. */
+  readonly #used = new Map<string, CachedFile>();
+  #usedBytes = 0;
+  /** Files that nobody has open. How many bytes they may have depends on the others, so `#shrink` sees to it. */
+  readonly #idle = new LRUCache<string, CachedFile>({
+    maxSize: Number.MAX_SAFE_INTEGER,
+    // The size of an entry cannot be 0.
+    sizeCalculation: ({ size }) => Math.max(size, 1),
+  });
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -40,9 +49,7 @@ export class FileCache {
     const id = `${key.datasetId}/${key.run}/${key.purgeCount}/${key.state}`;
     for (;;) {
       signal.throwIfAborted();
-      const cached = this.#files.get(id) ?? this.#add(id, key, load);
-      this.#files.delete(id);
-      this.#files.set(id, cached);
+      const cached = this.#used.get(id) ?? this.#takeUp(id) ?? this.#add(id, key, load);
       cached.users++;
       try {
         const { path } = await unlessAborted(cached.file, signal);
@@ -59,55 +66,84 @@ export class FileCache {
 
   /** Makes sure that nobody is given these files any more, and gives them up when they are not in use. */
   forget(isMeant: (file: FileKey) => boolean): void {
-    for (const cached of [...this.#files.values()].filter(isMeant)) this.#forget(cached);
+    for (const cached of this.#all().filter(isMeant)) this.#forget(cached);
   }
 
   /** What files there are. */
   keys(): FileKey[] {
-    return [...this.#files.values()];
+    return this.#all();
   }
 
   /** Gives up all files. */
   async close(): Promise<void> {
-    const all = [...this.#files.values()];
-    this.#files.clear();
+    const all = this.#all();
+    this.#used.clear();
+    this.#idle.clear();
     await Promise.all(all.map((cached) => this.#giveUp(cached)));
   }
 
+  #all(): CachedFile[] {
+    return [...this.#used.values(), ...this.#idle.values()];
+  }
+
   #add(id: string, key: FileKey, load: () => Promise<LocalBlob>): CachedFile {
-    const cached: CachedFile = { ...key, id, file: load(), size: 0, users: 0, forgotten: false };
+    const cached: CachedFile = { ...key, id, file: load(), size: 0, users: 1, forgotten: false };
+    this.#used.set(id, cached);
     cached.file
       .then(async ({ path }) => {
         const { size } = await stat(path);
         if (cached.forgotten) return;
         cached.size = size;
-        this.#bytes += cached.size;
+        this.#usedBytes += size;
         this.#shrink();
       })
-      // What could not be loaded is loaded again by whoever asks next; those who wait are told.
-      .catch(() => this.#forget(cached));
+      // What could not be loaded is loaded again for the next who asks; those who wait are told.
+      .catch(() => this.#forget(cached))
+      .finally(() => this.#leave(cached));
+    return cached;
+  }
+
+  /** A file that nobody has open, as one that somebody has. */
+  #takeUp(id: string): CachedFile | undefined {
+    const cached = this.#idle.get(id);
+    if (cached === undefined) return undefined;
+    this.#idle.delete(id);
+    this.#used.set(id, cached);
+    this.#usedBytes += cached.size;
     return cached;
   }
 
   #leave(cached: CachedFile): void {
     cached.users--;
+    if (cached.users > 0) return;
+    if (cached.forgotten) {
+      void this.#giveUp(cached);
+    } else if (this.#used.delete(cached.id)) {
+      this.#usedBytes -= cached.size;
+      this.#idle.set(cached.id, cached);
+    }
     this.#shrink();
-    if (cached.forgotten && cached.users === 0) void this.#giveUp(cached);
   }
 
+  /** Gives up files that nobody has open, those first that were left first, until there are not too many bytes. */
   #shrink(): void {
-    for (const cached of this.#files.values()) {
-      if (this.#bytes <= this.#maxBytes) return;
-      if (cached.users === 0 && cached.size > 0) this.#forget(cached);
+    while (this.#usedBytes + this.#idle.calculatedSize > this.#maxBytes) {
+      const oldest = this.#idle.pop();
+      if (oldest === undefined) return;
+      void this.#giveUp(oldest);
     }
   }
 
   #forget(cached: CachedFile): void {
     if (cached.forgotten) return;
     cached.forgotten = true;
-    this.#bytes -= cached.size;
-    if (this.#files.get(cached.id) === cached) this.#files.delete(cached.id);
-    if (cached.users === 0) void this.#giveUp(cached);
+    if (cached.users > 0) {
+      this.#used.delete(cached.id);
+      this.#usedBytes -= cached.size;
+    } else {
+      this.#idle.delete(cached.id);
+      void this.#giveUp(cached);
+    }
   }
 
   async #giveUp({ file }: CachedFile): Promise<void> {

@@ -1,5 +1,6 @@
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
+import { LRUCache } from "lru-cache";
 import { BlobMissing, type BlobStore, type LocalBlob } from "../blobs/blob-store.ts";
 import type { Scratch } from "../blobs/scratch.ts";
 import type { Pool } from "../db/pool.ts";
@@ -41,6 +42,9 @@ export class SnapshotStale extends Error {
 /** How often the database hears that a file is in use, at most. */
 const touchMilliseconds = 5 * 60_000;
 
+/** How many files are known to have been noted. With more in use, some are noted more often. */
+const mostTouched = 1_000;
+
 interface SnapshotsOptions {
   readonly pool: Pool;
   readonly blobs: BlobStore;
@@ -65,7 +69,8 @@ export class SnapshotCache {
   readonly #options: SnapshotsOptions;
   readonly #files: FileCache;
   readonly #closing = new AbortController();
-  readonly #touched = new Map<string, number>();
+  /** The files whose use was noted lately. */
+  readonly #touched = new LRUCache<string, true>({ max: mostTouched, ttl: touchMilliseconds });
 
   constructor(options: SnapshotsOptions) {
     this.#options = options;
@@ -187,11 +192,8 @@ export class SnapshotCache {
   /** Lets the database know, now and then, that a file is in use. Nobody waits for it, and it does not matter if it fails. */
   #touch(key: SnapshotKey): void {
     const blob = snapshotBlob(key);
-    const now = Date.now();
-    if (now - (this.#touched.get(blob) ?? 0) < touchMilliseconds) return;
-    for (const [other, time] of this.#touched)
-      if (now - time > touchMilliseconds) this.#touched.delete(other);
-    this.#touched.set(blob, now);
+    if (this.#touched.has(blob)) return;
+    this.#touched.set(blob, true);
     touchSnapshot(this.#options.pool, key).catch((error: unknown) => {
       this.#options.log.debug({ error: String(error) }, "could not note the use of a snapshot");
     });

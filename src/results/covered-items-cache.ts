@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { Pool } from "../db/pool.ts";
 import { type CopiedItems, copyItems, cursorAfter, type ItemCursor } from "../items/item-page-store.ts";
 import type { RunCell, RunScope } from "../runs/run.ts";
@@ -25,10 +26,9 @@ type ItemVersions = ReadonlyMap<string, bigint>;
 export class CoveredItemsCache {
   readonly #pool: Pool;
   /** How many items have been asked for, by run_id. */
-  readonly #asked = new Map<string, number>();
-  /** By run_id, in the order of use. */
-  readonly #remembered = new Map<string, { readonly size: number; readonly items: Promise<ItemVersions> }>();
-  #size = 0;
+  readonly #asked = new LRUCache<string, number>({ max: mostRuns });
+  /** By run_id; their size is how many items the run covers. */
+  readonly #remembered = new LRUCache<string, Promise<ItemVersions>>({ maxSize: mostRemembered });
 
   constructor(pool: Pool) {
     this.#pool = pool;
@@ -45,38 +45,23 @@ export class CoveredItemsCache {
   #recall(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
     const { runId } = scope;
     const known = this.#remembered.get(runId);
-    if (known !== undefined) {
-      this.#remembered.delete(runId);
-      this.#remembered.set(runId, known);
-      return known.items;
-    }
+    if (known !== undefined) return known;
     const size = Number(scope.itemCount);
     const askedInAll = (this.#asked.get(runId) ?? 0) + asked;
-    this.#asked.delete(runId);
     if (size > mostRemembered || askedInAll * askedShare < size) {
       this.#asked.set(runId, askedInAll);
-      while (this.#asked.size > mostRuns) this.#asked.delete(oldestOf(this.#asked));
       return undefined;
     }
+    this.#asked.delete(runId);
     const items = readAll(this.#pool, scope);
-    this.#remembered.set(runId, { size, items });
-    this.#size += size;
-    while (this.#size > mostRemembered) this.#forget(oldestOf(this.#remembered));
+    // A run without items takes some room, too.
+    this.#remembered.set(runId, items, { size: Math.max(size, 1) });
     // What could not be read is asked for again.
-    items.catch(() => this.#forget(runId));
+    items.catch(() => {
+      if (this.#remembered.peek(runId) === items) this.#remembered.delete(runId);
+    });
     return items;
   }
-
-  #forget(runId: string): void {
-    this.#size -= this.#remembered.get(runId)?.size ?? 0;
-    this.#remembered.delete(runId);
-  }
-}
-
-/** The key that came first. */
-function oldestOf(map: ReadonlyMap<string, unknown>): string {
-  const [oldest = ""] = map.keys();
-  return oldest;
 }
 
 /** Reads all items that a run covers, along their key. */

@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import { Batcher } from "../db/batcher.ts";
 import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Notifications } from "../db/notifications.ts";
@@ -71,7 +72,7 @@ const maxTogether = 4_000;
 const mostRepeating = 10_000;
 
 export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMutex): Recorder {
-  const repeating = new RepeatingRuns();
+  const repeating: RepeatingRuns = new LRUCache({ max: mostRepeating });
   const countResults = (prepared: Prepared) =>
     prepared.reduce((sum, { request }) => sum + request.results.length, 0);
   const write = async (callers: readonly Prepared[]) => {
@@ -91,21 +92,9 @@ export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMute
 
 /**
  * The runs in which cells that have results are recorded again: errors that were tried again, frames that were sent twice. In all
- * others nothing is looked up before it is written. Forgets those that came first.
+ * others nothing is looked up before it is written.
  */
-class RepeatingRuns {
-  readonly #runIds = new Set<string>();
-
-  has(runId: string): boolean {
-    return this.#runIds.has(runId);
-  }
-
-  add(runId: string): void {
-    this.#runIds.add(runId);
-    const [oldest = ""] = this.#runIds;
-    if (this.#runIds.size > mostRepeating) this.#runIds.delete(oldest);
-  }
-}
+type RepeatingRuns = LRUCache<string, true>;
 
 /** Results that were checked against what never changes about their run. */
 export interface PreparedRecording {
@@ -172,7 +161,7 @@ async function writeTogether(
 ): Promise<Outcome[]> {
   const all = callers.flat();
   const runId = callers[0]?.[0].scope.runId ?? "";
-  const mayRepeat = repeating.has(runId) || all.some(({ request }) => request.overwrite);
+  const mayRepeat = repeating.get(runId) === true || all.some(({ request }) => request.overwrite);
   for (const lookUp of mayRepeat ? [true] : [false, true]) {
     if (lookUp && all.length === 1) break;
     try {
@@ -181,7 +170,7 @@ async function writeTogether(
     } catch (error) {
       // Other faults come up again below, where they belong. Requests about one cell are none: each sees the one before.
       if (databaseFault(error)?.kind !== "unique") break;
-      repeating.add(runId);
+      repeating.set(runId, true);
     }
   }
   const outcomes: Outcome[] = [];

@@ -1,4 +1,5 @@
 import { hash } from "node:crypto";
+import { LRUCache } from "lru-cache";
 import type { ItemContent } from "../items/item.ts";
 import { jsonPath } from "../json/json-path.ts";
 import { canonicalSchema, compileSchema, type JsonSchema } from "./json-schema.ts";
@@ -60,7 +61,9 @@ export function compileItemSchemas(texts: SchemaTexts): ItemSchemas | undefined 
       violationOf(input, content.input, "$.input") ??
       violationOf(expectedOutput, content.expectedOutput, "$.expected_output"),
   };
-  keep(compiled, (texts.inputSchema?.length ?? 0) + (texts.expectedOutputSchema?.length ?? 0));
+  const length = (texts.inputSchema?.length ?? 0) + (texts.expectedOutputSchema?.length ?? 0);
+  // Small schemas do not take much less memory than those of a thousand characters.
+  kept.set(schemaHash.toString("hex"), compiled, { size: Math.max(length, 1000) });
   return compiled;
 }
 
@@ -81,28 +84,10 @@ function violationOf(
  */
 const maxKeptLength = 2 * 1024 * 1024;
 
-/** The least recently used first. */
-const kept = new Map<string, { readonly schemas: ItemSchemas; readonly length: number }>();
-let keptLength = 0;
+/** By their hash. */
+const kept = new LRUCache<string, ItemSchemas>({ maxSize: maxKeptLength });
 
 /** Schemas that are compiled already. */
 export function findItemSchemas(schemaHash: Buffer): ItemSchemas | undefined {
-  const key = schemaHash.toString("hex");
-  const found = kept.get(key);
-  if (found === undefined) return undefined;
-  kept.delete(key);
-  kept.set(key, found);
-  return found.schemas;
-}
-
-function keep(schemas: ItemSchemas, length: number): void {
-  // Small schemas do not take much less memory than those of a thousand characters.
-  const counted = Math.max(length, 1000);
-  kept.set(schemas.hash.toString("hex"), { schemas, length: counted });
-  keptLength += counted;
-  for (const [key, oldest] of kept) {
-    if (keptLength <= maxKeptLength) break;
-    kept.delete(key);
-    keptLength -= oldest.length;
-  }
+  return kept.get(schemaHash.toString("hex"));
 }

@@ -65,6 +65,18 @@ describe("a cache of files", () => {
     await cache.close();
   });
 
+  test("counts the bytes of files in use, and gives up others for them", async () => {
+    const cache = new FileCache(250);
+    await using _ = await cache.open(key("a"), loader(100).load, signal());
+    const idle = await cache.open(key("b"), loader(100).load, signal());
+    await idle[Symbol.asyncDispose]();
+    expect(await isThere(idle.path)).toBe(true);
+    await using large = await cache.open(key("c"), loader(100).load, signal());
+    await expect.poll(() => isThere(idle.path)).toBe(false);
+    expect(await isThere(large.path)).toBe(true);
+    await cache.close();
+  });
+
   test("keeps a file that is in use, whatever its size, and gives it up after that", async () => {
     const cache = new FileCache(1);
     const { load } = loader(100);

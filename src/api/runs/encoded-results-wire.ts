@@ -1,5 +1,6 @@
 import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { DurationSchema, TimestampSchema } from "@bufbuild/protobuf/wkt";
+import { LRUCache } from "lru-cache";
 import { RunResultSchema, UsageSchema } from "../../../gen/itembank/v1/result_pb.js";
 import { ResultBatchSchema } from "../../../gen/itembank/v1/run_service_pb.js";
 import { type CopiedColumns, postgresEpoch } from "../../db/copied-columns.ts";
@@ -168,7 +169,7 @@ const longestScores = 256;
  * them from JSON takes longer than all else.
  */
 class EncodedScores {
-  readonly #known = new Map<string, Buffer>();
+  readonly #known = new LRUCache<string, Buffer>({ max: mostScores });
 
   read({ buffer, starts, lengths }: CopiedColumns): Buffer {
     const start = starts[columnOf("scores")] as number;
@@ -178,7 +179,6 @@ class EncodedScores {
     if (known !== undefined) return known;
     const scores = scoresFromColumn(json).map(scoreToWire);
     const encoded = Buffer.from(toBinary(RunResultSchema, create(RunResultSchema, { scores })));
-    if (this.#known.size >= mostScores) this.#known.clear();
     if (json.length <= longestScores) this.#known.set(json, encoded);
     return encoded;
   }
