@@ -1,4 +1,4 @@
-import jStat from "jstat";
+import quantile from "@stdlib/stats-base-dists-t-quantile";
 
 /** Both ends of a confidence interval. */
 export interface ConfidenceInterval {
@@ -38,7 +38,7 @@ export function pairedInterval(differences: readonly number[]): ConfidenceInterv
   let squares = 0;
   for (const difference of differences) squares += (difference - mean) ** 2;
   const deviation = Math.sqrt(squares / (n - 1));
-  const reach = deviation === 0 ? 0 : (jStat.studentt.inv(upperQuantile, n - 1) * deviation) / Math.sqrt(n);
+  const reach = deviation === 0 ? 0 : (quantile(upperQuantile, n - 1) * deviation) / Math.sqrt(n);
   const interval = { low: mean - reach, high: mean + reach };
   return Number.isFinite(interval.low) && Number.isFinite(interval.high) ? interval : undefined;
 }
