@@ -1,7 +1,8 @@
 import { createRequire } from "node:module";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 
-// The driver decodes texts with a decoder that takes a U+FEFF at their beginning for a byte order mark and drops it.
+// The driver decodes texts with a decoder that takes a U+FEFF at their beginning for a byte order mark and drops it. That
+// is no part of its interface, so package.json pins the version.
 const accessors = createRequire(import.meta.url)("@duckdb/node-api/lib/vectors/dataAccessors.js") as {
   textDecoder: { decode(bytes: Uint8Array): string };
 };

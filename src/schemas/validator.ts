@@ -13,6 +13,8 @@ import type { Pattern, Patterns } from "./pattern.ts";
 import { stepsKeyword } from "./prepared-schema.ts";
 import { spend } from "./steps.ts";
 
+// What is replaced and overridden here reaches into ajv, so package.json pins the version.
+
 /** Tells whether a value satisfies a schema. If not, its `errors` say why. */
 export type Validator = ValidateFunction;
 

@@ -1,0 +1,31 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+
+const root = join(import.meta.dirname, "..");
+
+const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
+  readonly dependencies: Readonly<Record<string, string>>;
+};
+
+/** The packages of which the sources load a file that is not meant for others: `ajv/dist/compile/util.js`. */
+function reachedInto(): Set<string> {
+  const inside = /"((?:@[\w.-]+\/)?[\w.-]+)\/(?:dist|lib|build|src)\/[^"]+"/g;
+  const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });
+  const texts = files
+    .filter((path) => path.endsWith(".ts"))
+    .map((path) => readFileSync(join(root, "src", path), "utf8"));
+  const names = texts.flatMap((text) => [...text.matchAll(inside)].map(([, name = ""]) => name));
+  return new Set(names.filter((name) => !name.startsWith(".")));
+}
+
+describe("package.json", () => {
+  test("pins the packages that the sources reach into, and betas", () => {
+    const names = reachedInto();
+    expect(names).toEqual(new Set(["ajv", "@duckdb/node-api"]));
+    const betas = Object.keys(dependencies).filter((name) => /beta/.test(dependencies[name] ?? ""));
+    for (const name of [...names, ...betas]) {
+      expect(dependencies[name], name).toMatch(/^\d+\.\d+\.\d+(?:-[\w.]+)?$/);
+    }
+  });
+});
