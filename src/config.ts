@@ -43,6 +43,10 @@ export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
 
+/**
+ * One row of the table below. Written by hand instead of with envalid or zod, because docs/operations.md has the same table: a test
+ * compares names, defaults and descriptions.
+ */
 interface Variable<T> {
   /** What it means, for docs/operations.md and `--help`. */
   readonly description: string;

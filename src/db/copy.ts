@@ -25,6 +25,10 @@ const firstBytes = 32 * 1024;
  * and is cheaper for the server to read than text.
  *
  * Begin each row with `row`, then call one method per column, in the order of the statement.
+ *
+ * Written by hand instead of with pg-copy-streams-binary because of its speed: rows of six columns and 400 bytes, 0.4 to 1.3
+ * million per second against 0.12 to 0.21 million, for the same bytes. That one takes an object per column and a Date per time,
+ * which has no microseconds.
  */
 export class CopyRows {
   #buffer = Buffer.allocUnsafeSlow(firstBytes);

@@ -6,6 +6,9 @@ const restMilliseconds = 10;
 /**
  * Looks up what many callers ask for with one statement at a time: those who ask while one is under way share the next. So
  * thousands who ask at once, or again and again, cost the database no more than a few.
+ *
+ * Written by hand: the package dataloader collects the keys of one turn of the event loop and sends any number of statements at a
+ * time; here those who ask while a statement is under way wait for the next, and nothing is remembered.
  */
 export class DataLoader<V> {
   readonly #read: (keys: readonly string[]) => Promise<ReadonlyMap<string, V>>;

@@ -3,7 +3,11 @@ export class SemaphoreFull extends Error {
   override readonly name = "SemaphoreFull";
 }
 
-/** A number of places that many want. Who comes first is served first. */
+/**
+ * A number of places that many want. Who comes first is served first.
+ *
+ * Written by hand: p-limit bounds neither how many wait nor lets one leave when its signal says so.
+ */
 export class Semaphore {
   readonly #maxWaiting: number;
   readonly #waiting: (() => void)[] = [];

@@ -14,6 +14,11 @@ export const tagOf = {
 /**
  * Writes a message in the wire format of protobuf (protobuf.dev, "Encoding") from bytes of the database, for streams that are
  * too long for an object per row: what the database sends is nearly what goes on the wire.
+ *
+ * Written by hand instead of with BinaryWriter of @bufbuild/protobuf/wire because of its speed. In frames of 290 to 345 kB, a
+ * second of CPU writes 2.1 million results against 1.3 million, and 4.0 million items against 3.1 to 3.6 million (release 2.17; 0.8
+ * million with release 2.10). It takes numbers as the database sends them, big-endian and of up to 64 bits, and the memory of
+ * the message before.
  */
 export class WireWriter {
   // Small at first: most of a thousand streams that follow a run have little to tell.
