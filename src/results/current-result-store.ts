@@ -63,21 +63,21 @@ export async function supersedeResults(
   await client.query(
     `update run_results as r set superseded_by = found.attempt
      from (
-       select change.attempt, old.place, old.dataset_id
+       select change.attempt, old.tuple_id, old.dataset_id
        from unnest($3::bigint[], $4::int[]) as change(sequence, attempt)
        cross join lateral (
-         select ctid as place, dataset_id from run_results as o
+         select ctid as tuple_id, dataset_id from run_results as o
          where o.run_number = $2 and o.sequence = change.sequence and o.dataset_id = $1
          limit 1
        ) as old
      ) as found
-     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+     where r.ctid = found.tuple_id and r.dataset_id = found.dataset_id`,
     [datasetId, runNumber, superseded.map((one) => one.sequence), superseded.map((one) => one.attempt)],
   );
 }
 
 /** A result with all that recording gives it. */
-export interface PlacedResult {
+export interface SequencedResult {
   readonly result: NewResult;
   readonly attempt: number;
   readonly sequence: bigint;
@@ -88,11 +88,11 @@ export interface PlacedResult {
 export async function insertResults(
   client: Client,
   { datasetId, runId, runNumber }: RunScope,
-  placed: readonly PlacedResult[],
+  results: readonly SequencedResult[],
   time: Instant,
 ): Promise<void> {
-  if (placed.length === 0) return;
-  await copyIn(client, copyStatement, new CopyRows(), placed, (rows, one) => {
+  if (results.length === 0) return;
+  await copyIn(client, copyStatement, new CopyRows(), results, (rows, one) => {
     const { result, attempt, sequence, itemVersion } = one;
     rows.row(columnCount);
     rows.text(datasetId);

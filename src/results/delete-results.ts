@@ -16,8 +16,8 @@ export interface DeletionRequest {
 }
 
 /**
- * Deletes the results of cells with all their attempts and scores, and returns how many cells became missing by it. The places
- * that they had in the order of changes stay empty, so followers go on as if nothing were.
+ * Deletes the results of cells with all their attempts and scores, and returns how many cells became missing by it. Their
+ * sequence numbers stay empty, so followers go on as if nothing were.
  *
  * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN
  */
@@ -54,7 +54,7 @@ async function deleteLocked(client: Client, scope: RunScope, cells: readonly Run
   );
   const current = attempts.filter((attempt) => !attempt.replaced);
   const { succeeded, failed, carried } = countCells(current);
-  await advanceRun(client, run, { succeeded: -succeeded, failed: -failed, carried: -carried, places: 0 });
+  await advanceRun(client, run, { succeeded: -succeeded, failed: -failed, carried: -carried, sequences: 0 });
   await syncOpenCells(
     client,
     run,

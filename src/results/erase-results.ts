@@ -21,8 +21,8 @@ export async function eraseResults(client: Client, datasetId: string, itemId: st
     await updateErasedResults(
       client,
       datasetId,
-      results.map(({ error, scores, ...place }) => ({
-        ...place,
+      results.map(({ error, scores, ...key }) => ({
+        ...key,
         error: error && erasedError(error),
         scores: scores.map(erasedScore),
       })),
@@ -32,7 +32,7 @@ export async function eraseResults(client: Client, datasetId: string, itemId: st
     await updateErasedScores(
       client,
       datasetId,
-      scores.map(({ score, ...place }) => ({ ...place, score: erasedScore(score) })),
+      scores.map(({ score, ...key }) => ({ ...key, score: erasedScore(score) })),
     );
   }
   return count;

@@ -87,16 +87,16 @@ export async function updateErasedResults(
     `update run_results as r
      set output = case when r.output is null then null else '' end, error = found.error, scores = found.scores
      from (
-       select change.*, old.place, old.dataset_id
+       select change.*, old.tuple_id, old.dataset_id
        from unnest($2::bigint[], $3::bigint[], $4::text[], $5::text[])
          as change(run_number, sequence, error, scores)
        cross join lateral (
-         select ctid as place, dataset_id from run_results as o
+         select ctid as tuple_id, dataset_id from run_results as o
          where o.run_number = change.run_number and o.sequence = change.sequence and o.dataset_id = $1
          limit 1
        ) as old
      ) as found
-     where r.ctid = found.place and r.dataset_id = found.dataset_id
+     where r.ctid = found.tuple_id and r.dataset_id = found.dataset_id
        and (r.output <> '' or r.error <> found.error or r.scores <> found.scores)`,
     [
       datasetId,
@@ -149,17 +149,17 @@ export async function updateErasedScores(
     `update replaced_scores as r
      set score = found.score
      from (
-       select change.score, old.place, old.dataset_id
+       select change.score, old.tuple_id, old.dataset_id
        from unnest($2::text[], $3::bigint[], $4::bigint[], $5::text[], $6::text[])
          as change(run_id, number, sequence, name, score)
        cross join lateral (
-         select ctid as place, dataset_id from replaced_scores as o
+         select ctid as tuple_id, dataset_id from replaced_scores as o
          where o.dataset_id = $1 and o.run_id = change.run_id and o.number = change.number
            and o.sequence = change.sequence and o.name = change.name
          limit 1
        ) as old
      ) as found
-     where r.ctid = found.place and r.dataset_id = found.dataset_id and r.score <> found.score`,
+     where r.ctid = found.tuple_id and r.dataset_id = found.dataset_id and r.score <> found.score`,
     [
       datasetId,
       scores.map((one) => one.runId),

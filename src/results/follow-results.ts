@@ -15,7 +15,7 @@ import { copyChanges } from "./result-store.ts";
 /** Which results to stream, and how. */
 export interface StreamRequest {
   readonly runId: string;
-  /** Goes on behind this place. */
+  /** Goes on behind this sequence number. */
   readonly afterSequence: bigint;
   /** Whether to go on until the run has ended. */
   readonly follow: boolean;
@@ -69,7 +69,7 @@ export async function* followResults(
   let through = afterSequence;
   let heartbeatIsDue = false;
   for (;;) {
-    // Read before the results: all places up to its sequence are filled by then, and an ended run takes no more of them
+    // Read before the results: all numbers up to its sequence are taken by then, and an ended run takes no more of them
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
@@ -95,7 +95,7 @@ export async function* followResults(
   }
 }
 
-/** Puts the current results of a run into batches. Yields the place of the last one in each. */
+/** Puts the current results of a run into batches. Yields the sequence number of the last one in each. */
 function streamChanges(
   pool: Pool,
   scope: RunScope,

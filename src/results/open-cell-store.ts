@@ -39,15 +39,15 @@ export async function deleteOpenCells(
   await client.query(
     `delete from open_cells as c
      using (
-       select open.place, open.dataset_id
+       select open.tuple_id, open.dataset_id
        from unnest($3::text[], $4::int[]) as cell(item_id, repetition)
        cross join lateral (
-         select ctid as place, dataset_id from open_cells as o
+         select ctid as tuple_id, dataset_id from open_cells as o
          where o.dataset_id = $1 and o.run_id = $2 and o.item_id = cell.item_id and o.repetition = cell.repetition
          limit 1
        ) as open
      ) as found
-     where c.ctid = found.place and c.dataset_id = found.dataset_id`,
+     where c.ctid = found.tuple_id and c.dataset_id = found.dataset_id`,
     [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
   );
 }

@@ -25,7 +25,7 @@ export interface ScoreRequest {
 
 /**
  * Records scores of results, all or nothing, in any state of the run, and returns when they are durable. A result whose scores
- * change gets a new place in the order of changes, one however many of its scores do.
+ * change gets a new sequence number, one however many of its scores do.
  *
  * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD, LIMIT_EXCEEDED
  */
@@ -54,10 +54,10 @@ async function recordLocked(
   const found = await findJudgedResults(client, scope, numbers);
   requireScorable(run, lateScores, found, await findSuccessors(client, scope, found));
   const changes = await changesOf(client, run, groups, found);
-  const rescorings = place(run, changes);
+  const rescorings = assignSequences(run, changes);
   await updateScores(client, scope, rescorings);
   if (rescorings.length > 0) {
-    await advanceRun(client, run, { succeeded: 0, failed: 0, carried: 0, places: rescorings.length });
+    await advanceRun(client, run, { succeeded: 0, failed: 0, carried: 0, sequences: rescorings.length });
   }
   return countScores(changes);
 }
@@ -101,8 +101,8 @@ async function changesOf(
   });
 }
 
-/** Gives results whose scores change their new places, behind the last one of the run. */
-function place(run: LockedRun, changes: readonly ResultChange[]): Rescoring[] {
+/** Gives results whose scores change the sequence numbers after the last one of the run. */
+function assignSequences(run: LockedRun, changes: readonly ResultChange[]): Rescoring[] {
   let newSequence = run.sequence;
   return changes.flatMap((change) => {
     if (changesNothing(change)) return [];

@@ -34,7 +34,7 @@ export async function listAttempts(
   return rows;
 }
 
-/** Deletes the results at these places, found one by one as in `supersedeResults`, and for the same reason. */
+/** Deletes the results with these sequence numbers, found one by one as in `supersedeResults`, and for the same reason. */
 export async function deleteAttempts(
   client: Client,
   { datasetId, runNumber }: RunScope,
@@ -43,15 +43,15 @@ export async function deleteAttempts(
   await client.query(
     `delete from run_results as r
      using (
-       select old.place, old.dataset_id
+       select old.tuple_id, old.dataset_id
        from unnest($3::bigint[]) as gone(sequence)
        cross join lateral (
-         select ctid as place, dataset_id from run_results as o
+         select ctid as tuple_id, dataset_id from run_results as o
          where o.run_number = $2 and o.sequence = gone.sequence and o.dataset_id = $1
          limit 1
        ) as old
      ) as found
-     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+     where r.ctid = found.tuple_id and r.dataset_id = found.dataset_id`,
     [datasetId, runNumber, sequences],
   );
 }

@@ -55,7 +55,7 @@ export function columnOf(name: ResultColumn): number {
   return columnNumbers[name];
 }
 
-/** Results as the database sent them, in the order of their places. */
+/** Results as the database sent them, in the order of their sequence numbers. */
 export class CopiedResults implements ReadPage<bigint>, Rows {
   readonly rest: bigint | undefined;
   readonly averageSize: number;

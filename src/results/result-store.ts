@@ -90,7 +90,7 @@ export interface CopiedPage extends ReadPage<bigint> {
   readonly items: ReadonlyMap<string, Item>;
 }
 
-/** Reads current results of a run in the order of their last change, behind the place `after`. */
+/** Reads current results of a run in the order of their last change, behind the sequence number `after`. */
 export async function copyChanges(
   pool: Pool,
   scope: RunScope,
@@ -124,7 +124,7 @@ interface PageQuery {
 function pageStatement({ conditions, order, includeItem }: PageQuery, { limit, bytes }: ReadSize): string {
   return `
     select ${columns}, size from (
-      select r.*, row_number() over in_order as place, sum(size) over in_order as bytes
+      select r.*, row_number() over in_order as position, sum(size) over in_order as bytes
       from (
         select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
         from run_results as r
@@ -134,7 +134,7 @@ function pageStatement({ conditions, order, includeItem }: PageQuery, { limit, b
       ) as r
       window in_order as (order by ${order.join(", ")} rows unbounded preceding)
     ) as r
-    where place <= 2 or bytes - size <= ${literal(bytes)}
+    where position <= 2 or bytes - size <= ${literal(bytes)}
     order by ${order.join(", ")}`;
 }
 
@@ -151,9 +151,9 @@ async function page(
     size: row.int4() ?? 0,
   }));
   let bytes = 0;
-  const fits = found.filter(({ size }, place) => {
+  const fits = found.filter(({ size }, position) => {
     bytes += size;
-    return place === 0 || (place < maxResults && bytes <= maxBytes);
+    return position === 0 || (position < maxResults && bytes <= maxBytes);
   });
   const results = fits.map(({ result }) => result);
   return {

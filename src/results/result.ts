@@ -77,12 +77,12 @@ export interface CurrentResult {
 }
 
 /** What becomes of a result that is sent. */
-export type Recording =
+export type ResultDecision =
   | { readonly kind: "created" }
   | { readonly kind: "replaced"; readonly current: CurrentResult }
   | { readonly kind: "unchanged"; readonly current: CurrentResult };
 
-const created: Recording = { kind: "created" };
+const created: ResultDecision = { kind: "created" };
 
 /** What recording did, in results or in scores. */
 export interface RecordedCounts {
@@ -98,15 +98,15 @@ export interface RecordedCounts {
  *
  * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
  */
-export function decideRecordings(
+export function decideResults(
   run: { readonly runId: string; readonly resultIdPrefix: string },
   results: readonly NewResult[],
   current: readonly (CurrentResult | undefined)[],
   overwrite: boolean,
   purged: ReadonlySet<string>,
-): Recording[] {
+): ResultDecision[] {
   const faults = new RowFaults();
-  const recordings = results.map((result, index): Recording => {
+  const decisions = results.map((result, index): ResultDecision => {
     const known = current[index];
     const isSame = known !== undefined && Buffer.compare(known.fingerprint, result.fingerprint) === 0;
     const isPurged = purged.has(result.itemId) && !(isSame && result.scores.length === 0);
@@ -126,7 +126,7 @@ export function decideRecordings(
     return { kind: "replaced", current: known };
   });
   faults.throwIfAny();
-  return recordings;
+  return decisions;
 }
 
 /**

@@ -3,7 +3,7 @@ import type { RunScope } from "../runs/run.ts";
 import type { RecordedScore } from "./score.ts";
 import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
 
-/** The current scores of the results at these places. Results without scores are left out. */
+/** The current scores of the results with these sequence numbers. Results without scores are left out. */
 export async function listScores(
   db: Queryable,
   { datasetId, runNumber }: RunScope,
@@ -24,7 +24,7 @@ export async function listScores(
 
 /** A result that is scored later. */
 export interface Rescoring {
-  /** Its number, its place until now, and its new place. */
+  /** Its number, its sequence number until now, and its new one. */
   readonly number: bigint;
   readonly oldSequence: bigint;
   readonly newSequence: bigint;
@@ -34,7 +34,7 @@ export interface Rescoring {
   readonly replaced: readonly RecordedScore[];
 }
 
-/** Gives results new scores and new places, and keeps what was replaced. Finds the rows as `supersedeResults` does. */
+/** Gives results new scores and sequence numbers, and keeps what was replaced. Finds the rows as `supersedeResults` does. */
 export async function updateScores(
   client: Client,
   { datasetId, runId, runNumber }: RunScope,
@@ -51,19 +51,19 @@ export async function updateScores(
   await client.query(
     `update run_results as r
      set sequence = found.new_sequence, scores = found.scores,
-         judged = (select array_agg(j.name order by j.place) from ${judgedRows}),
-         judged_values = (select array_agg(j.value order by j.place) from ${judgedRows})
+         judged = (select array_agg(j.name order by j.position) from ${judgedRows}),
+         judged_values = (select array_agg(j.value order by j.position) from ${judgedRows})
      from (
-       select change.*, old.place, old.dataset_id
+       select change.*, old.tuple_id, old.dataset_id
        from unnest($3::bigint[], $4::bigint[], $5::text[], $6::text[])
          as change(old_sequence, new_sequence, scores, judged)
        cross join lateral (
-         select ctid as place, dataset_id from run_results as o
+         select ctid as tuple_id, dataset_id from run_results as o
          where o.run_number = $2 and o.sequence = change.old_sequence and o.dataset_id = $1
          limit 1
        ) as old
      ) as found
-     where r.ctid = found.place and r.dataset_id = found.dataset_id`,
+     where r.ctid = found.tuple_id and r.dataset_id = found.dataset_id`,
     [
       datasetId,
       runNumber,
@@ -93,7 +93,7 @@ export async function updateScores(
 
 const judgedRows = `
   rows from (json_to_recordset(found.judged::json) as (name text, value double precision))
-    with ordinality as j(name, value, place)`;
+    with ordinality as j(name, value, position)`;
 
 /** The scores of a result that were replaced, newest first. */
 export async function listReplacedScores(

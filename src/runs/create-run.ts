@@ -74,5 +74,5 @@ async function carry(client: Client, source: RunScope, created: Run): Promise<vo
   const run = await lockRun(client, created);
   const count = await withIndexOrder(client, () => copyResults(client, source, created, run.time));
   if (count === 0) return;
-  await advanceRun(client, run, { succeeded: count, failed: 0, carried: count, places: count });
+  await advanceRun(client, run, { succeeded: count, failed: 0, carried: count, sequences: count });
 }

@@ -46,7 +46,7 @@ interface LockedRunRow
 export async function advanceRun(
   client: Client,
   run: LockedRun,
-  change: { succeeded: number; failed: number; carried: number; places: number },
+  change: { succeeded: number; failed: number; carried: number; sequences: number },
 ): Promise<void> {
   await client.query(
     `update runs set
@@ -61,7 +61,7 @@ export async function advanceRun(
       change.succeeded,
       change.failed,
       change.carried,
-      change.places,
+      change.sequences,
       instantToSql(run.time),
     ],
   );

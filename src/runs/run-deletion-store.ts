@@ -36,7 +36,7 @@ export async function lockDeletedRun(client: Client, { runId }: DeletedRun): Pro
   return rowCount === 1;
 }
 
-/** Deletes the next results behind the place `after`, and says through which place; undefined if there were none. */
+/** Deletes the next results behind the sequence number `after`, and says through which one; undefined if there were none. */
 export async function deleteResultBatch(
   client: Client,
   { datasetId, runNumber }: DeletedRun,
@@ -59,7 +59,7 @@ export async function deleteResultBatch(
   return rows[0]?.through ?? undefined;
 }
 
-/** The same for replaced scores; places are the numbers of their results. */
+/** The same for replaced scores; these go by the numbers of their results. */
 export async function deleteScoreBatch(
   client: Client,
   { datasetId, runId }: DeletedRun,

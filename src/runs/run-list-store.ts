@@ -58,7 +58,7 @@ export async function listRuns(
        order by runs.create_time desc, runs.run_id desc
        limit $2
      ), measured as (
-       select *, count(*) over () as found, row_number() over newest_first as place,
+       select *, count(*) over () as found, row_number() over newest_first as position,
               -- A Struct takes up to six times the bytes of its JSON on the wire.
               sum(octet_length(description) + octet_length(failure_message) + octet_length(target_id)
                   + octet_length(array_to_string(splits, ',')) + 6 * coalesce(octet_length(metadata), 0) + 1024)
@@ -67,8 +67,8 @@ export async function listRuns(
        window newest_first as (order by create_time desc, run_id desc)
      )
      select * from measured
-     where place < $2 and (bytes <= $3 or place = 1)
-     order by place`,
+     where position < $2 and (bytes <= $3 or position = 1)
+     order by position`,
     values,
   );
   return { runs: rows.map(runFromRow), more: BigInt(rows.length) < (rows[0]?.found ?? 0n) };

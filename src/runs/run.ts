@@ -65,7 +65,7 @@ export interface Run extends NewRun, RunScope {
   readonly state: RunState;
   readonly failureMessage: string;
   readonly counts: RunCounts;
-  /** The last place given to a change of its results; 0 before the first. */
+  /** The last sequence number given to a change of its results; 0 before the first. */
   readonly sequence: bigint;
   readonly etag: string;
   readonly author: string;

@@ -1,7 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
 import { findCurrentResults } from "../results/current-result-store.ts";
-import { writeDecided } from "../results/record-results.ts";
+import { writeResults } from "../results/write-results.ts";
 import type { LockedRun } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 import { endLeases, findLeases } from "./lease-store.ts";
@@ -50,18 +50,12 @@ export async function recordWork(
     );
     const decided = members.flatMap(({ result }, at) => {
       const isPurged = purged.has(result.itemId);
-      const decision = decideWork(result, own[at] === true && !isPurged, current[at]);
-      outcomes[group[at] as number] = isPurged ? droppedUnlessDuplicate(decision) : decision.outcome;
-      return isPurged || decision.outcome === "dropped" ? [] : [{ result, recording: decision.recording }];
+      const work = decideWork(result, own[at] === true && !isPurged, current[at]);
+      outcomes[group[at] as number] = isPurged ? droppedUnlessDuplicate(work) : work.outcome;
+      if (isPurged || work.outcome === "dropped") return [];
+      return [{ result, decision: work.decision, itemVersion: itemVersions.get(result.itemId) ?? 0n }];
     });
-    const { places } = await writeDecided(
-      client,
-      { ...run, sequence },
-      decided.map(({ result }) => result),
-      decided.map(({ recording }) => recording),
-      itemVersions,
-    );
-    sequence += BigInt(places);
+    ({ sequence } = await writeResults(client, { ...run, sequence }, decided));
     // A success has taken its cell from the workers already.
     const isDone = (at: number) =>
       cells[at]?.error === undefined && outcomes[group[at] as number] === "recorded";

@@ -1,5 +1,5 @@
 import type { Instant } from "../db/instant.ts";
-import type { CurrentResult, NewResult, Recording } from "../results/result.ts";
+import type { CurrentResult, NewResult, ResultDecision } from "../results/result.ts";
 import type { Run } from "../runs/run.ts";
 import type { Lease } from "./lease.ts";
 
@@ -57,7 +57,7 @@ export interface IdentifiedLease extends Lease {
 
 /** What is to be done with a result. A result that is dropped is not recorded. */
 export type WorkDecision =
-  | { readonly outcome: "recorded" | "duplicate"; readonly recording: Recording }
+  | { readonly outcome: "recorded" | "duplicate"; readonly decision: ResultDecision }
   | { readonly outcome: "dropped" };
 
 /**
@@ -75,12 +75,12 @@ export function decideWork(
   const isSame = current !== undefined && Buffer.compare(current.fingerprint, result.fingerprint) === 0;
   // Under a lease, an error that reads like the one before is another attempt: else it would be repeated for ever.
   if (isSame && (current.succeeded || !isLeased)) {
-    return { outcome: "duplicate", recording: { kind: "unchanged", current } };
+    return { outcome: "duplicate", decision: { kind: "unchanged", current } };
   }
   if (current?.succeeded || (result.error !== undefined && !isLeased)) return { outcome: "dropped" };
   return {
     outcome: "recorded",
-    recording: current === undefined ? { kind: "created" } : { kind: "replaced", current },
+    decision: current === undefined ? { kind: "created" } : { kind: "replaced", current },
   };
 }
 

@@ -120,7 +120,7 @@ describe("decideWork", () => {
   ])("%s", (_, sent, isLeased, known, outcome, kind) => {
     const decision = decideWork(sent, isLeased, known);
     expect(decision.outcome).toBe(outcome);
-    expect("recording" in decision ? decision.recording.kind : undefined).toBe(kind);
+    expect("decision" in decision ? decision.decision.kind : undefined).toBe(kind);
   });
 });
 

@@ -7,10 +7,10 @@ import {
 import { Failure, invalidField } from "../../failure.ts";
 import { limits } from "../../limits.ts";
 import {
-  type PreparedRecording,
-  prepareRecording,
+  type CheckedRequest,
+  checkRequest,
   type Recorder,
-  writeRecordings,
+  writeRequests,
 } from "../../results/record-results.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import type { RunScope } from "../../runs/run.ts";
@@ -33,7 +33,7 @@ export async function* recordResultFrames(
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<StreamRecordResultsResponse> {
   await using input = new ReadAhead(
-    prepareFrames(recorder, projectId, requests),
+    checkFrames(recorder, projectId, requests),
     (frame) => frame.bytes,
     readAhead,
   );
@@ -44,35 +44,35 @@ export async function* recordResultFrames(
   }
 }
 
-interface PreparedFrame {
+interface CheckedFrame {
   readonly frameNumber: bigint;
-  readonly recording: PreparedRecording;
+  readonly request: CheckedRequest;
   /** What it holds in memory, about. */
   readonly bytes: number;
 }
 
-type FrameGroup = readonly [PreparedFrame, ...PreparedFrame[]];
+type FrameGroup = readonly [CheckedFrame, ...CheckedFrame[]];
 
 /** Checks frame by frame, up to the first one that fails. */
-async function* prepareFrames(
+async function* checkFrames(
   recorder: Recorder,
   projectId: string,
   requests: AsyncIterable<StreamRecordResultsRequest>,
-): AsyncGenerator<PreparedFrame> {
+): AsyncGenerator<CheckedFrame> {
   let known: RunScope | undefined;
   for await (const { runId, frameNumber, results, overwrite } of requests) {
     try {
       if (results.length === 0) throw invalidField("results", "is required");
-      const request = {
+      const unchecked = {
         runId: runIdFromWire("run_id", runId),
         results: await resultsFromWire(results),
         overwrite,
       };
-      const recording = await prepareRecording(recorder, projectId, request, known);
-      known = recording.scope;
+      const request = await checkRequest(recorder, projectId, unchecked, known);
+      known = request.scope;
       yield {
         frameNumber,
-        recording,
+        request,
         bytes: results.reduce((sum, result) => sum + encodedLength(result), 0),
       };
     } catch (error) {
@@ -82,11 +82,11 @@ async function* prepareFrames(
 }
 
 /** Frames that follow each other and are about one run. */
-function byRun(frames: readonly PreparedFrame[]): FrameGroup[] {
-  const groups: [PreparedFrame, ...PreparedFrame[]][] = [];
+function byRun(frames: readonly CheckedFrame[]): FrameGroup[] {
+  const groups: [CheckedFrame, ...CheckedFrame[]][] = [];
   for (const frame of frames) {
     const last = groups.at(-1);
-    if (last?.[0].recording.scope.runId === frame.recording.scope.runId) last.push(frame);
+    if (last?.[0].request.scope.runId === frame.request.scope.runId) last.push(frame);
     else groups.push([frame]);
   }
   return groups;
@@ -98,9 +98,9 @@ async function* writeFrames(
   [first, ...others]: FrameGroup,
 ): AsyncGenerator<StreamRecordResultsResponse> {
   const frames = [first, ...others];
-  const { answers, error } = await writeRecordings(recorder, [
-    first.recording,
-    ...others.map(({ recording }) => recording),
+  const { answers, error } = await writeRequests(recorder, [
+    first.request,
+    ...others.map(({ request }) => request),
   ]);
   for (const [index, { counts, resultIds }] of answers.entries()) {
     yield create(StreamRecordResultsResponseSchema, {
