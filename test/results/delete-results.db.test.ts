@@ -81,7 +81,7 @@ describe("DeleteResults", () => {
     expect(result).toMatchObject({ attempt: 1, sequence: 3n });
   });
 
-  test("leaves the run running, and its places taken: what follows goes on behind them", async () => {
+  test("leaves the run running, and its sequence numbers taken: what follows goes on after them", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [success("q1", 1), success("q2", 1)] });
     await remove({ runId, cells: [cell("q1"), cell("q2")] });
@@ -219,7 +219,7 @@ describe("counts, while 300 writers record, overwrite, judge and delete", () => 
     await observer;
     expect(moments).toBeGreaterThan(5);
     expect(await countsOf(runId)).toMatchObject({ succeeded: 150n, failed: 50n, missing: 100n });
-    // 600 results, 100 that were scored and 50 that were overwritten took a place each.
+    // 600 results, 100 that were scored and 50 that were overwritten took a sequence number each.
     const { end } = await collect(service, { runId });
     expect(end.throughSequence).toBe(750n);
   });

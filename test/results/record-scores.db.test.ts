@@ -120,7 +120,7 @@ describe("RecordScores", () => {
     expect((await resultOf(first)).replacedScores).toMatchObject([broken]);
   });
 
-  test("moves each result that changes to one new place, and no other", async () => {
+  test("gives each result that changes one new sequence number, and no other", async () => {
     const { runId, first, second, third, of } = await judgedRun();
     const s = { name: "s", value: 1 };
     await judge({ runId, scores: [of(third, s), of(first, s), of(third, { name: "t", value: 1 })] });
@@ -301,7 +301,7 @@ describe("what RecordScores refuses", () => {
 });
 
 describe("many at once", () => {
-  test("100 judges of one result: each score is kept, the last as current, and places have no gaps", async () => {
+  test("100 judges of one result: each score is kept, the last as current, and sequence numbers have no gaps", async () => {
     const { runId, first, of } = await judgedRun();
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, value) => judge({ runId, scores: [of(first, { name: "s", value })] })),

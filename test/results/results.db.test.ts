@@ -349,7 +349,7 @@ describe("RecordResults", () => {
 describe("scores sent with results", () => {
   const scored = (value: number, name = "s") => success("q1", 1, { scores: [{ name, value }] });
 
-  test("a result sent again brings new scores, keeps old ones and moves to a new place", async () => {
+  test("a result sent again brings new scores, keeps old ones and takes a new sequence number", async () => {
     const { runId } = await newRun(service, "qa");
     const [first] = (await record({ runId, results: [scored(1), success("q2", 1)] })).resultIds;
     expect((await record({ runId, results: [scored(1)] })).counts).toEqual(recorded(0, 0, 1));

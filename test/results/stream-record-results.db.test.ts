@@ -106,7 +106,7 @@ describe("StreamRecordResults", () => {
 });
 
 describe("many at once", () => {
-  test("300 writers of one run: counts add up, places are 1…n without gaps", async () => {
+  test("300 writers of one run: counts add up, sequence numbers are 1…n without gaps", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, n) =>

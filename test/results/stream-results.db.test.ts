@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const places = (results: readonly { readonly sequence: bigint }[]) =>
+const sequences = (results: readonly { readonly sequence: bigint }[]) =>
   results.map(({ sequence }) => Number(sequence));
 
 /** A success for the cell with this number, from 0, in a run on 1,000 items. */
@@ -79,12 +79,12 @@ describe("StreamResults", () => {
     expect(await collect(service, { runId })).toMatchObject({ results: [], end: { throughSequence: 0n } });
   });
 
-  test("tells places of results that were replaced as passed", async () => {
+  test("tells sequence numbers of results that were replaced as passed", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [failed("q1", "a")] });
     await service.runs.recordResults({ runId, results: [failed("q1", "b")] });
     const { results, end } = await collect(service, { runId });
-    expect(places(results)).toEqual([2]);
+    expect(sequences(results)).toEqual([2]);
     expect(end.throughSequence).toBe(2n);
   });
 
@@ -98,7 +98,7 @@ describe("StreamResults", () => {
     await stream.over;
     const sizes = stream.frames.map((frame) => (frame.case === "batch" ? frame.value.results.length : 0));
     expect(Math.max(...sizes)).toBeLessThan(1000);
-    expect(places(stream.results())).toEqual(Array.from({ length: 2500 }, (_, n) => n + 1));
+    expect(sequences(stream.results())).toEqual(Array.from({ length: 2500 }, (_, n) => n + 1));
     expect(stream.results().every(({ itemId, item }) => item?.itemId === itemId)).toBe(true);
   });
 
@@ -168,7 +168,7 @@ describe("StreamResults", () => {
         const request = { runId, follow: true, afterSequence };
         let frames = 0;
         for await (const { frame } of service.runs.streamResults(request, { signal: cut.signal })) {
-          if (frame.case === "batch") seen.push(...places(frame.value.results));
+          if (frame.case === "batch") seen.push(...sequences(frame.value.results));
           if (frame.case === "end") isEnded = true;
           if (++frames === 3 && !isEnded) {
             cut.abort();
@@ -188,7 +188,7 @@ describe("StreamResults", () => {
     await service.runs.finishRun({ runId });
     await Promise.all([whole.over, resuming]);
     const all = Array.from({ length: 600 }, (_, n) => n + 1);
-    expect(places(whole.results())).toEqual(all);
+    expect(sequences(whole.results())).toEqual(all);
     expect(seen).toEqual(all);
     expect(whole.frames.at(-1)).toMatchObject({
       case: "end",
@@ -203,7 +203,7 @@ describe("StreamResults", () => {
     const stream = reading(other.runs.streamResults({ runId, follow: true }));
     await vi.waitFor(async () => expect(await listeners()).toBe(1));
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
-    await vi.waitFor(() => expect(places(stream.results())).toEqual([1]));
+    await vi.waitFor(() => expect(sequences(stream.results())).toEqual([1]));
     await service.runs.cancelRun({ runId });
     await stream.over;
     expect(stream.frames.at(-1)).toMatchObject({

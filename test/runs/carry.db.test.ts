@@ -178,7 +178,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect((await service.runs.getResult({ resultId })).result).toEqual(original);
   });
 
-  test("takes the current result of a cell, and numbers places without gaps however the earlier run came by it", async () => {
+  test("takes the current result of a cell, and numbers results without gaps however the earlier run came by it", async () => {
     const { name, source } = await earlier();
     const overwriting = { runId: source.runId, results: [success("b", "new")], overwrite: true };
     const { resultIds } = await service.runs.recordResults(overwriting);

@@ -14,7 +14,8 @@ import {
 } from "../../results/record-results.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import type { RunScope } from "../../runs/run.ts";
-import { encodedLength, recordedCountsToWire, resultsFromWire } from "./result-wire.ts";
+import { encodedLength, resultsFromWire } from "./new-result-wire.ts";
+import { recordedCountsToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
 /**

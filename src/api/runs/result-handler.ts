@@ -11,6 +11,7 @@ import { encodedFrame } from "../../rpc/encoded-frame.ts";
 import { listIncompletePage } from "../../runs/list-incomplete.ts";
 import type { Resources } from "../resources.ts";
 import { ResultBatchWriter } from "./encoded-results-wire.ts";
+import { resultsFromWire } from "./new-result-wire.ts";
 import { recordResultFrames } from "./record-result-frames.ts";
 import {
   deletionFromWire,
@@ -20,7 +21,7 @@ import {
   resultListingFromWire,
   streamRequestFromWire,
 } from "./result-request-wire.ts";
-import { recordedCountsToWire, resultIdFromWire, resultsFromWire, resultToWire } from "./result-wire.ts";
+import { recordedCountsToWire, resultIdFromWire, resultToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
 

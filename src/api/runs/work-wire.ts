@@ -15,7 +15,7 @@ import { leaseId, leaseNumber } from "../../work/lease.ts";
 import type { WorkerTerms, WorkFrame, WorkOutcome } from "../../work/work.ts";
 import type { WorkOutput } from "../../work/worker-session.ts";
 import { itemToWire, requireBatchSize } from "../messages/item-wire.ts";
-import { resultsFromWire } from "./result-wire.ts";
+import { resultsFromWire } from "./new-result-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";
 
 const maxWorkerIdLength = 128;

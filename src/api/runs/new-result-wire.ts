@@ -1,0 +1,212 @@
+import { setImmediate } from "node:timers/promises";
+import type {
+  ResultError as WireError,
+  RunResult as WireResult,
+  Usage as WireUsage,
+} from "../../../gen/itembank/v1/result_pb.js";
+import { Failure, failure, invalidField } from "../../failure.ts";
+import { canonicalize, JsonProblem } from "../../json/canonical-json.ts";
+import { limits } from "../../limits.ts";
+import type { NewResult, ResultError, Usage } from "../../results/result.ts";
+import { resultFingerprint } from "../../results/result-fingerprint.ts";
+import type { Score } from "../../results/score.ts";
+import { boundedText } from "../../rpc/request-wire.ts";
+import { durationFromWire, instantFromWire } from "../../rpc/time-wire.ts";
+import { itemIdFromWire, requireBatchSize } from "../messages/item-wire.ts";
+import { boundedBytes, requireOrder, scoresFromWire } from "./score-wire.ts";
+
+const maxErrorCodeLength = 64;
+const maxErrorMessageBytes = 16 * 1024;
+const maxErrorStackBytes = 64 * 1024;
+const maxTraceIdLength = 128;
+
+/** How many bad results an answer lists. More would not fit into the trailers that many clients accept. */
+const maxFaults = 100;
+
+/** Results that are checked before other calls get a turn, about a millisecond's worth. */
+const resultsPerTurn = 200;
+
+/** How results stand in a request or frame. */
+export interface ResultsPlace {
+  /** The path of the result at a position. */
+  readonly field: (index: number) => string;
+  /** Whether a cell may have several results, each to be recorded behind the one before. */
+  readonly repeatsCells: boolean;
+}
+
+const ownPlace: ResultsPlace = { field: (index) => `results[${index}]`, repeatsCells: false };
+
+/**
+ * The results of one request or frame. Says of all bad results what is wrong with them, of each the first fault.
+ *
+ * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
+ */
+export async function resultsFromWire(
+  results: readonly WireResult[],
+  { field, repeatsCells }: ResultsPlace = ownPlace,
+): Promise<NewResult[]> {
+  requireBatchSize(results.length);
+  const faults: Failure[] = [];
+  const checked: NewResult[] = [];
+  const positions = new Map<string, number>();
+  let size = 0;
+  const areSmall = results.every(isSmall);
+  for (const [index, result] of results.entries()) {
+    if (index > 0 && index % resultsPerTurn === 0) await setImmediate();
+    try {
+      const bytes = areSmall ? 0 : textBytes(result);
+      size += bytes;
+      const cell = `${result.repetition} ${result.itemId}`;
+      const first = positions.get(cell);
+      if (first !== undefined && !repeatsCells)
+        throw invalidField(field(index), `is of the same cell as ${field(first)}`);
+      positions.set(cell, index);
+      checked.push(locatedResult(() => field(index), result, index, bytes));
+    } catch (error) {
+      if (!(error instanceof Failure)) throw error;
+      if (faults.length < maxFaults) faults.push(error);
+    }
+  }
+  throwIfAny(faults);
+  if (size > limits.maxBatchBytes) throw beyond("max_batch_bytes", limits.maxBatchBytes, size);
+  return checked;
+}
+
+/** Throws the first fault, with the violations of all. */
+function throwIfAny(faults: readonly Failure[]): void {
+  const [first] = faults;
+  if (first === undefined) return;
+  const violations = faults.flatMap((fault) => fault.violations);
+  const facts = violations.length > 1 ? { ...first.facts, violation_count: violations.length } : first.facts;
+  throw new Failure(first.reason, facts, violations, first.message);
+}
+
+const none: readonly Score[] = [];
+const noBytes: Uint8Array = new Uint8Array();
+
+/** Paths take longer to write than values take to check, so they are written only for a result that has a fault. */
+function locatedResult(field: () => string, result: WireResult, index: number, bytes: number): NewResult {
+  try {
+    return resultFromWire("", result, index, bytes);
+  } catch {
+    return resultFromWire(field(), result, index, bytes);
+  }
+}
+
+function resultFromWire(field: string, result: WireResult, index: number, bytes: number): NewResult {
+  if (bytes > limits.maxResultBytes) throw beyond("max_result_bytes", limits.maxResultBytes, bytes, field);
+  if (result.retryCount < 0) throw invalidField(`${field}.retry_count`, "must not be negative");
+  const startTime = result.startTime && instantFromWire(`${field}.start_time`, result.startTime);
+  const completeTime = result.completeTime && instantFromWire(`${field}.complete_time`, result.completeTime);
+  requireOrder(`${field}.complete_time`, startTime, completeTime);
+  const checked = {
+    itemId: itemIdFromWire(`${field}.item_id`, result.itemId),
+    repetition: result.repetition,
+    output: result.outcome.case === "outputJson" ? result.outcome.value : undefined,
+    error:
+      result.outcome.case === "error" ? errorFromWire(`${field}.error`, result.outcome.value) : undefined,
+    startTime,
+    completeTime,
+    latencyMicros: result.latency
+      ? durationFromWire(`${field}.latency`, result.latency)
+      : startTime !== undefined && completeTime !== undefined
+        ? completeTime - startTime
+        : undefined,
+    retryCount: result.retryCount,
+    traceId: boundedText(`${field}.trace_id`, result.traceId, 0, maxTraceIdLength),
+    usage: result.usage && usageFromWire(`${field}.usage`, result.usage),
+    scores: none,
+    fingerprint: noBytes,
+  };
+  if (checked.output === undefined && checked.error === undefined) {
+    throw invalidField(field, "has neither output_json nor error");
+  }
+  if (checked.error !== undefined && result.scores.length > 0) {
+    throw invalidField(`${field}.scores`, "only a success can be scored");
+  }
+  const canonicalOutput =
+    checked.output === undefined
+      ? undefined
+      : canonicalOutputOf(`${field}.output_json`, checked.output, index, result.itemId);
+  checked.scores = scoresFromWire(`${field}.scores`, result.scores);
+  checked.fingerprint = resultFingerprint(checked, canonicalOutput);
+  return checked;
+}
+
+function canonicalOutputOf(field: string, output: string, index: number, itemId: string): string {
+  const bytes = Buffer.byteLength(output);
+  if (bytes > limits.maxItemBytes) throw beyond("max_item_bytes", limits.maxItemBytes, bytes, field);
+  try {
+    return canonicalize(output, "$.output");
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error;
+    const { path, problem } = error;
+    throw failure("INVALID_JSON", { index, item_id: itemId, path, problem }, [
+      { field, description: error.message },
+    ]);
+  }
+}
+
+function beyond(limit: string, maximum: number, received: number, field?: string): Failure {
+  const facts = { limit, maximum, received };
+  if (field === undefined) return failure("LIMIT_EXCEEDED", facts);
+  return failure("LIMIT_EXCEEDED", facts, [{ field, description: failure("LIMIT_EXCEEDED", facts).message }]);
+}
+
+function errorFromWire(field: string, error: WireError): ResultError {
+  return {
+    code: boundedText(`${field}.code`, error.code, 0, maxErrorCodeLength),
+    message: boundedBytes(`${field}.message`, error.message, maxErrorMessageBytes),
+    stack: boundedBytes(`${field}.stack`, error.stack, maxErrorStackBytes),
+  };
+}
+
+function usageFromWire(field: string, usage: WireUsage): Usage {
+  const { inputTokens, outputTokens, cost, currencyCode } = usage;
+  if (inputTokens !== undefined && inputTokens < 0n) {
+    throw invalidField(`${field}.input_tokens`, "must not be negative");
+  }
+  if (outputTokens !== undefined && outputTokens < 0n) {
+    throw invalidField(`${field}.output_tokens`, "must not be negative");
+  }
+  if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) {
+    throw invalidField(`${field}.cost`, "is not a finite number of at least 0");
+  }
+  if (!/^([A-Z]{3})?$/.test(currencyCode))
+    throw invalidField(`${field}.currency_code`, "is not a code of ISO 4217");
+  return { inputTokens, outputTokens, cost, currencyCode };
+}
+
+/** Whether a result takes so little that a whole request of such results is within all limits. */
+function isSmall(result: WireResult): boolean {
+  // No text has more than three bytes per UTF-16 unit.
+  return 3 * encodedLength(result) * limits.maxBatchSize <= limits.maxBatchBytes;
+}
+
+/** The length of the texts in a result. What else it has is small and bounded. */
+export function encodedLength({ itemId, outcome, traceId, scores }: WireResult): number {
+  let length = itemId.length + traceId.length;
+  if (outcome.case === "outputJson") length += outcome.value.length;
+  if (outcome.case === "error") length += outcome.value.message.length + outcome.value.stack.length;
+  for (const { name, label, explanation, error } of scores) {
+    length += name.length + label.length + explanation.length + error.length;
+  }
+  return length;
+}
+
+/** The same in bytes. */
+function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
+  let bytes = Buffer.byteLength(itemId) + traceId.length;
+  if (outcome.case === "outputJson") bytes += Buffer.byteLength(outcome.value);
+  if (outcome.case === "error") {
+    bytes += Buffer.byteLength(outcome.value.message) + Buffer.byteLength(outcome.value.stack);
+  }
+  for (const score of scores) {
+    bytes +=
+      Buffer.byteLength(score.explanation) +
+      Buffer.byteLength(score.error) +
+      score.name.length +
+      score.label.length;
+  }
+  return bytes;
+}
