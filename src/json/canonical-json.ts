@@ -1,7 +1,7 @@
 /**
- * Reads JSON strictly, by the rules of I-JSON (RFC 7493), and spells it canonically, by RFC 8785 (JCS), in one pass over
- * its UTF-8. Every item that is written goes through here, so the common case is cheap: no value is built, and what is
- * canonical as it stands is copied in pieces as long as can be. That takes about as long as JSON.parse alone.
+ * Validates JSON by the rules of I-JSON (RFC 7493) and spells it canonically by RFC 8785 (JCS), in one pass over its
+ * UTF-8. Every item that is written goes through here, so the common case is cheap: no value is built, and canonical
+ * text is copied in runs as long as possible. That takes about as long as JSON.parse alone.
  */
 
 import { CanonicalOutput } from "./canonical-output.ts";
@@ -42,29 +42,29 @@ import { MemberStack } from "./member-stack.ts";
 
 export { JsonProblem };
 
-/** How deep arrays and objects may nest. Part of the contract: every reader in any language has to bear this depth. */
+/** Maximum nesting of arrays and objects. Part of the contract: readers in every language must support this depth. */
 const maxDepth = 128;
 
 /**
- * Integers of up to so many digits are within ±(2^53-1), and decimals of up to so many significant digits survive a
- * double unchanged (DBL_DIG in C): both are canonical as they stand. With one more that is not so for all of them; with
- * one less, numbers are converted back and forth for nothing, at 0.2 µs each.
+ * Integers of at most this many digits are within ±(2^53-1), and decimals of at most this many significant digits
+ * survive a double unchanged (DBL_DIG in C): both are canonical already. With one more, some would not be; with one
+ * less, numbers are converted back and forth for nothing, at 0.2 µs each.
  */
 const exactDigits = 15;
 
 /** Longest member name that a problem quotes, in characters. A name may be as long as the text. */
-const maxDatasetNameLength = 100;
+const maxQuotedName = 100;
 
-/** In the way to a place: the object itself, none of its members. Beyond every position. */
+/** In `#way`: the object itself, none of its members. Greater than every position. */
 const noMember = 0x7fffffff;
 
 /**
- * Gives the canonical form (RFC 8785) of a JSON text. Texts mean the same exactly if their canonical forms are equal. But
- * for sorting members, the time it takes is in proportion to the text, whatever the text is.
+ * Returns the canonical form (RFC 8785) of a JSON text. Two texts mean the same if and only if their canonical forms
+ * are equal. Apart from sorting members, the time is proportional to the length of the text, whatever it holds.
  *
- * @throws JsonProblem if the text is not JSON (RFC 8259, without byte order mark) or holds a duplicate member name, a lone
- * surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than
- * 128 levels of arrays and objects. Its path starts with `root`.
+ * @throws JsonProblem if the text is not JSON (RFC 8259, without byte order mark) or holds a duplicate member name, a
+ * lone surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or
+ * more than 128 levels of arrays and objects. Its path starts with `root`.
  */
 export function canonicalize(text: string, root = ""): string {
   writer.clear();
@@ -72,10 +72,7 @@ export function canonicalize(text: string, root = ""): string {
   return writer.bytes().toString();
 }
 
-/**
- * Collects canonical JSON as UTF-8. Meant to be used again and again: it keeps buffers in which the longest text so far
- * found room.
- */
+/** Collects canonical JSON as UTF-8. Meant to be reused: its buffers grow to fit the longest text so far and are kept. */
 export class CanonicalWriter {
   readonly #output = new CanonicalOutput();
   #text = "";
@@ -85,34 +82,34 @@ export class CanonicalWriter {
   #end = 0;
   /** Whether `#end` is at a lone surrogate instead of the end of the text. */
   #cut = false;
-  /** How far the text is read. */
+  /** The current position. */
   #at = 0;
-  /** From here to `#at` the source is canonical and not yet in the output. */
+  /** The source from here to `#at` is canonical and not yet in the output. */
   #pending = 0;
   #depth = 0;
-  /** The way to `#at`: for each level the position of a member's name, `noMember`, or the complement of an index. */
+  /** The path to `#at`: for each level the position of a member's name, `noMember`, or the complement of an index. */
   readonly #way = new Int32Array(maxDepth + 1);
-  /** The members of the objects that are open. */
+  /** The members of all open objects. */
   readonly #members = new MemberStack();
 
-  /** Starts anew. */
+  /** Starts over with an empty output. */
   clear(): void {
     this.#output.clear();
   }
 
-  /** Appends bytes as they are. */
+  /** Appends bytes unchanged. */
   append(bytes: Buffer): void {
     this.#output.append(bytes, 0, bytes.length);
   }
 
-  /** Appends the canonical form of a JSON text. @throws as `canonicalize`; what was appended is of no use then. */
+  /** Appends the canonical form of a JSON text. @throws as `canonicalize`; the output is unusable after that. */
   appendJson(text: string, root: string): void {
     this.#open(text, root);
     this.#value();
     this.#close();
   }
 
-  /** The same for a text that has to be an object. @throws JsonProblem for other values as well. */
+  /** The same for a text that must be an object. @throws JsonProblem for other values as well. */
   appendObject(text: string, root: string): void {
     this.#open(text, root);
     if (this.#source[this.#at] !== openBrace) this.#fail(this.#at, "has to be a JSON object");
@@ -120,7 +117,7 @@ export class CanonicalWriter {
     this.#close();
   }
 
-  /** All that was appended. Valid until the next `clear`. */
+  /** Returns everything appended so far. Valid until the next `clear`. */
   bytes(): Buffer {
     return this.#output.bytes();
   }
@@ -134,7 +131,7 @@ export class CanonicalWriter {
       this.#source = Buffer.allocUnsafe(Math.max(bound, 2 * this.#source.length));
     }
     this.#end = this.#source.write(text);
-    // As many bytes as characters means ASCII.
+    // As many bytes as characters: the text is ASCII.
     this.#cut = this.#end !== text.length && !text.isWellFormed();
     if (this.#cut) this.#end = this.#source.write(text.slice(0, text.search(/\p{Surrogate}/u)));
     this.#source[this.#end] = 0;
@@ -211,7 +208,7 @@ export class CanonicalWriter {
       way[this.#depth] = noMember;
       this.#space();
     }
-    // Names with escapes are not compared on the way; sorting finds duplicates among them, too.
+    // Names with escapes are not compared as they are read; sorting finds duplicates among them, too.
     if (!sorted || escaped) this.#sortMembers(firstMember, escaped);
     members.truncate(firstMember);
     this.#leave();
@@ -252,7 +249,7 @@ export class CanonicalWriter {
     this.#at++;
   }
 
-  /** Reads a string and tells whether it holds escapes. */
+  /** Reads a string. Returns whether it holds escapes. */
   #string(): boolean {
     const source = this.#source;
     let at = endOfPlain(source, this.#at + 1);
@@ -267,7 +264,7 @@ export class CanonicalWriter {
     return escaped;
   }
 
-  /** Respells the escape at a position and gives the position after it. */
+  /** Rewrites the escape at a position. Returns the position after it. */
   #escape(start: number): number {
     const source = this.#source;
     let code: number = slash;
@@ -302,7 +299,7 @@ export class CanonicalWriter {
       const fraction = end + 1;
       end = this.#digits(fraction);
       integer = false;
-      // Canonically, a fraction does not end with zeros, and what is below 0.000001 has an exponent.
+      // Canonically, a fraction does not end with zeros, and a number below 0.000001 has an exponent.
       exact =
         end - first - 1 <= exactDigits &&
         source[end - 1] !== zero &&
@@ -318,7 +315,7 @@ export class CanonicalWriter {
     this.#at = end;
   }
 
-  /** Gives the position after the digits at a position, of which there has to be one. */
+  /** Returns the position after the digits at a position, of which there must be at least one. */
   #digits(from: number): number {
     const source = this.#source;
     let at = from;
@@ -363,13 +360,13 @@ export class CanonicalWriter {
     this.#at = at;
   }
 
-  /** Hands what is pending over to the output. */
+  /** Moves the pending source to the output. */
   #settle(to: number): void {
     if (this.#pending < to) this.#output.append(this.#source, this.#pending, to);
     this.#pending = to;
   }
 
-  /** Puts the members of the object that is about to close in order. */
+  /** Sorts the members of the object that is about to close. */
   #sortMembers(firstMember: number, escaped: boolean): void {
     const members = this.#members;
     const order = members.order(this.#source, firstMember, escaped, (name) => this.#failDuplicate(name));
@@ -379,14 +376,14 @@ export class CanonicalWriter {
 
   #failDuplicate(name: string): never {
     this.#way[this.#depth] = noMember;
-    const shown = name.length > maxDatasetNameLength ? `${name.slice(0, maxDatasetNameLength)}…` : name;
+    const shown = name.length > maxQuotedName ? `${name.slice(0, maxQuotedName)}…` : name;
     this.#fail(this.#at, `duplicate member ${JSON.stringify(shown)}`);
   }
 
   #unexpected(at: number): never {
     if (at === this.#end) this.#fail(at, this.#end === 0 ? "empty text" : "unexpected end of text");
     const position = this.#source.toString("utf8", 0, at).length;
-    // What Python's json module writes for floats that are no numbers.
+    // Python's json module writes these for floats that are not numbers.
     const [literal] = /^(NaN|Infinity)/.exec(this.#text.slice(position, position + 8)) ?? [];
     this.#fail(at, literal ? `${literal} is not JSON` : `unexpected character at position ${position}`);
   }

@@ -1,17 +1,17 @@
 import { comma, isPlain } from "./json-bytes.ts";
 
 /**
- * Pieces of up to so many bytes are copied one by one, longer ones by the engine, which takes some 40 ns to start. Much
- * less slows spaced-out texts down, much more slows long members down.
+ * Pieces of at most this many bytes are copied byte by byte, longer ones by the engine, which takes some 40 ns to
+ * start. A much lower limit slows down texts with many spaces, a much higher one long members.
  */
 const shortPiece = 32;
 
-/** UTF-8 that is put together from pieces. Grows as needed, and is meant to be used again and again. */
+/** UTF-8 assembled from pieces. Grows as needed, and is meant to be reused. */
 export class CanonicalOutput {
   #bytes = Buffer.allocUnsafe(16 * 1024);
   #length = 0;
 
-  /** In bytes. */
+  /** The length in bytes. */
   get length(): number {
     return this.#length;
   }
@@ -20,7 +20,7 @@ export class CanonicalOutput {
     this.#length = 0;
   }
 
-  /** All of it. Valid until the next `clear`. */
+  /** Returns everything appended so far. Valid until the next `clear`. */
   bytes(): Buffer {
     return this.#bytes.subarray(0, this.#length);
   }
@@ -41,7 +41,7 @@ export class CanonicalOutput {
     this.#length += this.#bytes.write(text, this.#length, "latin1");
   }
 
-  /** Appends a character, given as its code point, in the form that it has in a canonical string. */
+  /** Appends a character, given by its code point, in its canonical string form. */
   appendCharacter(code: number): void {
     if (code < 0x80 && !isPlain(code)) {
       // JSON.stringify escapes the same characters in the same way as RFC 8785, section 3.2.2.2.
@@ -68,13 +68,13 @@ export class CanonicalOutput {
   }
 
   /**
-   * Puts the pieces that the output ends with, with a comma between each two, into another order. `startOf` tells where a
-   * piece starts; `order` holds the numbers of all pieces from `first` to `last`.
+   * Reorders the pieces at the end of the output, which commas separate. `startOf` returns the start of a piece;
+   * `order` holds the numbers of all pieces from `first` to `last`.
    */
   reorder(order: readonly number[], startOf: (piece: number) => number, first: number, last: number): void {
     const start = startOf(first);
     const end = this.#length;
-    // The pieces are taken from a copy behind the end.
+    // The pieces are copied to the space after the end first.
     const shift = end - start;
     this.#reserve(shift);
     const bytes = this.#bytes;

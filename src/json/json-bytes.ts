@@ -1,4 +1,4 @@
-/** The bytes that JSON is made of, and how to find the way among them. Every text ends with a byte 0, see `endOfPlain`. */
+/** The bytes of JSON syntax, and functions to navigate among them. Every text ends with a byte 0, see `endOfPlain`. */
 
 export const tab = 0x09;
 export const lineFeed = 0x0a;
@@ -24,7 +24,7 @@ export const letterU = 0x75;
 export const openBrace = 0x7b;
 export const closeBrace = 0x7d;
 
-/** The bit that lower-case letters have set and upper-case ones have not. */
+/** The bit that is set in lower-case letters and clear in upper-case ones. */
 export const lowerCase = 0x20;
 
 /** 1 for bytes that stand for themselves in a string: all but quotes, backslashes and control characters. */
@@ -32,11 +32,11 @@ const plain = new Uint8Array(256).fill(1, space);
 plain[quote] = 0;
 plain[backslash] = 0;
 
-/** 1 for what may follow a backslash and is, that way, canonical (RFC 8785, section 3.2.2.2). */
+/** 1 for bytes that may follow a backslash in a canonical text (RFC 8785, section 3.2.2.2). */
 const canonicalEscape = new Uint8Array(256);
 for (const letter of Buffer.from('"\\bfnrt')) canonicalEscape[letter] = 1;
 
-/** The value of a hexadecimal digit, -1 for all else. */
+/** The value of a hexadecimal digit, -1 for every other byte. */
 const hexDigit = new Int8Array(256).fill(-1);
 for (let value = 0; value < 16; value++) {
   hexDigit[value.toString(16).charCodeAt(0)] = value;
@@ -49,8 +49,8 @@ export function isPlain(byte: number): boolean {
 }
 
 /**
- * Gives the position of the first byte from a position on that does not stand for itself in a string. The byte 0 at the
- * end of the text is such a byte, so that there always is one.
+ * Returns the position of the first byte, at or after a position, that does not stand for itself in a string. The byte
+ * 0 at the end of the text is such a byte, so there always is one.
  */
 export function endOfPlain(text: Buffer, from: number): number {
   let at = from;
@@ -58,7 +58,7 @@ export function endOfPlain(text: Buffer, from: number): number {
   return at;
 }
 
-/** The value of the string at a position, which has to be valid. */
+/** Returns the value of the string at a position, which must be valid. */
 export function stringAt(text: Buffer, start: number): string {
   let end = endOfPlain(text, start + 1);
   while (text[end] !== quote) end = endOfPlain(text, end + 2);
@@ -70,7 +70,7 @@ export function isCanonicalEscape(byte: number): boolean {
   return canonicalEscape[byte] === 1;
 }
 
-/** The UTF-16 unit that the four hexadecimal digits at a position stand for; -1 if they are not four. */
+/** Returns the UTF-16 unit of the four hexadecimal digits at a position; -1 if they are not four. */
 export function hexUnit(text: Buffer, at: number): number {
   const a = hexDigit[text[at] as number] as number;
   const b = hexDigit[text[at + 1] as number] as number;
@@ -79,7 +79,7 @@ export function hexUnit(text: Buffer, at: number): number {
   return (a | b | c | d) < 0 ? -1 : (a << 12) | (b << 8) | (c << 4) | d;
 }
 
-/** Gives the position after the hexadecimal digits at a position, of which there may be none. */
+/** Returns the position after the hexadecimal digits at a position, of which there may be none. */
 export function endOfHex(text: Buffer, from: number): number {
   let at = from;
   while ((hexDigit[text[at] as number] as number) >= 0) at++;
@@ -87,8 +87,8 @@ export function endOfHex(text: Buffer, from: number): number {
 }
 
 /**
- * Compares the strings at two positions by their UTF-16 units: negative if the first is less, 0 if they are equal. Neither
- * may hold an escape.
+ * Compares the strings at two positions by their UTF-16 units: negative if the first is less, 0 if they are equal.
+ * Neither may contain an escape.
  */
 export function compareStrings(text: Buffer, first: number, second: number): number {
   let one = first + 1;
@@ -102,6 +102,6 @@ export function compareStrings(text: Buffer, first: number, second: number): num
   const b = text[other] as number;
   if (a === quote) return -1;
   if (b === quote) return 1;
-  // UTF-8 has the same order but for characters of four bytes: their surrogates come before U+E000, which is 0xee ...
+  // UTF-8 sorts the same except for characters of four bytes: their surrogates come before U+E000, which is 0xee ...
   return a >= 0xee && b >= 0xee && a >= 0xf0 !== b >= 0xf0 ? b - a : a - b;
 }

@@ -1,7 +1,7 @@
-/** Longest path, in UTF-16 units. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
+/** Maximum length of a path in UTF-16 units. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
 export const maxPathLength = 1000;
 
-/** The path to a place, of at most 1,000 characters: steps beyond that are left off, so that a parent stands for the place. */
+/** Returns the path to a value, at most 1,000 characters: steps beyond that are left off, so the path names a parent. */
 export function jsonPath(root: string, steps: Iterable<string | number>): string {
   let path = root;
   for (const one of steps) {
@@ -13,14 +13,14 @@ export function jsonPath(root: string, steps: Iterable<string | number>): string
 }
 
 /**
- * A step of a JSON path (RFC 9535), from a value to a member of that name or to the element at that index: `.messages`,
- * `['top-k']`, `[2]`.
+ * Returns a step of a JSON path (RFC 9535), from a value to its member of that name or its element at that index:
+ * `.messages`, `['top-k']`, `[2]`.
  */
 export function step(to: string | number): string {
   return typeof to === "number" ? `[${to}]` : memberStep(to);
 }
 
-/** The short form where RFC 9535 has one for ASCII names, else the form that its normalized paths have. */
+/** Returns the short form where RFC 9535 has one for ASCII names, else the form of its normalized paths. */
 function memberStep(name: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
   const escaped = name

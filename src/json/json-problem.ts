@@ -1,18 +1,18 @@
 import { jsonPath } from "./json-path.ts";
 
-/** Why a JSON text is refused. */
+/** The reason why a JSON text is refused. */
 export class JsonProblem extends Error {
   override readonly name = "JsonProblem";
   /**
-   * Where: the root that the reader was told, then steps in the manner of RFC 9535 such as `.messages`, `[2]` and
-   * `['top-k']`. It names the innermost value that had begun; for faults of member names, the object. Steps that would
-   * make it longer than 1,000 characters are left off, so that a parent stands for what is that deep.
+   * The root that the reader was given, then steps in the manner of RFC 9535 such as `.messages`, `[2]` and
+   * `['top-k']`. It names the innermost value that had begun; for problems with member names, the object. Steps that
+   * would make it longer than 1,000 characters are left off, so it names a parent of a very deep value.
    */
   readonly path: string;
-  /** What, in words for people. Positions count UTF-16 units from the start of the text. */
+  /** The problem, in words for people. Positions count UTF-16 units from the start of the text. */
   readonly problem: string;
 
-  /** `steps` lead from the root to the place: names of members and indexes of elements. */
+  /** `steps` lead from the root to the value: names of members and indexes of elements. */
   constructor(root: string, steps: readonly (string | number)[], problem: string) {
     const path = jsonPath(root, steps);
     super(`${path}: ${problem}`);

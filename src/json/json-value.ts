@@ -1,6 +1,6 @@
 import { backslash, colon, quote, space } from "./json-bytes.ts";
 
-/** What a JSON text means. Objects have their members as own properties, also those named like `__proto__`. */
+/** The value of a JSON text. Objects have their members as own properties, even those named like `__proto__`. */
 export type JsonValue = null | boolean | number | string | JsonValue[] | JsonObject;
 
 export interface JsonObject {
@@ -8,17 +8,17 @@ export interface JsonObject {
 }
 
 /**
- * Gives the value of a JSON text that `canonicalize` accepts: a payload, a schema, metadata. Stands in for JSON.parse wherever
- * a text comes from a caller.
+ * Returns the value of a JSON text that `canonicalize` accepts: a payload, a schema, metadata. Replaces JSON.parse
+ * wherever a text comes from a caller.
  *
- * JSON.parse of this V8 takes some member names with escapes for other names that it has seen before, in the same text or in
- * any other (nodejs/node#63785). Texts without such names, nearly all there are, are safe with it.
+ * JSON.parse of this V8 mistakes some member names with escapes for other names that it has seen before, in the same
+ * text or in any other (nodejs/node#63785). Texts without such names, nearly all there are, are safe with it.
  */
 export function parseJson(text: string): JsonValue {
   return hasEscapedName(text) ? new Reader(text).read() : JSON.parse(text);
 }
 
-/** Whether a member name is spelled with an escape. Looks only at strings that hold a backslash. */
+/** Whether a member name contains an escape. Looks only at strings that contain a backslash. */
 function hasEscapedName(text: string): boolean {
   let at = text.indexOf("\\");
   while (at >= 0) {
@@ -29,7 +29,7 @@ function hasEscapedName(text: string): boolean {
   return false;
 }
 
-/** The position behind the string that a position is in. */
+/** Returns the position after the string that contains a position. */
 function endOfString(text: string, from: number): number {
   for (let at = from; at < text.length; at++) {
     const code = text.charCodeAt(at);
@@ -39,14 +39,14 @@ function endOfString(text: string, from: number): number {
   return text.length;
 }
 
-/** The position behind white space. Nothing else in JSON is at or below U+0020, outside of strings. */
+/** Returns the position after white space. Outside of strings, nothing else in JSON is at or below U+0020. */
 function endOfSpace(text: string, from: number): number {
   let at = from;
   while (text.charCodeAt(at) <= space) at++;
   return at;
 }
 
-/** Reads a text token by token. Some ten times slower than JSON.parse, which still decodes strings one by one. */
+/** Reads a text token by token. Some ten times slower than JSON.parse, which still decodes each string. */
 class Reader {
   readonly #text: string;
   #at = 0;
@@ -74,7 +74,7 @@ class Reader {
     while (this.#peek() !== "}") {
       const name = this.#string();
       this.#skip(":");
-      // An assignment to __proto__ would change the prototype instead.
+      // Assigning to __proto__ would change the prototype instead.
       Object.defineProperty(object, name, {
         value: this.read(),
         configurable: true,
@@ -116,7 +116,7 @@ class Reader {
     return this.#text.charAt(this.#at);
   }
 
-  /** Passes over a sign if it is next, and over white space on both sides. */
+  /** Skips a character if it is next, and white space on both sides. */
   #skip(sign: string): void {
     if (this.#peek() === sign) this.#at++;
     this.#peek();

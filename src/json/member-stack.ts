@@ -1,14 +1,15 @@
 import { compareStrings, stringAt } from "./json-bytes.ts";
 
 /**
- * Up to so many members are sorted by insertion, comparing bytes in place. More are decoded for the engine's sort, which
- * is faster from about 200 on. Much less, and decoding takes most of the time; much more, and the square of the count does.
+ * Up to this many members are sorted by insertion, comparing bytes in place. More are decoded for the engine's sort,
+ * which is faster from about 200 on. With a much lower limit, decoding takes most of the time; with a much higher one,
+ * the quadratic sort does.
  */
 const fewMembers = 100;
 
-/** The members of the objects that are being read, numbered from the outermost object's first: those of the innermost last. */
+/** The members of all objects that are being read, numbered from the outermost object's to the innermost one's. */
 export class MemberStack {
-  /** Of each member: where in the text its name is, and where in the output it starts. */
+  /** For each member: the position of its name in the text, and its start in the output. */
   #places = new Int32Array(256);
   #count = 0;
 
@@ -41,8 +42,8 @@ export class MemberStack {
   }
 
   /**
-   * Gives the numbers from `first` on, sorted by the UTF-16 units of the names, which are in `text`. `escaped` tells that
-   * some hold escapes. Calls `failDuplicate` if two are equal.
+   * Returns the numbers from `first` on, sorted by the UTF-16 units of the names, which are in `text`. `escaped` says
+   * whether some contain escapes. Calls `failDuplicate` if two are equal.
    */
   order(text: Buffer, first: number, escaped: boolean, failDuplicate: (name: string) => never): number[] {
     return escaped || this.#count - first > fewMembers
@@ -73,7 +74,7 @@ export class MemberStack {
       named.push({ name: stringAt(text, this.nameOf(member)), member });
     }
     named.sort((one, other) => {
-      // However a sort goes about it, it compares those that end up as neighbours.
+      // Every sort algorithm compares the elements that end up as neighbours.
       if (one.name === other.name) failDuplicate(one.name);
       return one.name < other.name ? -1 : 1;
     });

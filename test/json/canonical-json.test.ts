@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { CanonicalWriter, canonicalize, JsonProblem } from "../../src/json/canonical-json.ts";
 import { contentOf, spellOut, vectors } from "../vectors/content-hash.ts";
 
-/** RFC 8785 by the letter, on a parsed value: what `canonicalize` has to agree with. */
+/** RFC 8785 to the letter, on a parsed value: `canonicalize` must agree with it. */
 function reference(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(reference).join(",")}]`;
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
@@ -11,7 +11,7 @@ function reference(value: unknown): string {
   return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${reference(member)}`).join(",")}}`;
 }
 
-/** Spells a value in one of many ways. `choose` gives one of the numbers below its argument. */
+/** Spells a value in one of many ways. `choose` returns a number below its argument. */
 function respell(value: unknown, choose: (choices: number) => number): string {
   const gap = () => ["", "", " ", "\n  ", "\t", "\r\n"][choose(6)];
   const list = (parts: string[]) => parts.map((part) => gap() + part + gap()).join(",") || gap();
@@ -36,7 +36,7 @@ function respellString(value: string, choose: (choices: number) => number): stri
     if (value[i] === "/" && choose(2) === 0) return "\\/";
     return [`\\u${hex}`, `\\u${hex.toUpperCase()}`][choose(6)] ?? asIs;
   });
-  // A surrogate as it is and one as an escape make no pair.
+  // A literal surrogate next to an escaped one does not make a pair.
   return `"${characters.join("")}"`.replace(
     /[\ud800-\udfff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16)}`,
@@ -86,14 +86,14 @@ const { value: json } = fc.letrec<{ value: unknown }>((tie) => ({
     fc.integer({ min: -20, max: 20 }).map((exponent) => 10 ** exponent),
     characters,
     fc.array(tie("value"), { maxLength: 8 }),
-    // As JSON.parse does it: the prototype is left alone by a member called __proto__.
+    // As JSON.parse does: a member called __proto__ leaves the prototype alone.
     fc
       .uniqueArray(fc.tuple(names, tie("value")), { selector: ([name]) => name, maxLength: 8 })
       .map((entries) => Object.fromEntries(entries)),
   ),
 }));
 
-/** A spelling of a value, which is then damaged in a few places. */
+/** A spelling of a value with damage in a few places. */
 const damaged = fc.tuple(json, fc.gen()).map(([value, g]) => {
   let text = respell(value, (choices) => g(fc.nat, choices - 1));
   for (let edits = 1 + g(fc.nat, 2); edits > 0; edits--) {
@@ -129,13 +129,13 @@ function parse(text: string): { value: unknown } | undefined {
   try {
     return { value: JSON.parse(text) };
   } catch {
-    // Only whether it is JSON counts.
+    // Only whether it is JSON matters.
     return undefined;
   }
 }
 
 describe("canonicalize", () => {
-  test.each(vectors.valid)("gives the canonical form of the vector: $name", (vector) => {
+  test.each(vectors.valid)("returns the canonical form of the vector: $name", (vector) => {
     const { input, expectedOutput, metadata } = contentOf(vector);
     const members = [
       ...(expectedOutput === undefined ? [] : [`"expected_output":${canonicalize(expectedOutput)}`]),
@@ -145,7 +145,7 @@ describe("canonicalize", () => {
     expect(`{${members.join(",")}}`).toBe(spellOut(vector.canonical));
   });
 
-  test("agrees with RFC 8785 by the letter", () => {
+  test("agrees with RFC 8785 to the letter", () => {
     fc.assert(
       fc.property(json, (value) => {
         expect(canonicalize(respell(value, () => 0))).toBe(reference(value));
@@ -176,13 +176,13 @@ describe("canonicalize", () => {
     );
   });
 
-  test("accepts what JSON.parse accepts, but for what I-JSON forbids, and nothing else", () => {
+  test("accepts what JSON.parse accepts, except what I-JSON forbids, and nothing else", () => {
     let accepted = 0;
     let refused = 0;
     fc.assert(
       fc.property(damaged, (text) => {
-        // V8 takes a name with an escaped quote or backslash for another one of its length that it has seen before, in
-        // whichever text that was: nodejs/node#63785.
+        // V8 mistakes a name with an escaped quote or backslash for another one of its length that it has seen before,
+        // in any text: nodejs/node#63785.
         fc.pre(!/\\["\\]|\\u00(?:22|5c)/i.test(text));
         const parsed = parse(text);
         const problem = problemOf(text)?.problem;
@@ -198,12 +198,12 @@ describe("canonicalize", () => {
       }),
       { numRuns: 10_000 },
     );
-    // Otherwise the property would say little.
+    // Otherwise the property would prove little.
     expect(accepted).toBeGreaterThan(200);
     expect(refused).toBeGreaterThan(20);
   });
 
-  test("sorts many members like few", () => {
+  test("sorts many members as it sorts few", () => {
     for (const count of [2, 99, 100, 101, 102, 5000]) {
       const entries = Array.from({ length: count }, (_, i) => [`name ${(i * 7919) % 10_007}`, i] as const);
       const value = Object.fromEntries(entries);
@@ -241,7 +241,7 @@ describe("canonicalize", () => {
     expect(problemOf('["é€😀" x]')?.problem).toBe("unexpected character at position 8");
   });
 
-  test("puts the root in front of paths", () => {
+  test("starts paths with the root", () => {
     expect(() => canonicalize('{"a":[1,]}', "$.input")).toThrow(
       "$.input.a[1]: unexpected character at position 8",
     );
@@ -295,7 +295,7 @@ describe("canonicalize", () => {
         `[${many(10, () => `{${many(100, (i) => `"${"n".repeat(3000)}${200 - i}":0`)}}`)}]`,
       ],
       [
-        "a long text below 128 objects to be sorted",
+        "a long text inside 128 objects to be sorted",
         undefined,
         `${'{"b":0,"a":'.repeat(128)}"${"x".repeat(size)}"${"}".repeat(128)}`,
       ],
@@ -303,7 +303,7 @@ describe("canonicalize", () => {
       const before = process.threadCpuUsage();
       expect(problemOf(text)?.problem).toBe(problem);
       const { user, system } = process.threadCpuUsage(before);
-      // In microseconds. Some take 0.3 s, most a tenth of that. What is quadratic takes minutes.
+      // In microseconds. Some take 0.3 s, most a tenth of that. Anything quadratic takes minutes.
       expect(user + system).toBeLessThan(3_000_000);
     });
   });

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseJson } from "../../src/json/json-value.ts";
 
-/** Member names as they are spelled, and what they mean. */
+/** Member names as they are spelled, with their meanings. */
 const names = {
   a: "a",
   b: "b",
@@ -26,7 +26,7 @@ const name = fc
 const object = fc.uniqueArray(name, { maxLength: 4, selector: ({ meant }) => meant });
 
 describe("a JSON text", () => {
-  test("is read right whatever names were read before", () => {
+  test("is read correctly whatever names were read before", () => {
     fc.assert(
       fc.property(object, fc.constantFrom("", " ", "\n\t"), (members, space) => {
         const text = `{${space}${members.map(({ spelled }, i) => `"${spelled}"${space}:${i}`).join(`${space},`)}}`;
@@ -48,7 +48,7 @@ describe("a JSON text", () => {
   });
 
   test.each(["null", "-1.5e3", '"\\u0000"', "[]", "{}", "[true,false,null,0,{},[]]", '{"v":"\\":\\\\"}'])(
-    "%s within a member whose name has an escape is read as alone",
+    "%s within a member whose name has an escape is read as it is alone",
     (text) => {
       expect(parseJson(`{ "\\n" : ${text} , "x":[ ${text} , ${text} ] }`)).toEqual({
         "\n": JSON.parse(text),
@@ -65,7 +65,7 @@ describe("a JSON text", () => {
     }
   });
 
-  test("that is damaged ends in an error", () => {
+  test("that is damaged throws", () => {
     for (const text of ['{"\\n":', '{"\\n', '["\\', '{"\\n":1', '{"\\n":[1,']) {
       expect(() => parseJson(text)).toThrow(SyntaxError);
     }
