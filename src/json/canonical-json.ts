@@ -112,7 +112,7 @@ export class CanonicalWriter {
   /** The same for a text that must be an object. @throws JsonProblem for other values as well. */
   appendObject(text: string, root: string): void {
     this.#open(text, root);
-    if (this.#source[this.#at] !== openBrace) this.#fail(this.#at, "has to be a JSON object");
+    if (this.#source[this.#at] !== openBrace) this.#fail(this.#at, "must be a JSON object");
     this.#object();
     this.#close();
   }

@@ -1,6 +1,6 @@
 import type { JsonValue } from "../json/json-value.ts";
 
-/** A text that two values share exactly if JSON Schema calls them equal: numbers by value, objects whatever their order. */
+/** Returns a text that two values share if and only if JSON Schema calls them equal: numbers by value, objects in any order. */
 export function identityOf(value: JsonValue): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(identityOf).join()}]`;
@@ -8,13 +8,13 @@ export function identityOf(value: JsonValue): string {
   return `{${names.map((name) => `${JSON.stringify(name)}:${identityOf(value[name] as JsonValue)}`).join()}}`;
 }
 
-/** Whether a number divides another without a rest, as the decimals they are written as: 0.3 is a multiple of 0.1. */
+/** Whether a number is a multiple of another, by the decimals they are written as: 0.3 is a multiple of 0.1. */
 export function isMultiple(value: number, divisor: number): boolean {
   if (Number.isSafeInteger(value) && Number.isSafeInteger(divisor)) return value % divisor === 0;
   const [digits, exponent] = decimalOf(value);
   const [divisorDigits, divisorExponent] = decimalOf(divisor);
   const common = Math.min(exponent, divisorExponent);
-  // Exponents of doubles differ by less than 650, so these have some hundred digits at most.
+  // Exponents of doubles differ by less than 650, so these have a few hundred digits at most.
   return (
     (digits * 10n ** BigInt(exponent - common)) %
       (divisorDigits * 10n ** BigInt(divisorExponent - common)) ===

@@ -4,17 +4,17 @@ import type { ItemContent } from "../items/item.ts";
 import { jsonPath } from "../json/json-path.ts";
 import { canonicalSchema, compileSchema, type JsonSchema } from "./json-schema.ts";
 
-/** The schemas of a dataset, as texts; undefined where it has none. */
+/** The schemas of a dataset as texts; undefined where it has none. */
 export interface SchemaTexts {
   readonly inputSchema?: string | undefined;
   readonly expectedOutputSchema?: string | undefined;
 }
 
-/** Why an item does not satisfy the schemas of its dataset. */
+/** The reason why an item does not satisfy the schemas of its dataset. */
 export interface ItemViolation {
   /** A JSON path within the item: `$.input.messages[2]`. */
   readonly path: string;
-  /** Of the schema; `steps` if checking would take too long. */
+  /** The keyword of the schema; `steps` if checking would take too long. */
   readonly keyword: string;
   readonly problem: string;
 }
@@ -22,13 +22,13 @@ export interface ItemViolation {
 /** The schemas of a dataset, ready to check items. */
 export interface ItemSchemas {
   readonly hash: Buffer;
-  /** What is wrong with an item, the first of it. Absent expected outputs satisfy every schema. */
+  /** Returns the first violation of an item. Absent expected outputs satisfy every schema. */
   check(content: Pick<ItemContent, "input" | "expectedOutput">): ItemViolation | undefined;
 }
 
 /**
- * Identifies the schemas of a dataset, 32 bytes; undefined if it has none. However they are spelled, equal schemas have
- * equal hashes.
+ * Returns a hash of 32 bytes that identifies the schemas of a dataset; undefined if it has none. Equal schemas have
+ * equal hashes, however they are spelled.
  *
  * @throws SchemaProblem if they are not JSON.
  */
@@ -40,7 +40,7 @@ export function schemaHashOf({ inputSchema, expectedOutputSchema }: SchemaTexts)
   return hash("sha256", JSON.stringify(canonical), "buffer");
 }
 
-/** Whether two schemas say the same, spelled alike or not. */
+/** Whether two schemas have the same canonical form. */
 export function isSameSchema(one: string | undefined, other: string | undefined): boolean {
   if (one === other) return true;
   return one !== undefined && other !== undefined && canonicalSchema(one) === canonicalSchema(other);
@@ -62,7 +62,7 @@ export function compileItemSchemas(texts: SchemaTexts): ItemSchemas | undefined 
       violationOf(expectedOutput, content.expectedOutput, "$.expected_output"),
   };
   const length = (texts.inputSchema?.length ?? 0) + (texts.expectedOutputSchema?.length ?? 0);
-  // Small schemas do not take much less memory than those of a thousand characters.
+  // Small schemas take nearly as much memory as those of a thousand characters.
   kept.set(schemaHash.toString("hex"), compiled, { size: Math.max(length, 1000) });
   return compiled;
 }
@@ -79,15 +79,16 @@ function violationOf(
 }
 
 /**
- * Characters of the schemas that are kept compiled, which take some fifty times as much memory. Datasets that are written to
- * in turn find theirs again; beyond that, one costs a millisecond, or half a second at worst.
+ * Total length of the schemas that stay compiled, in characters; compiled, they take some fifty times as much memory.
+ * Datasets that are written to in turn find their schemas again; after an eviction, a schema costs a millisecond to
+ * compile, or half a second at worst.
  */
 const maxKeptLength = 2 * 1024 * 1024;
 
-/** By their hash. */
+/** Compiled schemas, by their hash. */
 const kept = new LRUCache<string, ItemSchemas>({ maxSize: maxKeptLength });
 
-/** Schemas that are compiled already. */
+/** Returns schemas that are compiled already. */
 export function findItemSchemas(schemaHash: Buffer): ItemSchemas | undefined {
   return kept.get(schemaHash.toString("hex"));
 }

@@ -11,14 +11,14 @@ import { type SchemaViolation, violationOf } from "./violation.ts";
 
 /** A JSON Schema, ready to check values. */
 export interface JsonSchema {
-  /** Checks a value that is given as a JSON text, in bounded time. Undefined if it satisfies the schema. */
+  /** Checks a value, given as a JSON text, in bounded time. Returns undefined if it satisfies the schema. */
   check(text: string): SchemaViolation | undefined;
 }
 
 const dialect = "https://json-schema.org/draft/2020-12/schema";
 
 /**
- * Compiles a schema of draft 2020-12. Whatever it says, no code of its own is run, nothing is loaded, and time is bounded.
+ * Compiles a schema of draft 2020-12. The schema cannot run code or load anything, and the time is bounded.
  *
  * @throws SchemaProblem that names the place.
  */
@@ -33,7 +33,7 @@ export function compileSchema(text: string): JsonSchema {
   return checkWith(validatorOf(prepared, patterns));
 }
 
-/** The canonical form of the text of a schema, as `canonicalize` gives it. @throws SchemaProblem if it is not JSON. */
+/** Returns the canonical form of the text of a schema, as `canonicalize` does. @throws SchemaProblem if it is not JSON. */
 export function canonicalSchema(text: string): string {
   try {
     return canonicalize(text, "$");
@@ -43,11 +43,11 @@ export function canonicalSchema(text: string): string {
   }
 }
 
-/** @throws SchemaProblem if it is no schema, or one of another dialect. */
+/** @throws SchemaProblem if it is not a schema, or one of another dialect. */
 function requireForm(schema: JsonValue, way: Way): void {
   const named = isObject(schema) ? member(schema, "$schema") : undefined;
   if (named !== undefined && named !== dialect && named !== `${dialect}#`) {
-    throw new SchemaProblem([...way, "$schema"], `is not ${dialect}, which is the only one known`);
+    throw new SchemaProblem([...way, "$schema"], `is not ${dialect}, the only supported dialect`);
   }
   const errors = findFormErrors(schema);
   if (errors.length === 0) return;
@@ -72,11 +72,11 @@ function checkWith(validate: Validator): JsonSchema {
       try {
         return validate(value) ? undefined : violationOf(validate.errors ?? [], value);
       } catch (error) {
-        // A RangeError is an overflow of the stack: references that follow each other at every level of a deep value.
+        // A RangeError is a stack overflow: references that follow each other at every level of a deep value.
         if (!(error instanceof StepsSpent || error instanceof RangeError)) throw error;
         return { way: [], keyword: "steps", problem: "takes too many steps to check" };
       } finally {
-        // The validator would keep the value until the next one comes.
+        // Otherwise the validator would keep the value until it checks the next one.
         validate.errors = null;
       }
     },

@@ -1,21 +1,25 @@
 import { RE2JS, RE2JSException } from "re2js";
+import { plural } from "../quantities.ts";
 import { spend } from "./steps.ts";
 
-/** Characters of a pattern. Repetitions let each stand for a thousand instructions, and compiling takes time for all of them. */
+/**
+ * Maximum length of a pattern in characters. Repetitions can make each stand for a thousand instructions, all of which
+ * take time to compile.
+ */
 const maxPatternLength = 1_000;
 
-/** Instructions of all patterns of a schema: about a tenth of a second of compiling, and a megabyte. */
+/** Maximum instructions of all patterns of a schema: about a tenth of a second of compiling, and a megabyte. */
 const maxInstructions = 50_000;
 
-/** Instructions that are run on one character within a step, in the worst case. */
+/** Instructions that run on one character within a step, in the worst case. */
 const instructionsPerStep = 8;
 
-/** Why a text is not a pattern that can be used. */
+/** The reason why a text cannot be used as a pattern. */
 export class PatternProblem extends Error {
   override readonly name = "PatternProblem";
 }
 
-/** A pattern as the validator wants it. */
+/** A compiled pattern, as the validator expects it. */
 export interface Pattern {
   test(text: string): boolean;
 }
@@ -26,25 +30,25 @@ export class Patterns {
   #instructions = 0;
 
   /**
-   * Compiles a regular expression of RE2, which runs in time proportional to the text. The ways in which ECMAScript spells
-   * the same things (`\\u00e9`, `\\cA`) are understood, too.
+   * Compiles a regular expression of RE2, which runs in time proportional to the text. ECMAScript's spellings of the
+   * same things (`\\u00e9`, `\\cA`) are understood, too.
    *
-   * @throws PatternProblem if it is none or too large.
+   * @throws PatternProblem if it is not one, or is too large.
    */
   compile(source: string): Pattern {
     const known = this.#compiled.get(source);
     if (known !== undefined) return known;
     if (source.length > maxPatternLength)
-      throw new PatternProblem(`has more than ${maxPatternLength} characters`);
+      throw new PatternProblem(`has more than ${plural(maxPatternLength, "character")}`);
     if (/\\u[dD][89a-fA-F]/.test(source)) {
-      throw new PatternProblem("spells a surrogate; characters beyond U+FFFF are spelled as \\u{1F600}");
+      throw new PatternProblem("contains a surrogate; write characters beyond U+FFFF as \\u{1F600}");
     }
     const regExp = compile(source);
     const instructions = regExp.programSize();
     this.#instructions += instructions;
     if (this.#instructions > maxInstructions) {
       throw new PatternProblem(
-        `makes the patterns of the schema take more than ${maxInstructions} instructions`,
+        `brings the patterns of the schema to more than ${plural(maxInstructions, "instruction")}`,
       );
     }
     const pattern = {

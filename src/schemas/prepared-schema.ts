@@ -1,31 +1,32 @@
 import type { JsonObject, JsonValue } from "../json/json-value.ts";
+import { plural } from "../quantities.ts";
 import { PatternProblem, type Patterns } from "./pattern.ts";
 import type { References, SchemaLocation } from "./references.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { applicators, assertions, isObject, member } from "./schema-tree.ts";
 
-/** The keyword that says how many steps a schema costs, each time it is applied. */
+/** The keyword that says how many steps a schema costs each time it is applied. */
 export const stepsKeyword = "itembank:steps";
 
-/** Schemas within a schema: compiling takes some 0.2 ms for each, during which the server does nothing else. */
+/** Maximum schemas within a schema: compiling takes some 0.2 ms for each, and blocks the server meanwhile. */
 const maxSubschemas = 2_000;
 
-/** References that lead from one to the next about the same value. Each takes a piece of the stack, at every level of an item. */
+/** Maximum references in a row about the same value. Each takes stack, at every level of an item. */
 const maxReferenceChain = 100;
 
-/** Keywords of older drafts that 2020-12 ignores, and what says the same now. */
+/** Keywords of older drafts that 2020-12 ignores, and their successors. */
 const replaced = {
   dependencies: "dependentSchemas or dependentRequired",
-  additionalItems: "items, beside prefixItems",
+  additionalItems: "items next to prefixItems",
   $recursiveRef: "$dynamicRef",
 } as const;
 
 /**
- * Respells a schema with fewer means, so that the validator need know nothing else: references are to `#/$defs/<number>`,
- * identifiers and annotations are gone, members named `__proto__` are found by patterns, and each schema says what it
- * costs.
+ * Rewrites a schema with fewer means, so that the validator needs to know nothing else: references point to
+ * `#/$defs/<number>`, identifiers and annotations are gone, members named `__proto__` are found by patterns, and each
+ * schema says how much it costs.
  *
- * @throws SchemaProblem for what cannot be resolved or would not be checked as it is meant.
+ * @throws SchemaProblem for anything that cannot be resolved or would not be checked as intended.
  */
 export function prepareSchema(references: References, patterns: Patterns): JsonValue {
   return new Preparation(references, patterns).prepare();
@@ -34,9 +35,9 @@ export function prepareSchema(references: References, patterns: Patterns): JsonV
 class Preparation {
   readonly #references: References;
   readonly #patterns: Patterns;
-  /** The schemas that references point to, with their numbers. */
+  /** The targets of references, with their numbers. */
   readonly #targets = new Map<JsonObject, number>();
-  /** For each of them, references about the same value: those of the root are under -1. */
+  /** For each target, its references about the same value; those of the root are under -1. */
   readonly #chains = new Map<number, Set<number>>();
   readonly #resolved = new Map<JsonObject, SchemaLocation[]>();
 
@@ -50,7 +51,7 @@ class Preparation {
     if (!isObject(root.schema)) return root.schema;
     this.#resolveAll();
     if (this.#references.count > maxSubschemas) {
-      throw new SchemaProblem([], `has more than ${maxSubschemas} schemas in it`);
+      throw new SchemaProblem([], `contains more than ${plural(maxSubschemas, "schema")}`);
     }
     this.#requireSupported();
     const prepared = this.#build(root.schema, -1);
@@ -60,7 +61,7 @@ class Preparation {
     return { ...(prepared as JsonObject), $defs: definitions };
   }
 
-  /** Resolves all references. What they find may hold more of them. */
+  /** Resolves all references. Their targets may hold more of them. */
   #resolveAll(): void {
     for (const place of this.#references.places()) {
       const schema = place.schema as JsonObject;
@@ -86,7 +87,7 @@ class Preparation {
         if (member(schema, keyword) === undefined) continue;
         throw new SchemaProblem(
           [...place.way, keyword],
-          `is no keyword of 2020-12 and would be ignored; use ${instead}`,
+          `is not a keyword of 2020-12 and would be ignored; use ${instead}`,
         );
       }
       const properties = member(schema, "patternProperties");
@@ -100,12 +101,12 @@ class Preparation {
     if (contains && unevaluated !== undefined) {
       throw new SchemaProblem(
         [...unevaluated.way, "unevaluatedItems"],
-        "is not supported in a schema that uses contains, too",
+        "is not supported in a schema that also uses contains",
       );
     }
   }
 
-  /** Compiles a pattern while it is known where it stands. */
+  /** Compiles a pattern while its place is known. */
   #compile(source: string, way: Way): void {
     try {
       this.#patterns.compile(source);
@@ -115,7 +116,10 @@ class Preparation {
     }
   }
 
-  /** A schema where it stands: as a reference if others point to it as well. `owner` is the definition it is part of, in place. */
+  /**
+   * Builds a schema in its place: as a reference if others point to it as well. `owner` is the definition that it is
+   * part of, in place.
+   */
   #build(schema: JsonValue, owner: number | undefined): JsonValue {
     if (!isObject(schema)) return schema;
     const target = this.#targets.get(schema);
@@ -159,7 +163,7 @@ class Preparation {
     return built;
   }
 
-  /** Fails if references lead in a circle without going deeper into the value, or too far. */
+  /** Fails if references form a cycle without going deeper into the value, or are too many in a row. */
   #requireEnd(): void {
     const lengths = new Map<number, number>();
     const open = new Set<number>();
@@ -172,7 +176,7 @@ class Preparation {
       };
       if (open.has(from)) return fail("refers to itself without going deeper into the value");
       if (open.size > maxReferenceChain) {
-        return fail(`is at the end of more than ${maxReferenceChain} references in a row`);
+        return fail(`is at the end of more than ${plural(maxReferenceChain, "reference")} in a row`);
       }
       open.add(from);
       let length = 0;
@@ -190,7 +194,7 @@ class Preparation {
   }
 }
 
-/** Takes members named `__proto__` out of keywords in which the validator passes over them, and says the same in other words. */
+/** Removes members named `__proto__` from keywords in which the validator skips them, and adds equivalent keywords. */
 function moveProto(schema: JsonObject, all: JsonValue[]): void {
   const take = (keyword: string): JsonValue | undefined => {
     const map = schema[keyword];
@@ -219,7 +223,7 @@ function moveProto(schema: JsonObject, all: JsonValue[]): void {
   if (required !== undefined) all.push({ if: condition, then: { required } });
 }
 
-/** One step, and two for each name that is looked for in every object. */
+/** One step, and two for each name that is looked up in every object. */
 function stepsOf(schema: JsonObject): number {
   let names = 0;
   for (const keyword of ["properties", "required", "dependentRequired", "dependentSchemas"]) {

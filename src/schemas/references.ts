@@ -2,11 +2,11 @@ import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import { SchemaProblem, type Way } from "./schema-problem.ts";
 import { isObject, member, subschemas } from "./schema-tree.ts";
 
-/** A schema as references find it. Schemas `true` and `false` are wrapped, so that each place is a thing of its own. */
+/** A schema as references find it. Schemas `true` and `false` are wrapped, so that each place is an object of its own. */
 export interface SchemaLocation {
   readonly schema: JsonValue;
   readonly way: Way;
-  /** The URI that references in it are relative to. */
+  /** The URI that its references are relative to. */
   readonly base: string;
 }
 
@@ -14,8 +14,8 @@ export interface SchemaLocation {
 const unnamed = "schema:///";
 
 /**
- * Knows every schema within a schema, and what references between them mean (JSON Schema Core, sections 8 and 9). Nothing
- * beyond the text is ever looked at.
+ * Knows every schema within a schema, and the targets of references between them (JSON Schema Core, sections 8 and 9).
+ * Never reads anything outside the text.
  */
 export class References {
   /** By the schema itself, for those that are objects. */
@@ -26,16 +26,16 @@ export class References {
   readonly #anchors = new Map<string, SchemaLocation>();
   readonly #dynamicNames = new Map<string, number>();
   readonly root: SchemaLocation;
-  /** Schemas that were found by pointers into places where no keyword puts schemas. */
+  /** Schemas found by pointers into places where no keyword puts schemas. */
   readonly hidden: SchemaLocation[] = [];
 
-  /** @throws SchemaProblem for a URI that is none, or that two schemas have. */
+  /** @throws SchemaProblem for a malformed URI, or one that two schemas share. */
   constructor(root: JsonValue) {
     this.root = this.#add(root, [], unnamed);
     this.#resources.set(unnamed, this.root);
   }
 
-  /** How many schemas there are. */
+  /** The number of schemas that are objects. */
   get count(): number {
     return this.#places.size;
   }
@@ -45,7 +45,7 @@ export class References {
     return this.#places.values();
   }
 
-  /** What `$ref` or `$dynamicRef` of a schema points to. @throws SchemaProblem */
+  /** Returns the target of `$ref` or `$dynamicRef` of a schema. @throws SchemaProblem */
   resolve(place: SchemaLocation, keyword: "$ref" | "$dynamicRef", reference: string): SchemaLocation {
     const fail = (problem: string): never => {
       throw new SchemaProblem([...place.way, keyword], problem);
@@ -57,20 +57,20 @@ export class References {
     if (fragment === undefined) return fail("the fragment is not well-formed");
     const resource = this.#resources.get(hash < 0 ? uri : uri.slice(0, hash));
     if (resource === undefined) {
-      return fail(`${JSON.stringify(reference)} is beyond the schema, and no other is ever loaded`);
+      return fail(`${JSON.stringify(reference)} is outside the schema, and no other schema is ever loaded`);
     }
     if (fragment === "") return resource;
     if (fragment.startsWith("/")) {
-      return this.#walk(resource, fragment) ?? fail(`there is no schema at ${JSON.stringify(reference)}`);
+      return this.#walk(resource, fragment) ?? fail(`no schema at ${JSON.stringify(reference)}`);
     }
     if (keyword === "$dynamicRef" && (this.#dynamicNames.get(fragment) ?? 0) > 1) {
-      return fail(`two schemas have the $dynamicAnchor ${JSON.stringify(fragment)}, which is not supported`);
+      return fail(`two schemas with the $dynamicAnchor ${JSON.stringify(fragment)} are not supported`);
     }
     const anchor = this.#anchors.get(`${resource.base}#${fragment}`);
-    return anchor ?? fail(`there is no anchor ${JSON.stringify(fragment)}`);
+    return anchor ?? fail(`no anchor ${JSON.stringify(fragment)}`);
   }
 
-  /** Takes in a schema and all that are below it. */
+  /** Adds a schema and all below it. */
   #add(schema: JsonValue, way: Way, outerBase: string): SchemaLocation {
     if (!isObject(schema)) return { schema, way, base: outerBase };
     const known = this.#places.get(schema);
@@ -101,11 +101,12 @@ export class References {
 
   #set(map: Map<string, SchemaLocation>, key: string, place: SchemaLocation, way: Way): void {
     const other = map.get(key);
-    if (other !== undefined && other !== place) throw new SchemaProblem(way, "another schema has the same");
+    if (other !== undefined && other !== place)
+      throw new SchemaProblem(way, "is also that of another schema");
     map.set(key, place);
   }
 
-  /** Follows a JSON pointer (RFC 6901), also to where no keyword puts schemas. */
+  /** Follows a JSON pointer (RFC 6901), also into places where no keyword puts schemas. */
   #walk(from: SchemaLocation, pointer: string): SchemaLocation | undefined {
     let value: JsonValue | undefined = from.schema;
     let { base } = from;
@@ -139,7 +140,7 @@ function decoded(fragment: string): string | undefined {
   try {
     return decodeURIComponent(fragment);
   } catch {
-    // A percent sign that is followed by something else than UTF-8 in hexadecimal.
+    // A percent sign that is not followed by UTF-8 in hexadecimal.
     return undefined;
   }
 }

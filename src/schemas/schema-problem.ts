@@ -3,10 +3,10 @@ import { jsonPath } from "../json/json-path.ts";
 /** The steps from the root of a JSON value to a place in it: names of members and indexes of elements. */
 export type Way = readonly (string | number)[];
 
-/** Characters of a place: what is wrong there has to fit behind it into the texts that errors carry. */
+/** Maximum length of a path in characters: the problem must fit after it into the texts that errors carry. */
 const maxPlaceLength = 250;
 
-/** Why a text is not a schema that items can be held to. */
+/** The reason why a text cannot be used as a schema of items. */
 export class SchemaProblem extends Error {
   override readonly name = "SchemaProblem";
 

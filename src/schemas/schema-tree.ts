@@ -1,11 +1,11 @@
 import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import type { Way } from "./schema-problem.ts";
 
-/** A schema within a schema, and how to get there. */
+/** A schema within a schema, and the path to it. */
 export interface Subschema {
   readonly schema: JsonValue;
   readonly way: Way;
-  /** Whether it speaks about the same value as the schema around it. */
+  /** Whether it applies to the same value as the schema around it. */
   readonly inPlace: boolean;
 }
 
@@ -25,13 +25,13 @@ const single = {
 const lists = { allOf: true, anyOf: true, oneOf: true, prefixItems: false } as const;
 const maps = { dependentSchemas: true, properties: false, patternProperties: false } as const;
 
-/** Where schemas stand that apply to nothing themselves, but that references may point to. */
+/** Keywords that hold schemas for references to point to, and apply none of them. */
 const shelves = ["$defs", "definitions"];
 
-/** Keywords whose value is a schema, a list of schemas, schemas by name: each with whether they are about the same value. */
+/** Keywords whose value is a schema, a list of schemas, or schemas by name, each with whether they apply to the same value. */
 export const applicators = { single, lists, maps };
 
-/** Keywords that say something about a value and hold no schemas. */
+/** Keywords that constrain a value and hold no schemas. */
 export const assertions = [
   "type",
   "enum",
@@ -60,12 +60,12 @@ export function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A member of an object itself: `constructor` and the like are found only if the text has them. */
+/** Returns a member of the object itself: `constructor` and the like are found only if the text has them. */
 export function member(object: JsonObject, name: string): JsonValue | undefined {
   return Object.hasOwn(object, name) ? object[name] : undefined;
 }
 
-/** The schemas right below a schema, those on its shelves included. */
+/** Returns the schemas right below a schema, those in `$defs` and `definitions` included. */
 export function subschemas(schema: JsonObject, way: Way): Subschema[] {
   const found: Subschema[] = [];
   for (const [keyword, inPlace] of Object.entries(single)) {

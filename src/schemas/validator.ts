@@ -13,30 +13,30 @@ import type { Pattern, Patterns } from "./pattern.ts";
 import { stepsKeyword } from "./prepared-schema.ts";
 import { spend } from "./steps.ts";
 
-// What is replaced and overridden here reaches into ajv, so package.json pins the version.
+// The replacements and overrides here reach into ajv, so package.json pins the version.
 
-/** Tells whether a value satisfies a schema. If not, its `errors` say why. */
+/** Returns whether a value satisfies a schema. If not, its `errors` say why. */
 export type Validator = ValidateFunction;
 
 /** Compiles a prepared schema. @throws RangeError if it is nested too deeply. */
 export function compileValidator(prepared: JsonValue, patterns: Patterns): Validator {
-  // A validator of its own for each: one that is used again keeps everything it ever compiled.
+  // One validator per schema: a shared one would keep everything it ever compiled.
   const ajv = new Ajv2020({
     meta: false,
     validateSchema: false,
     strict: false,
     validateFormats: false,
     logger: false,
-    // Members are looked for in the value itself, never in its prototype.
+    // Looks for members in the value itself, never in its prototype.
     ownProperties: true,
-    // Otherwise each keyword is compiled into a block within the one before, and some thousand of them overflow the stack.
+    // Otherwise each keyword compiles to a block within the previous one, and a few thousand of them overflow the stack.
     allErrors: true,
-    // Errors bring the schema and the value along, and words for them are found elsewhere.
+    // Errors carry the schema and the value; `violation.ts` words them.
     verbose: true,
     messages: false,
     inlineRefs: false,
     code: {
-      // Takes half of the time, and what it gains was not to be measured.
+      // Takes half of the time, for no measurable gain.
       optimize: false,
       regExp: Object.assign((source: string) => regExpOf(patterns, source), { code: "" }),
       process: withoutPrototypes,
@@ -55,7 +55,7 @@ export function compileValidator(prepared: JsonValue, patterns: Patterns): Valid
   return ajv.compile(prepared as AnySchema);
 }
 
-/** Those of the validator take the square of the elements as time, and fail on members named like methods. */
+/** ajv's own take quadratic time, and fail on members named like methods. */
 function replaceEquality(ajv: Ajv2020): void {
   for (const keyword of ["enum", "const", "uniqueItems", "multipleOf"]) ajv.removeKeyword(keyword);
   const isOneOf = (values: readonly JsonValue[]) => {
@@ -79,14 +79,14 @@ function replaceEquality(ajv: Ajv2020): void {
   });
 }
 
-/** Eight characters of an identity take about as long as a step. */
+/** Eight characters of an identity take about as long as one step. */
 function identify(value: JsonValue): string {
   const identity = identityOf(value);
   spend(identity.length >> 3);
   return identity;
 }
 
-/** In the validator's own, what a condition looked at counts as evaluated even if the condition does not hold. */
+/** In ajv's own, members that a condition looked at count as evaluated even if the condition does not hold. */
 function replaceIf(ajv: Ajv2020): void {
   ajv.removeKeyword("if");
   ajv.addKeyword({
@@ -113,7 +113,7 @@ function replaceIf(ajv: Ajv2020): void {
   });
 }
 
-/** The validator's own takes "all elements" for the number 1 where only values tell how many were looked at. */
+/** ajv's own mistakes "all elements" for the number 1 where only the value decides how many were evaluated. */
 function replaceUnevaluatedItems(ajv: Ajv2020): void {
   ajv.removeKeyword("unevaluatedItems");
   ajv.addKeyword({
@@ -138,14 +138,14 @@ function replaceUnevaluatedItems(ajv: Ajv2020): void {
   });
 }
 
-/** Patterns are told apart by what `toString` gives. */
+/** Patterns are told apart by their `toString`. */
 function regExpOf(patterns: Patterns, source: string): Pattern & RegExp {
   return Object.assign(patterns.compile(source), { toString: () => source }) as Pattern & RegExp;
 }
 
 /**
- * In compiled code, members that were looked at are noted in objects. Those must not seem to have `toString` already, and what
- * a recursive schema notes for all values must not be added to for one.
+ * Compiled code notes evaluated members in objects. These must not seem to have `toString` already, and the notes of a
+ * recursive schema for all values must not grow by those for one.
  */
 function withoutPrototypes(code: string): string {
   return code
@@ -159,7 +159,7 @@ function withoutPrototypes(code: string): string {
 const metaSchema = "https://json-schema.org/draft/2020-12/schema";
 let schemas: Ajv2020 | undefined;
 
-/** What is wrong with the form of a schema, by its meta-schema. */
+/** Returns the violations of the meta-schema by a schema. */
 export function findFormErrors(schema: JsonValue): ErrorObject[] {
   schemas ??= new Ajv2020({
     strict: false,

@@ -1,22 +1,23 @@
 import type { ErrorObject } from "ajv/dist/2020.js";
 import type { JsonValue } from "../json/json-value.ts";
+import { plural } from "../quantities.ts";
 import type { Way } from "./schema-problem.ts";
 import { isObject } from "./schema-tree.ts";
 
-/** Why a value does not satisfy a schema. */
+/** The reason why a value does not satisfy a schema. */
 export interface SchemaViolation {
-  /** Where in the value. */
+  /** The place in the value. */
   readonly way: Way;
-  /** The keyword of the schema; `false` where the schema is just that, `steps` if checking would take too long. */
+  /** The keyword of the schema; `false` for the schema `false`, `steps` if checking would take too long. */
   readonly keyword: string;
-  /** What, in words for people. */
+  /** The problem, in words for people. */
   readonly problem: string;
 }
 
-/** Characters of a value that a problem quotes. */
+/** Maximum characters of a value that a problem quotes. */
 const maxQuoted = 100;
 
-/** Makes a violation of the errors that the validator found in a value: of many, the one that says most. */
+/** Makes a violation of the most telling one of the errors that the validator found in a value. */
 export function violationOf(errors: readonly ErrorObject[], value: JsonValue): SchemaViolation {
   const error = decisive(errors);
   const way = wayOf(error.instancePath, value);
@@ -32,8 +33,8 @@ export function violationOf(errors: readonly ErrorObject[], value: JsonValue): S
 }
 
 /**
- * The error that says most. Errors within alternatives come before the error that no alternative fits, and mean nothing by
- * themselves.
+ * Returns the most telling error. Errors within alternatives come before the error that no alternative matches, and
+ * mean nothing on their own.
  */
 function decisive(errors: readonly ErrorObject[]): ErrorObject {
   let chosen = errors.at(-1) as ErrorObject;
@@ -46,7 +47,7 @@ function decisive(errors: readonly ErrorObject[]): ErrorObject {
   return chosen;
 }
 
-/** The steps of a JSON pointer (RFC 6901), which does not tell indexes from names: the value does. */
+/** Returns the steps of a JSON pointer (RFC 6901), which does not distinguish indexes from names: the value does. */
 function wayOf(pointer: string, value: JsonValue): (string | number)[] {
   let at: JsonValue | undefined = value;
   return pointer
@@ -69,13 +70,13 @@ function problemOf({ keyword, schema: given, params }: ErrorObject): string {
     case "type":
       return `is not of type ${Array.isArray(schema) ? schema.join(" or ") : schema}`;
     case "enum":
-      return `is none of ${quoted(schema)}`;
+      return `is not one of ${quoted(schema)}`;
     case "const":
       return `is not ${quoted(schema)}`;
     case "required":
-      return `lacks the member ${quoted(params.missingProperty)}`;
+      return `is missing the member ${quoted(params.missingProperty)}`;
     case "dependentRequired":
-      return `has ${quoted(params.property)} and lacks ${quoted(params.missingProperty)}`;
+      return `has ${quoted(params.property)} but is missing ${quoted(params.missingProperty)}`;
     case "pattern":
       return `does not match ${quoted(schema)}`;
     case "multipleOf":
@@ -83,48 +84,51 @@ function problemOf({ keyword, schema: given, params }: ErrorObject): string {
     case "minimum":
       return `is less than ${schema}`;
     case "exclusiveMinimum":
-      return `is not more than ${schema}`;
+      return `is not greater than ${schema}`;
     case "maximum":
-      return `is more than ${schema}`;
+      return `is greater than ${schema}`;
     case "exclusiveMaximum":
       return `is not less than ${schema}`;
     case "minLength":
-      return `has less than ${schema} characters`;
+      return `has fewer than ${counted(schema, "character")}`;
     case "maxLength":
-      return `has more than ${schema} characters`;
+      return `has more than ${counted(schema, "character")}`;
     case "minItems":
-      return `has less than ${schema} elements`;
+      return `has fewer than ${counted(schema, "element")}`;
     case "maxItems":
-      return `has more than ${schema} elements`;
+      return `has more than ${counted(schema, "element")}`;
     case "unevaluatedItems":
     case "items":
-      return `has more than ${params.limit} elements`;
+      return `has more than ${counted(params.limit, "element")}`;
     case "uniqueItems":
-      return "has elements that are equal";
+      return "has equal elements";
     case "minProperties":
-      return `has less than ${schema} members`;
+      return `has fewer than ${counted(schema, "member")}`;
     case "maxProperties":
-      return `has more than ${schema} members`;
+      return `has more than ${counted(schema, "member")}`;
     case "additionalProperties":
     case "unevaluatedProperties":
     case "false schema":
       return "is not allowed";
     case "contains":
       return params.maxContains === undefined
-        ? `has less than ${params.minContains} elements that the schema asks for`
-        : `has less than ${params.minContains} or more than ${params.maxContains} elements that the schema asks for`;
+        ? `has fewer than ${counted(params.minContains, "element")} that match contains`
+        : `has fewer than ${params.minContains} or more than ${counted(params.maxContains, "element")} that match contains`;
     case "anyOf":
-      return `satisfies none of the ${count(schema)} schemas of anyOf`;
+      return `matches none of the ${count(schema)} schemas of anyOf`;
     case "oneOf":
       return params.passingSchemas === null
-        ? `satisfies none of the ${count(schema)} schemas of oneOf`
-        : `satisfies more than one schema of oneOf`;
+        ? `matches none of the ${count(schema)} schemas of oneOf`
+        : `matches more than one schema of oneOf`;
     case "not":
-      return "satisfies the schema of not";
+      return "matches the schema of not";
     default:
       return `violates ${keyword}`;
   }
 }
+
+/** A bound of the schema with its noun: `1 element`. */
+const counted = (bound: JsonValue, noun: string) => plural(Number(bound), noun);
 
 const count = (schemas: JsonValue) => (Array.isArray(schemas) ? schemas.length : 0);
 

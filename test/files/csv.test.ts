@@ -184,7 +184,7 @@ describe("cells of CSV", () => {
       row: 1,
       line: 2,
       column: "metadata",
-      problem: "has to be a JSON object",
+      problem: "must be a JSON object",
     });
   });
 

@@ -129,8 +129,8 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     expect(await fault('"item_id":"\\u0000"')).toBe("contains a control character");
     expect(await fault('"splits":"train"')).toBe("is not a list of names");
     expect(await fault('"splits":[1]')).toBe("is not a list of names");
-    expect(await fault('"metadata":null')).toBe("has to be a JSON object");
-    expect(await fault('"metadata":[]')).toBe("has to be a JSON object");
+    expect(await fault('"metadata":null')).toBe("must be a JSON object");
+    expect(await fault('"metadata":[]')).toBe("must be a JSON object");
   });
 
   test("refuses an item that is too large, and a row that is much too large", async () => {

@@ -79,7 +79,7 @@ describe("a row that violates the schema of its dataset", () => {
     ],
     ["UpsertItems", "items[0].input_json", (dataset) => upsert(dataset, [bad])],
     [
-      "UpsertItems as a plan",
+      "UpsertItems with validate_only",
       "items[0].input_json",
       (dataset) => upsert(dataset, [bad], { validateOnly: true }),
     ],
@@ -113,7 +113,7 @@ describe("a row that violates the schema of its dataset", () => {
     expect(await headOf(dataset)).toBe(1n);
   });
 
-  test("is named with all others of a request, with the place of each, and without an id if it has none", async () => {
+  test("is reported with all others of the request and the place of each, and without an id if it has none", async () => {
     const dataset = await ofNumbers();
     const rows = [item("a", 1), item("", "x"), item("c", "x"), ...numbered(150, { inputJson: "null" })];
     const call = () => upsert(dataset, rows);
@@ -129,7 +129,7 @@ describe("a row that violates the schema of its dataset", () => {
     expect(fields.slice(0, 2)).toEqual(["items[1].input_json", "items[2].input_json"]);
   });
 
-  test("is named by its position in the whole import, however batches are written together", async () => {
+  test("is reported by its position in the whole import, however batches are written together", async () => {
     const dataset = await ofNumbers();
     const rows = Array.from({ length: 30 }, (_, n) => item(`k${n}`, n === 23 ? "x" : n));
     const frames = Array.from({ length: 10 }, (_, n) => batch(n * 3, rows.slice(n * 3, n * 3 + 3)));
@@ -152,7 +152,7 @@ describe("a row that violates the schema of its dataset", () => {
     expect(await refusalOf(missing)).toEqual(violation({ path: "$.expected_output" }));
   });
 
-  test("of a dataset that the import is to create is held to the schema it is created with", async () => {
+  test("is checked against the schema of the dataset that the import is about to create", async () => {
     const dataset = named(`new ${randomUUID()}`);
     const newDataset = { inputSchemaJson: numbers };
     const call = (items: ItemInit[]) =>
@@ -165,8 +165,8 @@ describe("a row that violates the schema of its dataset", () => {
   });
 });
 
-describe("a row that leaves content as it is", () => {
-  test("needs no look at the schema: an item that was found, new splits", async () => {
+describe("a row that leaves the content unchanged", () => {
+  test("is not checked: an existing item, new splits", async () => {
     const dataset = await ofNumbers(item("a", 1));
     const found = await service.items.createItem({
       dataset,
@@ -186,7 +186,7 @@ describe("a row that leaves content as it is", () => {
 });
 
 describe("an import during which the schema changes", () => {
-  /** Opens an import of these rows and leaves it open. */
+  /** Begins an import of these rows and leaves it open. */
   async function begin(dataset: DatasetRef, items: ItemInit[]): Promise<string> {
     const requestId = randomUUID();
     await send(service.upserts, [open({ dataset, requestId }), batch(0, items)]);
@@ -209,7 +209,7 @@ describe("an import during which the schema changes", () => {
     expect((await resume(dataset, requestId, commit(3))).version).toBe(1n);
   });
 
-  test("is held to the new one by a stream that began before it", async () => {
+  test("is checked against the new one by a stream that began before the change", async () => {
     const dataset = await service.dataset();
     const requestId = randomUUID();
     const staged = Promise.withResolvers<void>();
@@ -229,7 +229,7 @@ describe("an import during which the schema changes", () => {
     expect(await refusalOf(run())).toEqual(violation({ violation_count: "2" }));
   });
 
-  test("checks rows from before it, even if the schema is then what it was at the resumption", async () => {
+  test("checks earlier rows again, even if the schema is the one of the resumption again", async () => {
     const dataset = await ofNumbers();
     await setSchema(dataset, strings);
     const requestId = await begin(dataset, [item("a", "x")]);
@@ -262,10 +262,10 @@ describe("an import during which the schema changes", () => {
     expect((await service.upserts.applyUpsert({ dataset, requestId })).receipt?.version).toBe(1n);
   });
 
-  test("does not bring back by rebasing what was mended for the new one", async () => {
+  test("does not undo by rebasing a correction made for the new one", async () => {
     const dataset = await service.dataset(item("a", "x"), item("b", 1));
     const requestId = randomUUID();
-    // Finds a unchanged, so that the import means the content that violates what comes.
+    // Finds a unchanged, so the import means the content that violates the coming schema.
     await send(service.upserts, [open({ dataset, requestId }), batch(0, [item("a", "x"), item("c", 3)])]);
     await upsert(dataset, [item("a", 2)]);
     await setSchema(dataset, numbers);
@@ -275,7 +275,7 @@ describe("an import during which the schema changes", () => {
     expect(Object.values(await service.read(dataset)).map((one) => one.inputJson)).toEqual(["2", "1"]);
   });
 
-  test("that offered only hashes is held to the new one where it would change items", async () => {
+  test("that offered only hashes is checked against the new one where it would change items", async () => {
     const dataset = await service.dataset(item("a", "x"));
     const requestId = randomUUID();
     const offered = offer(0, [item("a", "x", { splits: ["train"] })]);
@@ -287,7 +287,7 @@ describe("an import during which the schema changes", () => {
     );
   });
 
-  test("of 20 writers and a schema, whatever the order, no version violates the schema in force", async () => {
+  test("with 20 writers, whatever the order, never makes a version that violates the schema in force", async () => {
     const dataset = await service.dataset();
     const writes = Array.from(
       { length: 20 },
@@ -303,8 +303,8 @@ describe("an import during which the schema changes", () => {
 });
 
 describe("a restored version", () => {
-  test("is checked when it is published, for its items may be older than the schema", async () => {
-    // What RestoreVersion stages is copied from older versions; a write of that name is never taken for checked.
+  test("is checked when it is published, because its items may be older than the schema", async () => {
+    // RestoreVersion stages copies of older versions; such a write never counts as checked.
     const dataset = await service.dataset();
     const requestId = randomUUID();
     await send(service.upserts, [open({ dataset, requestId }), batch(0, [item("a", "x")])]);

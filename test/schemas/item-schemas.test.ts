@@ -7,7 +7,7 @@ import {
 } from "../../src/schemas/item-schemas.ts";
 
 describe("the schemas of a dataset", () => {
-  test("check each its payload, and absent expected outputs not at all", () => {
+  test("check each payload with its own schema, and absent expected outputs not at all", () => {
     const schemas = compileItemSchemas({
       inputSchema: '{"required":["q"]}',
       expectedOutputSchema: '{"type":"string"}',
@@ -31,7 +31,7 @@ describe("the schemas of a dataset", () => {
     ).toBeUndefined();
   });
 
-  test("have one hash however they are spelled, and another for each payload", () => {
+  test("have the same hash however they are spelled, and different ones for input and expected output", () => {
     const hash = schemaHashOf({ inputSchema: '{"minimum":1,"type":"number"}' });
     expect(schemaHashOf({ inputSchema: ' { "type" : "number", "minimum" : 1.0 }' })).toEqual(hash);
     expect(schemaHashOf({ expectedOutputSchema: '{"minimum":1,"type":"number"}' })).not.toEqual(hash);
@@ -41,7 +41,7 @@ describe("the schemas of a dataset", () => {
     expect(isSameSchema("{}", undefined)).toBe(false);
   });
 
-  test("are kept compiled, and the least recently used forgotten", () => {
+  test("stay compiled until they are the least recently used", () => {
     const texts = (n: number) => ({
       inputSchema: JSON.stringify({ title: "x".repeat(200_000), minimum: n }),
     });

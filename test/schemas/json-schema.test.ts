@@ -3,12 +3,12 @@ import { RE2JS } from "re2js";
 import { describe, expect, test } from "vitest";
 import { compileSchema } from "../../src/schemas/json-schema.ts";
 
-/** What a schema says about a value: nothing if it satisfies it. */
+/** The violation of a schema by a value; undefined if it satisfies it. */
 function check(schema: unknown, value: unknown) {
   return compileSchema(JSON.stringify(schema)).check(JSON.stringify(value));
 }
 
-/** Why a text is no schema. */
+/** The reason why a text is not a schema. */
 function problemOf(schema: unknown): string | undefined {
   try {
     compileSchema(typeof schema === "string" ? schema : JSON.stringify(schema));
@@ -74,7 +74,7 @@ describe("a keyword", () => {
     for (const value of bad) expect([value, check(schema, value)]).toEqual([value, expect.anything()]);
   });
 
-  test("that no draft knows is passed over, and so are those of other dialects", () => {
+  test("that no draft knows is ignored, and so are those of other dialects", () => {
     expect(check({ nullable: true, type: "string" }, null)).toMatchObject({ keyword: "type" });
     expect(
       check({ $async: true, $data: "1", discriminator: { propertyName: "x" }, id: 7 }, {}),
@@ -83,7 +83,7 @@ describe("a keyword", () => {
 });
 
 describe("unevaluated members", () => {
-  test("are those that no condition, alternative or reference which holds has looked at", () => {
+  test("are those not evaluated by any condition, alternative or reference that holds", () => {
     const conditional = { if: { required: ["a"], properties: { a: true } }, unevaluatedProperties: false };
     expect(check(conditional, { a: 1 })).toBeUndefined();
     expect(
@@ -98,7 +98,7 @@ describe("unevaluated members", () => {
     expect(check(items, [true, false])).toBeUndefined();
   });
 
-  test("of one value do not depend on what was checked before", () => {
+  test("of one value do not depend on earlier checks", () => {
     const tree = compileSchema(
       JSON.stringify({
         $ref: "#/$defs/node",
@@ -117,7 +117,7 @@ describe("unevaluated members", () => {
   });
 });
 
-describe("members named like what objects inherit", () => {
+describe("members named like inherited properties", () => {
   test.each(["__proto__", "constructor", "toString", "valueOf", "hasOwnProperty"])(
     "are ordinary: %s",
     (name) => {
@@ -162,23 +162,23 @@ describe("a violation", () => {
     ],
     [{ properties: { 2: { type: "string" } } }, { 2: 2 }, ["2"], "type", "is not of type string"],
     [{ properties: { "a/~b": { type: "null" } } }, { "a/~b": 2 }, ["a/~b"], "type", "is not of type null"],
-    [{ required: ["x y"] }, {}, [], "required", 'lacks the member "x y"'],
+    [{ required: ["x y"] }, {}, [], "required", 'is missing the member "x y"'],
     [{ additionalProperties: false }, { x: 1 }, ["x"], "additionalProperties", "is not allowed"],
     [{ properties: { x: false } }, { x: 1 }, ["x"], "false", "is not allowed"],
-    [{ enum: ["a", "b"] }, "c", [], "enum", 'is none of ["a","b"]'],
+    [{ enum: ["a", "b"] }, "c", [], "enum", 'is not one of ["a","b"]'],
     [
       { propertyNames: { maxLength: 1 } },
       { ab: 1 },
       [],
       "maxLength",
-      'the name "ab" has more than 1 characters',
+      'the name "ab" has more than 1 character',
     ],
     [
       { anyOf: [{ type: "string" }, { required: ["a"] }] },
       {},
       [],
       "anyOf",
-      "satisfies none of the 2 schemas of anyOf",
+      "matches none of the 2 schemas of anyOf",
     ],
     [
       JSON.parse('{"if":true,"then":{"properties":{"a":{"minimum":1}}}}'),
@@ -187,7 +187,7 @@ describe("a violation", () => {
       "minimum",
       "is less than 1",
     ],
-    [{ prefixItems: [true], items: false }, [1, 2], [], "items", "has more than 1 elements"],
+    [{ prefixItems: [true], items: false }, [1, 2], [], "items", "has more than 1 element"],
   ])("of %j by %j names the place", (schema, value, way, keyword, problem) => {
     expect(check(schema, value)).toEqual({ way, keyword, problem });
   });
@@ -220,7 +220,7 @@ describe("a reference", () => {
     expect(check(tree, { value: 1, left: { value: 2, left: {} } })).toMatchObject({ way: ["left", "left"] });
   });
 
-  test("counts beside other keywords", () => {
+  test("applies next to other keywords", () => {
     const schema = { $ref: "#/$defs/s", maxLength: 1, $defs: { s: { type: "string" } } };
     expect(check(schema, "a")).toBeUndefined();
     expect(check(schema, "ab")).toMatchObject({ keyword: "maxLength" });
@@ -248,21 +248,21 @@ describe("a schema is refused", () => {
       { $schema: "http://json-schema.org/draft-07/schema#" },
       /^\$\['\$schema'\]: is not https:\/\/json-schema\.org/,
     ],
-    [{ $ref: "#/$defs/missing" }, "$['$ref']: there is no schema at \"#/$defs/missing\""],
-    [{ $ref: "#missing" }, "$['$ref']: there is no anchor \"missing\""],
+    [{ $ref: "#/$defs/missing" }, "$['$ref']: no schema at \"#/$defs/missing\""],
+    [{ $ref: "#missing" }, "$['$ref']: no anchor \"missing\""],
     [{ $ref: "#/%zz" }, "$['$ref']: the fragment is not well-formed"],
-    [{ $ref: "#/enum", enum: [1] }, "$['$ref']: there is no schema at \"#/enum\""],
-    [{ not: { $ref: "https://example.com/a.json" } }, /^\$\.not\['\$ref'\]: "https:.* is beyond the schema/],
-    [{ $ref: "https://json-schema.org/draft/2020-12/schema" }, /is beyond the schema/],
-    [{ $ref: "file:///etc/passwd" }, /is beyond the schema/],
+    [{ $ref: "#/enum", enum: [1] }, "$['$ref']: no schema at \"#/enum\""],
+    [{ not: { $ref: "https://example.com/a.json" } }, /^\$\.not\['\$ref'\]: "https:.* is outside the schema/],
+    [{ $ref: "https://json-schema.org/draft/2020-12/schema" }, /is outside the schema/],
+    [{ $ref: "file:///etc/passwd" }, /is outside the schema/],
     [{ $ref: "#/x/y", x: { y: { type: 7 } } }, /^\$\.x\.y\.type: /],
     [
       { $defs: { a: { $anchor: "n" }, b: { $anchor: "n" } } },
-      "$['$defs'].b['$anchor']: another schema has the same",
+      "$['$defs'].b['$anchor']: is also that of another schema",
     ],
     [
       { $dynamicRef: "#n", $dynamicAnchor: "n", $defs: { b: { $id: "b", $dynamicAnchor: "n" } } },
-      /two schemas have the \$dynamicAnchor "n"/,
+      /two schemas with the \$dynamicAnchor "n"/,
     ],
     [{ $ref: "#" }, "$: refers to itself without going deeper into the value"],
     [
@@ -276,17 +276,17 @@ describe("a schema is refused", () => {
     [{ pattern: "(?=x)" }, /^\$\.pattern: is not an RE2 expression: /],
     [{ pattern: "(a)\\1" }, /^\$\.pattern: is not an RE2 expression: /],
     [{ patternProperties: { "[": true } }, /^\$\.patternProperties\['\['\]: is not an RE2 expression: /],
-    [{ pattern: "\\ud83d\\ude00" }, /^\$\.pattern: spells a surrogate/],
-    [{ pattern: "a".repeat(1001) }, "$.pattern: has more than 1000 characters"],
+    [{ pattern: "\\ud83d\\ude00" }, /^\$\.pattern: contains a surrogate/],
+    [{ pattern: "a".repeat(1001) }, "$.pattern: has more than 1,000 characters"],
     [
       { pattern: "a{1000}".repeat(100) },
-      /^\$\.pattern: makes the patterns of the schema take more than 50000/,
+      /^\$\.pattern: brings the patterns of the schema to more than 50,000 instructions/,
     ],
     [
       { anyOf: Array.from({ length: 2001 }, () => ({ type: "null" })) },
-      "$: has more than 2000 schemas in it",
+      "$: contains more than 2,000 schemas",
     ],
-    [{ dependencies: { a: ["b"] } }, /^\$\.dependencies: is no keyword of 2020-12/],
+    [{ dependencies: { a: ["b"] } }, /^\$\.dependencies: is not a keyword of 2020-12/],
     [{ unevaluatedItems: false, allOf: [{ contains: true }] }, /^\$\.unevaluatedItems: is not supported/],
     [{ const: 2 ** 53 }, "$.const: integer beyond 2^53-1"],
   ])("for %j", (schema, problem) => {
@@ -294,7 +294,7 @@ describe("a schema is refused", () => {
     else expect(problemOf(schema)).toMatch(problem);
   });
 
-  test("that nests more than 128 levels, with the place cut to what an error can carry", () => {
+  test("that nests more than 128 levels, with the path cut to fit into an error", () => {
     const problem = problemOf(`${'{"not":'.repeat(200)}{}${"}".repeat(200)}`);
     expect(problem).toMatch(/^\$\.not\.not.*…: more than 128 levels$/);
     expect(problem?.length).toBeLessThan(300);
@@ -302,7 +302,7 @@ describe("a schema is refused", () => {
 });
 
 describe("a hostile schema", () => {
-  /** Checks that an answer comes, and not for the wrong reason: time is not measured, but these never ended otherwise. */
+  /** The violation of running out of steps. Time is not measured, but without steps these checks never end. */
   const spent = { way: [], keyword: "steps", problem: "takes too many steps to check" };
 
   test("decides ^(a+)+$ on 5,000 letters", () => {
@@ -324,7 +324,7 @@ describe("a hostile schema", () => {
     expect(check({ pattern: `^(${"\\p{L}{100}".repeat(50)})$` }, "a".repeat(20_000))).toEqual(spent);
   });
 
-  test("stops where many names are looked for in many objects", () => {
+  test("stops where many names are looked up in many objects", () => {
     const required = Array.from({ length: 1000 }, (_, n) => `name ${n}`);
     const schema = {
       items: { dependentRequired: Object.fromEntries(required.map((name) => [name, ["x"]])) },
@@ -340,7 +340,7 @@ describe("a hostile schema", () => {
     expect(check({ items: { enum: values } }, elements)).toMatchObject({ way: [10_000], keyword: "enum" });
   });
 
-  test("overflows no stack", () => {
+  test("does not overflow the stack", () => {
     const $defs = Object.fromEntries(
       Array.from({ length: 90 }, (_, n) => [n, { allOf: [{ $ref: `#/$defs/${n + 1}` }] }]),
     );

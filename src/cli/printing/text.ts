@@ -1,5 +1,7 @@
 import stringWidth from "string-width";
 
+export { plural } from "../../quantities.ts";
+
 /** What a terminal would obey rather than show. Data must not be able to move the cursor or forge a line. */
 const control = /\p{Cc}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
@@ -24,9 +26,4 @@ export function clipped(text: string, width: number): string {
 /** A text that fills `width` columns, or more if it is longer. */
 export function padded(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - stringWidth(text)));
-}
-
-/** `1 row`, `2 rows`. */
-export function plural(count: number | bigint, one: string, many = `${one}s`): string {
-  return `${count.toLocaleString("en-US")} ${Number(count) === 1 ? one : many}`;
 }

@@ -41,7 +41,7 @@ export function hashContent(
   const given = spell(input, "$.input");
   const annotations = metadata && spell(metadata, "$.metadata");
   if (annotations !== undefined && !annotations.canonical.startsWith("{")) {
-    throw new JsonProblem("$.metadata", [], "has to be a JSON object");
+    throw new JsonProblem("$.metadata", [], "must be a JSON object");
   }
   const members = [
     ...(expected ? [`"expected_output":${expected.canonical}`] : []),

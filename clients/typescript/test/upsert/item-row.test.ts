@@ -101,7 +101,7 @@ describe("a row with an input is an item", () => {
     [
       "metadata that are no object",
       { input: 1, metadata: [1] },
-      "INVALID_JSON $.metadata in row 17: has to be a JSON object",
+      "INVALID_JSON $.metadata in row 17: must be a JSON object",
     ],
     [
       "a text that is not JSON",

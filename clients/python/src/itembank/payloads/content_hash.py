@@ -55,7 +55,7 @@ def hash_content(payloads: Mapping[str, Any]) -> HashedContent:
             is_simple = is_simple and visit.is_simple
             texts[name] = _dumps(values[name])
     if not isinstance(values.get("metadata", {}), dict):
-        raise JsonProblemError("$.metadata", (), "has to be a JSON object")
+        raise JsonProblemError("$.metadata", (), "must be a JSON object")
     # A library for RFC 8785 that is written in Python takes many times as long as json.dumps.
     canonical = _dumps(values, sort_keys=True).encode() if is_simple else rfc8785.dumps(values)
     return HashedContent(

@@ -42,7 +42,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     may fail with it when it is published, and stays as it is.
 
         {"index": "17", "item_id": "q17", "path": "$.input.prompt",
-         "keyword": "minLength", "problem": "has less than 3 characters"}
+         "keyword": "minLength", "problem": "has fewer than 3 characters"}
     """
     ERROR_REASON_DUPLICATE_ITEM_ID: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT. Two rows of one write have the same item_id.
@@ -99,7 +99,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     from 1 without the header, `line` with it; what does not apply is left out.
 
         {"row": "3", "line": "4", "column": "metadata",
-         "problem": "has to be a JSON object"}
+         "problem": "must be a JSON object"}
     """
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 14
     """INVALID_ARGUMENT. What arrived is not what the commit of an upload names.
@@ -354,7 +354,7 @@ checking would take too long. A write that was begun under another schema
 may fail with it when it is published, and stays as it is.
 
     {"index": "17", "item_id": "q17", "path": "$.input.prompt",
-     "keyword": "minLength", "problem": "has less than 3 characters"}
+     "keyword": "minLength", "problem": "has fewer than 3 characters"}
 """
 ERROR_REASON_DUPLICATE_ITEM_ID: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT. Two rows of one write have the same item_id.
@@ -411,7 +411,7 @@ ERROR_REASON_INVALID_FILE: ErrorReason.ValueType  # 13
 from 1 without the header, `line` with it; what does not apply is left out.
 
     {"row": "3", "line": "4", "column": "metadata",
-     "problem": "has to be a JSON object"}
+     "problem": "must be a JSON object"}
 """
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 14
 """INVALID_ARGUMENT. What arrived is not what the commit of an upload names.

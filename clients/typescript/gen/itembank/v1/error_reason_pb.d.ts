@@ -59,7 +59,7 @@ export enum ErrorReason {
    * may fail with it when it is published, and stays as it is.
    *
    *     {"index": "17", "item_id": "q17", "path": "$.input.prompt",
-   *      "keyword": "minLength", "problem": "has less than 3 characters"}
+   *      "keyword": "minLength", "problem": "has fewer than 3 characters"}
    *
    * @generated from enum value: ERROR_REASON_SCHEMA_VIOLATION = 3;
    */
@@ -156,7 +156,7 @@ export enum ErrorReason {
    * from 1 without the header, `line` with it; what does not apply is left out.
    *
    *     {"row": "3", "line": "4", "column": "metadata",
-   *      "problem": "has to be a JSON object"}
+   *      "problem": "must be a JSON object"}
    *
    * @generated from enum value: ERROR_REASON_INVALID_FILE = 13;
    */
