@@ -134,6 +134,6 @@ try {
   console.log(table.toString());
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
-  await service.stop();
+  await service.close();
   await rm(directory, { recursive: true, force: true });
 }

@@ -105,5 +105,5 @@ try {
   console.log(diffing.toString());
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
-  await service.stop();
+  await service.close();
 }

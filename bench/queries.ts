@@ -114,5 +114,5 @@ try {
   console.log(exports.toString());
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
-  await service.stop();
+  await service.close();
 }

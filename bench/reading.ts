@@ -181,5 +181,5 @@ try {
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
   raw.close();
-  await service.stop();
+  await service.close();
 }

@@ -167,5 +167,5 @@ try {
   console.log(`${count.toLocaleString("en")} results\n${table.toString()}`);
   console.log(`\nThe service had at most ${await service.peakMemory()} MiB resident.`);
 } finally {
-  await service.stop();
+  await service.close();
 }

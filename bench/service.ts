@@ -16,7 +16,7 @@ export interface BenchService {
   readonly database: pg.Client;
   /** The most memory that the service has had resident so far, in MiB; 0 where the system does not tell. */
   peakMemory(): Promise<number>;
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
@@ -42,7 +42,7 @@ export async function startBenchService(): Promise<BenchService> {
       const status = await readFile(`/proc/${child.pid}/status`, "utf8").catch(() => "");
       return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? 0) / 1024);
     },
-    async stop() {
+    async close() {
       await database.end();
       child.kill("SIGTERM");
       await once(child, "exit");

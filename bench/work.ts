@@ -128,5 +128,5 @@ try {
   await measure("64 workers, capacity 1, when most is done", runId, 64, 1, 30);
   console.log(`${count.toLocaleString("en")} cells\n\n${table.toString()}`);
 } finally {
-  await service.stop();
+  await service.close();
 }

@@ -3,7 +3,7 @@ import { setFlagsFromString } from "node:v8";
 import { serverVersion } from "./api/system/version.ts";
 import { ConfigError, type ListenAddress, readConfig } from "./config.ts";
 import { newLog } from "./log.ts";
-import { type Server, startServer } from "./server.ts";
+import { type Server, startServer } from "./server/start-server.ts";
 
 /**
  * Signals this close together are one: a terminal sends Ctrl-C to npm and to the service, and npm passes it on. Nobody
@@ -31,7 +31,7 @@ async function main(): Promise<void> {
     // If it does not start, the error is reported below.
     starting.then(
       async (server) => {
-        await server.stop();
+        await server.close();
         process.exit(0);
       },
       () => undefined,

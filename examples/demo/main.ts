@@ -24,7 +24,7 @@ async function main(): Promise<void> {
   const starting = startService(process.env);
   onInterruption(() => {
     starting.then(
-      (service) => service.stop(),
+      (service) => service.close(),
       // It did not start, so there is nothing to stop.
       () => undefined,
     );
@@ -35,7 +35,7 @@ async function main(): Promise<void> {
     terminal.print(`calls     gRPC to ${service.address}`);
     await tour(service, terminal);
   } finally {
-    await service.stop();
+    await service.close();
   }
 }
 

@@ -3,7 +3,7 @@ import { type Client, createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { readConfig } from "../../src/config.ts";
 import { newLog } from "../../src/log.ts";
-import { startServer } from "../../src/server.ts";
+import { startServer } from "../../src/server/start-server.ts";
 
 /** The service, as any client sees it. */
 export interface Service {
@@ -12,7 +12,7 @@ export interface Service {
   readonly databaseDescription: string;
   /** A client that speaks gRPC over the socket, although the service runs in this process. */
   client<S extends DescService>(service: S): Client<S>;
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /**
@@ -32,6 +32,6 @@ export async function startService(
     address,
     databaseDescription: server.databaseDescription,
     client: (service) => createClient(service, transport),
-    stop: () => server.stop(),
+    close: () => server.close(),
   };
 }

@@ -1,6 +1,7 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Scratch } from "../blobs/scratch.ts";
 import type { KeyedMutex } from "../db/keyed-mutex.ts";
+import type { Notifications } from "../db/notifications.ts";
 import type { PeriodicSweeper } from "../db/periodic-sweeper.ts";
 import type { Pool } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
@@ -21,6 +22,10 @@ export interface Resources {
   readonly heartbeatSeconds: number;
   /** The shortest lease of a worker. At most 60. */
   readonly minLeaseSeconds: number;
+  /** Tells of datasets that have a new version, or are no more, by their ids. */
+  readonly versionChanges: Notifications;
+  /** Tells of runs that have changed, by their ids. */
+  readonly runChanges: Notifications;
   /** Deletes what deleted runs leave: told to sweep when one is deleted. */
   readonly deletedRunSweeper: Pick<PeriodicSweeper, "sweepSoon">;
   readonly blobs: BlobStore;

@@ -15,9 +15,10 @@ export interface LocalBlob extends AsyncDisposable {
  * Keeps blobs: bytes under a key, written once as a whole and read any number of times. Keys are made of one or more parts
  * of [a-z0-9._-], parted by slashes, and no part begins with a point.
  *
- * Every method but `close` throws StorageError if the storage does not answer or refuses.
+ * Every method throws StorageError if the storage does not answer or refuses. Disposing of the store gives back connections and
+ * leaves the blobs.
  */
-export interface BlobStore {
+export interface BlobStore extends AsyncDisposable {
   /** Where the blobs are, for people, without credentials. */
   readonly description: string;
 
@@ -41,9 +42,6 @@ export interface BlobStore {
 
   /** Streams what is there under keys that begin with these parts: `uploads` for `uploads/…`. In no order. */
   list(prefix: string): AsyncIterable<BlobEntry>;
-
-  /** Gives back what the store holds. */
-  close(): Promise<void>;
 }
 
 /** The storage does not answer or refuses. `cause` says why, for the log. */

@@ -104,7 +104,7 @@ export function newDirectoryBlobs(path: string): BlobStore {
       yield* walk(root, prefix);
     },
 
-    async close() {},
+    async [Symbol.asyncDispose]() {},
   };
 
   async function openOf(key: string, file: string): Promise<FileHandle> {

@@ -128,7 +128,7 @@ export function newS3Blobs(location: Extract<BlobLocation, { kind: "s3" }>, scra
       }
     },
 
-    async close() {
+    async [Symbol.asyncDispose]() {
       client.destroy();
     },
   };

@@ -3,16 +3,14 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { LocalBlob } from "./blob-store.ts";
 
-/** A place for files that nobody needs once the service has stopped. */
-export interface Scratch {
+/** A place for files that nobody needs once the service has stopped. Disposing of it removes all of them. */
+export interface Scratch extends AsyncDisposable {
   /** Where it is, absolute. There from the first `newFile` or `newFolder` on. */
   readonly path: string;
   /** The name of a file that is not there yet, and goes when it is disposed of. */
   newFile(): Promise<LocalBlob>;
   /** A folder, which goes with all that is in it when it is disposed of. */
   newFolder(): Promise<LocalBlob>;
-  /** Removes all of it. */
-  remove(): Promise<void>;
 }
 
 /**
@@ -39,7 +37,7 @@ export async function openScratch(directory: string): Promise<Scratch> {
       await mkdir(folder.path);
       return folder;
     },
-    remove: () => rm(path, { recursive: true, force: true }),
+    [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }),
   };
 }
 

@@ -7,11 +7,9 @@ import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import { EmbeddedPostgres } from "./embedded-package.ts";
 
-/** A PostgreSQL that runs for as long as this process. */
-export interface EmbeddedDatabase {
+/** A PostgreSQL of this process. Disposing of it stops it and cuts open connections; the files stay. */
+export interface EmbeddedDatabase extends AsyncDisposable {
   readonly url: string;
-  /** Stops it, cutting open connections. The files stay. */
-  stop(): Promise<void>;
 }
 
 const asRoot = process.getuid?.() === 0;
@@ -96,7 +94,7 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
   process.once("exit", stopAtExit);
   return {
     url: `postgres://${user}:${password}@127.0.0.1:${port}/${database}`,
-    async stop() {
+    async [Symbol.asyncDispose]() {
       if (await postmasterOf(files)) await postgres.stop();
       process.removeListener("exit", stopAtExit);
       await release(home);

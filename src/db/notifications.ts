@@ -24,8 +24,11 @@ export interface Subscription extends Disposable {
   wait(milliseconds: number): Promise<void>;
 }
 
-/** Tells those who follow something, on any server of the installation, that it changed. */
-export interface Notifications {
+/**
+ * Tells those who follow something, on any server of the installation, that it changed. Disposing of it wakes all
+ * followers for the last time, and waits until other servers have been told and the connection is closed.
+ */
+export interface Notifications extends AsyncDisposable {
   /**
    * Follows a key. All subscriptions share one connection, which is opened for the first and closed behind the last of
    * them, and opened again when it breaks: then everybody is woken, since changes may have passed unheard.
@@ -64,28 +67,27 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
   const followers = new Followers();
   const sender = randomUUID();
   const changed = new Set<string>();
-  let listening = false;
-  let sending = false;
+  const disposed = new AbortController();
+  const pause = (milliseconds: number) =>
+    sleep(milliseconds, undefined, { signal: disposed.signal }).catch(() => undefined);
+  let listening: Promise<void> | undefined;
+  let sending: Promise<void> | undefined;
 
   const listen = async () => {
-    if (listening) return;
-    listening = true;
     while (!followers.areNone) {
       try {
         await listenUntilNone(pool, channel, sender, followers);
       } catch (error) {
         log.warn({ err: error, channel }, "the connection that listens for changes broke");
-        await sleep(reconnectMilliseconds);
+        await pause(reconnectMilliseconds);
       }
     }
-    listening = false;
+    listening = undefined;
   };
 
   const send = async () => {
-    if (sending) return;
-    sending = true;
     while (changed.size > 0) {
-      await sleep(gatherMilliseconds);
+      await pause(gatherMilliseconds);
       const payloads = [...changed].map((key) => `${sender} ${key}`);
       changed.clear();
       try {
@@ -97,23 +99,29 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
         log.warn({ err: error, channel }, "other servers were not told of changes");
       }
     }
-    sending = false;
+    sending = undefined;
   };
 
   const notify = (key: string, except?: Subscription) => {
     followers.wake(key, except);
     changed.add(key);
-    void send();
+    sending ??= send();
   };
   emitterOf(pool).on(changeOn(channel), notify);
 
   return {
     subscribe(key, signal) {
       const subscription = followers.add(key, signal);
-      void listen();
+      if (!disposed.signal.aborted) listening ??= listen();
       return subscription;
     },
     notify,
+    async [Symbol.asyncDispose]() {
+      emitterOf(pool).off(changeOn(channel), notify);
+      disposed.abort();
+      followers.removeAll();
+      await Promise.all([listening, sending]);
+    },
   };
 }
 
@@ -171,6 +179,13 @@ class Followers {
 
   wakeAll(): void {
     for (const key of this.#wakers.keys()) this.wake(key);
+  }
+
+  /** Wakes all for the last time. */
+  removeAll(): void {
+    this.wakeAll();
+    this.#wakers.clear();
+    this.#onNone?.();
   }
 
   add(key: string, signal: AbortSignal): Subscription {

@@ -50,7 +50,7 @@ interface IdleProcess {
 }
 
 /** Processes of the engine: a bounded number, started as they are needed, and each used by one statement at a time. */
-export class EnginePool {
+export class EnginePool implements AsyncDisposable {
   readonly bounds: EngineBounds;
   readonly #log: Logger;
   readonly #idle: IdleProcess[] = [];
@@ -114,7 +114,7 @@ export class EnginePool {
   }
 
   /** Ends all processes, whatever they are doing. */
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(failure("SHUTTING_DOWN", {}));
     for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
     await Promise.all([...this.#processes].map((process) => this.#end(process)));

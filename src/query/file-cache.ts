@@ -23,7 +23,7 @@ interface CachedFile extends FileKey {
 }
 
 /** Keeps files at hand, those used last, up to a number of bytes. A file in use is never given up. */
-export class FileCache {
+export class FileCache implements AsyncDisposable {
   readonly #maxBytes: number;
   /** Files that are open or being loaded. */
   readonly #used = new Map<string, CachedFile>();
@@ -75,7 +75,7 @@ export class FileCache {
   }
 
   /** Gives up all files. */
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     const all = this.#all();
     this.#used.clear();
     this.#idle.clear();

@@ -65,7 +65,7 @@ export function snapshotBlob({ datasetId, version, purgeCount }: SnapshotKey): s
  * of files for all; that of a run is made by each process for itself, whenever the run has changed. Each file is known by how
  * many items of its dataset had been purged: when another one is, no file that holds it is found any more.
  */
-export class SnapshotCache {
+export class SnapshotCache implements AsyncDisposable {
   readonly #options: SnapshotsOptions;
   readonly #files: FileCache;
   readonly #closing = new AbortController();
@@ -115,9 +115,9 @@ export class SnapshotCache {
   }
 
   /** Stops what is being built, and gives back all files. */
-  async close(): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(failure("SHUTTING_DOWN", {}));
-    await this.#files.close();
+    await this.#files[Symbol.asyncDispose]();
   }
 
   async #findVersion(key: SnapshotKey): Promise<LocalBlob> {

@@ -16,14 +16,15 @@ export type RequestHandler = (
   response: ServerResponse | Http2ServerResponse,
 ) => void;
 
-/** A port that is open. */
-export interface Listener {
+/**
+ * A port that is open. Disposing of it takes no more connections and ends those there are, the idle ones first, within half a
+ * second.
+ */
+export interface Listener extends AsyncDisposable {
   /** Where it listens: with the port that the system chose, if it was left to it. */
   readonly address: ListenAddress;
   /** Resolves when no request is being answered, or after `milliseconds`. */
   idle(milliseconds: number): Promise<void>;
-  /** Takes no more connections and ends those there are, the idle ones first. Takes at most `milliseconds`. */
-  close(milliseconds: number): Promise<void>;
 }
 
 /** What an HTTP/2 client sends first (RFC 9113, section 3.4). No HTTP/1.1 request begins like it. */
@@ -52,6 +53,9 @@ const http1KeepAlive = 75_000;
 
 /** Silence after which the system asks whether the peer of a connection is still there. */
 const keepAliveDelay = 60_000;
+
+/** How long connections get to say goodbye when the port closes. The calls on them are over. */
+const closeMilliseconds = 500;
 
 /**
  * Opens one port for HTTP/2 without TLS (prior knowledge) and HTTP/1.1: the first bytes of a connection tell which.
@@ -150,12 +154,12 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
         };
       });
     },
-    close(milliseconds) {
+    [Symbol.asyncDispose]() {
       closing = true;
       return new Promise((resolve) => {
         const timer = setTimeout(() => {
           for (const socket of sockets) socket.destroy();
-        }, milliseconds);
+        }, closeMilliseconds);
         server.close(() => {
           clearTimeout(timer);
           resolve();

@@ -6,6 +6,9 @@ import { newId } from "../ids.ts";
 /** Where a run stands. It moves forward only; the last three are final. */
 export type RunState = "pending" | "running" | "completed" | "failed" | "cancelled";
 
+/** Where runs are told of by their ids that have changed. */
+export const runsChannel = "runs";
+
 /** What a run says about itself, and may say otherwise later. */
 export interface RunDefinition {
   readonly name: string;

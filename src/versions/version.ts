@@ -16,7 +16,7 @@ export interface VersionCounts {
   readonly deleted: bigint;
 }
 
-/** Where datasets are told by their ids that have a new version, or are no more. */
+/** Where datasets are told of by their ids that have a new version, or are no more. */
 export const versionsChannel = "versions";
 
 /** A name for one version of a dataset. */

@@ -2,12 +2,11 @@ import type { DatasetRef } from "../datasets/dataset.ts";
 import { datasetNotFound, getDataset } from "../datasets/dataset-store.ts";
 import { DataLoader } from "../db/data-loader.ts";
 import { type Instant, now } from "../db/instant.ts";
-import { type Notifications, newNotifications } from "../db/notifications.ts";
+import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
-import type { Logger } from "../log.ts";
 import { Follower } from "../rpc/follower.ts";
 import { listHeadVersions } from "./head-store.ts";
-import { type DatasetVersion, versionsChannel } from "./version.ts";
+import type { DatasetVersion } from "./version.ts";
 import { listVersionsAfter, versionNotFound } from "./version-store.ts";
 
 /** What a watch carries. */
@@ -41,9 +40,10 @@ export interface Watching {
   readonly reads: Map<string, Promise<DatasetVersion[]>>;
 }
 
-export function newWatching({ pool, log }: { readonly pool: Pool; readonly log: Logger }): Watching {
+/** @param notifications Tells of datasets that have a new version, or are no more. */
+export function newWatching(pool: Pool, notifications: Notifications): Watching {
   return {
-    notifications: newNotifications(pool, log, versionsChannel),
+    notifications,
     headVersions: new DataLoader((datasetIds) => listHeadVersions(pool, datasetIds)),
     reads: new Map(),
   };

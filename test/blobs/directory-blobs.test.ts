@@ -74,7 +74,7 @@ describe("a scratch place", () => {
       expect(await readdir(scratch.path)).toHaveLength(2);
     }
     expect(await readdir(scratch.path)).toEqual([]);
-    await scratch.remove();
+    await scratch[Symbol.asyncDispose]();
     expect(await readdir(join(folder, "scratch"))).toEqual([]);
   });
 

@@ -28,18 +28,17 @@ describe.skipIf(s3ServerBinary === undefined)("S3 (needs versitygw on the PATH o
     blobs = await open(at(`${server.bucket}/some/prefix`));
   });
   afterAll(async () => {
-    await blobs.close();
-    await server.stop();
+    await blobs[Symbol.asyncDispose]();
+    await server.close();
   });
 
   describeBlobs("blobs as objects", () => blobs);
 
   test("keeps all keys under the prefix of the location", async () => {
     await blobs.put("prefixed/blob", [Buffer.from("1")]);
-    const whole = await open(at(server.bucket));
+    await using whole = await open(at(server.bucket));
     const found = await Array.fromAsync(whole.list("some/prefix/prefixed"));
     expect(found.map((entry) => entry.key)).toEqual(["some/prefix/prefixed/blob"]);
-    await whole.close();
   });
 
   test("gives a blob as a copy, which goes when it is disposed of", async () => {
@@ -51,10 +50,9 @@ describe.skipIf(s3ServerBinary === undefined)("S3 (needs versitygw on the PATH o
   });
 
   test("says that the bucket is missing", async () => {
-    const missing = await open(at("no-such-bucket"));
+    await using missing = await open(at("no-such-bucket"));
     await expect(missing.check()).rejects.toThrow(StorageError);
     await expect(missing.put("a", [Buffer.from("1")])).rejects.toThrow(/no-such-bucket.*: .+/);
-    await missing.close();
   });
 });
 
@@ -63,13 +61,14 @@ describe("S3 that cannot be reached", () => {
     process.env.AWS_ACCESS_KEY_ID ??= "nobody";
     process.env.AWS_SECRET_ACCESS_KEY ??= "nothing";
     // Nobody listens on port 1.
-    const blobs = await open("s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&path_style=true");
+    await using blobs = await open(
+      "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&path_style=true",
+    );
     await expect(blobs.check()).rejects.toThrow(/s3:\/\/bucket\/ at .*ECONNREFUSED/);
     await expect(blobs.put("a", [Buffer.from("1")])).rejects.toThrow(StorageError);
     await expect(blobs.read("a")[Symbol.asyncIterator]().next()).rejects.toThrow(StorageError);
     await expect(blobs.openFile("a")).rejects.toThrow(StorageError);
     await expect(blobs.delete("a")).rejects.toThrow(StorageError);
     await expect(Array.fromAsync(blobs.list("a"))).rejects.toThrow(StorageError);
-    await blobs.close();
   });
 });

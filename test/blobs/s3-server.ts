@@ -11,7 +11,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface S3Server {
   readonly endpoint: string;
   readonly bucket: string;
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /**
@@ -49,7 +49,7 @@ export async function startS3Server(): Promise<S3Server> {
   return {
     endpoint: `http://127.0.0.1:${port}`,
     bucket,
-    async stop() {
+    async close() {
       const exited = once(child, "exit");
       if (child.exitCode === null && child.kill()) await exited;
       await rm(directory, { recursive: true, force: true });

@@ -24,7 +24,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 afterEach(() => expectNothingLeakedFrom(service.pool));
 
 type RestoreRequest = MessageInitShape<typeof RestoreVersionRequestSchema>;

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await service?.stop();
+  await service?.close();
   await rm(folder, { recursive: true, force: true });
 });
 

@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await proxy?.close();
-  await service?.stop();
+  await service?.close();
   await rm(folder, { recursive: true, force: true });
 });
 

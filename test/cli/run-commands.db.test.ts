@@ -26,7 +26,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   client?.close();
-  await service?.stop();
+  await service?.close();
 });
 
 /** Makes a run with a result for every item; `score` gives its score, an error, or nothing for a cell that stays missing. */

@@ -26,7 +26,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 afterEach(() => expectNothingLeakedFrom(service.pool));
 
 type DiffRequest = MessageInitShape<typeof DiffVersionsRequestSchema>;

@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 
 afterEach(async () => {
-  await Promise.all(pools.map((pool) => pool.close()));
+  await Promise.all(pools.map((pool) => pool[Symbol.asyncDispose]()));
   pools = [];
 });
 
@@ -178,7 +178,7 @@ describe("a process", () => {
   test("ends with the pool", async () => {
     const pool = newPool();
     const { pid } = await pidOf(pool);
-    await pool.close();
+    await pool[Symbol.asyncDispose]();
     await expect.poll(() => isAlive(pid)).toBe(false);
     await expect(pool.take(noSignal())).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
   });

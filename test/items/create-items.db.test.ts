@@ -16,7 +16,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const create = (dataset: DatasetRef, one: ItemInit, ifExists = IfExists.UNSPECIFIED) =>
   service.items.createItem({ dataset, item: one, ifExists });

@@ -15,7 +15,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const list = (dataset: DatasetRef, itemId: string, more: { pageSize?: number; pageToken?: string } = {}) =>
   service.items.listItemRevisions({ dataset, itemId, ...more });

@@ -24,7 +24,7 @@ export interface ItemServiceUnderTest {
   dataset(...items: ItemInit[]): Promise<DatasetRef>;
   /** The items of a version, the latest unless said, by id: what GetItem and all listings have to agree with. */
   read(dataset: DatasetRef, version?: bigint): Promise<Record<string, Item>>;
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** A dataset as requests name it. */
@@ -55,7 +55,7 @@ export async function startItemService(): Promise<ItemServiceUnderTest> {
       }
       return found;
     },
-    stop: () => service.stop(),
+    close: () => service.close(),
   };
 }
 

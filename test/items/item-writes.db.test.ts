@@ -9,7 +9,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 /** What every write takes besides what it writes. */
 interface WriteFields {

@@ -196,7 +196,7 @@ let server: TestService;
 beforeAll(async () => {
   server = await startTestService();
 });
-afterAll(() => server.stop());
+afterAll(() => server.close());
 
 async function newDataset(): Promise<string> {
   const name = randomUUID();

@@ -17,7 +17,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 type ListRequest = Parameters<ItemServiceUnderTest["items"]["listItems"]>[0];
 

@@ -21,7 +21,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 type StreamRequest = Parameters<ItemServiceUnderTest["items"]["streamItems"]>[0];
 

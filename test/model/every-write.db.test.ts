@@ -12,7 +12,7 @@ let service: TestService;
 beforeAll(async () => {
   service = await startTestService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 describe("any sequence of writes", () => {
   test("leaves every version, every difference and every history as a model of it has them", async () => {

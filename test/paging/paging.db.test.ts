@@ -1,7 +1,7 @@
 import { fromJson, type JsonObject, type JsonValue, type Message, toJson } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { defaultPageSize, limits } from "../../src/limits.ts";
-import { services } from "../../src/routes.ts";
+import { services } from "../../src/server/routes.ts";
 import { newTestDatabase } from "../support/database.ts";
 import { invalid, refusalOf } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -13,7 +13,7 @@ let service: TestService;
 beforeAll(async () => {
   service = await startTestService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 interface Page {
   readonly ids: readonly string[];
@@ -285,8 +285,8 @@ describe("A token", () => {
       expect(await refusalOf(read(call, listing.request, token))).toEqual(refusedToken(call));
     } finally {
       service = here;
-      await another.stop();
-      await foreign.stop();
+      await another.close();
+      await foreign.close();
       await database.drop();
     }
   });

@@ -20,7 +20,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const purge = (dataset: DatasetRef, itemId = "x") => service.items.purgeItem({ dataset, itemId });
 

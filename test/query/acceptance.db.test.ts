@@ -10,7 +10,7 @@ beforeAll(async () => {
   service = await startQueryService();
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 /** Sends a file first, and makes a dataset of it second. */
 async function upload(name: string, filename: string, content: string): Promise<string> {

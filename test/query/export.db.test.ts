@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await service.stop();
+  await service.close();
   await rm(folder, { recursive: true, force: true });
 });
 

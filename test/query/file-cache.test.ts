@@ -38,17 +38,17 @@ const isThere = (path: string) =>
 
 describe("a cache of files", () => {
   test("loads a file once, however many ask for it", async () => {
-    const cache = new FileCache(1000);
+    await using cache = new FileCache(1000);
     const { load, loads } = loader(10);
     const files = await Promise.all(Array.from({ length: 20 }, () => cache.open(key("a"), load, signal())));
     expect(new Set(files.map(({ path }) => path))).toEqual(new Set(loads));
     expect(loads).toHaveLength(1);
-    await cache.close();
+    await cache[Symbol.asyncDispose]();
     expect(await isThere(loads[0] ?? "")).toBe(false);
   });
 
   test("gives up those that were not used for longest when there are too many bytes", async () => {
-    const cache = new FileCache(250);
+    await using cache = new FileCache(250);
     const opened: Record<string, string> = {};
     const use = async (state: string) => {
       const { load, loads } = loader(100);
@@ -62,11 +62,10 @@ describe("a cache of files", () => {
     await expect.poll(() => isThere(opened.b ?? "")).toBe(false);
     expect([await isThere(opened.a ?? ""), await isThere(opened.c ?? "")]).toEqual([true, true]);
     expect(await use("b")).toBe(true);
-    await cache.close();
   });
 
   test("counts the bytes of files in use, and gives up others for them", async () => {
-    const cache = new FileCache(250);
+    await using cache = new FileCache(250);
     await using _ = await cache.open(key("a"), loader(100).load, signal());
     const idle = await cache.open(key("b"), loader(100).load, signal());
     await idle[Symbol.asyncDispose]();
@@ -74,11 +73,10 @@ describe("a cache of files", () => {
     await using large = await cache.open(key("c"), loader(100).load, signal());
     await expect.poll(() => isThere(idle.path)).toBe(false);
     expect(await isThere(large.path)).toBe(true);
-    await cache.close();
   });
 
   test("keeps a file that is in use, whatever its size, and gives it up after that", async () => {
-    const cache = new FileCache(1);
+    await using cache = new FileCache(1);
     const { load } = loader(100);
     const file = await cache.open(key("a"), load, signal());
     const other = await cache.open(key("b"), loader(100).load, signal());
@@ -86,11 +84,10 @@ describe("a cache of files", () => {
     await file[Symbol.asyncDispose]();
     await other[Symbol.asyncDispose]();
     await expect.poll(() => isThere(file.path)).toBe(false);
-    await cache.close();
   });
 
   test("never gives a forgotten file to anybody, and lets those who have it finish", async () => {
-    const cache = new FileCache(1000);
+    await using cache = new FileCache(1000);
     const first = await cache.open(key("a"), loader(10).load, signal());
     cache.forget(({ purgeCount }) => purgeCount === 0n);
     expect(await isThere(first.path)).toBe(true);
@@ -100,11 +97,10 @@ describe("a cache of files", () => {
     await expect.poll(() => isThere(first.path)).toBe(false);
     expect(await isThere(second.path)).toBe(true);
     await second[Symbol.asyncDispose]();
-    await cache.close();
   });
 
   test("loads a file again that has been removed behind its back", async () => {
-    const cache = new FileCache(1000);
+    await using cache = new FileCache(1000);
     const { load, loads } = loader(10);
     await (await cache.open(key("a"), load, signal()))[Symbol.asyncDispose]();
     await rm(loads[0] ?? "");
@@ -114,7 +110,7 @@ describe("a cache of files", () => {
   });
 
   test("tells all who wait that a file could not be loaded, and tries again for the next", async () => {
-    const cache = new FileCache(1000);
+    await using cache = new FileCache(1000);
     const failing = () => Promise.reject(new Error("away"));
     const waiting = Array.from({ length: 3 }, () => cache.open(key("a"), failing, signal()));
     for (const one of waiting) await expect(one).rejects.toThrow("away");
@@ -123,7 +119,7 @@ describe("a cache of files", () => {
   });
 
   test("lets go of who does not wait any longer", async () => {
-    const cache = new FileCache(1000);
+    await using cache = new FileCache(1000);
     const leave = new AbortController();
     let finish: ((blob: LocalBlob) => void) | undefined;
     const slow = () =>
@@ -136,6 +132,5 @@ describe("a cache of files", () => {
     await expect(left).rejects.toThrow("gone");
     finish?.(await loader(10).load());
     await (await stayed)[Symbol.asyncDispose]();
-    await cache.close();
   });
 });

@@ -7,7 +7,7 @@ beforeAll(async () => {
   service = await startQueryService();
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 let tables = 0;
 

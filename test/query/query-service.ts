@@ -44,7 +44,7 @@ export interface QueryServiceUnderTest {
   export(
     request: MessageInitShape<typeof ExportItemsRequestSchema>,
   ): Promise<{ bytes: Buffer; end: ExportEnd }>;
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 /** What a query may say beside its statement. */
@@ -113,7 +113,7 @@ export async function startQueryService(options: TestServiceOptions = {}): Promi
       }
       throw new Error("the export was cut");
     },
-    stop: () => service.stop(),
+    close: () => service.close(),
   };
 }
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
   ]);
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const refusalTo = (sql: string, more = {}) => refusalOf(service.queries.query({ sql, ...more }));
 

@@ -46,7 +46,7 @@ beforeAll(async () => {
   });
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const table = () => `runs."${runId}"`;
 

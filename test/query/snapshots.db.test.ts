@@ -24,7 +24,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 /** Another process on the same database and storage, with its own files at hand, that counts what is built. */
 async function newProcess({
@@ -43,9 +43,7 @@ async function newProcess({
   };
   const snapshots = new SnapshotCache({ pool, blobs, scratch, engines, log, maxBytes });
   closing.push(async () => {
-    await engines.close();
-    await snapshots.close();
-    await scratch.remove();
+    for (const one of [snapshots, engines, scratch]) await one[Symbol.asyncDispose]();
   });
   return { snapshots, blobs, scratch, built: () => built };
 }

@@ -24,7 +24,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   client.close();
-  await service.stop();
+  await service.close();
 });
 
 function start(sql: string, options: grpc.CallOptions = {}, more: object = {}) {
@@ -180,7 +180,7 @@ describe("a storage that does not answer", () => {
     const { end } = await broken.export({ dataset: named("numbers"), format: FileFormat.PARQUET });
     expect(end.itemCount).toBe(1n);
     await expectNothingLeaked(broken.service);
-    await broken.stop();
+    await broken.close();
   });
 });
 
@@ -197,9 +197,9 @@ describe.skipIf(s3ServerBinary === undefined)(
       for (const one of [first, second, first]) {
         expect(await one.rows("select n from datasets.numbers")).toEqual([[1]]);
       }
-      await second.stop();
-      await first.stop();
-      await server.stop();
+      await second.close();
+      await first.close();
+      await server.close();
     });
   },
 );
@@ -218,7 +218,7 @@ describe("stopping the service", () => {
     const { engines } = stopped.service.resources;
     const pids = engines.pids();
     expect(pids.length).toBeGreaterThan(0);
-    await stopped.stop();
+    await stopped.close();
     const errors = await Promise.all(ends);
     expect(errors[0]?.code).toBe(grpc.status.UNAVAILABLE);
     expect(reasonOf(errors[0])).toBe("SHUTTING_DOWN");

@@ -143,7 +143,7 @@ describe.skipIf(!present)("GSM8K", () => {
     items = service.client(ItemService);
     runs = service.client(RunService);
   });
-  afterAll(() => service.stop());
+  afterAll(() => service.close());
 
   test("the 1,319 test problems make one version and read back as they are in the file", async () => {
     const receipt = await importAll(upserts, toItems("test", problems));

@@ -28,7 +28,7 @@ beforeAll(async () => {
   service = await startTestService();
   clients = clientsOf(service);
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 function clientsOf({ client }: TestService) {
   return {

@@ -185,7 +185,7 @@ class Setup {
     this.#proxy.target = this.#service.url;
   }
 
-  async stop(): Promise<void> {
+  async close(): Promise<void> {
     await this.#proxy?.close();
     await this.#service?.end("SIGTERM");
   }
@@ -232,7 +232,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
     await setup.start();
   });
   afterAll(async () => {
-    await setup.stop();
+    await setup.close();
     await database.drop();
   });
 
@@ -287,7 +287,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
       await expectNothingLeft(client);
       await client.end();
     } finally {
-      await embedded.stop();
+      await embedded.close();
       await rm(dataDir, { recursive: true, force: true });
     }
   });
@@ -318,7 +318,7 @@ describe(`an import ends in the receipt of a clean one (TEST_SEED=${seed})`, { t
       value: { version: 1n, counts: { created: 2n } },
     });
     newer.outgoing.end();
-    await other.stop();
+    await other.close();
     await expectNothingLeft(database.pool);
   });
 });
@@ -362,7 +362,7 @@ describe("a service that is stopped", () => {
       value: { version: 1n, itemCount: progress.value.nextOffset },
     });
     again.outgoing.end();
-    await setup.stop();
+    await setup.close();
     await database.drop();
   });
 });

@@ -12,7 +12,7 @@ import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { type Listener, listen } from "../../src/rpc/listener.ts";
 
 let listener: Listener | undefined;
-afterEach(() => listener?.close(0));
+afterEach(() => listener?.[Symbol.asyncDispose]());
 
 interface Handlers {
   readonly system?: Partial<ServiceImpl<typeof SystemService>>;

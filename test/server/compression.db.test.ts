@@ -35,7 +35,7 @@ async function longAnswer(compress: boolean): Promise<{ encoding: string | undef
       call.end(JSON.stringify({ dataset: { name } }));
     });
   } finally {
-    await service.stop();
+    await service.close();
   }
 }
 

@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all([closed.stop(), open.stop(), openToAll.stop()]);
+  await Promise.all([closed.close(), open.close(), openToAll.close()]);
   await database.drop();
 });
 

@@ -6,7 +6,7 @@ import { service } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { readConfig } from "../../src/config.ts";
 import { newLog } from "../../src/log.ts";
-import { startServer } from "../../src/server.ts";
+import { startServer } from "../../src/server/start-server.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestService, testConfig } from "../support/service.ts";
 
@@ -58,7 +58,7 @@ describe("health", () => {
       "grpc.health.v1.Health": { status: "SERVING" },
     });
     client.close();
-    await server.stop();
+    await server.close();
   });
 
   test("of a service that is not there is NOT_FOUND, and SERVICE_UNKNOWN to watch", async () => {
@@ -69,7 +69,7 @@ describe("health", () => {
     expect(await statuses(watch)()).toBe("SERVICE_UNKNOWN");
     watch.destroy();
     client.close();
-    await server.stop();
+    await server.close();
   });
 
   test("is NOT_SERVING and calls are UNAVAILABLE until the database is ready", async () => {
@@ -104,7 +104,7 @@ describe("health", () => {
     const server = await starting;
     expect(await next()).toBe("SERVING");
     client.close();
-    await server.stop();
+    await server.close();
     await rm(config.dataDir, { recursive: true, force: true });
   });
 
@@ -121,7 +121,7 @@ describe("health", () => {
     unfinished.on("error", () => undefined).write("{");
     await sleep(100);
 
-    const stopped = server.stop();
+    const stopped = server.close();
     expect(await next()).toBe("NOT_SERVING");
     expect(await client.check("")).toBe("NOT_SERVING");
     unfinished.destroy();

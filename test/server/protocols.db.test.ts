@@ -22,7 +22,7 @@ let service: TestService;
 beforeAll(async () => {
   service = await startTestService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const transports: [string, (baseUrl: string) => Transport][] = [
   ["gRPC over HTTP/2", (baseUrl) => createGrpcTransport({ baseUrl })],

@@ -18,7 +18,7 @@ let service: TestService;
 beforeAll(async () => {
   service = await startTestService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const buf = new URL("../../node_modules/.bin/buf", import.meta.url).pathname;
 

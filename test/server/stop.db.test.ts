@@ -1,12 +1,16 @@
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
 import { Health } from "../../gen/health/v1/health_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
+import type { ListenAddress } from "../../src/config.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import { startTestService } from "../support/service.ts";
@@ -16,6 +20,14 @@ beforeAll(async () => {
   database = await newTestDatabase();
 });
 afterAll(() => database.drop());
+
+/** An address that nobody listens on. */
+async function freeAddress(): Promise<ListenAddress> {
+  const service = await startTestService({ database });
+  await service.close();
+  const { hostname, port } = new URL(service.url);
+  return { host: hostname, port: Number(port) };
+}
 
 /** Milliseconds that something takes. */
 async function duration(work: Promise<unknown>): Promise<number> {
@@ -35,13 +47,13 @@ const endOf = (call: grpc.ClientReadableStream<unknown>) =>
 describe("stopping the service", () => {
   test("takes a moment if nobody uses it", async () => {
     const service = await startTestService({ database });
-    expect(await duration(service.stop())).toBeLessThan(1_000);
+    expect(await duration(service.close())).toBeLessThan(1_000);
   });
 
   test("may be asked for twice", async () => {
     const service = await startTestService({ database });
-    await Promise.all([service.stop(), service.stop()]);
-    await service.stop();
+    await Promise.all([service.close(), service.close()]);
+    await service.close();
   });
 
   test("ends open streams of every kind with UNAVAILABLE, at once", async () => {
@@ -55,7 +67,7 @@ describe("stopping the service", () => {
       endOf(health.Watch?.({ service: "" })),
     ];
     await sleep(200);
-    expect(await duration(service.stop())).toBeLessThan(1_000);
+    expect(await duration(service.close())).toBeLessThan(1_000);
     for (const { code } of await Promise.all(ends)) expect(code).toBe(grpc.status.UNAVAILABLE);
     for (const client of [upserts, reflection, health]) client.close();
   });
@@ -65,7 +77,7 @@ describe("stopping the service", () => {
     const client = newGrpcJsClient(UpsertService, service.address);
     const end = endOf(client.StreamUpsertItems?.());
     await sleep(200);
-    await service.stop();
+    await service.close();
     const { metadata } = await end;
     expect(String(metadata.get("grpc-status-details-bin")[0])).toContain("ERROR_REASON_SHUTTING_DOWN");
     client.close();
@@ -84,7 +96,7 @@ describe("stopping the service", () => {
     });
     halfRequest.on("error", () => undefined).write("{");
     await sleep(200);
-    expect(await duration(service.stop())).toBeLessThan(5_000);
+    expect(await duration(service.close())).toBeLessThan(5_000);
     for (const socket of [silent, halfPreface]) socket.destroy();
     idleSession.destroy();
     halfRequest.destroy();
@@ -94,7 +106,7 @@ describe("stopping the service", () => {
     const service = await startTestService({ database });
     const client = await service.resources.pool.connect();
     const endless = client.query("select pg_sleep(600)").catch((error: Error) => error);
-    expect(await duration(service.stop())).toBeLessThan(5_000);
+    expect(await duration(service.close())).toBeLessThan(5_000);
     await database.pool.query(
       "select pg_terminate_backend(pid) from pg_stat_activity where query = 'select pg_sleep(600)'",
     );
@@ -110,12 +122,12 @@ describe("stopping the service", () => {
       config: { listen: { host: hostname, port: Number(port) } },
     });
     await expect(taken).rejects.toMatchObject({ code: "EADDRINUSE" });
-    await service.stop();
+    await service.close();
     const next = await startTestService({
       database,
       config: { listen: { host: hostname, port: Number(port) } },
     });
-    await next.stop();
+    await next.close();
   });
 });
 
@@ -125,5 +137,29 @@ describe("starting the service", () => {
     const starting = startTestService({ database, config: { databaseUrl } });
     await expect(starting).rejects.toThrow("ECONNREFUSED 127.0.0.1:1");
     await expect(starting).rejects.not.toThrow("hunter2");
+  });
+
+  test("that fails when most is open already gives all of it back", async () => {
+    await using own = new AsyncDisposableStack();
+    const broken = await newTestDatabase();
+    own.defer(() => broken.drop());
+    // What page tokens are sealed with is read last.
+    await broken.pool.query("drop table secrets");
+    const { host, port } = await freeAddress();
+    const dataDir = await mkdtemp(join(tmpdir(), "itembank-test-"));
+    own.defer(() => rm(dataDir, { recursive: true }));
+    const starting = startTestService({ database: broken, config: { listen: { host, port }, dataDir } });
+    await expect(starting).rejects.toThrow("secrets");
+
+    const others = async () => {
+      const { rows } = await broken.pool.query(
+        "select query from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()",
+      );
+      return rows;
+    };
+    await expect.poll(others, { timeout: 5_000 }).toEqual([]);
+    expect(await readdir(dataDir)).toEqual([]);
+    const next = await startTestService({ database, config: { listen: { host, port } } });
+    await next.close();
   });
 });

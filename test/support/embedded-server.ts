@@ -12,7 +12,7 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const database = await startEmbeddedDatabase(directory, newLog("warn"));
   project.provide("template", await createTemplate(database.url));
   return async () => {
-    await database.stop();
+    await database[Symbol.asyncDispose]();
     await rm(directory, { recursive: true, force: true });
   };
 }

@@ -5,6 +5,7 @@ import type { Resources } from "../../src/api/resources.ts";
 import { newDirectoryBlobs } from "../../src/blobs/directory-blobs.ts";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
+import { newNotifications } from "../../src/db/notifications.ts";
 import { PeriodicSweeper } from "../../src/db/periodic-sweeper.ts";
 import type { Pool } from "../../src/db/pool.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
@@ -12,6 +13,8 @@ import { newLog } from "../../src/log.ts";
 import { SnapshotCache } from "../../src/query/snapshot-cache.ts";
 import { loadPageTokens } from "../../src/rpc/page-token.ts";
 import { newDeletedRunSweeper } from "../../src/runs/deleted-run-sweeper.ts";
+import { runsChannel } from "../../src/runs/run.ts";
+import { versionsChannel } from "../../src/versions/version.ts";
 
 /** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
 export async function testResources(pool: Pool, resources: Partial<Resources> = {}): Promise<Resources> {
@@ -29,6 +32,8 @@ export async function testResources(pool: Pool, resources: Partial<Resources> = 
     importTtlSeconds: 86_400,
     heartbeatSeconds: 10,
     minLeaseSeconds: 1,
+    versionChanges: newNotifications(pool, log, versionsChannel),
+    runChanges: newNotifications(pool, log, runsChannel),
     deletedRunSweeper: new PeriodicSweeper(newDeletedRunSweeper(pool), { log, stopping }),
     blobs,
     scratch,

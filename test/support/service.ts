@@ -7,7 +7,7 @@ import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Config, readConfig } from "../../src/config.ts";
 import { newLog } from "../../src/log.ts";
-import { type Server, startServer } from "../../src/server.ts";
+import { type Server, startServer } from "../../src/server/start-server.ts";
 import { newTestDatabase, type TestDatabase } from "./database.ts";
 
 /** A service in this process, on a real port and a real database. */
@@ -21,7 +21,7 @@ export interface TestService extends Pick<Server, "resources"> {
   readonly transport: Transport;
   client<S extends DescService>(service: S): Client<S>;
   /** Stops the service, and drops the database unless it was given. */
-  stop(): Promise<void>;
+  close(): Promise<void>;
 }
 
 export interface TestServiceOptions {
@@ -30,7 +30,7 @@ export interface TestServiceOptions {
   readonly config?: Partial<Config>;
 }
 
-/** Starts a service. Call it in `beforeAll`, and `stop` in `afterAll`. */
+/** Starts a service. Call it in `beforeAll`, and `close` in `afterAll`. */
 export async function startTestService({ database, config }: TestServiceOptions = {}): Promise<TestService> {
   const ownDatabase = database ?? (await newTestDatabase());
   const settings = { ...readConfig({}), ...testConfig(ownDatabase), ...config };
@@ -45,8 +45,8 @@ export async function startTestService({ database, config }: TestServiceOptions 
     resources: server.resources,
     transport,
     client: (service) => createClient(service, transport),
-    async stop() {
-      await server.stop();
+    async close() {
+      await server.close();
       await rm(settings.dataDir, { recursive: true, force: true });
       if (database === undefined) await ownDatabase.drop();
     },

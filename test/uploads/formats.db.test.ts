@@ -106,7 +106,7 @@ describe("all formats", () => {
   beforeAll(async () => {
     service = await startTestService();
   });
-  afterAll(() => service.stop());
+  afterAll(() => service.close());
   afterEach(() => expectNothingLeaked(service));
 
   test.each(files)("%s becomes the items that it holds, as they are spelled", async (filename, content) => {
@@ -188,8 +188,8 @@ describe.skipIf(s3ServerBinary === undefined)(
       service = await startTestService({ config: { blobs: parseBlobLocation(url, "") } });
     });
     afterAll(async () => {
-      await service.stop();
-      await server.stop();
+      await service.close();
+      await server.close();
     });
 
     test.each(files)("%s is sent and applied", async (filename, content) => {
@@ -200,7 +200,7 @@ describe.skipIf(s3ServerBinary === undefined)(
     test("fail with a reason to come back when it is gone", async () => {
       const uploads = service.client(UploadService);
       const { uploadId } = await send(uploads, "a\n1\n", { filename: "a.csv" });
-      await server.stop();
+      await server.close();
       const refusal = refused("Unavailable", "STORAGE_UNAVAILABLE");
       expect(await refusalOf(send(uploads, "abc"))).toEqual(refusal);
       const call = uploads.applyUpload({

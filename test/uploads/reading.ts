@@ -29,8 +29,8 @@ export async function itemsOfFile(
   { named, parsing = "infer", pieceBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
 ): Promise<SpelledItem[]> {
   const bytes = Buffer.from(content);
-  const scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
-  const engines = new EnginePool({
+  await using scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
+  await using engines = new EnginePool({
     processes: 1,
     memoryBytes: 512 * 1024 ** 2,
     threads: 1,
@@ -52,22 +52,17 @@ export async function itemsOfFile(
     for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
   };
   const items: SpelledItem[] = [];
-  try {
-    const table = readTable({ format, open }, mapping, { scratch, engines, maxUploadBytes, signal });
-    for await (const { rows } of fileRows(table, { format }, mapping)) {
-      for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
-        items.push({
-          id: itemId,
-          input,
-          ...(expectedOutput === undefined ? {} : { expectedOutput }),
-          ...(metadata === undefined ? {} : { metadata }),
-          ...(splits.length === 0 ? {} : { splits: [...splits] }),
-        });
-      }
+  const table = readTable({ format, open }, mapping, { scratch, engines, maxUploadBytes, signal });
+  for await (const { rows } of fileRows(table, { format }, mapping)) {
+    for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
+      items.push({
+        id: itemId,
+        input,
+        ...(expectedOutput === undefined ? {} : { expectedOutput }),
+        ...(metadata === undefined ? {} : { metadata }),
+        ...(splits.length === 0 ? {} : { splits: [...splits] }),
+      });
     }
-  } finally {
-    await engines.close();
-    await scratch.remove();
   }
   return items;
 }

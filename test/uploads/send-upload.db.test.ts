@@ -16,7 +16,7 @@ beforeAll(async () => {
   service = await startTestService({ config: { maxUploadBytes: 40 * 1024 * 1024 } });
   uploads = service.client(UploadService);
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 afterEach(() => expectNothingLeaked(service));
 
 const byRequest = async (requestId: string) =>
@@ -354,6 +354,6 @@ describe("a storage that does not answer", () => {
         "the storage of files does not answer; repeat the call",
       );
     });
-    await broken.stop();
+    await broken.close();
   });
 });

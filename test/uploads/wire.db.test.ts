@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   client.close();
-  await service.stop();
+  await service.close();
 });
 afterEach(() => expectNothingLeaked(service));
 

@@ -22,7 +22,7 @@ beforeAll(async () => {
   uploads = service.client(UploadService);
   upserts = service.client(UpsertService);
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 afterEach(() => expectNothingLeaked(service));
 
 const named = (name: string) => ({ by: { case: "name" as const, value: name } });

@@ -8,7 +8,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 type Frame = Parameters<typeof send>[1][number];
 

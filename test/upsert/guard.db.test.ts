@@ -23,7 +23,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 type Ref = DatasetRef | { readonly by: { readonly case: "name"; readonly value: string } };
 type Guard = MessageInitShape<typeof MirrorGuardSchema>;

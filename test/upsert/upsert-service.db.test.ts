@@ -24,7 +24,7 @@ let service: ItemServiceUnderTest;
 beforeAll(async () => {
   service = await startItemService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 type Options = MessageInitShape<typeof UpsertOptionsSchema>;
 type Request = MessageInitShape<typeof UpsertItemsRequestSchema>;

@@ -19,7 +19,7 @@ let there: ItemServiceUnderTest;
 beforeAll(async () => {
   [here, there] = await Promise.all([startItemService(), startItemService()]);
 });
-afterAll(() => Promise.all([here.stop(), there.stop()]));
+afterAll(() => Promise.all([here.close(), there.close()]));
 
 const root = join(import.meta.dirname, "../..");
 const file = join(root, "examples/reckoning/edition-1.jsonl");

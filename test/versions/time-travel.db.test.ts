@@ -43,7 +43,7 @@ beforeAll(async () => {
     "an empty message": {},
   };
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const chosen: [string, bigint][] = [
   ["number 2", 2n],

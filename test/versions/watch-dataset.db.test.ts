@@ -25,7 +25,7 @@ beforeAll(async () => {
   datasets = service.client(DatasetService);
 });
 afterAll(async () => {
-  await Promise.all([service.stop(), other.stop(), hasty.stop()]);
+  await Promise.all([service.close(), other.close(), hasty.close()]);
   await database.drop();
 });
 
@@ -271,7 +271,7 @@ describe("WatchDataset", () => {
     const stopped = await startTestService({ database });
     const watcher = watch(dataset, { through: stopped });
     await caughtUp(watcher);
-    await stopped.stop();
+    await stopped.close();
     expect(await watcher.refusal).toEqual(refused("Unavailable", "SHUTTING_DOWN"));
   });
 

@@ -45,7 +45,7 @@ afterAll(async () => {
   items.close();
   datasets.close();
   runs.close();
-  await service.stop();
+  await service.close();
 });
 afterEach(() => expectNothingLeaked(service));
 

@@ -25,7 +25,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   client.close();
-  await service.stop();
+  await service.close();
 });
 
 afterEach(() => expectNothingLeaked(service));
@@ -249,7 +249,7 @@ describe("a service that stops", () => {
     stream.write({ frame: batch(0, 100) });
     await answered;
     const began = Date.now();
-    await stopping.stop();
+    await stopping.close();
     expect(Date.now() - began).toBeLessThan(5_000);
     const error = await ended;
     expect([error.code, reasonOf(error)]).toEqual([grpc.status.UNAVAILABLE, "SHUTTING_DOWN"]);

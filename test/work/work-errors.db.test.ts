@@ -31,7 +31,7 @@ beforeAll(async () => {
   ({ runId } = await newRun(service, "qa", { repetitions: 100 }));
 });
 afterAll(async () => {
-  await real.stop();
+  await real.close();
   await database.drop();
 });
 
@@ -306,7 +306,7 @@ describe("a stream", () => {
     first.answer([leases[0] as WorkAssignment, 1]);
     expect(await first.acks()).toEqual(["RECORDED"]);
     const end = refusalOf(first.next());
-    await stopped.stop();
+    await stopped.close();
     expect(await end).toEqual({ code: "Unavailable", reason: "SHUTTING_DOWN", metadata: {} });
     await using second = startWorker(remote, { runId, capacity: 20 });
     const kept = await second.assigned(19);

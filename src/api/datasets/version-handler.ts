@@ -25,7 +25,7 @@ export function versionHandler(
   resources: Resources,
 ): Pick<ServiceImpl<typeof DatasetService>, VersionMethods> {
   const { pool, pageTokens } = resources;
-  const watching = newWatching(resources);
+  const watching = newWatching(pool, resources.versionChanges);
   return {
     async listVersions(request, context) {
       const projectId = projectOf(context);

@@ -7,7 +7,6 @@ import {
   UpdateRunResponseSchema,
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
-import { newNotifications } from "../../db/notifications.ts";
 import { newRecorder } from "../../results/record-results.ts";
 import { answerOnce } from "../../rpc/answer-once.ts";
 import { createRun } from "../../runs/create-run.ts";
@@ -34,8 +33,8 @@ const { method } = RunService;
 
 /** The handlers of RunService: runs here, results, scores, work and comparisons in files of their own. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
-  const { pool, mutex, log, deletedRunSweeper } = resources;
-  const recorder = newRecorder(pool, newNotifications(pool, log, "runs"), mutex);
+  const { pool, mutex, runChanges, deletedRunSweeper } = resources;
+  const recorder = newRecorder(pool, runChanges, mutex);
   return {
     ...resultHandler(resources, recorder),
     ...scoreHandler(recorder),

@@ -102,6 +102,6 @@ async function migrateDatabase(cli: Cli, options: ServeOptions): Promise<undefin
     await cli.write(cli.json ? JSON.stringify(ran) : ran.length === 0 ? "nothing to do" : ran.join("\n"));
   } finally {
     await pool.end();
-    await embedded?.stop();
+    await embedded?.[Symbol.asyncDispose]();
   }
 }

@@ -12,7 +12,7 @@ beforeAll(async () => {
   itembank = createItembankClient({ url: service.url });
 });
 
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 const rows = (count: number, text = "") =>
   Array.from({ length: count }, (_, n) => ({ itemId: `k${n}`, input: { n, text } }));

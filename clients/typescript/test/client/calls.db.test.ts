@@ -25,7 +25,7 @@ beforeAll(async () => {
 afterAll(async () => {
   itembank.close();
   await proxy.close();
-  await service.stop();
+  await service.close();
 });
 
 const named = (name: string) => ({ by: { case: "name", value: name } }) as const;

@@ -11,7 +11,7 @@ let service: TestService;
 beforeAll(async () => {
   service = await startTestService();
 });
-afterAll(() => service.stop());
+afterAll(() => service.close());
 
 test("examples/typescript tells the story of a dataset through two versions", async () => {
   const { stdout } = await run(

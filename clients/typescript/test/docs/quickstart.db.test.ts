@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.all([service.stop(), installed.remove()]);
+  await Promise.all([service.close(), installed.remove()]);
 });
 
 test("the quickstart of docs/clients.md runs as written, with the package as it is published", async () => {

@@ -28,7 +28,7 @@ afterAll(async () => {
   itembank.close();
   broken.close();
   await proxy.close();
-  await service.stop();
+  await service.close();
   await database.drop();
 });
 
@@ -367,7 +367,7 @@ describe("broken connections", () => {
     await sums("restarted", 300);
     let restarting: Promise<void> | undefined;
     const restart = async () => {
-      await service.stop();
+      await service.close();
       service = await startTestService({ database });
       proxy.target = new URL(service.url);
     };

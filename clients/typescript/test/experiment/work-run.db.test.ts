@@ -20,7 +20,7 @@ afterAll(async () => {
   itembank.close();
   broken.close();
   await proxy.close();
-  await service.stop();
+  await service.close();
 });
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -81,7 +81,7 @@ afterAll(async () => {
   site.close();
   // Helpers of the browser end a moment after it, and write to the profile until then.
   const removal = rm(profile, { recursive: true, force: true, maxRetries: 10 });
-  await Promise.all([service.stop(), installed.remove(), removal]);
+  await Promise.all([service.close(), installed.remove(), removal]);
 });
 
 const originOf = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;

@@ -16,7 +16,7 @@ beforeAll(async () => {
 afterAll(async () => {
   itembank.close();
   await proxy.close();
-  await service.stop();
+  await service.close();
 });
 
 const rows = (count: number, revision = 0) =>

@@ -20,7 +20,7 @@ beforeEach(async () => {
 afterEach(async () => {
   itembank.close();
   await proxy.close();
-  await service.stop();
+  await service.close();
   await database.drop();
 });
 
@@ -94,7 +94,7 @@ describe("an upsert whose connection breaks again and again", () => {
   test("survives a service that is restarted", async () => {
     let restarting: Promise<void> | undefined;
     const restart = async () => {
-      await service.stop();
+      await service.close();
       service = await startTestService({ database });
       proxy.target = new URL(service.url);
     };
@@ -126,7 +126,7 @@ describe("an upsert that cannot go on", () => {
     let stopping: Promise<void> | undefined;
     const source = async function* () {
       yield* rows(2_000);
-      stopping = service.stop();
+      stopping = service.close();
       await stopping;
     };
     await expect(stubborn.upsertDataset({ name: "qa", items: source() })).rejects.toMatchObject({

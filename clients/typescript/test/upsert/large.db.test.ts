@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   itembank.close();
-  await service.stop();
+  await service.close();
 });
 
 // So many rows take a while on a small machine.

@@ -13,7 +13,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   itembank.close();
-  await service.stop();
+  await service.close();
 });
 
 const capitals = [

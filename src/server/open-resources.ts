@@ -1,0 +1,115 @@
+import { join } from "node:path";
+import type { Resources } from "../api/resources.ts";
+import { openBlobs } from "../blobs/open-blobs.ts";
+import { openScratch } from "../blobs/scratch.ts";
+import { newExpiredChangesetSweeper } from "../changesets/expired-changeset-sweeper.ts";
+import type { Config } from "../config.ts";
+import { KeyedMutex } from "../db/keyed-mutex.ts";
+import { migrate } from "../db/migrate.ts";
+import { newNotifications } from "../db/notifications.ts";
+import { PeriodicSweeper, type Sweeper } from "../db/periodic-sweeper.ts";
+import { EnginePool } from "../engine/engine-pool.ts";
+import type { Logger } from "../log.ts";
+import { SnapshotCache } from "../query/snapshot-cache.ts";
+import { newSnapshotSweeper } from "../query/snapshot-sweeper.ts";
+import { loadPageTokens } from "../rpc/page-token.ts";
+import { newDeletedRunSweeper } from "../runs/deleted-run-sweeper.ts";
+import { runsChannel } from "../runs/run.ts";
+import { newOrphanedBlobSweeper, newUploadSweeper } from "../uploads/upload-sweeper.ts";
+import { newBlockRangeSweeper } from "../versions/block-range-sweeper.ts";
+import { versionsChannel } from "../versions/version.ts";
+import { atMost } from "./at-most.ts";
+import { describeDatabase, openDatabase } from "./open-database.ts";
+
+/**
+ * How long to wait for what goes on without a caller. Mostly it has ended by then, since the service told it when it began to
+ * stop; a statement that keeps something from ending ends with its connection.
+ */
+const backgroundMilliseconds = 1_000;
+
+/** What opening resources works with. */
+export interface ResourceOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Fires when the service begins to stop. */
+  readonly stopping: AbortSignal;
+  /** Gives back all that was opened, the last first. */
+  readonly stack: AsyncDisposableStack;
+}
+
+/** What was opened. */
+export interface OpenedResources {
+  readonly resources: Resources;
+  /** Which database it is, without credentials: `embedded PostgreSQL 18 in .itembank`. */
+  readonly databaseDescription: string;
+}
+
+/**
+ * Opens what calls work with: the database, which is brought up to date, the storage of files, engines, and what goes on in the
+ * background. Each goes onto the stack as soon as it is open.
+ *
+ * @throws Error if any of that fails. The stack then holds what was opened before.
+ */
+export async function openResources({
+  config,
+  log,
+  stopping,
+  stack,
+}: ResourceOptions): Promise<OpenedResources> {
+  const { pool } = stack.use(await openDatabase(config, log));
+  for (const name of await migrate(pool)) log.info({ migration: name }, "migrated the database");
+  const databaseDescription = await describeDatabase(pool, config);
+
+  const scratch = stack.use(await openScratch(join(config.dataDir, "scratch")));
+  const blobs = stack.use(await openBlobs(config.blobs, scratch));
+  // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
+  blobs.check().catch((error: unknown) => log.warn({ err: error }, "the storage of files does not answer"));
+  const engines = stack.use(
+    new EnginePool({
+      processes: config.queryProcesses,
+      memoryBytes: config.queryMemoryBytes,
+      threads: config.queryThreads,
+      log,
+    }),
+  );
+
+  const background = new AsyncDisposableStack();
+  stack.defer(() => atMost(backgroundMilliseconds, background.disposeAsync()));
+  const snapshots = background.use(
+    new SnapshotCache({ pool, blobs, scratch, engines, log, maxBytes: config.snapshotBytes }),
+  );
+  const newSweeper = (sweeper: Sweeper) => background.use(new PeriodicSweeper(sweeper, { log, stopping }));
+  const deletedRunSweeper = newSweeper(newDeletedRunSweeper(pool));
+  const sweepers = [
+    deletedRunSweeper,
+    newSweeper(newExpiredChangesetSweeper(pool)),
+    newSweeper(newSnapshotSweeper({ pool, blobs, snapshots })),
+    newSweeper(newUploadSweeper({ pool, blobs })),
+    newSweeper(newOrphanedBlobSweeper({ pool, blobs })),
+    newSweeper(newBlockRangeSweeper(pool)),
+  ];
+  for (const sweeper of sweepers) sweeper.sweepSoon();
+
+  const resources: Resources = {
+    pool,
+    mutex: new KeyedMutex(),
+    log,
+    pageTokens: await loadPageTokens(pool),
+    importTtlSeconds: config.importTtlSeconds,
+    heartbeatSeconds: config.heartbeatSeconds,
+    minLeaseSeconds: config.minLeaseSeconds,
+    versionChanges: background.use(newNotifications(pool, log, versionsChannel)),
+    runChanges: background.use(newNotifications(pool, log, runsChannel)),
+    deletedRunSweeper,
+    blobs,
+    scratch,
+    maxUploadBytes: config.maxUploadBytes,
+    uploadTtlSeconds: config.uploadTtlSeconds,
+    engines,
+    snapshots,
+    maxQueryRows: config.maxQueryRows,
+    maxQueryTimeoutSeconds: config.maxQueryTimeoutSeconds,
+    stopping,
+  };
+  return { resources, databaseDescription };
+}

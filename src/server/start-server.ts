@@ -1,0 +1,114 @@
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { Health } from "../../gen/health/v1/health_pb.js";
+import type { Resources } from "../api/resources.ts";
+import type { Config, ListenAddress } from "../config.ts";
+import { failure } from "../failure.ts";
+import { limits } from "../limits.ts";
+import type { Logger } from "../log.ts";
+import { allowOrigins } from "../rpc/cors.ts";
+import { readableErrorMessages } from "../rpc/error-message.ts";
+import { newHealth } from "../rpc/health.ts";
+import { callInterceptor, notReadyInterceptor } from "../rpc/interceptors.ts";
+import { listen, type RequestHandler } from "../rpc/listener.ts";
+import { reflectionRoutes } from "../rpc/reflection.ts";
+import { openResources } from "./open-resources.ts";
+import { routes, services } from "./routes.ts";
+
+/** The service, ready for calls. Disposing of it closes it. */
+export interface Server extends AsyncDisposable {
+  readonly address: ListenAddress;
+  /** Which database it uses, without credentials: `embedded PostgreSQL 18 in .itembank`. */
+  readonly databaseDescription: string;
+  readonly resources: Resources;
+  /**
+   * Stops the service and gives back all it holds, within about five seconds, a busy embedded database aside: health turns
+   * NOT_SERVING, new calls and open streams end with SHUTTING_DOWN, unary calls may finish. A second call waits for the first.
+   */
+  close(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  /** Called once the port is open, before the database is ready. Health answers NOT_SERVING then, all else UNAVAILABLE. */
+  readonly onListening?: (address: ListenAddress) => void;
+}
+
+/**
+ * How long calls may take to finish when the service stops. Most need milliseconds; whoever stops a service waits ten
+ * seconds at least before killing it, and the database has to stop within them, too.
+ */
+const graceMilliseconds = 2_500;
+
+/**
+ * Starts the service: opens the port, then the database, which is brought up to date, and then takes calls.
+ *
+ * @throws Error if any of that fails. All that was opened has been given back then, in the same way as by `close`.
+ */
+export async function startServer({ config, log, onListening }: ServerOptions): Promise<Server> {
+  await using stack = new AsyncDisposableStack();
+  // What calls work with is opened after the port and given back after it, so that no call outlives it.
+  const held = stack.use(new AsyncDisposableStack());
+
+  const stopping = new AbortController();
+  const told = [...services, Health];
+  const health = newHealth(told.map((service) => service.typeName));
+  const reflection = reflectionRoutes(told);
+  const handlerOptions = {
+    readMaxBytes: limits.maxMessageBytes,
+    writeMaxBytes: limits.maxMessageBytes,
+    // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.
+    compressMinBytes: config.compress ? 1024 : limits.maxMessageBytes,
+    shutdownSignal: stopping.signal,
+  };
+  const calls = callInterceptor(log, stopping.signal);
+  let handle: RequestHandler = connectNodeAdapter({
+    ...handlerOptions,
+    interceptors: [calls, notReadyInterceptor],
+    routes: (router) => {
+      health.routes(router);
+      reflection(router);
+      for (const service of services) router.service(service, {});
+    },
+  });
+
+  const listener = stack.use(
+    await listen(
+      config.listen,
+      allowOrigins(config.allowedOrigins, (request, response) =>
+        handle(request, readableErrorMessages(response)),
+      ),
+    ),
+  );
+  stack.defer(async () => {
+    health.setServing(false);
+    stopping.abort(failure("SHUTTING_DOWN", {}));
+    await listener.idle(graceMilliseconds);
+  });
+  onListening?.(listener.address);
+
+  const { resources, databaseDescription } = await openResources({
+    config,
+    log,
+    stopping: stopping.signal,
+    stack: held,
+  });
+  handle = connectNodeAdapter({
+    ...handlerOptions,
+    interceptors: [calls],
+    routes: (router) => {
+      health.routes(router);
+      reflection(router);
+      routes(resources)(router);
+    },
+  });
+  health.setServing(true);
+
+  const owned = stack.move();
+  let closed: Promise<void> | undefined;
+  const close = () => {
+    closed ??= owned.disposeAsync();
+    return closed;
+  };
+  return { address: listener.address, databaseDescription, resources, close, [Symbol.asyncDispose]: close };
+}

@@ -1,0 +1,73 @@
+import pg from "pg";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { newNotifications } from "../../src/db/notifications.ts";
+import { newLog } from "../../src/log.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await newTestDatabase();
+});
+afterAll(() => database.drop());
+
+const log = newLog("silent");
+const open = (channel: string) => newNotifications(database.pool, log, channel);
+
+/** How many connections listen on a channel. */
+async function listeners(channel: string): Promise<number> {
+  const { rows } = await database.pool.query(
+    "select from pg_stat_activity where datname = current_database() and query = $1",
+    [`listen ${channel}`],
+  );
+  return rows.length;
+}
+
+describe("notifications", () => {
+  test("reach followers of another server, and one that made the change is spared", async () => {
+    await using here = open("two_servers");
+    await using there = open("two_servers");
+    const { signal } = new AbortController();
+    using mine = here.subscribe("key", signal);
+    using theirs = there.subscribe("key", signal);
+    using others = there.subscribe("another key", signal);
+    await expect.poll(() => listeners("two_servers")).toBe(2);
+    // Connecting wakes everybody.
+    for (const one of [mine, theirs, others]) await one.wait(10_000);
+    here.notify("key", mine);
+    await theirs.wait(10_000);
+    for (const one of [mine, others]) {
+      const begin = performance.now();
+      await one.wait(100);
+      expect(performance.now() - begin).toBeGreaterThan(90);
+    }
+  });
+
+  test("that are disposed of tell other servers of the last change first, and leave no connection", async () => {
+    const told: string[] = [];
+    const listener = new pg.Client(database.url);
+    await listener.connect();
+    listener.on("notification", ({ payload = "" }) => told.push(payload.split(" ")[1] ?? ""));
+    await listener.query("listen last");
+
+    const notifications = open("last");
+    using _ = notifications.subscribe("key", new AbortController().signal);
+    await expect.poll(() => listeners("last")).toBe(2);
+    notifications.notify("key");
+    await notifications[Symbol.asyncDispose]();
+    expect(await listeners("last")).toBe(1);
+    await expect.poll(() => told).toEqual(["key"]);
+    await listener.end();
+  });
+
+  test("that are disposed of wake those who wait", async () => {
+    const notifications = open("wakes");
+    const subscription = notifications.subscribe("key", new AbortController().signal);
+    await expect.poll(() => listeners("wakes")).toBe(1);
+    await subscription.wait(10_000);
+    const begin = performance.now();
+    const waiting = subscription.wait(10_000);
+    await notifications[Symbol.asyncDispose]();
+    await waiting;
+    expect(performance.now() - begin).toBeLessThan(5_000);
+  });
+});
