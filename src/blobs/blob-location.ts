@@ -1,16 +1,16 @@
 import { isAbsolute, join } from "node:path";
 
-/** Where blobs are kept. */
+/** The location of blobs. */
 export type BlobLocation =
   | { readonly kind: "directory"; readonly path: string }
   | {
       readonly kind: "s3";
       readonly bucket: string;
-      /** What all keys begin with: empty, or with a slash at its end. */
+      /** The common prefix of all keys: empty, or ending with a slash. */
       readonly prefix: string;
-      /** Undefined: where the SDK finds it, see AWS_ENDPOINT_URL_S3. */
+      /** Undefined: left to the SDK, see AWS_ENDPOINT_URL_S3. */
       readonly endpoint: string | undefined;
-      /** Undefined: where the SDK finds it, see AWS_REGION. */
+      /** Undefined: left to the SDK, see AWS_REGION. */
       readonly region: string | undefined;
       /** Whether the bucket is part of the path instead of the host name. */
       readonly pathStyle: boolean;
@@ -22,7 +22,7 @@ const expected =
 /**
  * Reads a location. The empty text means `blobs` within `dataDir`.
  *
- * @throws Error with a message that says what would be right
+ * @throws Error with a message that says what is wrong
  */
 export function parseBlobLocation(text: string, dataDir: string): BlobLocation {
   if (text === "") return { kind: "directory", path: join(dataDir, "blobs") };
@@ -42,10 +42,10 @@ export function parseBlobLocation(text: string, dataDir: string): BlobLocation {
   const region = take("region");
   const pathStyle = take("path_style") ?? "false";
   if (endpoint !== undefined && !/^https?:\/\/[^/]+/.test(endpoint))
-    throw new Error("endpoint is no http or https URL");
-  if (pathStyle !== "true" && pathStyle !== "false") throw new Error("path_style is neither true nor false");
+    throw new Error("endpoint is not an http or https URL");
+  if (pathStyle !== "true" && pathStyle !== "false") throw new Error("path_style must be true or false");
   const [unknown] = parameters.keys();
-  if (unknown !== undefined) throw new Error(`${unknown} is none of endpoint, region, path_style`);
+  if (unknown !== undefined) throw new Error(`${unknown} is not one of endpoint, region, path_style`);
   const prefix = decodeURIComponent(url.pathname).replace(/^\/+|\/+$/g, "");
   return {
     kind: "s3",

@@ -14,21 +14,21 @@ import {
 import { dirname, join, resolve } from "node:path";
 import { type BlobEntry, BlobMissing, type BlobStore, requireKey, StorageError } from "./blob-store.ts";
 
-/** Where blobs are written before they get their names. On the same file system, so that renaming is one step. */
+/** Where blobs are written before they get their names. On the same file system, so that renaming is atomic. */
 const partialFolder = ".partial";
 
 /**
- * How old a file that was never finished has to be before it goes. Its writer is long dead then; a directory may be shared, so
- * that what is young may belong to another process.
+ * How old an unfinished file must be before it is removed. Its writer is long dead then; a directory may be shared, so
+ * younger files may belong to another process.
  */
 const abandonedMilliseconds = 24 * 3_600_000;
 
-/** Bytes that are read at a time: few enough reads for a disk, little memory. */
+/** Bytes per read: few enough reads for a disk, little memory. */
 const readBytes = 256 * 1024;
 
 /**
- * Blobs as files in a directory. A file gets its name when it is complete and on the disk, so there is never half a one
- * under it. Several processes may share the directory.
+ * Blobs as files in a directory. A file gets its name when it is complete and on the disk, so a name never stands for
+ * half a file. Several processes may share the directory.
  */
 export function newDirectoryBlobs(path: string): BlobStore {
   const root = resolve(path);
@@ -68,7 +68,7 @@ export function newDirectoryBlobs(path: string): BlobStore {
         }
         await attempt("write", () => moveTo(name, target));
       } catch (error) {
-        // What happened first is what counts; a file that stays is removed when it is old.
+        // The first error counts; a file that stays is removed when it is old.
         await rm(name, { force: true }).catch(() => undefined);
         throw error;
       }
@@ -119,7 +119,7 @@ export function newDirectoryBlobs(path: string): BlobStore {
 
   async function* walk(directory: string, key: string): AsyncGenerator<BlobEntry> {
     const folder = join(directory, key);
-    // A folder may be removed while this walks.
+    // A folder may be removed during the walk.
     const names = await attempt("list", () =>
       readdir(folder, { withFileTypes: true }).catch(ignoring("ENOENT")),
     );
@@ -135,7 +135,7 @@ export function newDirectoryBlobs(path: string): BlobStore {
   }
 }
 
-/** Gives a complete file its name, for good. */
+/** Gives a complete file its name, durably. */
 async function moveTo(name: string, target: string): Promise<void> {
   const folder = dirname(target);
   for (;;) {
@@ -143,11 +143,11 @@ async function moveTo(name: string, target: string): Promise<void> {
     try {
       await rename(name, target);
     } catch (error) {
-      // Whoever deleted the last file of the folder took the folder along.
+      // The deletion of the last file of the folder removed the folder, too.
       if (isCode(error, "ENOENT")) continue;
       throw error;
     }
-    // A name is on the disk once its folder is, and so on up to the first that was there.
+    // A name is on the disk once its folder is, and so on up to the first folder that existed before.
     for (let up = folder; ; up = dirname(up)) {
       await syncFolder(up);
       if (made === undefined || up.length < made.length) return;
@@ -175,11 +175,11 @@ async function removeEmpty(from: string, root: string): Promise<void> {
   }
 }
 
-/** Makes sure that a directory can be written to or, if it is not there, be made. Makes nothing. */
+/** Verifies that a directory can be written to or, if it does not exist, be created. Creates nothing. */
 async function requireWritable(directory: string): Promise<void> {
   const found = await stat(directory).catch(ignoring("ENOENT"));
   if (found === undefined) return requireWritable(dirname(directory));
-  if (!found.isDirectory()) throw new Error(`${directory} is no directory`);
+  if (!found.isDirectory()) throw new Error(`${directory} is not a directory`);
   await access(directory, constants.W_OK);
 }
 
@@ -197,7 +197,7 @@ function isCode(error: unknown, code: string): boolean {
   return error instanceof Error && "code" in error && error.code === code;
 }
 
-/** For `catch`: gives undefined for an error of this code, and throws all others. */
+/** For `catch`: returns undefined for an error of this code, and throws all others. */
 function ignoring(code: string): (error: unknown) => undefined {
   return (error) => {
     if (!isCode(error, code)) throw error;

@@ -14,19 +14,20 @@ import { BlobMissing, type BlobStore, requireKey, StorageError } from "./blob-st
 import type { Scratch } from "./scratch.ts";
 
 /**
- * Bytes of a part of a large blob, of which two are in memory at a time. S3 takes 10,000 parts, so this allows 160 GiB; its
- * smallest part, 5 MiB, would allow 50 and take three times as many requests.
+ * Bytes of a part of a large blob, of which two are in memory at a time. S3 takes 10,000 parts, so this allows 160 GiB;
+ * its smallest part, 5 MiB, would allow 50 and take three times as many requests.
  */
 const partBytes = 16 * 1024 * 1024;
 
-/** How long to wait for a connection, and for a byte. Long enough for a busy server, short enough for a caller that waits. */
+/** How long to wait for a connection, and for a byte. Long enough for a busy server, short enough for a waiting caller. */
 const connectMilliseconds = 5_000;
 const silenceMilliseconds = 30_000;
 
 /**
- * Blobs as objects of an S3-compatible storage. Credentials come from the environment, as the SDK of AWS finds them: variables,
- * shared files, container or instance roles. An object appears when all of it is there; the parts of one that was not finished
- * are taken back, or stay unseen if the process was killed, which a lifecycle rule of the bucket cleans up.
+ * Blobs as objects of an S3-compatible storage. Credentials come from the environment, as the SDK of AWS finds them:
+ * variables, shared files, container or instance roles. An object appears when all of it is there; the parts of an
+ * unfinished one are withdrawn, or stay invisible if the process was killed, until a lifecycle rule of the bucket
+ * removes them.
  */
 export function newS3Blobs(location: Extract<BlobLocation, { kind: "s3" }>, scratch: Scratch): BlobStore {
   const { bucket, prefix, endpoint, region, pathStyle } = location;
@@ -34,7 +35,7 @@ export function newS3Blobs(location: Extract<BlobLocation, { kind: "s3" }>, scra
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(region === undefined ? {} : { region }),
     forcePathStyle: pathStyle,
-    // Servers other than that of AWS need not know the newer checksums; TLS and our own hashes guard the bytes.
+    // Other servers than AWS may not know the newer checksums; TLS and our own hashes guard the bytes.
     requestChecksumCalculation: "WHEN_REQUIRED",
     responseChecksumValidation: "WHEN_REQUIRED",
     maxAttempts: 3,
@@ -71,7 +72,7 @@ export function newS3Blobs(location: Extract<BlobLocation, { kind: "s3" }>, scra
     },
 
     async put(key, content) {
-      // What goes wrong with the content is the caller's, all else the storage's.
+      // Errors of the content are the caller's, all others the storage's.
       const source: { fault?: { readonly thrown: unknown } } = {};
       const body = Readable.from(noting(content, source), { objectMode: false });
       const upload = new Upload({
@@ -134,7 +135,7 @@ export function newS3Blobs(location: Extract<BlobLocation, { kind: "s3" }>, scra
   };
 }
 
-/** Passes pieces on, and notes if their source fails. */
+/** Passes chunks on, and notes whether their source fails. */
 async function* noting(
   content: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   source: { fault?: { readonly thrown: unknown } },

@@ -3,23 +3,23 @@ import { mkdir, readdir, rm, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import type { LocalBlob } from "./blob-store.ts";
 
-/** A place for files that nobody needs once the service has stopped. Disposing of it removes all of them. */
+/** A place for files that are not needed after the service has stopped. Disposing of it removes all of them. */
 export interface Scratch extends AsyncDisposable {
-  /** Where it is, absolute. There from the first `newFile` or `newFolder` on. */
+  /** Its absolute path. Exists from the first `newFile` or `newFolder` on. */
   readonly path: string;
-  /** The name of a file that is not there yet, and goes when it is disposed of. */
+  /** Returns the name of a file that does not exist yet, and is removed when it is disposed of. */
   newFile(): Promise<LocalBlob>;
-  /** A folder, which goes with all that is in it when it is disposed of. */
+  /** Makes a folder, which is removed with its content when it is disposed of. */
   newFolder(): Promise<LocalBlob>;
 }
 
 /**
- * How long nothing may have been made in a scratch place before it goes. Its process is long dead then, or will make the place
- * anew.
+ * How long a scratch place must have been unchanged before it is removed. Its process is long dead then, or will create
+ * it again.
  */
 const abandonedMilliseconds = 24 * 3_600_000;
 
-/** A scratch place of this process, in a folder of its own within a directory. Removes what killed processes left there. */
+/** Opens a scratch place for this process, in a folder of its own within a directory. Removes those of killed processes. */
 export async function openScratch(directory: string): Promise<Scratch> {
   const parent = resolve(directory);
   await removeAbandoned(parent);
@@ -48,7 +48,7 @@ async function removeAbandoned(parent: string): Promise<void> {
   });
   for (const name of names) {
     const folder = join(parent, name);
-    // Another process may remove the same.
+    // Another process may remove it at the same time.
     const found = await stat(folder).catch(() => undefined);
     if (found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds) {
       await rm(folder, { recursive: true, force: true });

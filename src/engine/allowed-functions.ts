@@ -1,15 +1,15 @@
 /**
- * The functions that statements may call. All others are refused, also those that a later release of the engine brings: a
- * function earns its place here by being of use for data and reaching nothing beyond its arguments. Left out are, among others,
- * those that read files, settings, variables, the catalog or the environment, run SQL that is hidden in a text
+ * The functions that statements may call. All others are refused, including those that later releases of the engine
+ * add: a function earns its place here by being useful for data and accessing nothing beyond its arguments. Among those
+ * left out are functions that read files, settings, variables, the catalog or the environment, run SQL hidden in a text
  * (`query`, `json_execute_serialized_sql`), take addresses (`arrow_scan`) or bytes that they trust
- * (`variant_bytes_to_variant`), wait (`sleep_ms`), and write logs.
+ * (`variant_bytes_to_variant`), wait (`sleep_ms`), or write logs.
  */
 export function isAllowedFunction(name: string): boolean {
   return functions.has(name.toLowerCase());
 }
 
-/** The functions that may stand in FROM. */
+/** The functions that are allowed in FROM. */
 export function isAllowedTableFunction(name: string): boolean {
   return tableFunctions.has(name.toLowerCase());
 }

@@ -16,24 +16,24 @@ import { typeName } from "./type-name.ts";
 
 const settings = {
   errors_as_json: "true",
-  // Else a few large rows would be kept until they are two thousand.
+  // Otherwise a few large rows would be held back until there are two thousand.
   enable_caching_operators: "false",
-  // Nobody reads a file twice through one engine.
+  // No engine reads a file twice.
   enable_external_file_cache: "false",
-  // What waits to be read is measured without its texts: one piece is enough. With less than some bytes there would be none.
+  // The size of the read buffer does not count texts, so one chunk is enough. With fewer than some bytes there would be none.
   streaming_buffer_size: "1KB",
 };
 
-/** Rows that are read at a time: what was read of them stays in memory until the last of them is. */
+/** Rows per read: they stay in memory until the last of them has been sent. */
 const sliceRows = 16;
 
-/** Where an answer goes. Both wait until there is room. */
+/** The receiver of an answer. Both methods wait until there is room. */
 export interface AnswerOutput {
   send(answer: EngineAnswer): Promise<void>;
   sendRows(frame: Buffer): Promise<void>;
 }
 
-/** A statement is refused while it runs. */
+/** A refusal of a statement that is already running. */
 class Refused extends Error {
   readonly refusal: Refusal;
 
@@ -44,8 +44,8 @@ class Refused extends Error {
 }
 
 /**
- * Runs a statement in an engine of its own, which reaches nothing but the files of its tables, and sends its rows. Rows are
- * made as they are sent: an answer that nobody reads takes no more memory than a frame.
+ * Runs a statement in an engine of its own, which can access only the files of its tables, and sends its rows. Rows are
+ * produced as they are sent: an answer that is not being read takes no more memory than a frame.
  */
 export async function answerStatement(request: AnswerRequest, output: AnswerOutput): Promise<void> {
   const { sql, bounds, tables } = request;
@@ -86,7 +86,7 @@ function columnsOf(result: DuckDBResult): AnswerColumn[] {
   return result.columnNames().map((name, at) => ({ name, typeName: typeName(types[at] as DuckDBType) }));
 }
 
-/** Sends the rows of a result, at most as many as there may be. True if there are more. */
+/** Sends the rows of a result, up to the maximum. Returns whether there are more. */
 async function sendRows(
   result: DuckDBResult,
   request: AnswerRequest,
@@ -132,7 +132,7 @@ function refusalFor(error: unknown, { sql, bounds }: AnswerRequest): Refusal {
   return refusalOf(error, sql, bounds.memoryBytes);
 }
 
-/** Gives values to the parameters of a statement. */
+/** Binds values to the parameters of a statement. */
 function bind(prepared: DuckDBPreparedStatement, parameters: readonly Parameter[]): void {
   parameters.forEach((parameter, at) => {
     if ("list" in parameter) {
@@ -151,7 +151,7 @@ function typeOf(parameter: ScalarParameter): DuckDBType {
   return VARCHAR;
 }
 
-/** The type of a list: that of its items, or the larger of two kinds of numbers. */
+/** Returns the type of a list: that of its items, or the larger of two kinds of numbers. */
 function commonType(items: readonly ScalarParameter[]): DuckDBType {
   const types = new Set(items.filter((item) => !("null" in item)).map(typeOf));
   return [DOUBLE, HUGEINT, BIGINT, BOOLEAN].find((type) => types.has(type)) ?? VARCHAR;

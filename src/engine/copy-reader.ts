@@ -1,12 +1,12 @@
 import { readSync } from "node:fs";
 
-/** Bytes of what COPY's binary format begins with, without extensions. */
+/** Size of the header of COPY's binary format, without extensions. */
 const headerBytes = 19;
 
-/** Bytes in front of the value of a row with one column: how many columns, how many bytes. */
+/** Bytes that precede the value of a row with one column: the number of columns, the number of bytes. */
 const rowHeaderBytes = 6;
 
-/** Bytes that are read at a time. */
+/** Bytes per read. */
 const pieceBytes = 256 * 1024;
 
 const open = Buffer.from("[");
@@ -20,8 +20,8 @@ export interface Block {
 }
 
 /**
- * Reads rows with one column, a JSON text, in the binary format of PostgreSQL's COPY from a file descriptor. It blocks while
- * there are none: the engine asks for rows from within a call, and cannot be told to come back later.
+ * Reads rows with one column, a JSON text, in the binary format of PostgreSQL's COPY from a file descriptor. It blocks
+ * while there are none: the engine asks for rows from within a call, and cannot be asked to come back later.
  */
 export class CopyReader {
   readonly #descriptor: number;
@@ -33,7 +33,7 @@ export class CopyReader {
     this.#descriptor = descriptor;
   }
 
-  /** The next bytes, from in front of the rows. */
+  /** Returns the next bytes, which precede the rows. */
   takeBytes(length: number): Buffer {
     this.#require(length);
     this.#at += length;
@@ -41,9 +41,9 @@ export class CopyReader {
   }
 
   /**
-   * The next rows, until they have so many bytes; undefined behind the last.
+   * Returns the next rows, up to the first row with which they have this many bytes; undefined after the last.
    *
-   * @throws Error if the rows break off.
+   * @throws Error if the input ends within the rows.
    */
   readBlock(bytes: number): Block | undefined {
     if (this.#state === "header") {
@@ -55,7 +55,7 @@ export class CopyReader {
     while (size < bytes) {
       const row = this.#readRow();
       if (row === undefined) break;
-      // The buffer is never written to again, so that parts of it may be kept.
+      // The buffer is never written again, so parts of it may be kept.
       pieces.push(pieces.length === 0 ? open : comma, row);
       size += row.length;
     }
@@ -77,7 +77,7 @@ export class CopyReader {
     return this.takeBytes(length);
   }
 
-  /** Makes sure that so many bytes are in the buffer. */
+  /** Ensures that this many bytes are in the buffer. */
   #require(length: number): void {
     let available = this.#buffer.length - this.#at;
     if (available >= length) return;
@@ -85,7 +85,7 @@ export class CopyReader {
     this.#buffer.copy(larger, 0, this.#at);
     while (available < length) {
       const read = readSync(this.#descriptor, larger, available, larger.length - available, null);
-      if (read === 0) throw new Error("the rows broke off");
+      if (read === 0) throw new Error("the input ended within the rows");
       available += read;
     }
     this.#buffer = larger.subarray(0, available);

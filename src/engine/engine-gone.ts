@@ -1,7 +1,7 @@
-/** The process of an engine ended before it had answered. */
+/** The process of an engine ended before it answered. */
 export class EngineGone extends Error {
   override readonly name = "EngineGone";
-  /** Whether it ended as processes do that are refused memory. */
+  /** Whether it ended as processes do when they are refused memory. */
   readonly outOfMemory: boolean;
 
   constructor(code: number | null, signal: string | null) {

@@ -7,12 +7,12 @@ import { readParquet } from "./read-parquet.ts";
 import { writeParquet } from "./write-parquet.ts";
 
 /**
- * A process of the engine. DuckDB runs in processes of its own because it can be brought to ask for any amount of memory,
- * whatever its limit says, to be deaf to interruptions for as long as one function works, and, having been given files and
- * statements of strangers, perhaps to crash. A process can be bounded and killed, and the service goes on.
+ * A process of the engine. DuckDB runs in processes of its own because it can be made to ask for any amount of memory,
+ * whatever its limit says, to ignore interruptions while a single function runs, and, since it handles files and
+ * statements of strangers, perhaps to crash. A process can be bounded and killed, and the service continues.
  *
- * It takes requests on standard input, one after the other, and answers them on standard output. It ends when its input ends,
- * so it does not outlive the service.
+ * It takes requests on standard input, one after another, and answers them on standard output. It ends when its input
+ * ends, so it does not outlive the service.
  */
 async function main(): Promise<void> {
   if (process.argv[2] === "write") {
@@ -42,7 +42,7 @@ function write(frame: Buffer): Promise<void> {
   });
 }
 
-// The service and its database come first.
+// The service and its database have priority.
 setPriority(10);
 await main();
 process.exit(0);

@@ -5,42 +5,42 @@ import type { Frame } from "./frames.ts";
 import type { EngineAnswer, EngineBounds, EngineRequest } from "./protocol.ts";
 import { Semaphore, SemaphoreFull } from "./semaphore.ts";
 
-/** How many processes there may be, and what the engine in each may use. */
+/** The maximum number of processes, and the resources of the engine in each. */
 export interface EnginePoolOptions extends EngineBounds {
   readonly processes: number;
   readonly log: Logger;
 }
 
-/** Statements that may wait for a process. More would wait longer than anybody does. */
+/** Statements that may wait for a process. Later ones would wait longer than any caller does. */
 const maxWaiting = 100;
 
 /** Files that are written at a time. Each takes the memory of an engine and a connection to the database. */
 const maxWriters = 2;
 
-/** Files of strangers that are read at a time. Each takes the memory of an engine; its rows have to be written meanwhile. */
+/** Files of strangers that are read at a time. Each takes the memory of an engine; its rows must be written meanwhile. */
 const maxReaders = 2;
 
-/** How long a process without work is kept: starting one costs some tenths of a second, keeping one some 100 MB. */
+/** How long an idle process is kept: starting one costs some tenths of a second, keeping one some 100 MB. */
 const idleMilliseconds = 60_000;
 
-/** How long a process may take to tidy up behind a statement that has been answered. */
+/** How long a process may take to clean up after a statement that has been answered. */
 const tidyMilliseconds = 1_000;
 
 /**
- * A process of the engine that somebody has to themselves, until it is disposed of or a signal fires. Then the process is ended,
- * whatever it is doing, and whoever waits for it gets the reason of the signal.
+ * Exclusive use of an engine process, until it is disposed of or a signal fires. Then the process is killed, whatever
+ * it is doing, and pending calls throw the reason of the signal.
  */
 export interface EngineLease extends AsyncDisposable {
   send(request: EngineRequest): void;
-  /** Ends the process on another signal as well. */
+  /** Kills the process on another signal as well. */
   endOn(signal: AbortSignal): void;
-  /** The next frame. @throws EngineGone if the process ended by itself; the reason of the signal */
+  /** Returns the next frame. @throws EngineGone if the process ended by itself; the reason of the signal */
   receive(): Promise<Frame>;
-  /** The next frame, which is a message. Throws the same. */
+  /** Returns the next frame, which is a message. Throws the same. */
   receiveAnswer(): Promise<EngineAnswer>;
-  /** Where rows to write go. */
+  /** The sink of rows to write. */
   readonly input: EngineProcess["input"];
-  /** The number of the process, for whoever looks after it. */
+  /** The id of the process, for monitoring. */
   readonly pid: number;
 }
 
@@ -49,7 +49,7 @@ interface IdleProcess {
   readonly timer: NodeJS.Timeout;
 }
 
-/** Processes of the engine: a bounded number, started as they are needed, and each used by one statement at a time. */
+/** A bounded pool of engine processes, which are started on demand. Each serves one statement at a time. */
 export class EnginePool implements AsyncDisposable {
   readonly bounds: EngineBounds;
   readonly #log: Logger;
@@ -67,7 +67,7 @@ export class EnginePool implements AsyncDisposable {
   }
 
   /**
-   * A process for statements. Waits for its turn if all are in use.
+   * Takes a process for statements. Waits for its turn if all are in use.
    *
    * @throws Failure QUOTA_EXCEEDED if too many wait already; SHUTTING_DOWN; the reason of the signal
    */
@@ -81,7 +81,7 @@ export class EnginePool implements AsyncDisposable {
   }
 
   /**
-   * A turn to write a file. Whoever writes one waits for it before anything else, so that those who wait hold nothing.
+   * Waits for a turn to write a file. Writers take their turn before any other resource, so that waiting holds nothing.
    *
    * @throws Failure SHUTTING_DOWN; the reason of the signal
    */
@@ -89,7 +89,7 @@ export class EnginePool implements AsyncDisposable {
     return { [Symbol.dispose]: await this.#writers.acquire(this.#untilClosed(signal)) };
   }
 
-  /** A process for one file to write. @throws Failure SHUTTING_DOWN; the reason of the signal */
+  /** Starts a process that writes one file. @throws Failure SHUTTING_DOWN; the reason of the signal */
   startWriter(signal: AbortSignal): EngineLease {
     this.#untilClosed(signal).throwIfAborted();
     const process = this.#start("write");
@@ -97,8 +97,8 @@ export class EnginePool implements AsyncDisposable {
   }
 
   /**
-   * A process for one file of a stranger to read, which it is ended behind: whatever the file did to it, it does to nobody else.
-   * Waits for its turn.
+   * Takes a process that reads one file of a stranger and ends after it: whatever the file did to it affects no other
+   * work. Waits for its turn.
    *
    * @throws Failure SHUTTING_DOWN; the reason of the signal
    */
@@ -108,12 +108,12 @@ export class EnginePool implements AsyncDisposable {
     return lease(process, signal, () => this.#end(process).finally(free));
   }
 
-  /** The numbers of all processes, for whoever looks after them. */
+  /** The ids of all processes, for monitoring. */
   pids(): number[] {
     return [...this.#processes].map(({ pid }) => pid);
   }
 
-  /** Ends all processes, whatever they are doing. */
+  /** Kills all processes, whatever they are doing. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(failure("SHUTTING_DOWN", {}));
     for (const { timer } of this.#idle.splice(0)) clearTimeout(timer);
@@ -124,20 +124,23 @@ export class EnginePool implements AsyncDisposable {
     return AbortSignal.any([signal, this.#closing.signal]);
   }
 
-  /** Keeps a process that is ready for other work, and ends one that is not. */
+  /** Keeps a process that is ready for other work, and kills one that is not. */
   async #giveBack(process: EngineProcess): Promise<void> {
     if (await this.#isTidy(process)) this.#keep(process);
     else await this.#end(process);
   }
 
-  /** Waits until the process says that it is idle. One that does not in time, or goes on with an answer, is of no more use. */
+  /**
+   * Waits until the process reports that it is idle. One that does not in time, or is still sending an answer, cannot
+   * be reused.
+   */
   async #isTidy(process: EngineProcess): Promise<boolean> {
     if (process.isGone || this.#closing.signal.aborted) return false;
     const timer = setTimeout(() => void process.kill(), tidyMilliseconds);
     try {
       return (await process.receiveAnswer()).is === "idle" && !this.#closing.signal.aborted;
     } catch {
-      // It is gone, or in the midst of rows that nobody wants.
+      // It is gone, or in the middle of rows that are no longer wanted.
       return false;
     } finally {
       clearTimeout(timer);
@@ -177,7 +180,7 @@ export class EnginePool implements AsyncDisposable {
   }
 }
 
-/** @param release What becomes of the process when the lease is disposed of. */
+/** @param release Decides about the process when the lease is disposed of. */
 function lease(
   process: EngineProcess,
   signal: AbortSignal,

@@ -7,23 +7,24 @@ import type { EngineAnswer, EngineRequest } from "./protocol.ts";
 
 const main = fileURLToPath(new URL("./engine-main.ts", import.meta.url));
 
-/** Megabytes of JavaScript in a process of the engine: a frame of rows and what it is made of. */
+/** Heap of JavaScript in a process of the engine, in megabytes: a frame of rows and the values it is made of. */
 const heapMegabytes = 192;
 
 /**
- * Bytes of data that Node reserves before it does anything (640 MiB, measured), and some room: the bound below counts what is
- * reserved, not what is used.
+ * Bytes of data that Node reserves at start (640 MiB, measured), and some room: the bound below counts reserved memory,
+ * not used memory.
  */
 const reservedBytes = 768 * 1024 * 1024;
 
 /**
- * Bounds the process, as far as the system can, and then becomes it. DuckDB's own limit does not count what functions and
- * vectors take: `list(repeat('x', 10000000))` took 4 GB under a limit of 512 MB. Beyond the bound the engine is refused memory,
- * which it reports as any other lack of it. Where memory runs out nevertheless, the system ends this process rather than others.
+ * Bounds the process, as far as the system can, and then becomes it. DuckDB's own limit does not count the memory of
+ * functions and vectors: `list(repeat('x', 10000000))` took 4 GB under a limit of 512 MB. Beyond the bound the engine
+ * is refused memory, which it reports like any other lack of it. Where memory runs out nevertheless, the system kills
+ * this process rather than others.
  */
 const bounded = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; ulimit -d "$0" 2>/dev/null; exec "$@"';
 
-/** A process of the engine, from the side of the service. */
+/** A process of the engine, seen from the service. */
 export class EngineProcess {
   readonly #child: ChildProcess;
   readonly #frames: AsyncIterator<Frame>;
@@ -31,22 +32,22 @@ export class EngineProcess {
   #isGone = false;
 
   /**
-   * @param mode `ask` takes one request after the other, `write` a WriteRequest and its rows.
-   * @param memoryBytes What the engine may use. The process may come to about twice that.
+   * @param mode `ask` takes one request after another, `write` a WriteRequest and its rows.
+   * @param memoryBytes The limit of the engine. The process may grow to about twice that.
    */
   constructor(mode: "ask" | "write", memoryBytes: number, log: Logger) {
     const kilobytes = Math.ceil((reservedBytes + 2 * memoryBytes) / 1024);
     const command = [process.execPath, `--max-old-space-size=${heapMegabytes}`, main, mode];
     this.#child = spawn("/bin/sh", ["-c", bounded, String(kilobytes), ...command], {
       stdio: ["pipe", "pipe", "pipe"],
-      // Nothing of the service's environment: it holds passwords.
+      // None of the service's environment: it holds passwords.
       env: { TZ: "UTC" },
       cwd: "/",
     });
     this.#child.stderr?.on("data", (data: Buffer) =>
       log.debug({ engine: data.toString() }, "the engine says"),
     );
-    // Whoever writes to a process that is gone hears of it from reading.
+    // A write to a process that is gone fails silently; reading reports it.
     this.#child.stdin?.on("error", () => undefined);
     this.#frames = readFrames(this.#child.stdout as AsyncIterable<Buffer>);
     this.#exited = new Promise((resolve) => {
@@ -55,7 +56,7 @@ export class EngineProcess {
     });
   }
 
-  /** Where rows to write go. */
+  /** The sink of rows to write. */
   get input() {
     return this.#child.stdin as NonNullable<ChildProcess["stdin"]>;
   }
@@ -73,21 +74,21 @@ export class EngineProcess {
     this.input.write(messageFrame(request));
   }
 
-  /** The next frame. @throws EngineGone if there is none because the process has ended. */
+  /** Returns the next frame. @throws EngineGone if the process has ended */
   async receive(): Promise<Frame> {
     const { value, done } = await this.#frames.next();
     if (done) throw await this.#exited;
     return value;
   }
 
-  /** The next frame, which is a message. */
+  /** Returns the next frame, which is a message. */
   async receiveAnswer(): Promise<EngineAnswer> {
     const frame = await this.receive();
-    if (!("message" in frame)) throw new Error("rows came where none were due");
+    if (!("message" in frame)) throw new Error("rows arrived where a message was expected");
     return frame.message as EngineAnswer;
   }
 
-  /** Ends the process, whatever it is doing, and waits for that. */
+  /** Kills the process, whatever it is doing, and waits for its end. */
   async kill(): Promise<void> {
     this.#child.kill("SIGKILL");
     await this.#exited;

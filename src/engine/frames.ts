@@ -1,6 +1,7 @@
 /**
- * What the service and the processes of its engine send each other: frames of a kind, a length and a body. Most are messages, as
- * JSON. Rows travel as they go on the wire, behind their number, so that nobody has to take them apart.
+ * The unit of exchange between the service and the processes of its engine: a kind, a length and a body. Most are
+ * messages, as JSON. Rows travel in their wire form, after their number, so that the service can pass them on as they
+ * are.
  */
 export type Frame = { readonly message: unknown } | { readonly rowCount: number; readonly rows: Buffer };
 
@@ -30,7 +31,7 @@ function header(kind: number, length: number): Buffer {
   return bytes;
 }
 
-/** Takes frames out of a stream of bytes. What is left behind the last whole frame when the stream ends is dropped. */
+/** Yields the frames of a stream of bytes. An incomplete frame at the end of the stream is dropped. */
 export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
   let pieces: Buffer[] = [];
   let available = 0;

@@ -3,10 +3,10 @@ import type { EngineAnswer } from "./protocol.ts";
 import { refusalOf } from "./refusal.ts";
 import { readStatement } from "./statement.ts";
 
-/** An engine that parses and runs nothing. It is opened once. */
+/** An engine that parses and never runs statements. Opened once. */
 let parser: Promise<DuckDBInstance> | undefined;
 
-/** Which tables a statement reads, or why it must not run. */
+/** Returns the tables that a statement reads, or a refusal. */
 export async function inspectStatement(sql: string): Promise<EngineAnswer> {
   parser ??= DuckDBInstance.create(":memory:", {
     threads: "1",

@@ -24,27 +24,27 @@ import {
 } from "@duckdb/node-api";
 import { dateText, durationText, offsetText, timestampText, timeText } from "./time-text.ts";
 
-/** A value, or a type, has no JSON form. The message says which: `NaN is no number of JSON`. */
+/** A value, or a type, has no JSON form. The message says which: `NaN has no JSON form`. */
 export class NoItemJsonForm extends Error {
   override readonly name = "NoItemJsonForm";
 }
 
-/** Decimals of up to so many significant digits survive a double unchanged (DBL_DIG in C). */
+/** Decimals of at most this many significant digits survive a double unchanged (DBL_DIG in C). */
 const exactDigits = 15;
 
 /**
- * The JSON text of a value of a Parquet file. Nothing is lost on the way: numbers that a double does not hold become texts of
- * their digits. Times and days are spelled as RFC 3339 does, those without a zone without one, and durations as its appendix A;
- * bytes are base64; lists become arrays, structs and maps objects.
+ * Returns the JSON text of a value of a Parquet file. Nothing is lost: numbers that a double cannot hold become texts
+ * of their digits. Times and days are spelled as in RFC 3339, those without a zone without one, and durations as in its
+ * appendix A; bytes are base64; lists become arrays, structs and maps objects.
  *
- * @throws NoItemJsonForm for NaN, infinities, and what has no form at all
+ * @throws NoItemJsonForm for NaN, infinities, and values without any JSON form
  */
 export function jsonOfValue(value: DuckDBValue, type: DuckDBType): string {
   switch (typeof value) {
     case "string":
       return JSON.stringify(value);
     case "number":
-      if (!Number.isFinite(value)) throw new NoItemJsonForm(`${value} is no number of JSON`);
+      if (!Number.isFinite(value)) throw new NoItemJsonForm(`${value} has no JSON form`);
       return JSON.stringify(value);
     case "bigint":
       return integerText(value);
@@ -55,15 +55,15 @@ export function jsonOfValue(value: DuckDBValue, type: DuckDBType): string {
   }
 }
 
-/** Makes sure that the values of a type can be told apart. @throws NoItemJsonForm */
+/** Ensures that the values of a type keep all their members. @throws NoItemJsonForm */
 export function requireJsonForm(type: DuckDBType): void {
   if (type instanceof DuckDBListType || type instanceof DuckDBArrayType) requireJsonForm(type.valueType);
   if (type instanceof DuckDBMapType) requireJsonForm(type.valueType);
   if (!(type instanceof DuckDBStructType)) return;
   const { entryNames } = type;
-  // The driver makes objects of structs, in which the first is lost, and of two of one name the other.
+  // The driver makes objects of structs, which lose a member __proto__, and one of two members with the same name.
   if (entryNames.includes("__proto__") || new Set(entryNames).size < entryNames.length) {
-    throw new NoItemJsonForm("a struct has two members of one name, or one called __proto__");
+    throw new NoItemJsonForm("a struct has two members with the same name, or one called __proto__");
   }
   for (const entryType of type.entryTypes) requireJsonForm(entryType);
 }
@@ -104,7 +104,7 @@ function temporalText(value: unknown, type: DuckDBType): string {
   throw new NoItemJsonForm(`values of type ${type} have no JSON form`);
 }
 
-/** A time that says nothing about a zone. */
+/** A time without a zone. */
 function local(value: { readonly isFinite: boolean }, nanos: bigint): string {
   return finite(value, timestampText(value, nanos)).replace(/Z$/, "");
 }
@@ -119,14 +119,14 @@ function integerText(value: bigint): string {
   return isSafe ? String(value) : `"${value}"`;
 }
 
-/** With the digits of its scale: `1.50`. */
+/** A decimal with the digits of its scale: `1.50`. */
 function decimalText(value: DuckDBDecimalValue): string {
   if (value.scale === 0) return integerText(value.value);
   const digits = (value.value < 0n ? -value.value : value.value).toString().length;
   return digits <= exactDigits ? value.toString() : `"${value}"`;
 }
 
-/** Keys that are no texts become the texts of their JSON. */
+/** Keys that are not texts become the texts of their JSON. */
 function mapText({ entries }: DuckDBMapValue, { keyType, valueType }: DuckDBMapType): string {
   const members = entries.map(({ key, value }) => {
     const json = jsonOfValue(key, keyType);

@@ -37,9 +37,9 @@ export class NoJsonForm extends Error {
 }
 
 /**
- * Writes a value as JSON, as the contract has it for rows of an answer: numbers with all their digits, NaN and infinities as
- * texts, times by RFC 3339, durations by its appendix A, blobs in base64, lists as arrays, structs and maps as objects. What
- * is JSON already stays as it is.
+ * Returns a value as JSON, in the contract's form for rows of an answer: numbers with all their digits, NaN and
+ * infinities as texts, times by RFC 3339, durations by its appendix A, blobs in base64, lists as arrays, structs and
+ * maps as objects. Values of type JSON stay as they are.
  */
 export function jsonText(value: DuckDBValue, type: DuckDBType | undefined): string {
   switch (typeof value) {
@@ -73,7 +73,7 @@ function objectText(
     );
   }
   if (value instanceof DuckDBVariantValue) return jsonText(value.value, value.type);
-  // A decimal is written with the digits of its scale, which is a number of JSON.
+  // A decimal is written with the digits of its scale, which is a JSON number.
   if (value instanceof DuckDBDecimalValue) return value.toString();
   if (value instanceof DuckDBBlobValue || value instanceof DuckDBGeometryValue) {
     return `"${Buffer.from(value.bytes).toString("base64")}"`;
@@ -102,7 +102,7 @@ function temporalText(value: unknown): string {
 function structText({ entries }: DuckDBStructValue, type: DuckDBType | undefined): string {
   const known = type instanceof DuckDBStructType ? type : undefined;
   const names = known?.entryNames ?? Object.keys(entries);
-  // Both lose what they stand for in the objects that the engine's driver makes.
+  // In the objects that the engine's driver makes, both would lose data.
   if (names.includes("__proto__")) {
     throw new NoJsonForm("a struct with a member __proto__ cannot be returned; cast it to JSON");
   }
@@ -115,7 +115,7 @@ function structText({ entries }: DuckDBStructValue, type: DuckDBType | undefined
   return `{${members.join(",")}}`;
 }
 
-/** Keys that are no texts become the texts of their JSON. */
+/** Keys that are not texts become the texts of their JSON. */
 function mapText({ entries }: DuckDBMapValue, type: DuckDBType | undefined): string {
   const known = type instanceof DuckDBMapType ? type : undefined;
   const members = entries.map(({ key, value }) => {
@@ -125,7 +125,10 @@ function mapText({ entries }: DuckDBMapValue, type: DuckDBType | undefined): str
   return `{${members.join(",")}}`;
 }
 
-/** A JSON text within another. The engine takes some for JSON that are none, such as `NaN` and `[1,]`: those become texts. */
+/**
+ * A JSON text within another. The engine takes some texts for JSON that are not, such as `NaN` and `[1,]`: those become
+ * texts.
+ */
 function embedded(text: string): string {
   try {
     JSON.parse(text);
@@ -140,7 +143,7 @@ function numberText(value: number): string {
   return Object.is(value, -0) ? "-0" : String(value);
 }
 
-/** The shortest digits that give the same value of 32 bits back; those of the double that it is stored in would be noise. */
+/** The shortest digits that return the same value of 32 bits; those of the double that holds it would be noise. */
 function floatText(value: number): string {
   if (!Number.isFinite(value) || value === 0) return numberText(value);
   for (let digits = 6; digits < 9; digits++) {

@@ -3,15 +3,15 @@ import type { JsonValue } from "../json/json-value.ts";
 /** A member of objects that is a column as well. */
 export interface MemberColumn {
   readonly name: string;
-  /** Of SQL: `BIGINT`, `STRUCT("a" VARCHAR)[]`. */
+  /** The SQL type: `BIGINT`, `STRUCT("a" VARCHAR)[]`. */
   readonly type: string;
-  /** The same as `json_transform` takes it. */
+  /** The same, in the form of `json_transform`. */
   readonly structure: JsonValue;
 }
 
 /**
- * Members beyond so many are no columns: objects with that many different members are maps, and a table with a column per key
- * is of no use to anybody.
+ * Objects with more different members than this get no columns: they are maps, and a table with a column per key is of
+ * no use.
  */
 export const maxMemberColumns = 1_000;
 
@@ -28,32 +28,32 @@ const scalarTypes: Readonly<Record<string, string>> = {
   DOUBLE: "DOUBLE",
 };
 
-/** What is known of the values in one place. */
+/** The known structure of the values in one place. */
 type Shape =
   /** Nothing but null. */
   | { readonly kind: "nothing" }
   | { readonly kind: "scalar"; readonly type: string }
   | { readonly kind: "list"; readonly items: Shape }
   | { readonly kind: "object"; readonly members: ReadonlyMap<string, Shape> }
-  /** Values that no type but JSON fits. */
+  /** Values that fit no type but JSON. */
   | { readonly kind: "mixed" };
 
 const nothing: Shape = { kind: "nothing" };
 const mixed: Shape = { kind: "mixed" };
 
-/** Finds the columns of objects by looking at the structure of each, as `json_structure` gives it. */
+/** Finds the columns of objects from the structure of each, as `json_structure` returns it. */
 export class MemberColumns {
   #shape: Shape = nothing;
 
   /** Takes the structure of another object into account. */
   add(structure: JsonValue): void {
     const shape = shapeOf(structure);
-    // Null says nothing about the type of a member, but it is no object.
+    // Null says nothing about the type of a member, but it is not an object.
     this.#shape = shape.kind === "object" ? merged(this.#shape, shape) : mixed;
   }
 
   /**
-   * The columns, in the order in which their members came up first; none unless all values were objects.
+   * Returns the columns, in the order in which their members first came up; none unless all values were objects.
    *
    * @param taken Names of columns that the table has already.
    */
@@ -69,12 +69,12 @@ export class MemberColumns {
   }
 }
 
-/** The engine tells names apart without regard to the case of ASCII letters. */
+/** The engine compares names without regard to the case of ASCII letters. */
 function folded(name: string): string {
   return name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 
-/** SQL has no way to write the others. */
+/** SQL cannot spell other names. */
 function isColumnName(name: string): boolean {
   return name !== "" && !name.includes("\0");
 }
@@ -116,7 +116,7 @@ function mergedScalars(one: Shape & { kind: "scalar" }, other: Shape & { kind: "
 function mergedObjects(one: ReadonlyMap<string, Shape>, other: ReadonlyMap<string, Shape>): Shape {
   const members = new Map(one);
   for (const [name, shape] of other) members.set(name, merged(members.get(name) ?? nothing, shape));
-  // However many more there are, there will be no columns.
+  // Too many already for any columns, however many more there are.
   return members.size > 10 * maxMemberColumns ? mixed : { kind: "object", members };
 }
 
@@ -134,7 +134,7 @@ function structureOf(shape: Shape): JsonValue {
   return Object.fromEntries([...shape.members].map(([name, one]) => [name, structureOf(one)]));
 }
 
-/** Whether objects with these members can be structs: all have names of their own, and not too many. */
+/** Whether objects with these members can be structs: all have valid, distinct names, and not too many. */
 function isStruct(members: ReadonlyMap<string, Shape>): boolean {
   const names = [...members.keys()];
   return (

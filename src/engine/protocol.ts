@@ -1,15 +1,15 @@
 /** A table that a statement names. */
 export interface NamedTable {
   readonly schema: "datasets" | "runs";
-  /** What stands behind the schema: `sales`, `sales@3`, `runs…`. As it is spelled where it stands first. */
+  /** The name after the schema: `sales`, `sales@3`, `runs…`. As the statement spells it first. */
   readonly name: string;
-  /** Where it stands in the statement, in characters from 1. */
+  /** Its position in the statement, in characters from 1. */
   readonly position: number;
 }
 
-/** What a statement needs to run. */
+/** The inputs of a statement. */
 export interface Statement {
-  /** Each once, in the order in which they stand first. */
+  /** Each table once, in the order of first mention. */
   readonly tables: readonly NamedTable[];
   /** Values for $1, $2, … */
   readonly parameterCount: number;
@@ -22,8 +22,8 @@ export interface TableFile extends Pick<NamedTable, "schema" | "name"> {
 }
 
 /**
- * A value for a parameter of a statement. Numbers are texts, since JSON between processes would take them for doubles. Lists
- * are of one kind and have no lists in them.
+ * A value for a parameter of a statement. Numbers are texts, since JSON between processes would make doubles of them.
+ * Lists have one kind of items and no lists in them.
  */
 export type Parameter = ScalarParameter | { readonly list: readonly ScalarParameter[] };
 
@@ -35,13 +35,13 @@ export type ScalarParameter =
   | { readonly integer: string }
   | { readonly double: string };
 
-/** What an engine may use. */
+/** The resources of an engine. */
 export interface EngineBounds {
   readonly memoryBytes: number;
   readonly threads: number;
 }
 
-/** Asks which tables a statement reads, and whether it is one that may run at all. Answered by `inspected` or `refused`. */
+/** Asks which tables a statement reads, and whether it may run at all. Answered by `inspected` or `refused`. */
 export interface InspectRequest {
   readonly do: "inspect";
   readonly sql: string;
@@ -54,9 +54,9 @@ export interface AnswerRequest {
   readonly parameters: readonly Parameter[];
   readonly tables: readonly TableFile[];
   readonly maxRows: number;
-  /** Bytes of a frame of rows, unless one row is larger. */
+  /** Maximum size of a frame of rows in bytes, unless one row is larger. */
   readonly maxFrameBytes: number;
-  /** Bytes of one row. */
+  /** Maximum size of a row in bytes. */
   readonly maxRowBytes: number;
   readonly bounds: EngineBounds;
 }
@@ -70,9 +70,9 @@ export interface WriteRequest {
   readonly columns: readonly SourceColumn[];
   /** The column whose members become columns as well, if all its values are JSON objects. */
   readonly membersOf: string | undefined;
-  /** Where the file goes. Absolute. */
+  /** The absolute path of the file. */
   readonly path: string;
-  /** For a file that is needed on the way there. Absolute. */
+  /** The absolute path of a temporary file. */
   readonly scratchPath: string;
   readonly bounds: EngineBounds;
 }
@@ -80,19 +80,19 @@ export interface WriteRequest {
 /** A column of rows to write. */
 export interface SourceColumn {
   readonly name: string;
-  /** What it becomes: an expression of SQL over the text `CELL`. */
+  /** Its value in the file: an SQL expression over the text `CELL`. */
   readonly expression: string;
 }
 
 /**
- * Reads the rows of a Parquet file of a stranger, as what items are made of. Answered by `header`, any number of `cells`, and
- * `read`; or by `unreadable` at any point. Then comes `idle`.
+ * Reads the rows of a Parquet file of a stranger, to make items of them. Answered by `header`, any number of `cells`,
+ * and `read`; or by `unreadable` at any point. Then comes `idle`.
  */
 export interface ReadRequest {
   readonly do: "read";
   /** Absolute. */
   readonly path: string;
-  /** For what does not fit into memory. Absolute. */
+  /** The absolute path of a folder for data that does not fit into memory. */
   readonly spillFolder: string;
   readonly bounds: EngineBounds;
 }
@@ -100,11 +100,11 @@ export interface ReadRequest {
 /** A column of a file that is read. */
 export interface FileColumn {
   readonly name: string;
-  /** Whether its cells are texts. Else they are JSON texts. */
+  /** Whether its cells are texts. Otherwise they are JSON texts. */
   readonly isText: boolean;
 }
 
-/** Where in a file something is wrong: rows count from 1. */
+/** The place of a problem in a file: rows count from 1. */
 export interface CellPlace {
   readonly row?: number;
   readonly column?: string;
@@ -118,13 +118,13 @@ export interface AnswerColumn {
   readonly typeName: string;
 }
 
-/** Why an engine does not do what it was asked. */
+/** The reason why an engine refuses a request. */
 export type Refusal =
-  /** The statement is none that can be run. `position` counts characters from 1. */
+  /** The statement cannot be run. `position` counts characters from 1. */
   | { readonly why: "statement"; readonly problem: string; readonly position: number | undefined }
   /** It names a table that is in neither schema. */
   | { readonly why: "table"; readonly table: string }
-  /** It takes more memory than it may have, or has a row of more bytes. */
+  /** It exceeds its memory, or has a row of more bytes. */
   | { readonly why: "size"; readonly maximumBytes: number }
   /** A fault of the engine, or of the service. For the log. */
   | { readonly why: "fault"; readonly problem: string };

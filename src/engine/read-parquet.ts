@@ -3,16 +3,16 @@ import { openEngine, quoted } from "../db/duckdb.ts";
 import { jsonOfValue, NoItemJsonForm, requireJsonForm } from "./item-json.ts";
 import type { CellPlace, EngineAnswer, ReadRequest } from "./protocol.ts";
 
-/** Bytes that reading may spill: much more than sorting nothing takes, much less than a disk. */
+/** Maximum bytes that reading may spill: much more than it needs without sorting, much less than a disk. */
 const spillBytes = 8 * 1024 ** 3;
 
-/** Characters of a frame, at most one row more. The engine hands out some thousand rows at a time, which may be large. */
+/** Characters of a frame, exceeded by at most one row. The engine returns some thousand rows at a time, which may be large. */
 const frameLength = 512 * 1024;
 
-/** Types whose values are texts in the first place. */
+/** Types whose values are texts already. */
 const textTypes = [DuckDBTypeId.VARCHAR, DuckDBTypeId.ENUM];
 
-/** What is wrong with the file, and where. */
+/** A problem of the file, and its place. */
 class Problem extends Error {
   readonly place: CellPlace;
 
@@ -22,7 +22,7 @@ class Problem extends Error {
   }
 }
 
-/** Reads a file, and answers what is in it, or what is wrong with it. */
+/** Reads a file. Answers with its content, or with its problem. */
 export async function readParquet(
   request: ReadRequest,
   send: (answer: EngineAnswer) => Promise<void>,
@@ -77,7 +77,7 @@ async function readFile(
   await send({ is: "read" });
 }
 
-/** The names of the columns as the file has them. The engine changes those that only differ in case. */
+/** The names of the columns as the file spells them. The engine changes those that differ only in case. */
 async function columnNames(connection: DuckDBConnection, file: string): Promise<string[]> {
   const reader = await connection.runAndReadAll(
     `select name, coalesce(num_children, 0)::integer from parquet_schema(${quoted(file)})`,
@@ -93,7 +93,7 @@ async function columnNames(connection: DuckDBConnection, file: string): Promise<
   for (let at = 1; at < nodes.length; at = skip(at)) names.push(nodes[at]?.[0] ?? "");
   names.forEach((name, at) => {
     if (name === "") throw new Problem(`has no name for column ${at + 1}`);
-    if (names.indexOf(name) < at) throw new Problem("is the name of two columns", { column: name });
+    if (names.indexOf(name) < at) throw new Problem("occurs twice", { column: name });
   });
   return names;
 }
@@ -106,7 +106,7 @@ function inColumn<T>(place: CellPlace, work: () => T): T {
   }
 }
 
-/** What the engine says about a file is the best there is to say, but for where this service keeps it. */
+/** The engine describes problems of a file best, except that it mentions the path in this service. */
 function problemOf(error: unknown, { path }: ReadRequest): { message: string; place: CellPlace } {
   if (error instanceof Problem) return error;
   const said = error instanceof Error ? error.message : String(error);

@@ -1,7 +1,7 @@
 import type { Refusal } from "./protocol.ts";
 import { characterAt } from "./statement.ts";
 
-/** What DuckDB says of an error, with `errors_as_json`. */
+/** DuckDB's description of an error, with `errors_as_json`. */
 interface EngineError {
   readonly exception_type: string;
   readonly exception_message: string;
@@ -9,7 +9,7 @@ interface EngineError {
   readonly position?: string;
 }
 
-/** What a statement cannot be at fault for. Messages of these may hold paths. */
+/** Errors that a statement cannot cause. Their messages may contain paths. */
 const faults = new Set([
   "IO",
   "INTERNAL",
@@ -23,10 +23,10 @@ const faults = new Set([
   "Autoload",
 ]);
 
-/** Why a statement did not run, from the error that the engine threw. */
+/** Returns the refusal of a statement, from the error that the engine threw. */
 export function refusalOf(error: unknown, sql: string, memoryBytes: number): Refusal {
   const thrown = parseError(error);
-  // V8 has no longer strings: a value that does not fit into one is too large for any answer.
+  // The longest string of V8: a value that does not fit into one is too large for any answer.
   if (error instanceof Error && "code" in error && error.code === "ERR_STRING_TOO_LONG")
     return { why: "size", maximumBytes: memoryBytes };
   if (thrown === undefined) {
@@ -36,7 +36,11 @@ export function refusalOf(error: unknown, sql: string, memoryBytes: number): Ref
   if (type === "Out of Memory") return { why: "size", maximumBytes: memoryBytes };
   if (faults.has(type)) return { why: "fault", problem: `${type}: ${message}` };
   if (type === "Permission") {
-    return { why: "statement", problem: "files, network and settings are out of reach", position: undefined };
+    return {
+      why: "statement",
+      problem: "files, the network and settings are not accessible",
+      position: undefined,
+    };
   }
   const at = position === undefined ? undefined : Number(position);
   return {
@@ -53,7 +57,7 @@ function parseError(error: unknown): EngineError | undefined {
   try {
     return JSON.parse(error.message.slice(begin));
   } catch {
-    // Not what it looked like.
+    // The message only looked like JSON.
     return undefined;
   }
 }

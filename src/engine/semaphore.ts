@@ -1,12 +1,12 @@
-/** Somebody cannot wait: too many do already. */
+/** Too many wait for a semaphore already. */
 export class SemaphoreFull extends Error {
   override readonly name = "SemaphoreFull";
 }
 
 /**
- * A number of places that many want. Who comes first is served first.
+ * A counting semaphore with a bounded queue, first come, first served.
  *
- * Written by hand: p-limit bounds neither how many wait nor lets one leave when its signal says so.
+ * Written by hand: p-limit can neither bound the queue nor remove a waiter when its signal fires.
  */
 export class Semaphore {
   readonly #maxWaiting: number;
@@ -18,7 +18,7 @@ export class Semaphore {
     this.#maxWaiting = maxWaiting;
   }
 
-  /** Waits for a place and gives what gives it back. @throws SemaphoreFull; the reason of the signal */
+  /** Waits for a permit. Returns the function that releases it. @throws SemaphoreFull; the reason of the signal */
   async acquire(signal: AbortSignal): Promise<() => void> {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free--;

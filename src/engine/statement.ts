@@ -2,8 +2,8 @@ import { isAllowedFunction, isAllowedTableFunction } from "./allowed-functions.t
 import type { NamedTable, Refusal, Statement } from "./protocol.ts";
 
 /**
- * What DuckDB's own parser makes of a statement (`json_serialize_sql`): a tree of nodes, of which each has a `type`. Nobody
- * else is asked what a statement says, so there is nothing that one parser sees and the other does not.
+ * The syntax tree that DuckDB's own parser makes of a statement (`json_serialize_sql`): a tree of nodes, each of which
+ * has a `type`. No other parser is involved, so the check sees exactly the statement that runs.
  */
 export interface SyntaxTree {
   readonly error: boolean;
@@ -12,7 +12,7 @@ export interface SyntaxTree {
   readonly statements?: readonly unknown[];
 }
 
-/** What may stand in FROM, by the names that the parser gives it. */
+/** The kinds of nodes that are allowed in FROM, by the parser's names. */
 const tableKinds = new Set([
   "BASE_TABLE",
   "SUBQUERY",
@@ -23,7 +23,7 @@ const tableKinds = new Set([
   "PIVOT",
 ]);
 
-/** What the parser calls where nothing is. */
+/** The parser's value for no position. */
 const nowhere = 2 ** 63;
 
 interface Node {
@@ -31,8 +31,8 @@ interface Node {
 }
 
 /**
- * What a statement needs, or why it must not run: it has to be one SELECT, over tables of the two schemas and allowed functions
- * alone.
+ * Returns the inputs of a statement, or a refusal: it must be a single SELECT over tables of the two schemas that calls
+ * only allowed functions.
  */
 export function readStatement(sql: string, tree: SyntaxTree): Statement | Refusal {
   if (tree.error) {
@@ -55,7 +55,7 @@ export function readStatement(sql: string, tree: SyntaxTree): Statement | Refusa
   const names = parameters.map(({ key }) => key);
   const missing = names.findIndex((_, at) => !names.includes(String(at + 1)));
   if (missing >= 0) {
-    const problem = `of ${names.length} parameters, none is $${missing + 1}`;
+    const problem = `parameters must be $1, $2, … without gaps; $${missing + 1} is missing`;
     return { why: "statement", problem, position: undefined };
   }
   return { tables, parameterCount: names.length };
@@ -73,7 +73,7 @@ function readTables(sql: string, statement: unknown): readonly NamedTable[] | Re
     });
     if (typeof node.function_name === "string") {
       const name = node.function_name;
-      // What stands in front of a name is a schema, or the first argument: `a.lower()`. Neither makes another function of it.
+      // A schema or the first argument may precede a function's name: `a.lower()`. Neither makes it another function.
       if (!isAllowedFunction(name) && !isAllowedTableFunction(name)) {
         return refuse(`the function ${name} is not available`);
       }
@@ -103,7 +103,7 @@ function readTables(sql: string, statement: unknown): readonly NamedTable[] | Re
   return [...found.values()].toSorted((one, other) => one.position - other.position);
 }
 
-/** All objects of a tree, without recursion: statements may be nested deeply. */
+/** Yields all objects of a tree, without recursion: statements may be nested deeply. */
 function* nodesOf(tree: unknown): Generator<Node> {
   const rest = [tree];
   for (let one = rest.pop(); rest.length > 0 || one !== undefined; one = rest.pop()) {
@@ -113,7 +113,7 @@ function* nodesOf(tree: unknown): Generator<Node> {
   }
 }
 
-/** What stands in FROM has a sample, or a place for one, and is no query. */
+/** Nodes in FROM have a sample, or a place for one, and are not queries. */
 function isTable(node: Node): boolean {
   return "sample" in node && "alias" in node && !("select_list" in node);
 }
@@ -123,7 +123,7 @@ function tableFunctionOf(node: Node): string {
   return called?.class === "FUNCTION" ? (called.function_name ?? "") : "";
 }
 
-/** Names that a WITH gives, in lower case. Where they can be seen is left to the engine: there is nothing else under such names. */
+/** Names that a WITH defines, in lower case. Their scope is left to the engine: such names denote nothing else. */
 function namesOfCommonTables({ cte_map: map, type, cte_name: name }: Node): string[] {
   const entries = (map as { map?: readonly { key: string }[] } | undefined)?.map ?? [];
   const own = type === "RECURSIVE_CTE_NODE" || type === "CTE_NODE" ? [String(name)] : [];
@@ -134,7 +134,7 @@ function positionOf(sql: string, { query_location: at }: Node): number | undefin
   return typeof at === "number" && at < nowhere ? characterAt(sql, at) : undefined;
 }
 
-/** The number, from 1, of the character at a byte of a text in UTF-8. */
+/** Returns the number, from 1, of the character at a byte of a text in UTF-8. */
 export function characterAt(text: string, byte: number): number {
   let characters = 1;
   let bytes = 0;

@@ -1,4 +1,4 @@
-/** A point in time or a day as the engine has it: it knows infinite ones. */
+/** A point in time or a day of the engine, which has infinite ones. */
 interface Temporal {
   readonly isFinite: boolean;
 }
@@ -6,7 +6,7 @@ interface Temporal {
 const nanosPerSecond = 1_000_000_000n;
 const secondsPerDay = 86_400n;
 
-/** `2026-01-31T23:59:59.123Z`. A time without a zone is taken for one in UTC, as the engine does where it has to. */
+/** `2026-01-31T23:59:59.123Z`. A time without a zone counts as UTC, as in the engine's own conversions. */
 export function timestampText(value: Temporal & { toString(): string }, nanos: bigint): string {
   if (!value.isFinite) return nanos < 0n ? "-Infinity" : "Infinity";
   const nanosPerDay = secondsPerDay * nanosPerSecond;
@@ -20,7 +20,7 @@ export function dateText(value: Temporal & { readonly days: number }): string {
   return dayText(BigInt(value.days));
 }
 
-/** `23:59:59.123`, with 0, 3, 6 or 9 digits behind the point. */
+/** `23:59:59.123`, with 0, 3, 6 or 9 digits after the point. */
 export function timeText(nanos: bigint): string {
   const seconds = nanos / nanosPerSecond;
   const two = (value: bigint) => value.toString().padStart(2, "0");
@@ -28,7 +28,7 @@ export function timeText(nanos: bigint): string {
   return clock + fractionText(nanos % nanosPerSecond);
 }
 
-/** `+02:00`; with seconds where there are some. */
+/** `+02:00`; with seconds if they are not zero. */
 export function offsetText(seconds: number): string {
   const sign = seconds < 0 ? "-" : "+";
   const all = Math.abs(seconds);

@@ -7,7 +7,7 @@ import {
   DuckDBUnionType,
 } from "@duckdb/node-api";
 
-/** What SQL calls a type: `BIGINT`, `JSON`, `STRUCT(a INTEGER, "b c" VARCHAR[])`. */
+/** Returns the name of a type in SQL: `BIGINT`, `JSON`, `STRUCT(a INTEGER, "b c" VARCHAR[])`. */
 export function typeName(type: DuckDBType): string {
   if (type.alias !== undefined) return type.alias;
   if (type instanceof DuckDBListType) return `${typeName(type.valueType)}[]`;

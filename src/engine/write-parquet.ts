@@ -7,20 +7,17 @@ import type { EngineAnswer, WriteRequest } from "./protocol.ts";
 import { refusalOf } from "./refusal.ts";
 
 /**
- * Bytes of rows that are handed over at a time, at most one row more. The engine otherwise takes rows by the thousand, which
- * for rows of a megabyte would be gigabytes.
+ * Bytes of rows per batch, exceeded by at most one row. The engine otherwise takes rows by the thousand, which for rows
+ * of a megabyte would be gigabytes.
  */
 const blockBytes = 1024 * 1024;
 
-/**
- * Bytes of a group of rows in a file. Whoever reads the file later gets at most so much at a time; smaller groups would
- * compress worse.
- */
+/** Bytes of a row group. Later readers get at most this much at a time; smaller groups would compress worse. */
 const groupBytes = 16 * 1024 * 1024;
 
 const fileOptions = `format parquet, compression zstd, use_tmp_file false, row_group_size_bytes ${groupBytes}`;
 
-/** Writes the rows on standard input, which a request precedes, to a Parquet file. Memory does not grow with their number. */
+/** Writes the rows on standard input, which follow a request, to a Parquet file. Memory does not grow with their number. */
 export async function writeParquet(): Promise<EngineAnswer> {
   const reader = new CopyReader(0);
   const head = reader.takeBytes(5);
@@ -31,9 +28,9 @@ export async function writeParquet(): Promise<EngineAnswer> {
       threads: 1,
       settings: {
         errors_as_json: "true",
-        // Groups of rows are bounded by bytes only where order is given up; with one thread it stays all the same.
+        // Row groups are bounded by bytes only where order is given up; with one thread it stays all the same.
         preserve_insertion_order: "false",
-        // Else a few large rows would be kept until they are two thousand.
+        // Otherwise a few large rows would be held back until there are two thousand.
         enable_caching_operators: "false",
         enable_external_file_cache: "false",
       },
@@ -50,8 +47,8 @@ export async function writeParquet(): Promise<EngineAnswer> {
 async function write({ connection }: Engine, reader: CopyReader, request: WriteRequest): Promise<number> {
   const rows = registerRows(connection, reader);
   const { path, scratchPath, membersOf } = request;
-  // Rows come as arrays of texts, many in one array. Taking them apart is work for the engine, which does it many times as
-  // fast as anybody who would hand over cell by cell.
+  // Rows arrive as arrays of texts, many in one array. The engine unpacks them, many times as fast as handing over cell
+  // by cell.
   const cells = `(select unnest(from_json(block, '[["VARCHAR"]]')) as cells from sent_blocks())`;
   const columns = request.columns.map(
     ({ name, expression }, at) => `${expression.replaceAll("CELL", `cells[${at + 1}]`)} as "${name}"`,
@@ -90,13 +87,13 @@ function registerRows(connection: DuckDBConnection, reader: CopyReader): { count
   return rows;
 }
 
-/** What members the values of a column have; none unless all values that are there are objects. */
+/** Returns the members that the values of a column have; none unless all values that are not null are objects. */
 async function findMembers(
   connection: DuckDBConnection,
   path: string,
   { membersOf, columns }: WriteRequest,
 ): Promise<MemberColumn[]> {
-  // An object without members has no structure to tell.
+  // An object without members has no structure.
   const shapes = `
     select case when shape = '"JSON"' and json_keys(value) = [] then '{}' else shape end as shape, place
     from (select value, json_structure(value)::varchar as shape, place
@@ -109,16 +106,16 @@ async function findMembers(
     }
   };
   try {
-    // Most rows look like another; the order of members is that of the rows.
+    // Most rows have the same structure as another; the order of members is that of the rows.
     await addAll(`select shape from (${shapes}) group by shape order by min(place)`);
   } catch {
-    // Too many that do not, to have all at once. Adding some of them again changes nothing.
+    // Too many different ones to have all at once. Adding some of them again changes nothing.
     await addAll(`select shape from (${shapes})`);
   }
   return members.columns(columns.map(({ name }) => name));
 }
 
-/** The part of a select list that makes members columns. */
+/** Returns the part of a select list that turns members into columns. */
 function membersOfValue(column: string, members: readonly MemberColumn[]): string {
   if (members.length === 0) return "";
   const structure = JSON.stringify(

@@ -115,7 +115,7 @@ async function* csvRecords(text: AsyncIterable<Buffer>): AsyncGenerator<CsvRecor
 function requireNames(names: string[]): string[] {
   names.forEach((name, place) => {
     if (name === "") throw invalidFile(`has no name for column ${place + 1}`);
-    if (names.indexOf(name) < place) throw invalidFile("is the name of two columns", { column: name });
+    if (names.indexOf(name) < place) throw invalidFile("occurs twice", { column: name });
   });
   return names;
 }

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { parseBlobLocation } from "../../src/blobs/blob-location.ts";
 
 describe("the location of blobs", () => {
-  test("is within the data directory unless said", () => {
+  test("is within the data directory by default", () => {
     expect(parseBlobLocation("", "data")).toEqual({ kind: "directory", path: "data/blobs" });
   });
 
@@ -13,7 +13,7 @@ describe("the location of blobs", () => {
     });
   });
 
-  test("is a bucket, with or without all else", () => {
+  test("is a bucket, with or without prefix and options", () => {
     expect(parseBlobLocation("s3://bucket", "data")).toEqual({
       kind: "s3",
       bucket: "bucket",
@@ -41,7 +41,7 @@ describe("the location of blobs", () => {
     ["s3://key:secret@bucket", "credentials do not belong here"],
     ["s3://bucket?endpoint=host:9000", "endpoint"],
     ["s3://bucket?path_style=yes", "path_style"],
-    ["s3://bucket?acl=public", "acl is none of"],
+    ["s3://bucket?acl=public", "acl is not one of"],
   ])("is refused when it is %j", (text, problem) => {
     expect(() => parseBlobLocation(text, "data")).toThrow(problem);
   });

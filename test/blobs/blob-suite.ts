@@ -3,14 +3,14 @@ import { readFile } from "node:fs/promises";
 import { describe, expect, test } from "vitest";
 import { BlobMissing, type BlobStore } from "../../src/blobs/blob-store.ts";
 
-/** What every storage of blobs has to do. `open` gives a store that is empty but for what other tests put under other keys. */
+/** The behaviour of every blob store. `open` returns a store that is empty except for blobs of other tests under other keys. */
 export function describeBlobs(name: string, open: () => BlobStore): void {
   describe(name, () => {
     test("says that it can be used", async () => {
       await expect(open().check()).resolves.toBeUndefined();
     });
 
-    test("gives back what was put, as a stream and as a file", async () => {
+    test("returns the bytes that were put, as a stream and as a file", async () => {
       const blobs = open();
       const bytes = randomBytes(300_000);
       await blobs.put("same/a.bin", pieces(bytes, 7_000));
@@ -25,7 +25,7 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
       expect(await bytesOf(blobs.read("empty/blob"))).toEqual(Buffer.alloc(0));
     });
 
-    test("keeps a blob of many parts, whose pieces it need not have at once", async () => {
+    test("keeps a blob of many parts, without holding all of them at once", async () => {
       const blobs = open();
       const sent = createHash("sha256");
       const received = createHash("sha256");
@@ -74,13 +74,13 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
       expect(contents.some((bytes) => bytes.equals(found))).toBe(true);
     });
 
-    test("says that a blob is missing, however it is asked for", async () => {
+    test("says that a blob is missing, for every way of reading it", async () => {
       const blobs = open();
       await expect(bytesOf(blobs.read("nowhere/blob"))).rejects.toThrow(BlobMissing);
       await expect(blobs.openFile("nowhere/blob")).rejects.toThrow(BlobMissing);
     });
 
-    test("deletes a blob, and one that is not there", async () => {
+    test("deletes a blob, and accepts one that does not exist", async () => {
       const blobs = open();
       await blobs.put("deleted/a/b/blob", [Buffer.from("x")]);
       await blobs.delete("deleted/a/b/blob");
@@ -88,7 +88,7 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
       await expect(bytesOf(blobs.read("deleted/a/b/blob"))).rejects.toThrow(BlobMissing);
     });
 
-    test("lists what lies under a prefix, with size and time, and nothing else", async () => {
+    test("lists the blobs under a prefix, with size and time, and nothing else", async () => {
       const blobs = open();
       const before = Date.now() - 60_000;
       await blobs.put("listed/a", [Buffer.from("1")]);
@@ -106,11 +106,11 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
     test.each(["", "/a", "a/", "a//b", "../a", "a/../b", "a/.b", "A", "a b"])(
       "refuses the key %j",
       async (key) => {
-        await expect(open().put(key, [])).rejects.toThrow("no key of a blob");
+        await expect(open().put(key, [])).rejects.toThrow("is not a blob key");
       },
     );
 
-    test("is left by a reader in the middle of a blob", async () => {
+    test("lets a reader stop in the middle of a blob", async () => {
       const blobs = open();
       await blobs.put("left/blob", pieces(randomBytes(3_000_000), 100_000));
       for await (const piece of blobs.read("left/blob")) {

@@ -18,7 +18,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 describeBlobs("blobs in a directory", () => newDirectoryBlobs(join(folder, "blobs")));
 
 describe("a directory of blobs", () => {
-  // Objects of S3 have no folders that could come and go.
+  // Objects of S3 have no folders that could appear and disappear.
   test("puts and deletes under one folder at once, 100 times over", async () => {
     const blobs = newDirectoryBlobs(join(folder, "busy"));
     for (let round = 0; round < 100; round++) {
@@ -38,7 +38,7 @@ describe("a directory of blobs", () => {
     expect(await readdir(join(folder, "tidy"), { recursive: true })).toEqual([".partial"]);
   });
 
-  test("makes nothing before it is used", async () => {
+  test("creates nothing before it is used", async () => {
     await newDirectoryBlobs(join(folder, "unused", "blobs")).check();
     expect(await readdir(folder)).not.toContain("unused");
   });
@@ -54,7 +54,7 @@ describe("a directory of blobs", () => {
     expect(await readdir(partial)).toEqual(["young"]);
   });
 
-  test("says what is wrong with a directory that cannot be used", async () => {
+  test("reports why a directory cannot be used", async () => {
     await writeFile(join(folder, "file"), "");
     const blobs = newDirectoryBlobs(join(folder, "file"));
     await expect(blobs.check()).rejects.toThrow(StorageError);
@@ -64,7 +64,7 @@ describe("a directory of blobs", () => {
 });
 
 describe("a scratch place", () => {
-  test("takes files and folders along when they are disposed of, and all of them in the end", async () => {
+  test("removes files and folders when they are disposed of, and all of them at the end", async () => {
     const scratch = await openScratch(join(folder, "scratch"));
     {
       await using file = await scratch.newFile();
@@ -78,7 +78,7 @@ describe("a scratch place", () => {
     expect(await readdir(join(folder, "scratch"))).toEqual([]);
   });
 
-  test("removes what a killed process left behind a day ago", async () => {
+  test("removes the files that a killed process left a day ago", async () => {
     const parent = join(folder, "scratch-old");
     await mkdir(join(parent, "old"), { recursive: true });
     await writeFile(join(parent, "old", "file"), "");

@@ -41,7 +41,7 @@ describe.skipIf(s3ServerBinary === undefined)("S3 (needs versitygw on the PATH o
     expect(found.map((entry) => entry.key)).toEqual(["some/prefix/prefixed/blob"]);
   });
 
-  test("gives a blob as a copy, which goes when it is disposed of", async () => {
+  test("opens a blob as a copy, which is removed when it is disposed of", async () => {
     await blobs.put("copied/blob", [Buffer.from("1")]);
     const file = await blobs.openFile("copied/blob");
     await writeFile(file.path, "2");
@@ -49,7 +49,7 @@ describe.skipIf(s3ServerBinary === undefined)("S3 (needs versitygw on the PATH o
     await expect(access(file.path)).rejects.toThrow("ENOENT");
   });
 
-  test("says that the bucket is missing", async () => {
+  test("reports that the bucket is missing", async () => {
     await using missing = await open(at("no-such-bucket"));
     await expect(missing.check()).rejects.toThrow(StorageError);
     await expect(missing.put("a", [Buffer.from("1")])).rejects.toThrow(/no-such-bucket.*: .+/);
@@ -57,13 +57,14 @@ describe.skipIf(s3ServerBinary === undefined)("S3 (needs versitygw on the PATH o
 });
 
 describe("S3 that cannot be reached", () => {
-  test("is told apart from all else, with its cause", async () => {
+  test("is reported as such, with its cause", async () => {
     process.env.AWS_ACCESS_KEY_ID ??= "nobody";
     process.env.AWS_SECRET_ACCESS_KEY ??= "nothing";
-    // Nobody listens on port 1.
+    // Nothing listens on port 1.
     await using blobs = await open(
       "s3://bucket?endpoint=http://127.0.0.1:1&region=us-east-1&path_style=true",
     );
+
     await expect(blobs.check()).rejects.toThrow(/s3:\/\/bucket\/ at .*ECONNREFUSED/);
     await expect(blobs.put("a", [Buffer.from("1")])).rejects.toThrow(StorageError);
     await expect(blobs.read("a")[Symbol.asyncIterator]().next()).rejects.toThrow(StorageError);

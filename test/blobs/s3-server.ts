@@ -15,14 +15,14 @@ export interface S3Server {
 }
 
 /**
- * The binary of versitygw, an S3 server under the Apache license: named by TEST_S3_SERVER or on the PATH. Undefined if there is
- * none; `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0` brings it.
+ * The binary of versitygw, an S3 server under the Apache license: named by TEST_S3_SERVER or on the PATH. Undefined if
+ * there is none; `go install github.com/versity/versitygw/cmd/versitygw@v1.8.0` installs it.
  */
 export const s3ServerBinary: string | undefined = [process.env.TEST_S3_SERVER, "versitygw"].find(
   (binary) => binary !== undefined && spawnSync(binary, ["--version"]).status === 0,
 );
 
-/** Starts the server, and gives this process the credentials for it. */
+/** Starts the server, and sets its credentials in the environment of this process. */
 export async function startS3Server(): Promise<S3Server> {
   if (s3ServerBinary === undefined) throw new Error("there is no versitygw");
   const directory = await mkdtemp(join(tmpdir(), "itembank-s3-"));

@@ -43,7 +43,7 @@ function ask(pool: EnginePool, sql: string, maxRows = 1000): AnswerRequest {
   };
 }
 
-/** Runs a statement as it is, without the check that stands in front of every query, and gives the last answer. */
+/** Runs a statement without the check that precedes every query, and returns the last answer. */
 async function answer(
   pool: EnginePool,
   sql: string,
@@ -80,14 +80,14 @@ describe("the engine itself", () => {
     ["settings of its own", "set enable_external_access = true"],
     ["exports", "export database '{folder}/new'"],
     ["the environment", "select getenv('PATH')"],
-  ])("keeps statements from %s, whether or not they were checked", async (_, sql) => {
+  ])("lets no statement use %s, whether or not it was checked", async (_, sql) => {
     const path = join(folder, "data.csv");
     const result = await answer(newPool(), sql.replaceAll("{path}", path).replaceAll("{folder}", folder));
     expect(result).toMatchObject({ is: "refused", refusal: { why: "statement" } });
     expect(await readdir(folder)).toEqual(["data.csv"]);
   });
 
-  test("has nothing of the environment of the service", async () => {
+  test("has none of the environment of the service", async () => {
     const pool = newPool();
     const { pid } = await pidOf(pool);
     const names = readFileSync(`/proc/${pid}/environ`, "utf8")
@@ -101,21 +101,21 @@ describe("the engine itself", () => {
 
 describe("a statement that takes too much memory", () => {
   test.each([
-    // What follows is beyond the limit of the engine's own accounts.
+    // The following are not counted by the engine's own limit.
     [
-      "within the accounts of the engine",
+      "counted by the engine's own limit",
       "select count(*) from (select distinct i, repeat('x', 100) from range(20000000) t(i))",
     ],
     ["in a list", "select list(repeat('x', 10000000)) from range(1000)"],
     ["in one text", "select length(repeat('x', 2000000000))"],
     ["in a range", "select list_transform(range(300000000), lambda x: x + 1)[1]"],
-  ])("%s is refused, and the next is answered", async (_, sql) => {
+  ])("%s is refused, and the next statement is answered", async (_, sql) => {
     const pool = newPool();
     expect(await answer(pool, sql)).toMatchObject({ is: "refused", refusal: { why: "size" } });
     expect(await answer(pool, "select 42")).toMatchObject({ is: "finished", rows: [[42]] });
   });
 
-  test("in one row of its answer is refused, or ends the process as one that has no memory left", async () => {
+  test("in one row of its answer is refused, or ends the process for lack of memory", async () => {
     const outcome = await answer(newPool(), "select repeat('x', 90000000)").catch((error: unknown) => error);
     if (outcome instanceof EngineGone) expect(outcome.outOfMemory).toBe(true);
     else expect(outcome).toMatchObject({ is: "refused", refusal: { why: "size" } });
@@ -123,7 +123,7 @@ describe("a statement that takes too much memory", () => {
 });
 
 describe("a process", () => {
-  test("serves one statement after the other", async () => {
+  test("serves one statement after another", async () => {
     const pool = newPool();
     const first = await pidOf(pool);
     const second = await pidOf(pool);
@@ -146,11 +146,11 @@ describe("a process", () => {
     expect((await pidOf(pool)).pid).not.toBe(pid);
   });
 
-  test("is ended when a signal fires, however deaf the engine is", async () => {
+  test("is ended when a signal fires, even if the engine ignores interruptions", async () => {
     const pool = newPool();
     const { pid } = await pidOf(pool);
     const stop = new AbortController();
-    // One call of one function, which looks at no interruption.
+    // A single call of a function that ignores interruptions.
     const running = answer(
       pool,
       "select max(length(repeat(i::varchar, 5000000))) from range(100000) t(i)",
@@ -162,7 +162,7 @@ describe("a process", () => {
     await expect.poll(() => isAlive(pid)).toBe(false);
   });
 
-  test("is ended when its answer is left in the midst", async () => {
+  test("is ended when its answer is abandoned halfway", async () => {
     const pool = newPool();
     const { pid } = await pidOf(pool);
     {
@@ -183,7 +183,7 @@ describe("a process", () => {
     await expect(pool.take(noSignal())).rejects.toMatchObject({ reason: "SHUTTING_DOWN" });
   });
 
-  test("makes no more of an answer than is read", async () => {
+  test("produces no more of an answer than is read", async () => {
     const pool = newPool();
     const { pid } = await pidOf(pool);
     await using engine = await pool.take(noSignal());
@@ -196,7 +196,7 @@ describe("a process", () => {
 });
 
 describe("a pool", () => {
-  test("lets no more than its number work at a time, in the order in which they came", async () => {
+  test("lets at most its number of processes work at a time, first come, first served", async () => {
     const pool = newPool({ processes: 2 });
     const first = await pool.take(noSignal());
     const second = await pool.take(noSignal());
@@ -213,7 +213,7 @@ describe("a pool", () => {
     expect(order).toEqual([1, 2, 3]);
   });
 
-  test("lets go of who does not wait any longer", async () => {
+  test("forgets callers that stop waiting", async () => {
     const pool = newPool();
     const holder = await pool.take(noSignal());
     const stop = new AbortController();
@@ -225,7 +225,7 @@ describe("a pool", () => {
     await (await staying)[Symbol.asyncDispose]();
   });
 
-  test("refuses those who would wait too long", async () => {
+  test("refuses callers that would wait too long", async () => {
     const pool = newPool();
     await using _ = await pool.take(noSignal());
     const stop = new AbortController();
@@ -239,7 +239,7 @@ describe("a pool", () => {
   });
 });
 
-/** The process that a pool gives next, which is then kept for others. */
+/** The process that a pool hands out next, which is then kept for others. */
 async function pidOf(pool: EnginePool): Promise<{ pid: number }> {
   await using engine = await pool.take(noSignal());
   engine.send({ do: "inspect", sql: "select 1" });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type Frame, messageFrame, readFrames, rowsFrame } from "../../src/engine/frames.ts";
 
-/** The frames in bytes that come in pieces of a size. */
+/** The frames in bytes that arrive in chunks of a size. */
 async function framesIn(bytes: Buffer, size: number): Promise<Frame[]> {
   async function* pieces() {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
@@ -18,7 +18,7 @@ const bytes = Buffer.concat([
 
 describe("frames", () => {
   test.each([1, 2, 3, 5, 7, 64, 1_000_000])(
-    "come out as they went in, in pieces of %i bytes",
+    "are read as they were written, in chunks of %i bytes",
     async (size) => {
       const frames = await framesIn(bytes, size);
       expect(
@@ -32,7 +32,7 @@ describe("frames", () => {
     },
   );
 
-  test("that are cut off are left out", async () => {
+  test("that are incomplete are dropped", async () => {
     for (let end = 0; end < bytes.length; end++) {
       expect((await framesIn(bytes.subarray(0, end), 4)).length).toBeLessThan(4);
     }

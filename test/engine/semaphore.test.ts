@@ -4,7 +4,7 @@ import { Semaphore, SemaphoreFull } from "../../src/engine/semaphore.ts";
 const signal = () => new AbortController().signal;
 
 describe("a semaphore", () => {
-  test("serves who comes first, one for each place that is given back", async () => {
+  test("serves waiters in order, one for each permit released", async () => {
     const semaphore = new Semaphore(1);
     const giveBack = await semaphore.acquire(signal());
     const served: number[] = [];
@@ -15,7 +15,7 @@ describe("a semaphore", () => {
     });
     expect(served).toEqual([]);
     giveBack();
-    // A place is given back once, however often its holder says so.
+    // Releasing a permit twice has no further effect.
     giveBack();
     const next = await (waiting[0] as Promise<() => void>);
     expect(served).toEqual([1]);
@@ -25,7 +25,7 @@ describe("a semaphore", () => {
     expect(served).toEqual([1, 2, 3]);
   });
 
-  test("turns away who cannot wait", async () => {
+  test("refuses callers beyond the bound of the queue", async () => {
     const semaphore = new Semaphore(1, 1);
     const giveBack = await semaphore.acquire(signal());
     const waiting = semaphore.acquire(signal());
@@ -35,7 +35,7 @@ describe("a semaphore", () => {
     await expect(semaphore.acquire(signal())).resolves.toBeTypeOf("function");
   });
 
-  test("lets who waits leave, and passes the place to the next", async () => {
+  test("lets a waiter leave, and passes the permit to the next", async () => {
     const semaphore = new Semaphore(1);
     const giveBack = await semaphore.acquire(signal());
     const leave = new AbortController();

@@ -4,7 +4,7 @@ import { functions, tableFunctions } from "../../src/engine/allowed-functions.ts
 import { inspectStatement } from "../../src/engine/inspect-statement.ts";
 import { characterAt } from "../../src/engine/statement.ts";
 
-/** The tables that a statement names, or what is wrong with it. */
+/** The tables that a statement names, or its problem. */
 async function inspect(sql: string) {
   const answer = await inspectStatement(sql);
   if (answer.is === "inspected") return answer.tables.map(({ schema, name }) => `${schema}.${name}`);
@@ -36,11 +36,11 @@ describe("the tables of a statement", () => {
     expect(await inspect(sql)).toEqual(tables);
   });
 
-  test.each(["sales", '"sales@1"', "Sales"])("without a schema are none: %s", async (name) => {
+  test.each(["sales", '"sales@1"', "Sales"])("without a schema are refused: %s", async (name) => {
     expect(await inspect(`select * from ${name}`)).toEqual({ why: "table", table: name.replaceAll('"', "") });
   });
 
-  test("are told from those of a WITH by their names", async () => {
+  test("are distinguished from those of a WITH by their names", async () => {
     const sql = "select * from a where exists (with b as (select 1) select * from b)";
     expect(await inspect(sql)).toEqual({ why: "table", table: "a" });
   });
@@ -59,7 +59,7 @@ describe("parameters", () => {
   test.each(["select $2", "select $1, $3", "select $name"])("of %s are refused", async (sql) => {
     expect(await inspect(sql)).toMatchObject({
       why: "statement",
-      problem: expect.stringContaining("none is $"),
+      problem: expect.stringContaining("is missing"),
     });
   });
 });
@@ -95,20 +95,20 @@ describe("the functions that are allowed", () => {
 
   test("are functions that the engine has", () => {
     const names = new Set(known.map(({ name }) => name));
-    // The parser calls an extraction from JSON by its sign.
+    // The parser names extraction from JSON by its operator.
     const unknown = [...functions, ...tableFunctions].filter((name) => !names.has(name) && name !== "->");
     expect(unknown).toEqual([]);
   });
 
-  test("are none that read what is not theirs", () => {
+  test("include none that read beyond their arguments", () => {
     const dangerous =
       /^(duckdb_|pragma_|pg_(?!typeof|size_pretty)|read_|parquet_|__internal|has_|inet_|current_(setting|query|schema|database|catalog|user|role|conn|trans)|icu_cal)|(setting|getenv|variable|serializ|nextval|currval|sleep|write_log|arrow|seq_scan|glob|sniff|^query|secret|checkpoint|logging|_to_variant|to_parquet|get_block)/;
     expect([...functions, ...tableFunctions].filter((name) => dangerous.test(name))).toEqual([]);
-    // The pattern does meet those that the engine has.
+    // The pattern does match functions of the engine.
     expect(known.filter(({ name }) => dangerous.test(name)).length).toBeGreaterThan(80);
   });
 
-  test("leave out every function in FROM but a few", () => {
+  test("exclude every function in FROM but a few", () => {
     const left = known.filter(({ name, type }) => type.startsWith("table") && !tableFunctions.has(name));
     expect(left.length).toBeGreaterThan(70);
     expect([...tableFunctions].toSorted()).toEqual([

@@ -74,7 +74,7 @@ describe("CSV", () => {
     ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 cells; the header has 2" }],
     ["a,b\n1,2,3\n", { row: 1, line: 2, problem: "has 3 cells; the header has 2" }],
     ["a,,b\n1,2,3\n", { problem: "has no name for column 2" }],
-    ["a,b,a\n1,2,3\n", { column: "a", problem: "is the name of two columns" }],
+    ["a,b,a\n1,2,3\n", { column: "a", problem: "occurs twice" }],
     [
       'a,b\n"1\n\n",2\n3,"4\n5,6\n',
       { row: 2, line: 5, problem: "has a quote that is never closed, in cell 2" },

@@ -81,9 +81,9 @@ describe("the JSON form of a Parquet value", () => {
   });
 
   test.each([
-    ["'NaN'::double", "NaN is no number of JSON"],
-    ["'-Infinity'::float", "-Infinity is no number of JSON"],
-    ["[1.5, 'Infinity'::double]", "Infinity is no number of JSON"],
+    ["'NaN'::double", "NaN has no JSON form"],
+    ["'-Infinity'::float", "-Infinity has no JSON form"],
+    ["[1.5, 'Infinity'::double]", "Infinity has no JSON form"],
     ["'infinity'::timestamp", "the time Infinity has no JSON form"],
   ])("is missing for %s, which is refused by row and column", async (value, problem) => {
     const file = await parquet(`select n, case when n = 3 then ${value} end as v from range(1, 5) as t (n)`);
@@ -99,7 +99,7 @@ describe("the JSON form of a Parquet value", () => {
     const file = await parquet("select {'__proto__': 1, 'a': 2} as v");
     expect(await faultOfFile("parquet", file)).toMatchObject({
       column: "v",
-      problem: "a struct has two members of one name, or one called __proto__",
+      problem: "a struct has two members with the same name, or one called __proto__",
     });
   });
 });
@@ -187,7 +187,7 @@ describe("Parquet", () => {
     });
     expect(await faultOfFile("parquet", written("a", "b", "a"))).toMatchObject({
       column: "a",
-      problem: "is the name of two columns",
+      problem: "occurs twice",
     });
   });
 
