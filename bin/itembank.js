@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /**
- * `itembank`, started by whatever Node there is. The program is TypeScript, which Node runs from release 24 on: an older one
- * starts the Node that comes with the project, as npm scripts do.
+ * `itembank`, started by any Node. The program is TypeScript, which Node runs from release 24 on: an older Node starts the
+ * one that is installed with the project, as npm scripts do.
  */
 import { spawn } from "node:child_process";
 import module, { createRequire } from "node:module";
@@ -12,14 +12,14 @@ import { fileURLToPath } from "node:url";
 const neededRelease = 24;
 
 if (Number.parseInt(process.versions.node, 10) >= neededRelease) {
-  // Halves the time to start: what was compiled once is kept in the folder for temporary files.
+  // Halves the start-up time: compiled code is cached in the folder for temporary files.
   module.enableCompileCache();
   await import("../src/cli/main.ts");
 } else {
   const child = spawn(ownNode(), [fileURLToPath(import.meta.url), ...process.argv.slice(2)], {
     stdio: "inherit",
   });
-  // A terminal tells the child as well, which takes two signals in a moment for one.
+  // A terminal signals the child as well, which treats two signals in quick succession as one.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => child.kill(signal));
   child.on("error", (error) => {
     process.stderr.write(`itembank: needs Node ${neededRelease} and cannot start it: ${error.message}\n`);
@@ -34,7 +34,7 @@ function ownNode() {
     const folder = dirname(createRequire(import.meta.url).resolve("node/package.json"));
     return join(folder, "bin", process.platform === "win32" ? "node.exe" : "node");
   } catch {
-    // It is not installed, so that there is nothing to start but what the shell knows as node.
+    // It is not installed, and the Node on the PATH may be the one that is too old.
     process.stderr.write(
       `itembank: this is Node ${process.versions.node}; Itembank needs ${neededRelease} or newer, which npm ci installs\n`,
     );

@@ -1,7 +1,7 @@
 import { Command } from "commander";
 import { type Cli, newCli } from "./context.ts";
 
-/** What a command does with its options and arguments. What it gives is the exit code, 0 if nothing. */
+/** Runs a command with its options and arguments. Resolves to the exit code; undefined means 0. */
 export type Action<Options, Args extends readonly unknown[]> = (
   cli: Cli,
   options: Options,
@@ -15,20 +15,20 @@ export type Act = <Options, Args extends readonly unknown[]>(
   action: Action<Options, Args>,
 ) => (...given: unknown[]) => Promise<void>;
 
-/** Hears how an action ended. */
+/** Receives the outcome of an action. */
 export interface CommandOutcome {
   done(exitCode: number): void;
   failed(error: unknown, serverUrl: string): void;
 }
 
-/** Actions for a run that `signal` ends. */
+/** Binds actions to a run of the program that ends when `signal` aborts. */
 export function newAct(signal: AbortSignal, outcome: CommandOutcome): Act {
   return (action) =>
     async (...given) => {
       const command = given.at(-1) as Command;
       const cli = newCli(command, signal);
       try {
-        // Commander has parsed both as the command says, which no type can tell.
+        // Commander has parsed both as the command declares, which the types cannot express.
         const [options, args] = [command.opts(), command.processedArgs] as unknown as Given<typeof action>;
         outcome.done((await action(cli, options, ...args)) ?? 0);
       } catch (error) {
@@ -39,7 +39,7 @@ export function newAct(signal: AbortSignal, outcome: CommandOutcome): Act {
     };
 }
 
-/** A command with examples, which stand below its options in --help. */
+/** Makes a command whose examples follow its options in --help. */
 export function newCommand(name: string, description: string, ...examples: readonly string[]): Command {
   const command = new Command(name).description(description);
   if (examples.length > 0) {

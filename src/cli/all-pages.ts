@@ -1,12 +1,12 @@
-/** What a call that lists gives. */
+/** The response of a call that lists. */
 interface Page {
   readonly nextPageToken: string;
 }
 
-/** The most that a server puts on one page. */
+/** The largest page that a server returns. */
 export const maxPageSize = 1000;
 
-/** The elements of all pages, as they come; at most `limit`. */
+/** Yields the elements of all pages as they arrive, at most `limit`. */
 export async function* allPages<P extends Page, T>(
   list: (page: { pageSize: number; pageToken: string }) => Promise<P>,
   elements: (page: P) => readonly T[],

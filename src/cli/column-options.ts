@@ -25,26 +25,24 @@ const parsings: Readonly<Record<CellParsing, WireParsing>> = {
 
 export function withColumns(command: Command): Command {
   return command
-    .option("--id <column>", "the column with the id of a row")
-    .option("--input <columns>", "the column that is the input, or several (a,b or {a}) that are its members")
+    .option("--id <column>", "column with the item id")
+    .option("--input <columns>", "column that is the input, or the columns (a,b or {a}) that are its members")
     .option("--expected <columns>", "the same for the expected output")
     .option("--metadata <columns>", "the same for the metadata")
-    .option("--splits <column>", "the column with the splits")
+    .option("--splits <column>", "column with the splits")
     .addOption(
-      new Option("--cells <how>", "how text in CSV and Parquet becomes values").choices(
-        Object.keys(parsings),
-      ),
+      new Option("--cells <how>", "how to parse text in CSV and Parquet").choices(Object.keys(parsings)),
     );
 }
 
-/** How columns become items, in the words of the service, and which of the columns a file may lack. */
+/** How columns become items, as the service takes it, and whether a file may lack some of the columns. */
 export interface ChosenColumns {
   readonly mapping: ColumnMapping;
-  /** Whether all named columns were named by a person, so that one that is missing is a mistake. */
+  /** Whether the user named all the columns, so that a missing one is a mistake. */
   readonly isExplicit: boolean;
 }
 
-/** Columns that a file of items has. */
+/** The columns of a file of items. */
 const ofItems = {
   input: "input",
   expected: "expected_output",
@@ -53,10 +51,10 @@ const ofItems = {
 } as const;
 
 /**
- * What the options say. With nothing but an id said, a file with a column `input` is taken for one of items, as it is
- * without any option.
+ * Returns the mapping that the options ask for. With no column named except the id, a file that has a column `input` is
+ * read as a file of items, as it is without any option.
  *
- * @param names the columns, as far as they are known before all is read; undefined if they are not.
+ * @param names the columns that are known before the file is read; undefined if none are.
  */
 export function chooseColumns(options: ColumnOptions, names: readonly string[] | undefined): ChosenColumns {
   const { id, input, expected, metadata, splits, cells: parsing = "infer" } = options;
@@ -90,7 +88,10 @@ function sourceOf(columns: string | undefined): ColumnSource | undefined {
   return braced === undefined && members.length === 1 ? { column: columns } : { members };
 }
 
-/** The same for a file that the service reads. Columns that nobody named are left out if the file lacks them. */
+/**
+ * Returns the mapping for a file that the service reads. Columns that the user did not name are left out if the file
+ * lacks them.
+ */
 export function columnsToWire(
   { mapping: { named, parsing }, isExplicit }: ChosenColumns,
   names: readonly string[] | undefined,

@@ -3,10 +3,10 @@ import type { Cli } from "./context.ts";
 import { CommandError } from "./exit-code.ts";
 
 /**
- * Makes sure that something is meant. `--yes` says so; else a person at a terminal is asked.
+ * Asks for confirmation at the terminal, unless `--yes` was passed.
  *
  * @param question ends with a question mark.
- * @throws CommandError if the answer is no, or there is nobody to ask
+ * @throws CommandError if the answer is no, or without a terminal
  */
 export async function confirm(
   { talk, signal }: Pick<Cli, "talk" | "signal">,
@@ -15,10 +15,10 @@ export async function confirm(
 ): Promise<void> {
   if (yes) return;
   if (process.stdin.isTTY !== true || !talk.interactive) {
-    throw new CommandError("nothing was done, because there is nobody to ask", "Say --yes if this is meant.");
+    throw new CommandError("nothing was done: confirming it needs a terminal", "Pass --yes to confirm.");
   }
   const reader = createInterface({ input: process.stdin, output: process.stderr });
-  // A terminal that is read line by line hands Ctrl-C to the reader.
+  // Readline puts the terminal into raw mode, so that Ctrl-C reaches the reader instead of the process.
   reader.on("SIGINT", () => process.kill(process.pid, "SIGINT"));
   try {
     const answer = await reader.question(`${talk.colors.bold(question)} [y/N] `, { signal });

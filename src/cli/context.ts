@@ -11,23 +11,23 @@ export interface GlobalOptions {
   readonly json?: boolean;
 }
 
-/** What a command has to work with. */
+/** The context that a command runs in. */
 export interface Cli {
-  /** The server that was named, as a client. Connects when it is first used. */
+  /** A client of the chosen server. Connects on first use. */
   readonly client: ItembankClient;
-  /** Where it is, for people. */
+  /** The URL of the server, for messages. */
   readonly serverUrl: string;
-  /** Whether data is to be JSON. */
+  /** Whether to write data as JSON. */
   readonly json: boolean;
   /** Standard output: data. */
   readonly out: Terminal;
-  /** Standard error: all that is said besides. */
+  /** Standard error: everything else. */
   readonly talk: Terminal;
   /** Aborts with an Interrupted. */
   readonly signal: AbortSignal;
-  /** Writes a line of data. Waits where nobody reads as fast. */
+  /** Writes a line of data, and waits while the reader is slower. */
   write(line: string): Promise<void>;
-  /** Writes messages as one JSON array, or what `draw` makes of them. */
+  /** Writes messages as one JSON array, or else the text that `draw` returns. */
   show<M extends Message>(schema: DescMessage, messages: readonly M[], draw: () => string): Promise<void>;
   /** The same for one message, as a JSON object. */
   showOne<M extends Message>(schema: DescMessage, message: M, draw: () => string): Promise<void>;
@@ -35,7 +35,7 @@ export interface Cli {
   close(): void;
 }
 
-/** Puts together what a command needs. @throws CommandError if the server is not named as one */
+/** Makes the context of a command. @throws CommandError for an invalid server address */
 export function newCli(command: Command, signal: AbortSignal): Cli {
   const { server, json = false } = command.optsWithGlobals<GlobalOptions>();
   const serverUrl = urlOf(server);
@@ -56,7 +56,7 @@ export function newCli(command: Command, signal: AbortSignal): Cli {
       client ??= createItembankClient({
         url: serverUrl,
         userAgent: "itembank-cli",
-        // A person is waiting: a server that is not there should be told of soon.
+        // A user is waiting: report an unreachable server soon.
         retry: { callAttempts: 3 },
         ...(token ? { token } : {}),
       });
@@ -75,13 +75,13 @@ export function newCli(command: Command, signal: AbortSignal): Cli {
   };
 }
 
-/** `127.0.0.1:50051`, or a URL for what is behind TLS. */
+/** Returns the URL of a server that is given as `127.0.0.1:50051`, or as a URL, which TLS needs. */
 function urlOf(server: string): string {
   const url = server.includes("://") ? server : `http://${server}`;
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw new CommandError(
-      `${JSON.stringify(server)} is no address of a server`,
-      "Give host:port, or https://host for a server behind TLS.",
+      `${JSON.stringify(server)} is not a server address`,
+      "Use host:port, or https://host for a server with TLS.",
     );
   }
   return url;

@@ -3,7 +3,7 @@ import { Failure } from "../failure.ts";
 import { CommandError } from "./exit-code.ts";
 import { oneLine } from "./printing/text.ts";
 
-/** What an error says to a person: what is wrong, where, and what to do about it. */
+/** An error for people: the problem, its place, and what to do about it. */
 export interface Explanation {
   readonly message: string;
   /** More places at fault. */
@@ -14,7 +14,7 @@ export interface Explanation {
 /** Rows are counted from 1 in files, and from 0 on the wire. */
 const fileRow = (index: string) => (Number(index) + 1).toLocaleString("en-US");
 
-/** Explains what went wrong. Undefined for a fault of this program, which deserves its stack. */
+/** Explains an error. Returns undefined for a bug in this program, which deserves its stack trace. */
 export function explainError(error: unknown, serverUrl: string): Explanation | undefined {
   if (error instanceof CommandError) {
     return { message: error.message, details: [], remedy: error.remedy };
@@ -40,7 +40,7 @@ function explainItembankError(error: ItembankError, serverUrl: string): Explanat
       return {
         message: `no answer from ${serverUrl}: ${oneLine(error.message)}`,
         details: [],
-        remedy: "Start one with `itembank serve`, or name another with --server or ITEMBANK_URL.",
+        remedy: "Start a server with `itembank serve`, or name another with --server or ITEMBANK_URL.",
       };
     }
     return { message: `${Code[code]}: ${oneLine(error.message)}`, details: [], remedy: undefined };
@@ -64,38 +64,38 @@ function explainItembankError(error: ItembankError, serverUrl: string): Explanat
   return { message: oneLine(message), details: details.map(oneLine), remedy: remedies[reason] };
 }
 
-/** What to do, by reason. Those that are missing say so themselves. */
+/** What to do, by reason. The messages of the other reasons suffice. */
 const remedies: Readonly<Record<string, string>> = {
-  DATASET_NOT_FOUND: "`itembank datasets list` shows what there is.",
+  DATASET_NOT_FOUND: "`itembank datasets list` lists all datasets.",
   VERSION_NOT_FOUND: "`itembank versions` lists the versions of a dataset.",
   TAG_NOT_FOUND: "`itembank versions --tagged` lists the tags of a dataset.",
-  RUN_NOT_FOUND: "`itembank runs list` shows what there is.",
+  RUN_NOT_FOUND: "`itembank runs list` lists all runs.",
   UPSERT_NOT_FOUND: "`itembank receipts` lists the writes of a dataset.",
   DATASET_NAME_TAKEN: "Choose another name.",
   TABLE_NAME_TAKEN: "Choose another with --table.",
-  INVALID_JSON: "Put the row right and import again; nothing was published.",
+  INVALID_JSON: "Correct the row and import again; nothing was published.",
   INVALID_FILE:
-    "Put the file right, or say with --format, --id, --input and the like how to read it; nothing was published.",
+    "Correct the file, or specify how to read it with --format, --id, --input and so on; nothing was published.",
   SCHEMA_VIOLATION:
-    "Put the row right, or the schema with `itembank datasets update`; nothing was published.",
-  ITEMS_VIOLATE_SCHEMA: "Put the items right first; the schema stays as it was.",
+    "Correct the row, or change the schema with `itembank datasets update`; nothing was published.",
+  ITEMS_VIOLATE_SCHEMA: "Correct the items first; the schema is unchanged.",
   DUPLICATE_ITEM_ID: "Every row needs an id of its own; nothing was published.",
-  UNKNOWN_FORMAT: "Say it with --format.",
-  VERSION_CONFLICT: "Somebody else wrote meanwhile. Look at `itembank versions`, and do it again.",
-  ETAG_MISMATCH: "Somebody else changed it meanwhile. Look at it again.",
+  UNKNOWN_FORMAT: "Specify it with --format.",
+  VERSION_CONFLICT: "The dataset has changed meanwhile. Check `itembank versions`, then try again.",
+  ETAG_MISMATCH: "It has changed meanwhile. Check it, then try again.",
   DATASET_IN_USE: "--force deletes it with its runs and locked tags.",
   TAG_LOCKED: "`itembank tag --unlock` on the same version unlocks it.",
-  WRITE_CONTENTION: "Do it again.",
-  UPSERT_NOT_READY: "`itembank receipts` tells its state.",
+  WRITE_CONTENTION: "Try again.",
+  UPSERT_NOT_READY: "`itembank receipts` shows its state.",
   TABLE_NOT_FOUND:
     'Tables are called datasets.<table_name>, datasets."<table_name>@<version or tag>" and runs."<run_id>".',
   QUERY_TIMEOUT: "--timeout allows more time.",
 };
 
 const fileProblems: Readonly<Record<string, string>> = {
-  ENOENT: "there is no such file",
-  EACCES: "the file may not be read or written",
-  EISDIR: "this is a folder, not a file",
+  ENOENT: "no such file",
+  EACCES: "permission denied",
+  EISDIR: "not a file but a directory",
   ENOSPC: "the disk is full",
 };
 

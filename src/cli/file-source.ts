@@ -9,34 +9,39 @@ import { type FormatName, formatNames } from "./wire-formats.ts";
 
 /** Where rows come from: a file or standard input. */
 export interface FileSource {
-  /** What messages call it. */
+  /** Its name in messages. */
   readonly label: string;
   readonly filename: string;
   readonly format: FormatName;
   /** Bytes; undefined for standard input. */
   readonly size: number | undefined;
-  /** What tells the file from all others, and its content from earlier ones; undefined for standard input. */
+  /** Distinguishes the file from all others, and its content from earlier content; undefined for standard input. */
   readonly identity: string | undefined;
   /** The bytes from `start` on. Standard input can be opened once, from its beginning. */
   open(start?: number): AsyncIterable<Buffer>;
 }
 
-/** The word for standard input. */
+/** The argument that names standard input. */
 const standardInput = "-";
 
-/** Finds the file that a word means. @throws CommandError if its format cannot be told, or it is no file */
+/**
+ * Finds the file that an argument names.
+ *
+ * @throws CommandError if there is none on an interactive terminal, or its format cannot be inferred
+ * @throws NodeJS.ErrnoException if the file cannot be found
+ */
 export async function findSource(
   word: string | undefined,
   format: FormatName | undefined,
 ): Promise<FileSource> {
   if (word === undefined || word === standardInput) {
     if (process.stdin.isTTY && word === undefined) {
-      throw new CommandError("there is nothing to import", "Name a file, or - to type rows.");
+      throw new CommandError("there is nothing to import", "Name a file, or - to type the rows.");
     }
     if (format === undefined) {
       throw new CommandError(
-        "nothing tells the format of standard input",
-        `Say it with --format: ${formatNames.join(", ")}.`,
+        "cannot infer the format of standard input",
+        `Specify it with --format: ${formatNames.join(", ")}.`,
       );
     }
     return {
@@ -51,12 +56,12 @@ export async function findSource(
   const found = format ?? formatByName("", word);
   if (found === undefined) {
     throw new CommandError(
-      `the ending of ${word} tells no format`,
-      `Say it with --format: ${formatNames.join(", ")}.`,
+      `cannot infer the format from the extension of ${word}`,
+      `Specify it with --format: ${formatNames.join(", ")}.`,
     );
   }
   const file = await stat(word, { bigint: true });
-  // Pipes and devices have no size, and can be read once.
+  // Pipes and devices have no size and can be read only once.
   const isFile = file.isFile();
   return {
     label: word,
@@ -68,7 +73,7 @@ export async function findSource(
   };
 }
 
-/** A source whose bytes can be read as often as needed: standard input is kept in a file until disposed of. */
+/** Returns a source that can be read repeatedly: standard input is kept in a temporary file until disposal. */
 export async function rereadable(source: FileSource): Promise<FileSource & AsyncDisposable> {
   if (source.size !== undefined) return { ...source, async [Symbol.asyncDispose]() {} };
   const folder = await mkdtemp(join(tmpdir(), "itembank-"));

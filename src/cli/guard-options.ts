@@ -13,10 +13,10 @@ export function withGuards(command: Command): Command {
   return command
     .option("--max-delete <n>", "refuse to delete more items than this", count)
     .option("--max-delete-ratio <share>", "refuse to delete a larger share of the items: 0.1 or 10%", share)
-    .option("--allow-empty", "let a mirror without any row empty the dataset");
+    .option("--allow-empty", "allow a mirror without rows to empty the dataset");
 }
 
-/** The bounds as the client takes them; undefined if there are none. */
+/** Returns the bounds as the client takes them; undefined if there are none. */
 export function guardsOf({ maxDelete, maxDeleteRatio, allowEmpty }: GuardOptions): Guards | undefined {
   if (maxDelete === undefined && maxDeleteRatio === undefined && !allowEmpty) return undefined;
   return {

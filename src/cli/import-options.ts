@@ -3,7 +3,7 @@ import type { FileSource } from "./file-source.ts";
 import type { GuardOptions } from "./guard-options.ts";
 import type { FormatName } from "./wire-formats.ts";
 
-/** What `itembank import` can be told. */
+/** The options of `itembank import`. */
 export interface ImportOptions extends ColumnOptions, GuardOptions {
   readonly format?: FormatName;
   readonly mode: "merge" | "mirror";
@@ -16,11 +16,11 @@ export interface ImportOptions extends ColumnOptions, GuardOptions {
   readonly requestId?: string;
 }
 
-/** One import: where to, from where, and how. */
+/** One import: its dataset, source and options. */
 export interface Import {
   readonly name: string;
   readonly source: FileSource;
   readonly options: ImportOptions;
-  /** Whether it ends as a plan. */
+  /** Whether it stops at a plan. */
   readonly asPlan: boolean;
 }

@@ -10,9 +10,9 @@ import { startTransferProgress } from "./printing/transfer-progress.ts";
 import { findReceipt, isFinal, isMissing, resumableName } from "./write-name.ts";
 
 /**
- * Streams the rows of a JSON or JSONL file. Gives the receipt, PLANNED or PUBLISHED.
+ * Streams the rows of a JSON or JSONL file. Returns the receipt, PLANNED or PUBLISHED.
  *
- * @param onName told the name of the write before the first row.
+ * @param onName receives the name of the write before the first row.
  */
 export async function importRows(
   cli: Cli,
@@ -25,8 +25,7 @@ export async function importRows(
   onName(requestId);
   const before = await findReceipt(cli, name, requestId);
   const arrived = before?.state === Receipt_State.OPEN ? (before.counts?.received ?? 0n) : 0n;
-  if (arrived > 0n)
-    talk.print(`going on with an import that was interrupted: ${plural(arrived, "row")} arrived`);
+  if (arrived > 0n) talk.print(`resuming an interrupted import: ${plural(arrived, "row")} already received`);
   const progress = startTransferProgress(talk, "importing");
   let bytes = 0;
   const guards = options.mode === "mirror" ? guardsOf(options) : undefined;
@@ -59,7 +58,7 @@ export async function importRows(
   }
 }
 
-/** The name of the write: the given one, or one that the same command finds again. */
+/** Returns the name of the write: the given one, or one that the same command finds again. */
 export async function nameOf(cli: Cli, work: Import): Promise<string> {
   const { options, source, name } = work;
   if (options.requestId !== undefined) return options.requestId;
@@ -75,13 +74,13 @@ export async function nameOf(cli: Cli, work: Import): Promise<string> {
   return resumableName(parts, async (requestId) => isFinal(await findReceipt(cli, name, requestId)));
 }
 
-/** All options that make another write of the same file. */
+/** Returns the options that distinguish two writes of the same file. */
 export function optionsText({ options, asPlan }: Import): string {
   const { yes: _, requestId: __, ...others } = options;
   return JSON.stringify({ ...others, asPlan });
 }
 
-/** What was written since makes another write of the same file. */
+/** Returns the latest version: once something else was written, importing the same file is another write. */
 async function latestVersion({ client, signal }: Cli, name: string): Promise<string> {
   try {
     const { dataset } = await client.datasets.getDataset({ dataset: datasetRefOf(name) }, { signal });

@@ -17,13 +17,17 @@ import { findUpload, sendFile } from "./send-file.ts";
 import { wireFormats } from "./wire-formats.ts";
 import { findReceipt, resumableName } from "./write-name.ts";
 
-/** How long applying a file may take. */
+/** How long applying a file may take, in milliseconds. */
 const applyTimeoutMs = 60 * 60 * 1000;
 
-/** How often to ask how far it is, in milliseconds. */
+/** How often to poll its progress, in milliseconds. */
 const askEvery = 1_000;
 
-/** Sends a CSV or Parquet file, and makes a version of it. Gives the receipt, PLANNED or PUBLISHED. */
+/**
+ * Sends a CSV or Parquet file and makes a version of it. Returns the receipt, PLANNED or PUBLISHED.
+ *
+ * @param onName receives the name of the write before the file is sent.
+ */
 export async function importUpload(
   cli: Cli,
   work: Import,
@@ -67,12 +71,12 @@ export async function importUpload(
   }
 }
 
-/** The columns of a CSV file. */
+/** Reads the header of a CSV file. */
 function headerOf(source: FileSource): Promise<readonly string[]> {
   return csvColumns(utf8Pieces(decompressed(source.open(), limits.maxUploadBytes)));
 }
 
-/** The name of the upload: one that the same command finds again until it was used or has expired. */
+/** Returns the name of the upload, which the same command finds again until the upload is consumed or expires. */
 async function uploadName(cli: Cli, { identity }: FileSource): Promise<string> {
   if (identity === undefined) return randomUUID();
   return resumableName(["upload", cli.serverUrl, identity], async (requestId) => {
@@ -81,11 +85,11 @@ async function uploadName(cli: Cli, { identity }: FileSource): Promise<string> {
   });
 }
 
-/** Shows how many rows the service has read, as long as it reads. */
+/** Shows how many rows the service has read, until stopped. */
 function followUpsert(cli: Cli, name: string, requestId: string) {
   const progress = startTransferProgress(cli.talk, "importing");
   const ask = setInterval(async () => {
-    // Whatever is wrong, the call that this is about tells of it.
+    // An error here is ignored: ApplyUpload reports it, if it matters.
     const receipt = await findReceipt(cli, name, requestId).catch(() => undefined);
     const received = Number(receipt?.counts?.received ?? 0n);
     if (received > 0) progress.update({ count: received });

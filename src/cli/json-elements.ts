@@ -1,4 +1,4 @@
-/** The elements of a JSON array as texts, so that numbers keep all their digits. The text has to be valid. */
+/** Returns the elements of a JSON array as texts, so that numbers keep all their digits. The array must be valid. */
 export function arrayElements(json: string): string[] {
   const elements: string[] = [];
   let depth = 0;

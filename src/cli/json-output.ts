@@ -9,24 +9,24 @@ import {
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 
 /**
- * A message of the contract as JSON text on one line, for `--json`:
+ * Returns a message of the contract as JSON on one line, for `--json`:
  *
- * - members have the names of the contract, in snake_case; a payload such as `input_json` is the member `input`, spelled as
- *   it was written;
- * - 64-bit integers are numbers where a double holds them, else texts;
+ * - members have the names of the contract, in snake_case; a payload such as `input_json` is the member `input`, with its
+ *   spelling kept;
+ * - 64-bit integers are numbers where a double holds them exactly, else strings;
  * - bytes are hexadecimal, times RFC 3339, durations seconds, enum values their names without prefix: `COMPLETED`;
- * - what is unset is left out.
+ * - unset fields are left out.
  */
 export function messageJson(schema: DescMessage, message: Message): string {
   return objectJson(reflect(schema, message));
 }
 
-/** An array of texts that are JSON. */
+/** Returns an array of JSON texts. */
 export function arrayJson(elements: readonly string[]): string {
   return `[${elements.join(",")}]`;
 }
 
-/** An object of members that are JSON texts. Those that are undefined are left out. */
+/** Returns an object whose members are JSON texts. Undefined ones are left out. */
 export function membersJson(members: Readonly<Record<string, string | undefined>>): string {
   const texts = Object.entries(members).flatMap(([name, json]) =>
     json === undefined ? [] : [`${JSON.stringify(name)}:${json}`],
@@ -44,7 +44,7 @@ function objectJson(message: ReflectMessage): string {
   return `{${members.join(",")}}`;
 }
 
-/** Texts that hold JSON go without the ending: what they hold is there as itself. */
+/** Fields that hold JSON lose their suffix, because their content is embedded as JSON. */
 function memberName({ name }: DescField): string {
   return name.replace(/_json$/, "");
 }
@@ -84,18 +84,18 @@ function listed(field: DescField & { fieldKind: "list" }, value: unknown): strin
 function scalarJson(scalar: ScalarType, value: unknown): string {
   if (value instanceof Uint8Array) return JSON.stringify(Buffer.from(value).toString("hex"));
   if (typeof value === "bigint") return int64Json(value);
-  // JSON has no other word for them.
+  // JSON cannot express them as numbers.
   if (typeof value === "number" && !Number.isFinite(value)) return JSON.stringify(String(value));
   return JSON.stringify(scalar === ScalarType.STRING ? String(value) : value);
 }
 
-/** A 64-bit integer: a number where every reader of JSON gets it right, else a text. */
+/** Returns a 64-bit integer as a number where every reader of JSON gets it right, else as a string. */
 export function int64Json(value: bigint): string {
   const isSafe = value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER);
   return isSafe ? String(value) : `"${value}"`;
 }
 
-/** A JSON text on one line. Line breaks within strings are escaped in JSON, so those that are there stand between values. */
+/** Returns a JSON text on one line. JSON escapes line breaks in strings, so any that occur are between values. */
 export function embedded(json: string): string {
   return json.replace(/[\r\n]+/g, " ");
 }

@@ -11,10 +11,10 @@ import { type ChosenColumns, type ColumnOptions, chooseColumns } from "./column-
 import type { FileSource } from "./file-source.ts";
 
 /**
- * The items of a JSON or JSONL file, read as the service reads one: by the same rules, with payloads spelled as they are,
- * and a fault is told by its row and column.
+ * Yields the items of a JSON or JSONL file, read by the rules of the service: payloads keep their spelling, and errors name
+ * the row and column.
  *
- * @param onBytes told how many bytes were read so far.
+ * @param onBytes receives the number of bytes read so far.
  * @throws Failure INVALID_FILE, INVALID_FIELD, LIMIT_EXCEEDED
  */
 export async function* jsonRows(

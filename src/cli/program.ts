@@ -21,7 +21,7 @@ import { versionsCommand } from "./commands/versions.ts";
 import { watchCommand } from "./commands/watch.ts";
 import { exitCodesHelp } from "./exit-code.ts";
 
-/** Commands by what they are about, in the order of --help. */
+/** Commands by subject, in the order of --help. */
 const groups: readonly (readonly [title: string, commands: readonly ((act: Act) => Command)[]])[] = [
   ["The service:", [serveCommand, migrateCommand, demoCommand, infoCommand]],
   ["Datasets and their items:", [datasetsCommand, itemsCommand, importCommand, exportCommand, queryCommand]],
@@ -48,11 +48,11 @@ export function newProgram(act: Act): Command {
     .description("Evaluation datasets under version control, and the experiment runs made on them.")
     .version(serverVersion)
     .addOption(
-      new Option("--server <address>", "where the service is: host:port, or a URL")
+      new Option("--server <address>", "address of the service: host:port, or a URL")
         .env("ITEMBANK_URL")
         .default("127.0.0.1:50051"),
     )
-    .option("--json", "data as JSON: one document, or one line per element for streams")
+    .option("--json", "write data as JSON: one document, or one line per element for streams")
     .addHelpText("after", `\n${exitCodesHelp}`)
     .configureHelp({ showGlobalOptions: true })
     .showSuggestionAfterError()
@@ -68,7 +68,7 @@ export function newProgram(act: Act): Command {
   return program;
 }
 
-/** Settings that commands made on their own do not have from their parent. */
+/** Copies settings to commands that were made on their own, which do not inherit them. */
 function inherit(command: Command, parent: Command): void {
   command.copyInheritedSettings(parent);
   for (const child of command.commands) inherit(child as Command, command);

@@ -3,7 +3,7 @@ import type { Cli } from "./context.ts";
 import { exitCodes } from "./exit-code.ts";
 import { countsInWords, outcomeInWords } from "./printing/counts.ts";
 
-/** Writes what a write did, in full. */
+/** Writes a receipt, with all its counts. */
 export async function writeReceipt(cli: Cli, receipt: Receipt): Promise<void> {
   await cli.showOne(ReceiptSchema, receipt, () => receiptInWords(cli, receipt));
 }
@@ -18,7 +18,7 @@ export function receiptInWords({ out }: Pick<Cli, "out">, receipt: Receipt): str
   return `${out.colors.bold(outcomeInWords(receipt))}, ${counts}`;
 }
 
-/** Writes what a plan would do, and how to go on with it. Gives the exit code. */
+/** Writes the effect of a plan and the commands to continue with. Returns the exit code. */
 export async function writePlan(cli: Cli, receipt: Receipt, dataset: string): Promise<number> {
   await writeReceipt(cli, receipt);
   if (receipt.noOp) return exitCodes.ok;
@@ -26,14 +26,14 @@ export async function writePlan(cli: Cli, receipt: Receipt, dataset: string): Pr
   for (const [what, line] of [
     ["to see it    ", `itembank diff ${name} --planned ${receipt.requestId}`],
     ["to publish it", `itembank apply ${name} ${receipt.requestId}`],
-    ["to give it up", `itembank discard ${name} ${receipt.requestId}`],
+    ["to discard it", `itembank discard ${name} ${receipt.requestId}`],
   ]) {
     cli.talk.print(`${cli.talk.colors.dim(String(what))}  ${line}`);
   }
   return exitCodes.changes;
 }
 
-/** A word as a shell takes it. */
+/** Returns a word quoted for a shell, where it needs quotes. */
 export function shellWord(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

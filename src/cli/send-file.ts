@@ -15,12 +15,12 @@ import { isMissing } from "./write-name.ts";
 /** Bytes of one chunk: enough that a round trip does not matter, few enough to show progress. */
 const chunkBytes = 256 * 1024;
 
-/** How often a connection may break before a file is given up. What has arrived stays, for the next run. */
+/** Attempts before sending a file fails. The service keeps the bytes it has received, for the next run. */
 const maxAttempts = 5;
 
 type Frame = MessageInitShape<typeof SendUploadRequestSchema>;
 
-/** Sends a file under a name. Where some of it has arrived before, goes on there. Gives the upload, ready to be applied. */
+/** Sends a file under a name, and resumes where an earlier attempt stopped. Returns the upload, ready to be applied. */
 export async function sendFile(cli: Cli, source: FileSource, requestId: string): Promise<Upload> {
   const { client, signal, talk } = cli;
   const progress = startTransferProgress(talk, "sending", ["byte", "bytes"]);
@@ -43,7 +43,7 @@ export async function sendFile(cli: Cli, source: FileSource, requestId: string):
   }
 }
 
-/** The upload of a name; undefined if there is none. */
+/** Finds the upload of a name; undefined if there is none. */
 export async function findUpload({ client, signal }: Cli, requestId: string): Promise<Upload | undefined> {
   try {
     return (await client.uploads.getUpload({ by: { case: "requestId", value: requestId } }, { signal }))
@@ -54,7 +54,7 @@ export async function findUpload({ client, signal }: Cli, requestId: string): Pr
   }
 }
 
-/** The hash is of all bytes, so those in front of `from` are read as well. */
+/** Yields the frames of a file from an offset. The hash covers all bytes, so those before `from` are read as well. */
 async function* framesOf(
   source: FileSource,
   requestId: string,

@@ -1,7 +1,7 @@
 import { FileFormat } from "../../clients/typescript/src/contract.ts";
 import { fileFormats } from "../files/file-format.ts";
 
-/** The formats of files, as options name them. */
+/** The file formats, as options name them. */
 export const formatNames = fileFormats;
 export type FormatName = (typeof fileFormats)[number];
 

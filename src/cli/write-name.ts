@@ -4,15 +4,15 @@ import { ItembankError } from "../../clients/typescript/src/node.ts";
 import { datasetRefOf } from "./address.ts";
 import type { Cli } from "./context.ts";
 
-/** Writes of one name that may have ended already, one after the other, before a random name is taken. */
+/** Successive names to try that belong to ended writes, before a random name is taken. */
 const maxAttempts = 16;
 
 /**
- * A name for a write that a second run of the same command finds again, so that it goes on where the first was stopped,
- * also by a crash: it follows from what is written, where to, and how often that was done before.
+ * Returns a name for a write that a second run of the same command finds again, to resume where the first one stopped or
+ * crashed: it is derived from the content, the target, and the number of equal writes before.
  *
- * @param parts all that makes one write differ from another.
- * @param isOver whether the write of a name has ended, so that it cannot be gone on with.
+ * @param parts everything that distinguishes one write from another.
+ * @param isOver whether the write of a name has ended, so that it cannot be resumed.
  */
 export async function resumableName(
   parts: readonly string[],
@@ -25,7 +25,7 @@ export async function resumableName(
   return randomUUID();
 }
 
-/** A UUID (version 8, RFC 9562) that follows from texts. */
+/** Derives a UUID (version 8, RFC 9562) from texts. */
 function uuidOf(parts: readonly string[]): string {
   const bytes = createHash("sha256").update(JSON.stringify(parts)).digest().subarray(0, 16);
   bytes.writeUInt8(((bytes[6] as number) & 0x0f) | 0x80, 6);
@@ -33,7 +33,7 @@ function uuidOf(parts: readonly string[]): string {
   return bytes.toString("hex").replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
-/** The receipt of a write; undefined if there is no such write. */
+/** Finds the receipt of a write; undefined if there is no such write. */
 export async function findReceipt(
   { client, signal }: Pick<Cli, "client" | "signal">,
   dataset: string,
@@ -48,12 +48,12 @@ export async function findReceipt(
   }
 }
 
-/** Whether a write is published or given up. */
+/** Whether a write is published or discarded. */
 export function isFinal(receipt: Receipt | undefined): boolean {
   return receipt?.state === Receipt_State.PUBLISHED || receipt?.state === Receipt_State.DISCARDED;
 }
 
-/** Whether an error says that there is no such thing. */
+/** Whether an error reports that a dataset, write or upload does not exist. */
 export function isMissing(error: unknown): boolean {
   return (
     error instanceof ItembankError &&

@@ -20,7 +20,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Writes a file of rows, one JSON object per line, and gives its path. */
+/** Writes a file of rows, one JSON object per line. Returns its path. */
 async function jsonl(name: string, rows: readonly object[]): Promise<string> {
   const path = join(folder, `${name}.jsonl`);
   await writeFile(path, rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
@@ -34,14 +34,14 @@ const capitals = [
 ];
 const corrected = capitals.map((row) => (row.code === "it" ? { ...row, expected_output: "Rome" } : row));
 
-/** A dataset with two versions: of the three capitals, and with one of them put right. */
+/** Makes a dataset with two versions: the three capitals, then with one of them corrected. */
 async function twoVersions(name: string): Promise<void> {
   await itembank("import", name, await jsonl(`${name}-1`, capitals), "--id", "code");
   await itembank("import", name, await jsonl(`${name}-2`, corrected), "--id", "code");
 }
 
 describe("itembank import", () => {
-  test("tells all counts, and a second time that there is nothing to do", async () => {
+  test("prints all counts, and no changes when repeated", async () => {
     const file = await jsonl("counts", capitals);
     const first = await itembank("import", "counts", file, "--id", "code");
     expect(first).toMatchObject({ code: 0 });
@@ -55,7 +55,7 @@ describe("itembank import", () => {
     });
   });
 
-  test("keeps payloads as they are spelled", async () => {
+  test("keeps the spelling of payloads", async () => {
     const path = join(folder, "spelled.json");
     await writeFile(path, '[{"item_id":"a","input":{"b":1.0,"a":[1e2]},"expected_output":null}]');
     expect((await itembank("import", "spelled", path)).code).toBe(0);
@@ -82,7 +82,7 @@ describe("itembank import", () => {
     expect(again.stdout).toContain("no changes, no new version: still version 1");
   });
 
-  test("takes a CSV file of items for one, with an id of another name", async () => {
+  test("recognizes a CSV file of items whose id column has another name", async () => {
     const csv = "code,input,expected_output\nfr,capital of France,Paris\n";
     await itembank.withInput(csv, "import", "items-csv", "--format", "csv", "--id", "code");
     expect(await itembank.json("items", "get", "items-csv", "fr")).toMatchObject({
@@ -91,14 +91,14 @@ describe("itembank import", () => {
     });
   });
 
-  test("shows what a mirror would delete, and deletes only when told to", async () => {
+  test("shows how many items a mirror would delete, and deletes them only with --yes", async () => {
     await itembank("import", "mirrored", await jsonl("mirrored", capitals), "--id", "code");
     const fewer = await jsonl("mirrored-fewer", capitals.slice(0, 1));
     const mirror = ["import", "mirrored", fewer, "--id", "code", "--mode", "mirror"];
     const asked = await itembank(...mirror);
     expect(asked.code).toBe(1);
     expect(asked.stderr).toContain("received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
-    expect(asked.stderr).toContain("Say --yes if this is meant.");
+    expect(asked.stderr).toContain("Pass --yes to confirm.");
     expect(await itembank.json("datasets", "show", "mirrored")).toMatchObject({ latest_version: 1 });
 
     const bounded = await itembank(...mirror, "--max-delete", "1", "--yes");
@@ -110,7 +110,7 @@ describe("itembank import", () => {
     expect(done.stdout).toContain("version 2, received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
   });
 
-  test("plans, and ends with 2 if there is something to do", async () => {
+  test("plans, and ends with 2 if there are changes", async () => {
     const file = await jsonl("planned", capitals);
     const plan = await itembank("import", "planned", file, "--id", "code", "--plan", "--json");
     expect(plan.code).toBe(2);
@@ -123,7 +123,7 @@ describe("itembank import", () => {
     expect(same.stdout).toContain("plan: no changes");
   });
 
-  test("shows what a plan would change, and gives it up", async () => {
+  test("shows the changes of a plan, and discards it", async () => {
     await twoVersions("given-up");
     const plan = await itembank(
       "import",
@@ -138,11 +138,11 @@ describe("itembank import", () => {
     const diff = await itembank("diff", "given-up", "--planned", requestId);
     expect(diff.code).toBe(2);
     expect(diff.stdout).toMatch(/~ it\n {4}\$\.expected_output {2,}"Rome" → "Milan"\n/);
-    expect((await itembank("discard", "given-up", requestId)).stdout).toContain("given up");
+    expect((await itembank("discard", "given-up", requestId)).stdout).toBe(`discarded ${requestId}\n`);
     expect((await itembank("apply", "given-up", requestId)).code).toBe(1);
   });
 
-  test("names the row and what is wrong with it, and publishes nothing", async () => {
+  test("names the invalid row and its problem, and publishes nothing", async () => {
     const rows = [...capitals, { code: "fr", input: "again" }];
     const twice = await itembank("import", "twice", await jsonl("twice", rows), "--id", "code");
     expect(twice.code).toBe(1);
@@ -175,10 +175,10 @@ describe("itembank import", () => {
     expect(stderr).toMatch(/row 4, item "x": \$\.input: /);
   });
 
-  test("says what to do where a file is missing or its format unknown", async () => {
+  test("says what to do if a file is missing or its format unknown", async () => {
     const missing = await itembank("import", "nowhere", join(folder, "none.csv"));
     expect(missing).toMatchObject({ code: 1 });
-    expect(missing.stderr).toContain("there is no such file");
+    expect(missing.stderr).toContain("no such file");
     const unknown = await itembank.withInput("", "import", "nowhere");
     expect(unknown.stderr).toContain("--format");
   });
@@ -211,7 +211,7 @@ describe("itembank diff", () => {
 });
 
 describe("versions and tags", () => {
-  test("are listed, put and taken away", async () => {
+  test("are listed, set and removed", async () => {
     await twoVersions("tagged");
     expect((await itembank("versions", "tagged")).stdout).toMatch(
       /version +created[\s\S]* 2 +0 +1 +2 +0 +3[\s\S]* 1 +3 /,
@@ -262,7 +262,7 @@ describe("versions and tags", () => {
 });
 
 describe("itembank restore", () => {
-  test("says what it would change, and makes a version that equals the older one when told to", async () => {
+  test("shows its changes, and makes a version that equals the older one with --yes", async () => {
     await twoVersions("restored");
     const plan = await itembank("restore", "restored", "1", "--plan");
     expect(plan.code).toBe(2);
@@ -301,13 +301,13 @@ describe("itembank datasets", () => {
     const gone = await itembank("datasets", "show", "afterlife");
     expect(gone).toMatchObject({ code: 1, stdout: "" });
     expect(gone.stderr).toBe(
-      'itembank: there is no dataset "afterlife"\n`itembank datasets list` shows what there is.\n',
+      'itembank: there is no dataset "afterlife"\n`itembank datasets list` lists all datasets.\n',
     );
   });
 });
 
 describe("itembank items", () => {
-  test("lists, gets and tells the history", async () => {
+  test("lists, gets and shows the history", async () => {
     await twoVersions("items");
     expect((await itembank("items", "list", "items", "--at", "1")).stdout).toMatch(
       /it +1 +"capital of Italy" +"Milan"/,
@@ -321,12 +321,12 @@ describe("itembank items", () => {
     expect((await itembank("items", "history", "items", "it")).stdout).toContain("updated");
   });
 
-  test("deletes and purges only when told to", async () => {
+  test("deletes and purges only with --yes", async () => {
     await twoVersions("erased");
     expect((await itembank("items", "delete", "erased", "fr", "it")).code).toBe(1);
     const deleted = await itembank("items", "delete", "erased", "fr", "xx", "--yes");
     expect(deleted.stdout).toContain("1 deleted");
-    expect(deleted.stderr).toContain("there is no item xx");
+    expect(deleted.stderr).toContain("not found: xx");
     expect((await itembank("items", "purge", "erased", "it")).code).toBe(1);
     expect((await itembank("items", "purge", "erased", "it", "--yes")).stdout).toBe(
       "purged 2 revisions and 0 results\n",
@@ -352,7 +352,7 @@ describe("itembank query and export", () => {
     expect((await itembank("query", "select x from datasets.nowhere")).stderr).toContain("Tables are called");
   });
 
-  test("writes files that import again as what they were", async () => {
+  test("writes files that import again without changes", async () => {
     await twoVersions("exported");
     for (const format of ["csv", "json", "jsonl", "parquet"]) {
       const path = join(folder, `exported.${format}`);

@@ -24,14 +24,14 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-/** Rows that take some megabytes, which no two of them share. */
+/** Makes different rows, some megabytes in all. */
 function rows(count: number): string[] {
   return Array.from({ length: count }, (_, number) =>
     JSON.stringify({ item_id: `k${number}`, input: { number, text: `${number} `.repeat(60) } }),
   );
 }
 
-/** Resolves once the service has taken rows that nobody can see yet. */
+/** Resolves once the service has received rows that are not published yet. */
 async function rowsTaken(): Promise<void> {
   for (;;) {
     const { rows: open } = await service.database.pool.query<{ received: bigint }>(
@@ -43,11 +43,11 @@ async function rowsTaken(): Promise<void> {
 }
 
 describe("an import that Ctrl-C stops", () => {
-  test("publishes nothing, and goes on with the same command", async () => {
+  test("publishes nothing, and is resumed by the same command", async () => {
     const file = join(folder, "many.jsonl");
     await writeFile(file, rows(20_000).join("\n"));
     const itembank = newItembank(proxy.url);
-    // The service is gone in the middle, so that the import cannot end before it is stopped.
+    // The service goes away in the middle, so that the import cannot end before it is stopped.
     const { target } = proxy;
     const gone = new Promise<void>((resolve) => {
       proxy.strikeAfter(3_000_000, () => {
@@ -62,20 +62,22 @@ describe("an import that Ctrl-C stops", () => {
     child.kill("SIGINT");
     const stopped = await ended;
     expect(stopped).toMatchObject({ code: 130, stdout: "" });
-    expect(stopped.stderr).toMatch(/interrupted.*nothing was published\nThe same command goes on/);
+    expect(stopped.stderr).toMatch(
+      /interrupted.*; nothing was published\nRun the same command again to resume/,
+    );
     expect((await newItembank(service.address)("datasets", "show", "many")).code).toBe(1);
 
     proxy.target = target;
     const again = await itembank("import", "many", file);
     expect(again).toMatchObject({ code: 0 });
-    expect(again.stderr).toMatch(/going on with an import that was interrupted: [\d,]+ rows arrived/);
+    expect(again.stderr).toMatch(/resuming an interrupted import: [\d,]+ rows already received/);
     expect(again.stdout).toBe(
       "version 1, received 20,000 = 20,000 created + 0 updated + 0 unchanged; 0 deleted\n",
     );
     expect(again.stderr).not.toContain("\u001b");
   });
 
-  test("of standard input tells by which name it goes on", async () => {
+  test("of standard input prints the --request-id to resume it with", async () => {
     const itembank = newItembank(service.address);
     const text = rows(5_000);
     const { process: child, ended } = itembank.start("import", "piped", "--format", "jsonl");
@@ -94,13 +96,13 @@ describe("an import that Ctrl-C stops", () => {
       "--request-id",
       requestId,
     );
-    expect(again.stderr).toContain("going on with an import");
+    expect(again.stderr).toContain("resuming an interrupted import");
     expect(again.stdout).toContain("version 1, received 5,000 = 5,000 created");
   });
 });
 
 describe("a reader that leaves early", () => {
-  test("is no error", async () => {
+  test("is not an error", async () => {
     const itembank = newItembank(service.address);
     await itembank.withInput(rows(3_000).join("\n"), "import", "read", "--format", "jsonl");
     const { process: child, ended } = itembank.start("items", "list", "read", "--json");
@@ -110,13 +112,13 @@ describe("a reader that leaves early", () => {
 });
 
 describe("a server that is not there", () => {
-  test("is told of in two lines", async () => {
+  test("is reported in two lines", async () => {
     const { code, stdout, stderr } = await newItembank("127.0.0.1:1")("datasets", "list");
     expect([code, stdout]).toEqual([1, ""]);
     expect(stderr).toMatch(
-      /^itembank: no answer from http:\/\/127\.0\.0\.1:1.*\nStart one with `itembank serve`, or .*\n$/,
+      /^itembank: no answer from http:\/\/127\.0\.0\.1:1.*\nStart a server with `itembank serve`, or .*\n$/,
     );
-    expect((await newItembank("ftp://x")("datasets", "list")).stderr).toContain("is no address of a server");
+    expect((await newItembank("ftp://x")("datasets", "list")).stderr).toContain("is not a server address");
   });
 });
 

@@ -3,28 +3,28 @@ import { fileURLToPath } from "node:url";
 
 const binary = fileURLToPath(new URL("../../bin/itembank.js", import.meta.url));
 
-/** How a run of the program ended, and what it wrote. */
+/** The exit code and the output of a run of the program. */
 export interface Ended {
   readonly code: number | null;
   readonly stdout: string;
   readonly stderr: string;
 }
 
-/** A run of the program that is under way. */
+/** A run of the program in progress. */
 export interface Running {
   readonly process: ChildProcess;
   readonly ended: Promise<Ended>;
-  /** Resolves once standard error holds a text that matches. Rejects if the program ends before. */
+  /** Resolves once standard error matches. Rejects if the program ends before. */
   said(pattern: RegExp): Promise<void>;
 }
 
 /** The program against one server. */
 export interface Itembank {
   (...args: readonly string[]): Promise<Ended>;
-  /** The same with something on standard input. */
+  /** Runs the program with text on standard input. */
   withInput(input: string, ...args: readonly string[]): Promise<Ended>;
   start(...args: readonly string[]): Running;
-  /** What the program gives as JSON. Fails if it does not end with `code`. */
+  /** Returns the output of the program as JSON. Rejects unless the exit code is 0. */
   json(...args: readonly string[]): Promise<unknown>;
 }
 
@@ -34,7 +34,7 @@ export function newItembank(server: string, environment: Readonly<Record<string,
     const child = spawn(process.execPath, [binary, ...args], {
       env: { PATH: process.env.PATH, HOME: process.env.HOME, ITEMBANK_URL: server, ...environment },
     });
-    // A program that ends early does not read what it was given, which is no fault of the test.
+    // A program that ends early does not read its input, which is not an error of the test.
     child.stdin.on("error", () => undefined);
     const texts = { stdout: "", stderr: "" };
     const heard = new EventTarget();

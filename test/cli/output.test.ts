@@ -13,7 +13,7 @@ import { duration } from "../../src/cli/printing/transfer-progress.ts";
 import { resumableName } from "../../src/cli/write-name.ts";
 
 describe("messages as JSON", () => {
-  test("hold payloads as they are spelled, on one line", () => {
+  test("keep the spelling of payloads, on one line", () => {
     const item = create(ItemSchema, {
       itemId: "a\u0007",
       inputJson: '{"b":1.0,\n "a":"x\\ny"}',
@@ -24,7 +24,7 @@ describe("messages as JSON", () => {
     );
   });
 
-  test("leave out what is unset, and tell null from absent", () => {
+  test("leave out unset fields, and distinguish null from absent", () => {
     const json = (expectedOutputJson?: string) =>
       JSON.parse(
         messageJson(
@@ -36,7 +36,7 @@ describe("messages as JSON", () => {
     expect(json("null")).toHaveProperty("expected_output", null);
   });
 
-  test("have enum names, seconds, times, hexadecimal bytes, and the member of a oneof that is set", () => {
+  test("have enum names, seconds, times, hexadecimal bytes, and the set member of a oneof", () => {
     const version = create(DatasetVersionSchema, {
       digest: new Uint8Array([1, 255]),
       createTime: { seconds: 1n, nanos: 5000 },
@@ -56,7 +56,7 @@ describe("messages as JSON", () => {
     expect(json.scores[0]).not.toHaveProperty("value");
   });
 
-  test("have 64-bit integers as numbers where those are exact, else as texts", () => {
+  test("have 64-bit integers as numbers where those are exact, else as strings", () => {
     expect([2n ** 53n - 1n, 2n ** 53n, -(2n ** 53n)].map(int64Json)).toEqual([
       "9007199254740991",
       '"9007199254740992"',
@@ -66,7 +66,7 @@ describe("messages as JSON", () => {
 });
 
 describe("an array of JSON", () => {
-  test("is cut into its elements, whatever they are", () => {
+  test("is split into its elements, whatever they are", () => {
     fc.assert(
       fc.property(fc.array(fc.jsonValue()), (values) => {
         const texts = values.map((value) => JSON.stringify(value));
@@ -77,7 +77,7 @@ describe("an array of JSON", () => {
 });
 
 describe("a path of the contract", () => {
-  test("leads to its value, whatever members are called", () => {
+  test("leads to its value, whatever the names of members", () => {
     fc.assert(
       fc.property(fc.array(fc.oneof(fc.string(), fc.nat(5)), { maxLength: 5 }), (steps) => {
         const parts = steps.reduceRight<unknown>(
@@ -94,7 +94,7 @@ describe("a path of the contract", () => {
     );
   });
 
-  test("leads nowhere where there is nothing", () => {
+  test("leads to undefined where there is no value", () => {
     expect(valueAt({ a: [1] }, "$.a[1].b")).toBeUndefined();
     expect(valueAt({}, "$.constructor")).toBeUndefined();
     expect(valueAt({ a: 1 }, "$['a")).toBeUndefined();
@@ -102,17 +102,17 @@ describe("a path of the contract", () => {
 });
 
 describe("texts for people", () => {
-  test("hold nothing that a terminal would obey", () => {
+  test("contain nothing that a terminal interprets", () => {
     expect(oneLine("a\r\nb\tc\u001b[31m\u009b\u202e")).toBe("a↵b c·[31m··");
   });
 
-  test("are cut by columns, not characters", () => {
+  test("are clipped by columns, not characters", () => {
     expect(clipped("解説モデル", 10)).toBe("解説モデル");
     expect(clipped("解説モデルx", 10)).toBe("解説モデ…");
     expect(clipped("abcdef", 4)).toBe("abc…");
   });
 
-  test("make way in a table for what does not shrink", () => {
+  test("shrink in a table to make room for columns that do not", () => {
     const { colors } = newTerminal(process.stdout, { NO_COLOR: "1" }, "");
     const drawn = table(
       { colors, width: 40 },
@@ -122,7 +122,7 @@ describe("texts for people", () => {
     expect(drawn.split("\n").map((line) => line.length)).toEqual([40, 40]);
   });
 
-  test("tell durations in the units that matter", () => {
+  test("have durations in the units that matter", () => {
     expect([400, 59_000, 130_000, 3_900_000].map(duration)).toEqual([
       "1 s",
       "59 s",
@@ -133,7 +133,7 @@ describe("texts for people", () => {
 });
 
 describe("the name of a write", () => {
-  test("is the same for the same, until that is over", async () => {
+  test("is the same for equal parts, until that write is over", async () => {
     const never = async () => false;
     const first = await resumableName(["a", "b"], never);
     expect(first).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-8[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);

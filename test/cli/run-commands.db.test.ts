@@ -29,7 +29,7 @@ afterAll(async () => {
   await service?.close();
 });
 
-/** Makes a run with a result for every item; `score` gives its score, an error, or nothing for a cell that stays missing. */
+/** Makes a run with a result for every item; `score` returns its score, an error, or undefined to leave the cell missing. */
 async function record(
   label: string,
   targetId: string,
@@ -76,7 +76,7 @@ describe("itembank runs", () => {
     expect(unknown.stderr).toContain('no run of "sums" has the label "nobody"');
   });
 
-  test("tells what lacks a success", async () => {
+  test("lists items without a success", async () => {
     await record("open", "partial", (number) => (number < 18 ? 1 : number === 18 ? "error" : undefined));
     expect((await itembank("runs", "incomplete", "sums@open")).stdout).toMatch(/q18 +1\nq19 +1\n/);
     const { stdout } = await itembank("runs", "incomplete", "sums@open", "--json");
@@ -91,7 +91,7 @@ describe("itembank runs", () => {
     ]);
   });
 
-  test("finishes, cancels and deletes, after saying what there is", async () => {
+  test("finishes, cancels and deletes, after showing the counts", async () => {
     await record("ending", "ends", (number) => (number < 5 ? 1 : undefined));
     const asked = await itembank("runs", "finish", "sums@ending");
     expect(asked.code).toBe(1);
@@ -111,7 +111,7 @@ describe("itembank runs", () => {
 });
 
 describe("itembank results", () => {
-  test("shows one line per result, with nothing that a terminal would obey", async () => {
+  test("shows one line per result, without characters that a terminal interprets", async () => {
     const { stdout, stderr } = await itembank("results", "sums@better");
     expect(stdout).toMatch(/^✓ q00 #1 .*correct 1 {2}\{"sum":0\.0\}\n✗ q01 #1 .*TIMEOUT: no·\[31m answer\n/);
     expect(stdout).not.toContain("\u001b");
@@ -168,7 +168,7 @@ describe("itembank compare", () => {
     expect(stdout).toMatch(/q03 +0\.000 {2}→ {2}1\.000 {2}\+1\.000|q19 +0\.000 {2}→ {2}1\.000 {2}\+1\.000/);
   });
 
-  test("counts failures as told, and gives it all as JSON", async () => {
+  test("counts failures as --failure says, and prints everything as JSON", async () => {
     const judged = ["compare", "sums@baseline", "sums@better", "--score", "correct", "--failure", "0"];
     expect(await itembank.json(...judged)).toMatchObject({
       common_item_count: 20,

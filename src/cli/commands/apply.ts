@@ -17,21 +17,21 @@ export function applyCommand(act: Act): Command {
   return withGuards(
     newCommand("apply", "publish a plan", "apply capitals 0b6c1c1e-6a4f-4f0e-9d0e-3f1f5f0a7c11")
       .argument("<name>", "name or id of the dataset")
-      .argument("<request-id>", "the name of the plan")
-      .option("--rebase", "also if others wrote since the plan was made")
-      .option("-y, --yes", "do not ask"),
+      .argument("<request-id>", "request id of the plan")
+      .option("--rebase", "publish even if the dataset has changed since the plan was made")
+      .option("-y, --yes", "do not ask for confirmation"),
   ).action(act(apply));
 }
 
-/** `itembank discard`: gives up a plan or an import. */
+/** `itembank discard`: discards a plan or an import. */
 export function discardCommand(act: Act): Command {
   return newCommand(
     "discard",
-    "give up a plan, or an import that was interrupted",
+    "discard a plan or an interrupted import",
     "discard capitals 0b6c1c1e-6a4f-4f0e-9d0e-3f1f5f0a7c11",
   )
     .argument("<name>", "name or id of the dataset")
-    .argument("<request-id>", "its name")
+    .argument("<request-id>", "request id of the plan or import")
     .action(act(discard));
 }
 
@@ -61,5 +61,5 @@ async function discard(cli: Cli, _: object, name: string, requestId: string): Pr
     { dataset: datasetRefOf(name), requestId },
     { signal },
   );
-  await (cli.json ? writeReceipt(cli, receipt as Receipt) : cli.write(`given up: ${requestId}`));
+  await (cli.json ? writeReceipt(cli, receipt as Receipt) : cli.write(`discarded ${requestId}`));
 }

@@ -32,18 +32,18 @@ export function compareCommand(act: Act): Command {
     "compare capitals@baseline runsA runsB --score correct --items 10",
     "compare capitals@baseline capitals@candidate --lower latency --score latency",
   )
-    .argument("<base>", `the run to compare with: ${runHelp}`)
-    .argument("<runs...>", "the runs to judge")
-    .option("--score <name>", "only this score; may be given several times", collect(String))
-    .option("--lower <names>", "scores of which less is better", names)
-    .option("--tolerance <d>", "the largest difference that does not matter, in units of the score", decimal)
+    .argument("<base>", `run to compare with: ${runHelp}`)
+    .argument("<runs...>", "runs to compare")
+    .option("--score <name>", "compare only this score; may be repeated", collect(String))
+    .option("--lower <names>", "scores where lower is better, comma-separated", names)
+    .option("--tolerance <d>", "largest difference that does not matter, in units of the score", decimal)
     .option(
       "--failure <value>",
-      "the value of a repetition that failed or is missing; none unless set",
+      "value of a repetition that failed or is missing (default: left out of the comparison)",
       decimal,
     )
-    .option("--items <n>", "also the items that moved most, at most so many", count)
-    .option("--rows", "with --json: every item on a line of its own instead")
+    .option("--items <n>", "also show this many of the items that moved most", count)
+    .option("--rows", "with --json: write one line per item instead")
     .action(act(compare));
 }
 
@@ -77,11 +77,11 @@ async function compare(cli: Cli, options: Options, baseWord: string, words: stri
   }
 }
 
-/** How scores are compared. Settings for all scores need their names, which --score or --lower give. */
+/** Returns how to compare the scores. Settings belong to a score, which --score or --lower must name. */
 function settingsOf({ score, lower = [], tolerance, failure }: Options): ScoreSettings[] {
   const chosen = score ?? lower;
   if (chosen.length === 0 && (tolerance !== undefined || failure !== undefined)) {
-    throw new CommandError("--tolerance and --failure are about a score", "Name it with --score.");
+    throw new CommandError("--tolerance and --failure need a score", "Name it with --score.");
   }
   return chosen.map((name) => ({
     name,

@@ -29,13 +29,13 @@ interface DeleteOptions {
   readonly force?: boolean;
 }
 
-/** `itembank datasets`: what there is, and all about it but its items. */
+/** `itembank datasets`: datasets and their settings, without their items. */
 export function datasetsCommand(act: Act): Command {
   const datasets = newCommand("datasets", "list, show, create, rename, update and delete datasets");
   datasets
     .addCommand(
       newCommand("list", "list datasets, newest first", "datasets list --prefix eval-")
-        .option("--prefix <text>", "only those whose name starts with this")
+        .option("--prefix <text>", "only datasets whose name starts with this")
         .action(act(list)),
     )
     .addCommand(
@@ -51,13 +51,13 @@ export function datasetsCommand(act: Act): Command {
           "datasets create capitals --input-schema schema.json",
         ),
       )
-        .argument("<name>", "its name")
+        .argument("<name>", "name of the dataset")
         .action(act(create)),
     )
     .addCommand(
-      newCommand("rename", "give a dataset another name", "datasets rename capitals cities")
+      newCommand("rename", "rename a dataset", "datasets rename capitals cities")
         .argument("<name>", "name or id of the dataset")
-        .argument("<new-name>", "the new name")
+        .argument("<new-name>", "new name")
         .action(act(rename)),
     )
     .addCommand(
@@ -74,8 +74,8 @@ export function datasetsCommand(act: Act): Command {
     .addCommand(
       newCommand("delete", "delete a dataset with all its versions", "datasets delete capitals --yes")
         .argument("<name>", "name or id of the dataset")
-        .option("--force", "delete its runs as well, and do not mind locked tags")
-        .option("-y, --yes", "do not ask")
+        .option("--force", "also delete its runs, and ignore locked tags")
+        .option("-y, --yes", "do not ask for confirmation")
         .action(act(remove)),
     );
   return datasets;
@@ -83,10 +83,13 @@ export function datasetsCommand(act: Act): Command {
 
 function withFields(command: Command): Command {
   return command
-    .option("--description <text>", "what it is for")
-    .option("--table <name>", "what SQL calls it")
+    .option("--description <text>", "purpose of the dataset")
+    .option("--table <name>", "name of its table in SQL")
     .option("--metadata <json>", "annotations: a JSON object")
-    .option("--input-schema <file>", "a file with the JSON Schema of inputs; an empty text takes it away")
+    .option(
+      "--input-schema <file>",
+      "file with the JSON Schema of inputs; an empty string removes the schema",
+    )
     .option("--expected-schema <file>", "the same for expected outputs");
 }
 
@@ -168,7 +171,7 @@ async function update(cli: Cli, options: FieldOptions, name: string): Promise<un
   if (Object.keys(fields).length === 0) {
     throw new CommandError(
       "there is nothing to change",
-      "Say what, such as --description; --help lists it all.",
+      "Pass an option, such as --description; --help lists them all.",
     );
   }
   await change(cli, name, fields);
@@ -218,9 +221,9 @@ function objectOf(option: string, json: string): NonNullable<Dataset["metadata"]
       return value as NonNullable<Dataset["metadata"]>;
     }
   } catch {
-    // It is no JSON at all, which is told in the same words.
+    // Invalid JSON is reported by the same error.
   }
-  throw new CommandError(`${option} is not a JSON object`, `Such as ${option} '{"source": "wiki"}'.`);
+  throw new CommandError(`${option} is not a JSON object`, `Example: ${option} '{"source": "wiki"}'`);
 }
 
 async function remove(cli: Cli, { yes, force = false }: DeleteOptions, name: string): Promise<undefined> {

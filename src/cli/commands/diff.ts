@@ -12,23 +12,23 @@ interface Options {
   readonly summary?: boolean;
 }
 
-/** The latest version, said with a time to come: leaving `before` out would mean something else. */
+/** The latest version, named by a time in the future: leaving out `before` has another meaning. */
 const latest = { asOf: new Date("9999-01-01T00:00:00Z") };
 
-/** `itembank diff`: what differs between two versions, or what a plan would change. */
+/** `itembank diff`: the differences of two versions, or the changes that a plan would make. */
 export function diffCommand(act: Act): Command {
   return newCommand(
     "diff",
-    "show what differs between two versions; exit code 2 if anything does",
+    "show the differences between two versions; exit code 2 if there are any",
     "diff capitals 1",
     "diff capitals 1 prod",
     "diff capitals --planned 0b6c1c1e-6a4f-4f0e-9d0e-3f1f5f0a7c11",
   )
     .argument("<name>", "name or id of the dataset")
-    .argument("[before]", `the earlier version: ${versionHelp}`)
-    .argument("[after]", "the later version, the latest unless given")
-    .option("--planned <request-id>", "what the plan of this name would change")
-    .option("--summary", "totals only")
+    .argument("[before]", `earlier version: ${versionHelp}`)
+    .argument("[after]", "later version (default: latest)")
+    .option("--planned <request-id>", "show the changes that this plan would make")
+    .option("--summary", "show totals only")
     .action(act(diff));
 }
 
@@ -41,8 +41,8 @@ async function diff(
 ): Promise<number> {
   if ((before === undefined) === (planned === undefined)) {
     throw new CommandError(
-      "a difference needs an earlier version or a plan",
-      "Such as: itembank diff capitals 1",
+      "diff needs either an earlier version or a plan",
+      "Example: itembank diff capitals 1",
     );
   }
   const { client, out, signal } = cli;

@@ -31,11 +31,14 @@ export function exportCommand(act: Act): Command {
     "export capitals --format jsonl | head",
   )
     .argument("<name>", "name or id of the dataset")
-    .option("--at <version>", `which version, the latest unless set: ${versionHelp}`)
-    .option("--split <names>", "only items in any of these splits", names)
-    .option("-o, --output <file>", "where to, standard output unless set")
+    .option("--at <version>", `version to export: ${versionHelp} (default: latest)`)
+    .option("--split <names>", "only items in any of these splits, comma-separated", names)
+    .option("-o, --output <file>", "file to write (default: standard output)")
     .addOption(
-      new Option("--format <format>", "told by the ending of the file, else jsonl").choices(formatNames),
+      new Option(
+        "--format <format>",
+        "file format (default: by the extension of the file, else jsonl)",
+      ).choices(formatNames),
     )
     .action(act(exportItems));
 }
@@ -45,8 +48,8 @@ async function exportItems(cli: Cli, options: Options, name: string): Promise<un
   const format = options.format ?? (output === undefined ? "jsonl" : formatByName("", output));
   if (format === undefined) {
     throw new CommandError(
-      `the ending of ${output} tells no format`,
-      `Say it with --format: ${formatNames.join(", ")}.`,
+      `cannot infer the format from the extension of ${output}`,
+      `Specify it with --format: ${formatNames.join(", ")}.`,
     );
   }
   const frames = cli.client.queries.exportItems(
@@ -63,7 +66,7 @@ async function exportItems(cli: Cli, options: Options, name: string): Promise<un
 
 type Frames = ReturnType<Cli["client"]["queries"]["exportItems"]>;
 
-/** Writes a file that is there as a whole or not at all. */
+/** Writes a file atomically: it appears complete or not at all. */
 async function writeFile(output: string, frames: Frames, cli: Cli): Promise<ExportEnd> {
   const partial = `${output}.partial`;
   const file = createWriteStream(partial);
@@ -94,7 +97,7 @@ async function writeTo(
       if (frame.case === "end") {
         if (BigInt(size) === frame.value.sizeBytes && hash.digest().equals(frame.value.sha256))
           return frame.value;
-        throw new CommandError("what arrived is not what was sent", "Export again.");
+        throw new CommandError("the received file does not match its checksum", "Export again.");
       }
       if (frame.case !== "chunk") continue;
       const { data } = frame.value;

@@ -18,7 +18,7 @@ import { receiptInWords, shellWord, writePlan, writeReceipt } from "../receipt-o
 import { formatNames } from "../wire-formats.ts";
 import { findReceipt } from "../write-name.ts";
 
-/** `itembank import`: rows become a version. */
+/** `itembank import`: makes a version of rows. */
 export function importCommand(act: Act): Command {
   const command = newCommand(
     "import",
@@ -28,31 +28,33 @@ export function importCommand(act: Act): Command {
     "import capitals all.jsonl --id code --mode mirror --plan",
     "import capitals --format jsonl < rows.jsonl",
   )
-    .argument("<name>", "name or id of the dataset; a name that is new makes one")
-    .argument("[file]", "CSV, JSON, JSONL or Parquet; - or nothing is standard input")
+    .argument("<name>", "name or id of the dataset; a new name creates a dataset")
+    .argument("[file]", "CSV, JSON, JSONL or Parquet file; - or none for standard input")
     .addOption(
-      new Option("--format <format>", "told by the ending of the file unless set").choices(formatNames),
+      new Option("--format <format>", "file format (default: by the extension of the file)").choices(
+        formatNames,
+      ),
     )
     .addOption(
-      new Option("--mode <mode>", "what becomes of items that the file lacks: they stay, or are deleted")
+      new Option("--mode <mode>", "whether to keep (merge) or delete (mirror) items that the file lacks")
         .choices(["merge", "mirror"])
         .default("merge"),
     )
-    .option("--plan", "say what would happen, and keep it as a plan; exit code 2 if anything would")
-    .option("-y, --yes", "do not ask before a mirror deletes items");
+    .option("--plan", "show what would change, and keep it as a plan; exit code 2 if anything would")
+    .option("-y, --yes", "do not ask for confirmation before a mirror deletes items");
   return withColumns(withGuards(command))
-    .option("--note <text>", "kept with the new version")
+    .option("--note <text>", "note to keep with the new version")
     .option("--expect-version <n>", "refuse unless this is the latest version", count)
-    .option("--replace-splits", "take items out of all splits that their rows do not name")
-    .option("--no-create", "refuse if there is no such dataset")
-    .option("--request-id <uuid>", "the name of the import, to go on with one that was interrupted")
+    .option("--replace-splits", "remove items from all splits that their rows do not name")
+    .option("--no-create", "refuse if the dataset does not exist")
+    .option("--request-id <uuid>", "request id of the import, to resume an interrupted import")
     .addHelpText(
       "after",
       `
-Without columns named, a file with a column \`input\` is taken for one of items: item_id, input, expected_output, metadata and
-splits. Of any other file, all columns become members of the input. It is the same with nothing but --id.
+If no columns are named, or only --id, a file with a column \`input\` is read as a file of items, with the columns item_id, input,
+expected_output, metadata and splits. Of any other file, all columns become members of the input.
 
-An import that is interrupted publishes nothing. The same command goes on where it stopped.`,
+An interrupted import publishes nothing. Run the same command again to resume it.`,
     )
     .action(act(importFile));
 }
@@ -64,7 +66,7 @@ async function importFile(
   file: string | undefined,
 ): Promise<number> {
   const source = await findSource(file, options.format);
-  // What a mirror would delete is looked at before it happens.
+  // A mirror is planned first, so that its deletions can be confirmed.
   const asPlan = options.plan === true || (options.mode === "mirror" && !options.yes);
   const work: Import = { name, source, options, asPlan };
   const isText = source.format === "json" || source.format === "jsonl";
@@ -83,7 +85,7 @@ async function importFile(
   return exitCodes.ok;
 }
 
-/** Publishes what was looked at first, if nobody minds. */
+/** Publishes a plan, once its deletions are confirmed. */
 async function applyPlan(cli: Cli, options: ImportOptions, name: string, plan: Receipt): Promise<Receipt> {
   const { client, signal, talk } = cli;
   const { requestId } = plan;
@@ -93,7 +95,7 @@ async function applyPlan(cli: Cli, options: ImportOptions, name: string, plan: R
     try {
       await confirm(cli, `Delete ${plural(deleted, "item")}?`, options.yes);
     } catch (error) {
-      // Whoever was interrupted may come back to it.
+      // An interrupted import can be resumed, so its plan is kept.
       if (!signal.aborted)
         await client.upserts.discardUpsert({ dataset: datasetRefOf(name), requestId }).catch(() => undefined);
       throw error;
@@ -108,7 +110,7 @@ async function applyPlan(cli: Cli, options: ImportOptions, name: string, plan: R
   return receipt;
 }
 
-/** What is to be said of an import that came to no end. Gives up one that cannot be gone on with. */
+/** Returns the error to report for an import that failed or was interrupted. Discards an import that cannot be resumed. */
 async function explained(
   { client, signal }: Cli,
   { name, source, options }: Import,
@@ -117,16 +119,16 @@ async function explained(
 ): Promise<unknown> {
   const dataset = datasetRefOf(name);
   if (signal.reason instanceof Interrupted) {
-    // The signal ends calls; this one asks what the others did.
+    // The signal has aborted all calls, so asking how far they came needs another one.
     const talking = { client, signal: AbortSignal.timeout(2_000) };
     const receipt = requestId && (await findReceipt(talking, name, requestId).catch(() => undefined));
-    const rows = receipt ? `: ${plural(receipt.counts?.received ?? 0n, "row")} arrived` : "";
+    const rows = receipt ? ` after ${plural(receipt.counts?.received ?? 0n, "row")}` : "";
     const same = source.identity !== undefined || options.requestId !== undefined;
     return new CommandError(
-      `interrupted${rows}, nothing was published`,
+      `interrupted${rows}; nothing was published`,
       same
-        ? "The same command goes on where it stopped."
-        : `With --request-id ${requestId} and the same rows, the same command goes on where it stopped.`,
+        ? "Run the same command again to resume."
+        : `To resume, run the same command on the same rows with --request-id ${requestId}.`,
     );
   }
   if (error instanceof ItembankError && error.reason === "DELETE_LIMIT_EXCEEDED") {
@@ -137,8 +139,8 @@ async function explained(
       `It is kept as a plan. \`itembank diff ${name} --planned ${facts.request_id}\` shows it; \`itembank apply ${words}\` with other bounds publishes it.`,
     );
   }
-  const mayGoOn = error instanceof ItembankError && error.retryable;
-  if (requestId !== undefined && !mayGoOn) {
+  const isResumable = error instanceof ItembankError && error.retryable;
+  if (requestId !== undefined && !isResumable) {
     await client.upserts.discardUpsert({ dataset, requestId }, { timeoutMs: 5_000 }).catch(() => undefined);
   }
   return error;

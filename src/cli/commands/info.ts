@@ -5,11 +5,11 @@ import { type Act, newCommand } from "../action.ts";
 import type { Cli } from "../context.ts";
 import { facts } from "../printing/facts.ts";
 
-/** `itembank info`: which server answers, and what it takes. */
+/** `itembank info`: the release of the server, and its limits. */
 export function infoCommand(act: Act): Command {
   return newCommand(
     "info",
-    "tell which server answers; with --json also its limits",
+    "show the release of the server; with --json also its limits",
     "info --server 127.0.0.1:50051",
   ).action(act(info));
 }

@@ -34,12 +34,12 @@ interface Consent {
   readonly yes?: boolean;
 }
 
-/** Rows that are drawn as one table: what a person scrolls through. All others follow as tables of their own. */
+/** Rows of one table: as many as people scroll through. The rest follow in tables of their own. */
 const rowsPerTable = 1000;
 
-/** `itembank items`: items of any version, and what became of one over time. */
+/** `itembank items`: items of any version, and the history of one. */
 export function itemsCommand(act: Act): Command {
-  return newCommand("items", "list, get, delete and purge items, and tell their history")
+  return newCommand("items", "list, get, delete and purge items, and show their history")
     .addCommand(
       newCommand(
         "list",
@@ -48,23 +48,23 @@ export function itemsCommand(act: Act): Command {
         "items list capitals --json | jq -r .item_id",
       )
         .argument("<name>", "name or id of the dataset")
-        .option("--at <version>", `which version, the latest unless set: ${versionHelp}`)
-        .option("--split <names>", "only those in any of these splits", names)
-        .option("--keys", "without payloads")
-        .option("--limit <n>", "at most so many", count)
+        .option("--at <version>", `version to read: ${versionHelp} (default: latest)`)
+        .option("--split <names>", "only items in any of these splits, comma-separated", names)
+        .option("--keys", "leave out payloads")
+        .option("--limit <n>", "list at most this many", count)
         .action(act(list)),
     )
     .addCommand(
       newCommand("get", "show one item", "items get capitals fr --at 1")
         .argument("<name>", "name or id of the dataset")
-        .argument("<item-id>", "which item")
-        .option("--at <version>", `which version, the latest unless set: ${versionHelp}`)
+        .argument("<item-id>", "id of the item")
+        .option("--at <version>", `version to read: ${versionHelp} (default: latest)`)
         .action(act(get)),
     )
     .addCommand(
-      newCommand("history", "tell what became of one item", "items history capitals fr")
+      newCommand("history", "show the history of one item", "items history capitals fr")
         .argument("<name>", "name or id of the dataset")
-        .argument("<item-id>", "which item")
+        .argument("<item-id>", "id of the item")
         .action(act(history)),
     )
     .addCommand(
@@ -74,20 +74,20 @@ export function itemsCommand(act: Act): Command {
         "items delete capitals fr it",
       )
         .argument("<name>", "name or id of the dataset")
-        .argument("<item-ids...>", "which items")
-        .option("--note <text>", "kept with the new version")
-        .option("-y, --yes", "do not ask")
+        .argument("<item-ids...>", "ids of the items")
+        .option("--note <text>", "note to keep with the new version")
+        .option("-y, --yes", "do not ask for confirmation")
         .action(act(remove)),
     )
     .addCommand(
       newCommand(
         "purge",
-        "erase what an item holds, from all versions and results; cannot be undone",
+        "erase the content of an item from all versions and results; cannot be undone",
         "items purge capitals fr --yes",
       )
         .argument("<name>", "name or id of the dataset")
-        .argument("<item-id>", "which item")
-        .option("-y, --yes", "do not ask")
+        .argument("<item-id>", "id of the item")
+        .option("-y, --yes", "do not ask for confirmation")
         .action(act(purge)),
     );
 }
@@ -227,7 +227,7 @@ async function remove(
   const dataset = datasetRefOf(name);
   const { dataset: found } = await client.datasets.getDataset({ dataset }, { signal });
   talk.print(
-    `${JSON.stringify(found?.name)} has ${plural(found?.itemCount ?? 0n, "item")}. Older versions keep what is deleted.`,
+    `${JSON.stringify(found?.name)} has ${plural(found?.itemCount ?? 0n, "item")}. Older versions keep deleted items.`,
   );
   await confirm(
     cli,
@@ -246,7 +246,7 @@ async function remove(
     return;
   }
   await cli.write(receiptInWords(cli, receipt as Receipt));
-  if (missingItemIds.length > 0) talk.print(`there is no item ${missingItemIds.map(oneLine).join(", ")}`);
+  if (missingItemIds.length > 0) talk.print(`not found: ${missingItemIds.map(oneLine).join(", ")}`);
 }
 
 async function purge(cli: Cli, { yes }: Consent, name: string, itemId: string): Promise<undefined> {
@@ -258,7 +258,7 @@ async function purge(cli: Cli, { yes }: Consent, name: string, itemId: string): 
   );
   const held = revisions.filter(({ item }) => item !== undefined).length;
   talk.print(
-    `item ${oneLine(itemId)} has content in ${nextPageToken ? "more than " : ""}${plural(held, "revision")}, and perhaps in results. Purging erases it for good.`,
+    `item ${oneLine(itemId)} has content in ${nextPageToken ? "more than " : ""}${plural(held, "revision")}, and perhaps in results. Purging erases it permanently.`,
   );
   await confirm(cli, `Purge ${oneLine(itemId)}?`, yes);
   const answer = await client.items.purgeItem({ dataset, itemId }, { signal });

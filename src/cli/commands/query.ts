@@ -17,7 +17,7 @@ interface Options {
   readonly timeout?: number;
 }
 
-/** Rows of a table for people. Whoever wants more takes JSON, which streams. */
+/** Rows of a table for people. JSON, which streams, has no such limit. */
 const shownRows = 1000;
 
 const numeric = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)/;
@@ -26,26 +26,26 @@ const numeric = /^(U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|DOUBLE|FLOAT|DECIMAL)/;
 export function queryCommand(act: Act): Command {
   return newCommand(
     "query",
-    "answer SQL over datasets and runs; with --json one object per row",
+    "run SQL over datasets and runs; with --json one object per row",
     "query 'select region, sum(amount) from datasets.sales group by region'",
     `query 'select count(*) from datasets."sales@1" where amount > $1' --param 10`,
   )
     .argument("<sql>", "one SELECT; - reads it from standard input")
     .option(
       "--param <json>",
-      "the value of $1, then $2 and so on: JSON, else it is taken as text",
+      "value of $1, then of $2 and so on, as JSON; anything else is text",
       collect(paramJson),
     )
     .option(
       "--max-rows <n>",
-      `at most so many rows: ${shownRows.toLocaleString("en-US")} for a table, else 10,000`,
+      `return at most this many rows (default: ${shownRows.toLocaleString("en-US")} for a table, 10,000 with --json)`,
       count,
     )
-    .option("--timeout <seconds>", "how long it may run, 10 unless set", decimal)
+    .option("--timeout <seconds>", "time limit in seconds (default: 10)", decimal)
     .action(act(query));
 }
 
-/** A parameter as JSON: as it is if it is JSON, else as a text. */
+/** Returns a parameter as JSON: unchanged if it is JSON, else as a string. */
 function paramJson(text: string): string {
   try {
     JSON.parse(text);
@@ -81,7 +81,7 @@ async function query(cli: Cli, options: Options, sql: string): Promise<undefined
       else rows.push(cells.map(cellText));
     }
   }
-  if (end === undefined) throw new CommandError("the answer was cut off", "Ask again.");
+  if (end === undefined) throw new CommandError("the answer was cut off", "Run the query again.");
   if (!json) {
     const titles = columns.map(({ name, typeName }) =>
       numeric.test(typeName)
@@ -94,11 +94,11 @@ async function query(cli: Cli, options: Options, sql: string): Promise<undefined
     runId ? name : `${name} at version ${version}`,
   );
   cli.talk.print(
-    `${plural(end.rowCount, "row")}${end.truncated ? ", and more that --max-rows kept away" : ""}${read.length > 0 ? `, from ${read.join(", ")}` : ""}`,
+    `${plural(end.rowCount, "row")}${end.truncated ? ", more beyond --max-rows" : ""}${read.length > 0 ? `, from ${read.join(", ")}` : ""}`,
   );
 }
 
-/** A row as an object. Columns of one name: the later ones get a number. */
+/** Returns a row as an object. Where several columns share a name, the later ones get a number. */
 function objectOf(columns: readonly QueryColumn[], cells: readonly string[]): string {
   const known = new Map<string, number>();
   const members = cells.map((cell, place) => {
@@ -110,7 +110,7 @@ function objectOf(columns: readonly QueryColumn[], cells: readonly string[]): st
   return `{${members.join(",")}}`;
 }
 
-/** A cell for people: texts without quotes, nothing for null. */
+/** Returns a cell for people: strings without quotes, nothing for null. */
 function cellText(json: string): string {
   if (json === "null") return "";
   return oneLine(json.startsWith('"') ? String(parseJson(json)) : json);

@@ -11,20 +11,20 @@ import { table } from "../printing/table.ts";
 import { plural } from "../printing/text.ts";
 import { timeInWords } from "../printing/time.ts";
 
-/** Receipts that are shown unless told otherwise: each is a call of its own. */
+/** The default number of receipts to show: each takes a call of its own. */
 const defaultLimit = 20;
 
-/** `itembank receipts`: what writes did. */
+/** `itembank receipts`: the receipts of writes. */
 export function receiptsCommand(act: Act): Command {
   return newCommand(
     "receipts",
-    "tell what writes did: one by its name, or those that made the latest versions",
+    "show the receipt of one write, or those of the latest versions",
     "receipts capitals",
     "receipts capitals 0b6c1c1e-6a4f-4f0e-9d0e-3f1f5f0a7c11",
   )
     .argument("<name>", "name or id of the dataset")
-    .argument("[request-id]", "the name of one write, also of a plan or an open import")
-    .option("--limit <n>", `at most so many, ${defaultLimit} unless set`, count)
+    .argument("[request-id]", "request id of one write, which may be a plan or an open import")
+    .option("--limit <n>", `list at most this many (default: ${defaultLimit})`, count)
     .action(act(receipts));
 }
 
@@ -51,7 +51,7 @@ async function receipts(
   for (const version of versions) found.push(await getReceipt(cli, name, version.requestId));
   await cli.show(ReceiptSchema, found, () =>
     found.length === 0
-      ? "no version was written yet"
+      ? "no versions yet"
       : table(
           out,
           [

@@ -22,10 +22,10 @@ export function restoreCommand(act: Act): Command {
     "restore capitals 3 --yes",
   )
     .argument("<name>", "name or id of the dataset")
-    .argument("<version>", versionHelp)
-    .option("--plan", "say what would happen, and keep it as a plan; exit code 2 if anything would")
-    .option("--note <text>", "kept with the new version")
-    .option("-y, --yes", "do not ask")
+    .argument("<version>", `version to restore: ${versionHelp}`)
+    .option("--plan", "show what would change, and keep it as a plan; exit code 2 if anything would")
+    .option("--note <text>", "note to keep with the new version")
+    .option("-y, --yes", "do not ask for confirmation")
     .action(act(restore));
 }
 
@@ -51,7 +51,7 @@ async function restore(
       await confirm(cli, `Restore version ${version}?`, yes);
     }
   } catch (error) {
-    // It would be discarded by itself a day later.
+    // If discarding it fails, it expires after a day.
     await client.upserts.discardUpsert({ dataset, requestId }).catch(() => undefined);
     throw error;
   }

@@ -21,7 +21,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** `itembank results`: what came of a run. */
+/** `itembank results`: the results of a run. */
 export function resultsCommand(act: Act): Command {
   return newCommand(
     "results",
@@ -30,10 +30,10 @@ export function resultsCommand(act: Act): Command {
     "results capitals@baseline --follow",
   )
     .argument("<run>", runHelp)
-    .option("-f, --follow", "go on with results as they come, until the run has ended")
-    .option("--failed", "only those that ended in an error")
-    .option("--item <id>", "only those of this item, replaced ones included")
-    .option("--limit <n>", "at most so many", count)
+    .option("-f, --follow", "keep showing results as they arrive, until the run ends")
+    .option("--failed", "only results with an error")
+    .option("--item <id>", "only results of this item, including replaced ones")
+    .option("--limit <n>", "show at most this many", count)
     .action(act(results));
 }
 

@@ -32,21 +32,22 @@ interface Consent {
 
 const stateNames = ["pending", "running", "completed", "failed", "cancelled"];
 
-/** `itembank runs`: experiments. Making them is what the client libraries are for. */
+/** `itembank runs`: experiment runs. The client libraries create them. */
 export function runsCommand(act: Act): Command {
   const one = (command: Command) => command.argument("<run>", runHelp);
-  return newCommand("runs", "list, show, finish, cancel and delete runs, and tell what they lack")
+  return newCommand("runs", "list, show, finish, cancel and delete runs, and list what they lack")
     .addCommand(
       newCommand("list", "list runs, newest first", "runs list capitals --state running")
-        .argument("[name]", "only those on this dataset")
-        .option("--label <label>", "only those with this label")
-        .option("--target <id>", "only those of this target")
+        .argument("[name]", "only runs on this dataset")
+        .option("--label <label>", "only runs with this label")
+        .option("--target <id>", "only runs of this target")
         .addOption(
-          new Option("--state <states>", `only those in any of these: ${stateNames.join(", ")}`).argParser(
-            names,
-          ),
+          new Option(
+            "--state <states>",
+            `only runs in any of these states, comma-separated: ${stateNames.join(", ")}`,
+          ).argParser(names),
         )
-        .option("--limit <n>", "at most so many", count)
+        .option("--limit <n>", "list at most this many", count)
         .action(act(list)),
     )
     .addCommand(one(newCommand("show", "show one run", "runs show capitals@baseline")).action(act(show)))
@@ -54,26 +55,26 @@ export function runsCommand(act: Act): Command {
       one(
         newCommand(
           "incomplete",
-          "list what lacks a success; with --json one item per line",
+          "list items without a success; with --json one per line",
           "runs incomplete capitals@baseline",
         ),
       ).action(act(incomplete)),
     )
     .addCommand(
       one(newCommand("finish", "end a run", "runs finish capitals@baseline --min-success 95%"))
-        .option("--min-success <share>", "the share of cells that has to be a success, 0 unless set", share)
-        .option("--failed <why>", "end it as failed, whatever its results")
-        .option("-y, --yes", "do not ask, also where results are missing")
+        .option("--min-success <share>", "share of cells that must have succeeded (default: 0)", share)
+        .option("--failed <why>", "end it as failed, regardless of its results")
+        .option("-y, --yes", "do not ask for confirmation where results are missing")
         .action(act(finish)),
     )
     .addCommand(
-      one(newCommand("cancel", "stop a run; its results stay", "runs cancel capitals@baseline --yes"))
-        .option("-y, --yes", "do not ask")
+      one(newCommand("cancel", "stop a run and keep its results", "runs cancel capitals@baseline --yes"))
+        .option("-y, --yes", "do not ask for confirmation")
         .action(act(cancel)),
     )
     .addCommand(
       one(newCommand("delete", "delete a run with its results", "runs delete capitals@baseline --yes"))
-        .option("-y, --yes", "do not ask")
+        .option("-y, --yes", "do not ask for confirmation")
         .action(act(remove)),
     );
 }
@@ -179,10 +180,10 @@ async function finish(
   const { client, signal, talk } = cli;
   const { runId, counts, state } = await getRun(cli, word);
   const isOpen = state === Run_State.PENDING || state === Run_State.RUNNING;
-  // An ended run takes no more results, so what is missing would stay so.
+  // An ended run takes no more results, so missing ones would stay missing.
   if (isOpen && counts && counts.missing > 0n && failed === "") {
-    talk.print(`${cellsInWords(counts)}. What is missing stays so.`);
-    await confirm(cli, "End it all the same?", yes);
+    talk.print(`${cellsInWords(counts)}. Missing results cannot be added later.`);
+    await confirm(cli, "End it anyway?", yes);
   }
   const { run } = await client.runs.finishRun(
     { runId, minSuccessRatio: minSuccess, failureMessage: failed },
@@ -194,7 +195,9 @@ async function finish(
 async function cancel(cli: Cli, { yes }: Consent, word: string): Promise<undefined> {
   const { client, signal, talk } = cli;
   const found = await getRun(cli, word);
-  talk.print(`${runName(found)} has ${found.counts ? cellsInWords(found.counts) : "no results"}. They stay.`);
+  talk.print(
+    `${runName(found)} has ${found.counts ? cellsInWords(found.counts) : "no results"}. Its results are kept.`,
+  );
   await confirm(cli, "Stop it?", yes);
   const { run } = await client.runs.cancelRun({ runId: found.runId }, { signal });
   await writeRun(cli, run as Run);

@@ -12,28 +12,28 @@ interface TagOptions {
   readonly unlock?: boolean;
 }
 
-/** `itembank tag`: puts a name on a version, or moves it there. */
+/** `itembank tag`: tags a version, or moves the tag to it. */
 export function tagCommand(act: Act): Command {
   return newCommand(
     "tag",
-    "put a tag on a version, or move it there",
+    "tag a version, or move the tag to it",
     "tag capitals prod --at 3",
     "tag capitals prod --at 3 --lock",
   )
     .argument("<name>", "name or id of the dataset")
     .argument("<tag>", "the tag")
-    .option("--at <version>", `which version, the latest unless set: ${versionHelp}`)
-    .option("--lock", "keep others from moving it")
-    .option("--unlock", "let it be moved again; needs the version that it is on")
+    .option("--at <version>", `version to tag: ${versionHelp} (default: latest)`)
+    .option("--lock", "keep the tag from being moved")
+    .option("--unlock", "allow the tag to be moved again; --at must be the version that it is on")
     .action(act(tag));
 }
 
-/** `itembank untag`: takes a tag away. */
+/** `itembank untag`: removes a tag. */
 export function untagCommand(act: Act): Command {
-  return newCommand("untag", "take a tag away", "untag capitals prod --yes")
+  return newCommand("untag", "remove a tag", "untag capitals prod --yes")
     .argument("<name>", "name or id of the dataset")
     .argument("<tag>", "the tag")
-    .option("-y, --yes", "do not ask")
+    .option("-y, --yes", "do not ask for confirmation")
     .action(act(untag));
 }
 
@@ -56,7 +56,7 @@ async function tag(
   const moved =
     previousVersion === 0n || previousVersion === tagged.version
       ? ""
-      : `, before on version ${previousVersion}`;
+      : `, previously on version ${previousVersion}`;
   await cli.write(`${word} is on version ${tagged.version}${lock ? " and locked" : ""}${moved}`);
 }
 
@@ -72,11 +72,11 @@ async function untag(
     { dataset, at: { by: { case: "tag", value: word } } },
     { signal },
   );
-  await confirm(cli, `Take ${word} away from version ${found.version?.version}?`, yes);
+  await confirm(cli, `Remove ${word} from version ${found.version?.version}?`, yes);
   const { version } = await client.datasets.untagVersion({ dataset, tag: word }, { signal });
   await cli.showOne(
     DatasetVersionSchema,
     version as DatasetVersion,
-    () => `version ${version?.version} does not carry ${word} any more`,
+    () => `removed ${word} from version ${version?.version}`,
   );
 }

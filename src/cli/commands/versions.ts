@@ -20,8 +20,8 @@ export function versionsCommand(act: Act): Command {
     "versions capitals --limit 10",
   )
     .argument("<name>", "name or id of the dataset")
-    .option("--tagged", "only those that carry a tag")
-    .option("--limit <n>", "at most so many", count)
+    .option("--tagged", "only versions with a tag")
+    .option("--limit <n>", "list at most this many", count)
     .action(act(versions));
 }
 

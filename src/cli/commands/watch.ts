@@ -18,13 +18,13 @@ interface Options {
 export function watchCommand(act: Act): Command {
   return newCommand(
     "watch",
-    "tell versions as they are made, one per line, until Ctrl-C",
+    "show versions as they are made, one per line, until Ctrl-C",
     "watch capitals",
     "watch capitals --after 0 --json",
   )
     .argument("<name>", "name or id of the dataset")
-    .option("--after <version>", "begin behind this version, the latest unless set; 0 tells all", count)
-    .option("--limit <n>", "end after so many", count)
+    .option("--after <version>", "start after this version; 0 shows all (default: the latest)", count)
+    .option("--limit <n>", "stop after this many", count)
     .action(act(watch));
 }
 

@@ -4,14 +4,14 @@ import { partsOf, valueAt } from "./json-place.ts";
 import type { Terminal } from "./terminal.ts";
 import { clipped, oneLine } from "./text.ts";
 
-/** Paths that are shown of one item. Whoever wants all takes JSON. */
+/** The most paths to show of one item. JSON has them all. */
 const maxPaths = 12;
 
-/** Columns that a path takes at most before the values stand below it. */
+/** The widest path, in columns, that has its values beside it instead of below. */
 const pathWidth = 28;
 
 /**
- * How one item changed, in some lines:
+ * Describes the change of one item in a few lines:
  *
  *     ~ it
  *         $.expected_output  "Milan" → "Rome"
@@ -38,7 +38,7 @@ export function changeLines(
         const shownPath = clipped(oneLine(path), width - 4);
         const [from, to] = [valueAt(old, path), valueAt(now, path)];
         if (from === undefined && to === undefined) return [`    ${shownPath}`];
-        // Beside the path if there is room, else below it.
+        // Values go beside the path if there is room, else below it.
         const beside = shownPath.length <= pathWidth;
         const room = Math.floor((width - 4 - (beside ? pathWidth + 2 : 4) - 3) / 2);
         const values = `${colors.red(valueText(from, room))} ${colors.dim("→")} ${colors.green(valueText(to, room))}`;
@@ -47,7 +47,7 @@ export function changeLines(
           : [`    ${shownPath}`, `        ${values}`];
       });
       if (changedPaths.length > maxPaths)
-        lines.push(colors.dim(`    and ${changedPaths.length - maxPaths} places more`));
+        lines.push(colors.dim(`    and ${changedPaths.length - maxPaths} more paths`));
       return [colors.yellow(`~ ${id}`), ...lines].join("\n");
     }
   }
@@ -57,7 +57,7 @@ function valueText(value: unknown, width: number): string {
   return value === undefined ? "(absent)" : clipped(oneLine(JSON.stringify(value)), width);
 }
 
-/** The totals of a difference: `12 created, 3 updated, 2 deleted, 1,304 unchanged`. */
+/** Returns the totals of a difference: `12 created, 3 updated, 2 deleted, 1,304 unchanged`. */
 export function diffInWords({
   created,
   updated,

@@ -11,7 +11,7 @@ import { table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { oneLine, plural } from "./text.ts";
 
-/** Columns on either side of zero in a plot that stands in a table: on terminals so wide, and on all others. */
+/** Columns on either side of zero of a plot in a table: on terminals at least `wide`, and on narrower ones. */
 const wide = 96;
 const wideHalf = 12;
 const narrowHalf = 8;
@@ -25,7 +25,7 @@ const verdictWords: Readonly<Record<Verdict, string>> = {
   [Verdict.NO_OVERLAP]: "no pairs",
 };
 
-/** The interval of a comparison, undefined if there are too few pairs for one. */
+/** Returns the interval of a comparison; undefined if there are too few pairs for one. */
 export function intervalOf({
   confidenceLow,
   meanDifference,
@@ -39,8 +39,8 @@ export function intervalOf({
 }
 
 /**
- * Runs against one baseline: their cells, then each score with its differences on one axis. Base and mean are over the
- * items that have a value in both runs, so the base may differ from row to row.
+ * Draws runs against one baseline: their cells, then each score with its differences on one axis. Base and mean are over
+ * the items that have a value in both runs, so the base may differ from row to row.
  *
  *     correct   base   mean  change  −0.60       0       +0.60  won/lost/same  verdict
  *     reader   0.458  0.904  +0.447  ├───────────┼───────━●━──┤     170/20/116  better
@@ -111,7 +111,7 @@ function decimal(value: number | undefined): string {
   return value === undefined ? "" : value.toFixed(3);
 }
 
-/** What a comparison is about, and what calls for caution. */
+/** Returns the extent of a comparison and its caveats. */
 function cautions({ colors }: Terminal, summary: ComparisonSummary): string {
   const { commonItemCount, baseOnlyItemCount, candidateOnlyItemCount, driftedItemCount, candidate, scores } =
     summary;
@@ -132,7 +132,7 @@ function cautions({ colors }: Terminal, summary: ComparisonSummary): string {
     : `${colors.dim(`${about},`)} ${colors.yellow(parts.join(", "))}`;
 }
 
-/** The items that moved most in the first score: half of them down, half of them up. */
+/** Draws the items that moved most in the first score: half of them down, half of them up. */
 export function movedItems(
   terminal: Terminal,
   { scores, candidate }: ComparisonSummary,
@@ -148,7 +148,7 @@ export function movedItems(
       return score === undefined || by === 0 ? [] : [{ row, score, by }];
     })
     .sort((a, b) => a.by - b.by);
-  // Those at both ends, as far as there are some.
+  // Takes from both ends; where one end has too few, the other fills up.
   const down = changed.filter(({ by }) => by < 0).length;
   const fromEnd = Math.min(changed.length - down, Math.max(Math.floor(limit / 2), limit - down));
   const moved = [

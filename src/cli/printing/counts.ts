@@ -2,12 +2,12 @@ import type { ChangeCounts, Receipt } from "../../../clients/typescript/src/cont
 
 type Counts = Pick<ChangeCounts, "received" | "created" | "updated" | "unchanged" | "deleted">;
 
-/** A number with thousands separators. */
+/** Formats a number with thousands separators. */
 export function grouped(value: bigint | number): string {
   return value.toLocaleString("en-US");
 }
 
-/** What a write did, in full: `received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted`. */
+/** Returns all counts of a write: `received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted`. */
 export function countsInWords({ received, created, updated, unchanged, deleted }: Counts): string {
   const parts = [
     `${grouped(created)} created`,
@@ -17,7 +17,7 @@ export function countsInWords({ received, created, updated, unchanged, deleted }
   return `received ${grouped(received)} = ${parts.join(" + ")}; ${grouped(deleted)} deleted`;
 }
 
-/** What became of an import: the version it made, or that there was nothing to do. */
+/** Returns the outcome of an import: the version it made, or that nothing changed. */
 export function outcomeInWords({ noOp, version }: Pick<Receipt, "noOp" | "version">): string {
   return noOp ? `no changes, no new version: still version ${version}` : `version ${version}`;
 }

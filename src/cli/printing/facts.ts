@@ -1,7 +1,7 @@
 import type { Terminal } from "./terminal.ts";
 import { padded } from "./text.ts";
 
-/** Names and values below each other, those without a value left out. */
+/** Lists names with their values, one per line. Empty values are left out. */
 export function facts(
   { colors }: Pick<Terminal, "colors">,
   pairs: readonly (readonly [name: string, value: string | undefined])[],

@@ -1,7 +1,7 @@
 import type { Item } from "../../../clients/typescript/src/contract.ts";
 import { parseJson } from "../../../clients/typescript/src/node.ts";
 
-/** The parts of an item, as paths of the contract see it: `$.input.messages[2]`. */
+/** Returns the parts of an item as one value, which paths of the contract such as `$.input.messages[2]` lead into. */
 export function partsOf(
   item: Pick<Item, "inputJson" | "expectedOutputJson" | "metadataJson" | "splits"> | undefined,
 ): unknown {
@@ -17,7 +17,7 @@ export function partsOf(
 
 const step = /\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]/gy;
 
-/** The steps of a path: names and positions. Undefined for a path that is cut off within a step. */
+/** Returns the steps of a path, names and positions; undefined for a path that is cut off within a step. */
 export function stepsOf(path: string): (string | number)[] | undefined {
   const steps: (string | number)[] = [];
   step.lastIndex = 1;
@@ -30,14 +30,14 @@ export function stepsOf(path: string): (string | number)[] | undefined {
   return steps;
 }
 
-/** What a quoted name of a path means: `\'` and `\\` are themselves, all else is escaped as in JSON. */
+/** Unescapes a quoted name of a path: `\'` is a quote, and all else is escaped as in JSON. */
 function unescaped(name: string): string {
   return name.replace(/\\(u[0-9a-fA-F]{4}|.)/gu, (_, escaped: string) =>
     escaped === "'" ? "'" : (JSON.parse(`"\\${escaped}"`) as string),
   );
 }
 
-/** The value at a path; undefined where there is none. */
+/** Returns the value at a path; undefined where there is none. */
 export function valueAt(parts: unknown, path: string): unknown {
   const steps = stepsOf(path);
   if (steps === undefined) return undefined;

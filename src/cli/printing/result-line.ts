@@ -3,11 +3,11 @@ import type { RunResult, Score } from "../../../clients/typescript/src/contract.
 import type { Terminal } from "./terminal.ts";
 import { clipped, oneLine, padded } from "./text.ts";
 
-/** Columns of the item and its repetition, so that most lines are aligned without knowing all of them. */
+/** Columns for the item and its repetition, so that most lines align although results arrive one by one. */
 const itemWidth = 20;
 const latencyWidth = 8;
 
-/** One result in one line: item and repetition, how it ended, how long it took, its scores, and what came out. */
+/** Formats a result as one line: outcome, item and repetition, latency, scores, and the output or error. */
 export function resultLine({ colors, width }: Pick<Terminal, "colors" | "width">, result: RunResult): string {
   const { itemId, repetition, attempt, outcome, latency, scores } = result;
   const failed = outcome.case === "error";

@@ -10,14 +10,14 @@ export function cellsInWords({ expected, succeeded, failed, missing }: RunCounts
   return `${grouped(expected)} cells = ${grouped(succeeded)} succeeded + ${grouped(failed)} failed + ${grouped(missing)} missing`;
 }
 
-/** What people call a run: its target, else its name. */
+/** Returns the name of a run for people: its target, else its name, else its id. */
 export function runName({ targetId, name, runId }: Pick<Run, "targetId" | "name" | "runId">): string {
   return oneLine(targetId || name || runId);
 }
 
 type Cell = (terminal: Terminal, run: Run) => string;
 
-/** Columns that tables of runs are made of. What failed or never came stands out. */
+/** The columns of tables of runs. Failed and missing cells stand out. */
 const columns = {
   run: [{ title: "run", align: "left" }, (_, { runId }) => runId],
   target: [{ title: "target", align: "left", shrinks: true }, (_, run) => runName(run)],
@@ -57,16 +57,16 @@ function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof 
   );
 }
 
-/** Below this many columns, the table of runs does without what matters least. */
+/** Below this many columns, the table of runs leaves out the columns that matter least. */
 const roomy = 114;
 
-/** Runs in a list. */
+/** Draws a list of runs. */
 export function runsTable(terminal: Terminal, runs: readonly Run[]): string {
   const names = ["run", "target", "labels", "state", "succeeded", "failed", "missing"] as const;
   return drawn(terminal, runs, terminal.width < roomy ? names : [...names, "version", "created"]);
 }
 
-/** The sides of a comparison. */
+/** Draws the sides of a comparison. */
 export function sidesTable(terminal: Terminal, runs: readonly Run[]): string {
   return drawn(terminal, runs, [
     "target",

@@ -3,17 +3,17 @@ import stringWidth from "string-width";
 import type { Terminal } from "./terminal.ts";
 import { clipped } from "./text.ts";
 
-/** A column of a table. Numbers read best on the right, the default; texts on the left. */
+/** A column of a table. Align numbers right, the default, and texts left. */
 export interface PrintedColumn {
   readonly title: string;
   readonly align?: "left" | "right";
-  /** Whether its cells are cut where the table would be wider than the terminal. Then they hold no colours. */
+  /** Whether to clip its cells where the table would be wider than the terminal. Such cells must not contain colours. */
   readonly shrinks?: boolean;
   /** Whether its title stands out. */
   readonly isStrong?: boolean;
 }
 
-/** Lines between nothing but the head and the rows, so that 80 columns suffice. */
+/** No borders, so that 80 columns suffice. */
 const chars = {
   top: "",
   "top-mid": "",
@@ -32,10 +32,10 @@ const chars = {
   middle: "  ",
 };
 
-/** Columns that a text keeps, however narrow the terminal. */
+/** The fewest columns that a cell keeps, however narrow the terminal. */
 const narrowest = 8;
 
-/** An aligned table. Widths are those of the longest cell, colours not counted. */
+/** Draws an aligned table. Each column is as wide as its longest cell, colours not counted. */
 export function table(
   { colors, width }: Pick<Terminal, "colors" | "width">,
   columns: readonly PrintedColumn[],
@@ -56,7 +56,7 @@ export function table(
       }),
     ),
   );
-  // Cells of the last column are padded to its width, which nobody sees.
+  // Removes the padding of the last column.
   return drawn
     .toString()
     .split("\n")
@@ -64,7 +64,7 @@ export function table(
     .join("\n");
 }
 
-/** How wide the columns that shrink may be, so that the table fits: the widest give way first. */
+/** Returns the widths to clip shrinking columns to, so that the table fits: the widest shrinks first. */
 function widthLimits(
   width: number,
   columns: readonly PrintedColumn[],

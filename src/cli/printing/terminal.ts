@@ -3,13 +3,13 @@ import pc from "picocolors";
 
 type Colors = ReturnType<typeof pc.createColors>;
 
-/** Where something is printed. */
+/** A stream for text: a terminal, or a pipe or file. */
 export interface Terminal {
-  /** False in a pipe or a file: then there is no colour, and nothing is ever drawn over. */
+  /** False for a pipe or a file: output then has no colours, and no line is redrawn. */
   readonly interactive: boolean;
   readonly colors: Colors;
   readonly stream: WriteStream;
-  /** Columns that a line may take. */
+  /** Columns of a line. */
   readonly width: number;
   /** Prints lines, indented as the terminal is. Without text, an empty line. */
   print(text?: string): void;
@@ -17,16 +17,16 @@ export interface Terminal {
   heading(title: string): void;
 }
 
-/** How far everything below a heading is indented. */
+/** The indentation of everything below a heading. */
 export const indent = "  ";
 
-/** Columns where nobody says how many there are: what fits into a wide terminal and into a report. */
+/** Columns where the terminal does not report them: fits both a wide terminal and a report. */
 const defaultWidth = 100;
 
-/** Wider than this, the ends of a line are too far apart to be read together. */
+/** The widest line: the ends of a wider one are too far apart to be read together. */
 const maxWidth = 140;
 
-/** The terminal of a stream. Colours follow https://no-color.org. */
+/** Makes the terminal of a stream. Colours follow https://no-color.org. */
 export function newTerminal(
   stream: WriteStream,
   environment: Readonly<Record<string, string | undefined>>,

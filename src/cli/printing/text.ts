@@ -2,15 +2,15 @@ import stringWidth from "string-width";
 
 export { plural } from "../../quantities.ts";
 
-/** What a terminal would obey rather than show. Data must not be able to move the cursor or forge a line. */
+/** Characters that a terminal interprets. Data must not be able to move the cursor or forge a line. */
 const control = /\p{Cc}|[\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
 
-/** A text as one line that is safe to print: line breaks as `↵`, tabs as spaces, other control characters as `·`. */
+/** Returns a text as one line that is safe to print: line breaks as `↵`, tabs as spaces, other control characters as `·`. */
 export function oneLine(text: string): string {
   return text.replace(/\r?\n/g, "↵").replaceAll("\t", " ").replace(control, "·");
 }
 
-/** A text of at most `width` columns: what is too long ends in `…`. Wide characters count twice. */
+/** Clips a text to at most `width` columns; a clipped text ends in `…`. Wide characters count twice. */
 export function clipped(text: string, width: number): string {
   if (text.length <= width / 2 || stringWidth(text) <= width) return text;
   let taken = "";
@@ -23,7 +23,7 @@ export function clipped(text: string, width: number): string {
   return `${taken}…`;
 }
 
-/** A text that fills `width` columns, or more if it is longer. */
+/** Pads a text with spaces to `width` columns. */
 export function padded(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - stringWidth(text)));
 }

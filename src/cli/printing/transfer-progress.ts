@@ -1,34 +1,34 @@
 import type { Terminal } from "./terminal.ts";
 import { plural } from "./text.ts";
 
-/** How far something has come. */
+/** The progress of a transfer. */
 export interface Advance {
-  /** What is counted, such as rows. */
+  /** Units so far, such as rows. */
   readonly count: number;
-  /** The share that is done, 0 to 1; undefined if nobody knows how much there is. */
+  /** The share that is done, 0 to 1; undefined if the total is unknown. */
   readonly share?: number | undefined;
-  /** Stands behind the numbers. */
+  /** Text after the numbers. */
   readonly note?: string;
 }
 
 export interface TransferProgress {
   update(advance: Advance): void;
-  /** Shows where it stands for the last time, and gives the line free. */
+  /** Shows the final state, and ends the line. */
   stop(): void;
 }
 
-/** Milliseconds between two pictures on a terminal, and between two lines elsewhere. */
+/** Milliseconds between two redraws on a terminal, and between two lines elsewhere. */
 const redraw = 100;
 const nextLine = 5_000;
 
-/** Below this many milliseconds, rates say more about the start than about the work. */
+/** Milliseconds before rates are shown: earlier, they say more about the start than about the work. */
 const settled = 500;
 
 const barWidth = 20;
 
 /**
- * Shows progress with its rate and the time that is left: one line that is drawn over on a terminal, elsewhere plain lines
- * now and then.
+ * Shows progress with its rate and the time left: one line that is redrawn on a terminal, elsewhere a plain line every few
+ * seconds.
  *
  *     importing ███████░░░░░░░░░░░░░ 36 %  12,000 rows, 48,000 rows/s, 2 s left
  */
@@ -85,7 +85,7 @@ export function startTransferProgress(
   };
 }
 
-/** `3 s`, `2 min 10 s`, `1 h 5 min`. */
+/** Formats a duration in milliseconds, rounded up: `3 s`, `2 min 10 s`, `1 h 5 min`. */
 export function duration(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);
   if (seconds < 60) return `${seconds} s`;

@@ -4,10 +4,10 @@ import { table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { oneLine } from "./text.ts";
 
-/** Characters of a digest: enough to tell the versions of a dataset apart. */
+/** Hexadecimal digits of a digest: enough to distinguish the versions of a dataset. */
 const digestLength = 8;
 
-/** Versions and what each changed, in the order given. */
+/** Draws versions with their changes, in the given order. */
 export function versionsTable(terminal: Terminal, versions: readonly DatasetVersion[]): string {
   const { colors } = terminal;
   const tagged = versions.some(({ tags }) => tags.length > 0);
