@@ -203,9 +203,20 @@ export function failure<R extends Reason>(
   facts: FactsOf<R>,
   violations: readonly FieldViolation[] = [],
 ): Failure {
-  const message = (messages[reason] as (facts: FactsOf<R>) => string)(facts);
   const counted = violations.length > 1 ? { ...facts, violation_count: violations.length } : facts;
-  return new Failure(reason, counted as Facts, violations, message);
+  return new Failure(reason, counted as Facts, violations, messageOf(reason, facts));
+}
+
+function messageOf<R extends Reason>(reason: R, facts: FactsOf<R>): string {
+  return (messages[reason] as (facts: FactsOf<R>) => string)(facts);
+}
+
+/** All reasons but the one that `invalidField` is for. */
+export type OtherReason = Exclude<Reason, "INVALID_FIELD">;
+
+/** The failure of a reason at one field. */
+export function failureAt<R extends OtherReason>(reason: R, facts: FactsOf<R>, field: string): Failure {
+  return failure(reason, facts, [{ field, description: messageOf(reason, facts) }]);
 }
 
 /** The failure of one malformed field. */

@@ -39,7 +39,7 @@ const floors: readonly (readonly string[])[] = [
   ["src/schemas", "src/files"],
   ["src/items", "src/engine", "src/rpc", "src/auth"],
   ["src/db", "src/config.ts"],
-  ["src/blobs"],
+  ["src/blobs", "src/faults.ts"],
   ["src/json", "src/failure.ts", "src/limits.ts", "src/ids.ts", "src/log.ts", "src/quantities.ts"],
   // The client is a package of its own, which the command line uses.
   ["clients/typescript/src"],

@@ -3,7 +3,7 @@ import type { DatasetDefinition } from "../datasets/dataset.ts";
 import { findSchemaOwner, getSchemaTexts } from "../datasets/schema-store.ts";
 import type { Client, Pool, Queryable } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import { RowFaults } from "../items/row-faults.ts";
+import { Faults } from "../faults.ts";
 import { streamWritten } from "../items/written-store.ts";
 import {
   compileItemSchemas,
@@ -68,7 +68,7 @@ export async function checkRows(
   revisions: readonly StagedRevision[],
   field: (rowNumber: number) => string,
 ): Promise<void> {
-  const faults = new RowFaults();
+  const faults = new Faults();
   let count = 0;
   for (const { row, replaces } of revisions) {
     if (replaces !== undefined && equalBytes(replaces.contentHash, row.contentHash)) continue;
@@ -92,7 +92,7 @@ export async function checkStagedRows(
   schemas: ItemSchemas,
   itemIds?: readonly string[],
 ): Promise<void> {
-  const faults = new RowFaults();
+  const faults = new Faults();
   const written = { changesetIds: [changeset.changesetId], itemIds };
   for await (const revisions of streamWritten(client, changeset.datasetId, written)) {
     for (const { itemId, rowNumber, input, expectedOutput } of revisions) {

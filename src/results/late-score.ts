@@ -1,4 +1,4 @@
-import { RowFaults } from "../items/row-faults.ts";
+import { Faults } from "../faults.ts";
 import { resultId, resultIdParts } from "../runs/run.ts";
 import type { Score } from "./score.ts";
 
@@ -38,7 +38,7 @@ export function groupByResult(
   { resultIdPrefix }: { readonly resultIdPrefix: string },
   lateScores: readonly LateScore[],
 ): ResultLateScores[] {
-  const faults = new RowFaults();
+  const faults = new Faults();
   const groups = new Map<bigint, ResultLateScores>();
   lateScores.forEach(({ resultId: id, score }, index) => {
     const parts = resultIdParts(id);
@@ -67,19 +67,18 @@ export function requireScorable(
   found: ReadonlyMap<bigint, ScoredResult>,
   current: ReadonlyMap<bigint, bigint>,
 ): void {
-  const faults = new RowFaults();
+  const faults = new Faults();
   lateScores.forEach(({ resultId: id }, index) => {
-    const field = fieldOf(index);
     const result = found.get(resultIdParts(id)?.number ?? 0n);
     if (result === undefined) {
-      faults.add("RESULT_NOT_FOUND", { result_id: id }, field);
+      faults.add("RESULT_NOT_FOUND", { result_id: id }, fieldOf(index));
     } else if (result.replaced) {
       const currentId = resultId(resultIdPrefix, current.get(result.number) ?? 0n);
-      faults.add("RESULT_SUPERSEDED", { result_id: id, current_result_id: currentId }, field);
+      faults.add("RESULT_SUPERSEDED", { result_id: id, current_result_id: currentId }, fieldOf(index));
     } else if (result.purged) {
-      faults.add("ITEM_PURGED", { index, item_id: result.itemId }, field);
+      faults.add("ITEM_PURGED", { index, item_id: result.itemId }, fieldOf(index));
     } else if (!result.succeeded) {
-      faults.add("INVALID_FIELD", { field, problem: "is an error; only a success can be scored" }, field);
+      faults.addInvalid(fieldOf(index), "is an error; only a success can be scored");
     }
   });
   faults.throwIfAny();

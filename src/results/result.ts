@@ -1,7 +1,7 @@
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
+import { Faults } from "../faults.ts";
 import type { Item } from "../items/item.ts";
-import { RowFaults } from "../items/row-faults.ts";
 import { type RunCell, resultId } from "../runs/run.ts";
 import type { RecordedScore, Score } from "./score.ts";
 
@@ -105,7 +105,7 @@ export function decideResults(
   overwrite: boolean,
   purged: ReadonlySet<string>,
 ): ResultDecision[] {
-  const faults = new RowFaults();
+  const faults = new Faults();
   const decisions = results.map((result, index): ResultDecision => {
     const known = current[index];
     const isSame = known !== undefined && Buffer.compare(known.fingerprint, result.fingerprint) === 0;
@@ -141,7 +141,7 @@ export function requireCovered(
   itemVersions: ReadonlyMap<string, bigint>,
   field = "results",
 ): void {
-  const faults = new RowFaults();
+  const faults = new Faults();
   results.forEach(({ itemId, repetition }, index) => {
     if (repetition >= 1 && repetition <= run.repetitions && itemVersions.has(itemId)) return;
     const facts = { run_id: run.runId, index, item_id: itemId, repetition };

@@ -1,49 +1,9 @@
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
-import { Failure, type FieldViolation, failure, invalidField } from "../failure.ts";
+import { invalidField } from "../failure.ts";
 import { defaultPageSize, limits } from "../limits.ts";
 
 /** Characters of a note on a version. */
 const maxNoteLength = 1_024;
-
-/**
- * Gathers what is wrong with a request, so that its sender hears of all malformed fields at once.
- *
- *     const violations = newViolations();
- *     const name = violations.check(() => datasetName("dataset.name", dataset.name));
- *     violations.throwIfAny();
- */
-export interface Violations {
-  /** Notes a malformed field. */
-  add(field: string, problem: string): void;
-  /** Runs a check and notes its INVALID_FIELD, returning undefined then. Other failures are thrown on. */
-  check<T>(read: () => T): T | undefined;
-  /** @throws Failure INVALID_FIELD about the first malformed field, with all of them as violations. */
-  throwIfAny(): void;
-}
-
-export function newViolations(): Violations {
-  const all: FieldViolation[] = [];
-  return {
-    add(field, problem) {
-      all.push({ field, description: problem });
-    },
-    check(read) {
-      try {
-        return read();
-      } catch (error) {
-        if (!(error instanceof Failure && error.reason === "INVALID_FIELD")) throw error;
-        all.push(...error.violations);
-        return undefined;
-      }
-    },
-    throwIfAny() {
-      const first = all[0];
-      if (first !== undefined) {
-        throw failure("INVALID_FIELD", { field: first.field, problem: first.description }, all);
-      }
-    },
-  };
-}
 
 /**
  * A request_id in lower case, or undefined if it was left out.

@@ -8,10 +8,10 @@ import type { NumberedRow } from "../changesets/staging-store.ts";
 import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write-once.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import { Faults } from "../faults.ts";
 import type { Item, Row } from "../items/item.ts";
 import { findItem, listItemBeginnings, listItemKeys, listItemSizes } from "../items/item-store.ts";
 import { listPurged } from "../items/purge-store.ts";
-import { RowFaults } from "../items/row-faults.ts";
 import { limits } from "../limits.ts";
 
 /** What creating an item means if its id is not free. */
@@ -121,7 +121,7 @@ async function findExisting(
     if (ifExists === "fail") return beginning.live ? [{ row, conflict: "exists" }] : [];
     return [{ row, conflict: beginning.live ? "content" : "deleted" }];
   });
-  const faults = new RowFaults();
+  const faults = new Faults();
   for (const { row, conflict } of conflicts) {
     const facts = { index: row.rowNumber, item_id: row.itemId };
     const field = `${fieldOfRow(row.rowNumber)}.item_id`;

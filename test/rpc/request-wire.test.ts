@@ -1,12 +1,10 @@
 import { create } from "@bufbuild/protobuf";
 import { FieldMaskSchema } from "@bufbuild/protobuf/wkt";
 import { describe, expect, test } from "vitest";
-import { failure, invalidField } from "../../src/failure.ts";
 import {
   boundedText,
   characterCount,
   fieldMaskNames,
-  newViolations,
   note,
   pageSize,
   requestId,
@@ -99,38 +97,5 @@ describe("update_mask", () => {
 
   test.each(["inputSchemaJson", "name.first", "dataset_id", ""])("%j is refused", (path) => {
     expect(() => names("name", path)).toThrow(invalid("update_mask"));
-  });
-});
-
-describe("violations", () => {
-  test("of several fields are reported together, and the first is described", () => {
-    const violations = newViolations();
-    expect(violations.check(() => pageSize("page_size", 7))).toBe(7);
-    expect(violations.check(() => pageSize("page_size", -1))).toBeUndefined();
-    violations.add("name", "is required");
-    expect(() => violations.throwIfAny()).toThrow(
-      expect.objectContaining({
-        facts: { field: "page_size", problem: "must not be negative", violation_count: 2 },
-        violations: [
-          { field: "page_size", description: "must not be negative" },
-          { field: "name", description: "is required" },
-        ],
-      }),
-    );
-  });
-
-  test("throw nothing if there are none", () => {
-    expect(() => newViolations().throwIfAny()).not.toThrow();
-  });
-
-  test("pass other failures on", () => {
-    const limit = failure("LIMIT_EXCEEDED", { limit: "max_item_bytes", maximum: 1, received: 2 });
-    const violations = newViolations();
-    const check = (error: Error) => () =>
-      violations.check(() => {
-        throw error;
-      });
-    expect(check(limit)).toThrow(limit);
-    expect(check(invalidField("a", "b"))()).toBeUndefined();
   });
 });

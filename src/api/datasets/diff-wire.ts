@@ -6,24 +6,25 @@ import type {
 import { DiffVersionsResponseSchema } from "../../../gen/itembank/v1/dataset_service_pb.js";
 import type { DiffBatch, DiffPosition } from "../../diffs/diff-versions.ts";
 import type { DiffResumption, DiffSubject, OpenDiff } from "../../diffs/open-diff.ts";
+import { Faults } from "../../faults.ts";
 import type { Bound } from "../../rpc/page-token.ts";
-import { newViolations, requestId } from "../../rpc/request-wire.ts";
+import { requestId } from "../../rpc/request-wire.ts";
 import { changeKindToWire, itemToWire } from "../messages/item-wire.ts";
 import { boundSelector, selectorFromWire } from "../messages/version-wire.ts";
 
 /** What a request asks to compare. @throws Failure INVALID_FIELD */
 export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
-  const violations = newViolations();
-  const planned = violations.check(() => requestId("planned_request_id", request.plannedRequestId));
-  const before = violations.check(() => selectorFromWire("before", request.before));
-  const after = violations.check(() => selectorFromWire("after", request.after));
+  const faults = new Faults();
+  const planned = faults.check(() => requestId("planned_request_id", request.plannedRequestId));
+  const before = faults.check(() => selectorFromWire("before", request.before));
+  const after = faults.check(() => selectorFromWire("after", request.after));
   if (request.plannedRequestId === "") {
-    if (request.before === undefined) violations.add("before", "is required");
+    if (request.before === undefined) faults.addInvalid("before", "is required");
   } else {
-    if (request.before !== undefined) violations.add("before", "is not allowed with planned_request_id");
-    if (request.after !== undefined) violations.add("after", "is not allowed with planned_request_id");
+    if (request.before !== undefined) faults.addInvalid("before", "is not allowed with planned_request_id");
+    if (request.after !== undefined) faults.addInvalid("after", "is not allowed with planned_request_id");
   }
-  violations.throwIfAny();
+  faults.throwIfAny();
   return planned === undefined ? { before, after } : { plannedRequestId: planned };
 }
 

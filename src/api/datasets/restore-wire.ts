@@ -1,7 +1,8 @@
 import type { RestoreVersionRequest } from "../../../gen/itembank/v1/dataset_service_pb.js";
 import { type ChangesetRequest, noGuard } from "../../changesets/changeset.ts";
 import type { DatasetRef } from "../../datasets/dataset.ts";
-import { newViolations, note } from "../../rpc/request-wire.ts";
+import { Faults } from "../../faults.ts";
+import { note } from "../../rpc/request-wire.ts";
 import type { VersionSelector } from "../../versions/version.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { selectorFromWire } from "../messages/version-wire.ts";
@@ -15,16 +16,16 @@ export function restoreFromWire(request: RestoreVersionRequest): {
   at: VersionSelector;
   options: RestoreOptions;
 } {
-  const violations = newViolations();
-  const ref = violations.check(() => datasetRefFromWire("dataset", request.dataset));
-  const at = violations.check(() => selectorFromWire("at", request.at));
-  const text = violations.check(() => note("note", request.note));
+  const faults = new Faults();
+  const ref = faults.check(() => datasetRefFromWire("dataset", request.dataset));
+  const at = faults.check(() => selectorFromWire("at", request.at));
+  const text = faults.check(() => note("note", request.note));
   const { expectedVersion, validateOnly } = request;
-  if (request.at === undefined) violations.add("at", "is required");
+  if (request.at === undefined) faults.addInvalid("at", "is required");
   if (expectedVersion !== undefined && expectedVersion < 0n) {
-    violations.add("expected_version", "must not be negative");
+    faults.addInvalid("expected_version", "must not be negative");
   }
-  violations.throwIfAny();
+  faults.throwIfAny();
   return {
     ref: ref as DatasetRef,
     at,

@@ -21,9 +21,10 @@ import {
   tableNameProblem,
 } from "../../datasets/dataset.ts";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
 import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
-import { boundedText, fieldMaskNames, newViolations } from "../../rpc/request-wire.ts";
+import { boundedText, fieldMaskNames } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import { compileItemSchemas } from "../../schemas/item-schemas.ts";
 import { SchemaProblem } from "../../schemas/schema-problem.ts";
@@ -53,27 +54,25 @@ export function definitionFromWire(
   dataset: WireDataset | undefined,
   nameField = `${field}.name`,
 ): DatasetDefinition {
-  const violations = newViolations();
+  const faults = new Faults();
   const description = dataset?.description ?? "";
-  violations.check(() => nameFromWire(nameField, name));
-  violations.check(() => descriptionFromWire(`${field}.description`, description));
-  const tableName = violations.check(() =>
-    tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""),
-  );
-  const metadata = violations.check(() =>
+  faults.check(() => nameFromWire(nameField, name));
+  faults.check(() => descriptionFromWire(`${field}.description`, description));
+  const tableName = faults.check(() => tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""));
+  const metadata = faults.check(() =>
     metadataFromWire(`${field}.metadata`, dataset?.metadata, maxMetadataBytes),
   );
-  const inputSchema = violations.check(() =>
+  const inputSchema = faults.check(() =>
     schemaFromWire("inputSchema", `${field}.input_schema_json`, dataset?.inputSchemaJson ?? ""),
   );
-  const expectedOutputSchema = violations.check(() =>
+  const expectedOutputSchema = faults.check(() =>
     schemaFromWire(
       "expectedOutputSchema",
       `${field}.expected_output_schema_json`,
       dataset?.expectedOutputSchemaJson ?? "",
     ),
   );
-  violations.throwIfAny();
+  faults.throwIfAny();
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
@@ -105,14 +104,14 @@ export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest
   readonly etag: string;
 } {
   if (patch === undefined) throw invalidField("patch", "is required");
-  const violations = newViolations();
-  const masked = violations.check(() => fieldMaskNames("update_mask", updateMask, updatable));
-  violations.throwIfAny();
+  const faults = new Faults();
+  const masked = faults.check(() => fieldMaskNames("update_mask", updateMask, updatable));
+  faults.throwIfAny();
   const names = masked ?? namesSetIn(patch);
   if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
   const changes: { -readonly [K in keyof DatasetPatch]: DatasetPatch[K] } = {};
   const take = (name: UpdatableField, set: (field: string) => void) => {
-    if (names.has(name)) violations.check(() => set(`patch.${name}`));
+    if (names.has(name)) faults.check(() => set(`patch.${name}`));
   };
   take("name", (field) => {
     changes.name = nameFromWire(field, patch.name);
@@ -136,7 +135,7 @@ export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest
       patch.expectedOutputSchemaJson,
     );
   });
-  violations.throwIfAny();
+  faults.throwIfAny();
   return { patch: changes, etag: patch.etag };
 }
 

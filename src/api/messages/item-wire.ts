@@ -8,11 +8,11 @@ import {
   type ItemRevision as WireRevision,
 } from "../../../gen/itembank/v1/item_pb.js";
 import { IfExists as WireIfExists } from "../../../gen/itembank/v1/item_service_pb.js";
-import { failure, invalidField } from "../../failure.ts";
+import { failure, failureAt, invalidField } from "../../failure.ts";
+import { Faults, within } from "../../faults.ts";
 import { contentHash } from "../../items/content-hash.ts";
 import type { ChangeKind, ItemRevision, ItemState, Row } from "../../items/item.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
-import { RowFaults } from "../../items/row-faults.ts";
 import { normalizeSplits } from "../../items/splits.ts";
 import { JsonProblem } from "../../json/canonical-json.ts";
 import { limits } from "../../limits.ts";
@@ -80,16 +80,18 @@ const rowsPerTurn = 200;
  */
 export async function rowsFromWire(items: readonly WireItem[], place: RowPlace): Promise<Row[]> {
   requireBatchSize(items.length);
-  const faults = new RowFaults();
+  const faults = new Faults();
   const rows: Row[] = [];
   let size = 0;
   for (const [position, item] of items.entries()) {
     if (position > 0 && position % rowsPerTurn === 0) await setImmediate();
-    const field = () => `${place.field}[${position}]`;
-    const row = rowFromWire(item, place.firstNumber + position, field, faults);
-    if (row === undefined) continue;
-    rows.push(row);
-    size += row.size + row.itemId.length;
+    try {
+      const row = rowFromWire(item, place.firstNumber + position);
+      rows.push(row);
+      size += row.size + row.itemId.length;
+    } catch (error) {
+      faults.take(error, `${place.field}[${position}]`);
+    }
   }
   faults.throwIfAny();
   if (size > limits.maxBatchBytes) {
@@ -105,25 +107,17 @@ export async function rowsFromWire(items: readonly WireItem[], place: RowPlace):
 
 /** One row; its place is the request itself. @throws as rowsFromWire */
 export function rowFromRequest(item: WireItem, field: string): Row {
-  const faults = new RowFaults();
-  const row = rowFromWire(item, 0, () => field, faults);
-  faults.throwIfAny();
-  return row as Row;
+  return within(field, () => rowFromWire(item, 0));
 }
 
-function rowFromWire(item: WireItem, index: number, field: () => string, faults: RowFaults): Row | undefined {
+/** @throws Failure as rowsFromWire, with fields that begin at the row */
+function rowFromWire(item: WireItem, index: number): Row {
   const { itemId } = item;
   const named = itemId === "" ? { index } : { index, item_id: itemId };
   const idProblem = itemId === "" ? undefined : itemIdProblem(itemId);
-  if (idProblem !== undefined) {
-    faults.add("INVALID_FIELD", { field: `${field()}.item_id`, problem: idProblem }, `${field()}.item_id`);
-    return undefined;
-  }
+  if (idProblem !== undefined) throw invalidField("item_id", idProblem);
   const badSplits = item.splits.length === 0 ? undefined : splitsProblem(item.splits);
-  if (badSplits !== undefined) {
-    faults.add("INVALID_FIELD", { field: `${field()}.splits`, problem: badSplits }, `${field()}.splits`);
-    return undefined;
-  }
+  if (badSplits !== undefined) throw invalidField("splits", badSplits);
   const content = {
     input: item.inputJson,
     expectedOutput: item.expectedOutputJson,
@@ -134,12 +128,8 @@ function rowFromWire(item: WireItem, index: number, field: () => string, faults:
     (content.expectedOutput === undefined ? 0 : Buffer.byteLength(content.expectedOutput)) +
     (content.metadata === undefined ? 0 : Buffer.byteLength(content.metadata));
   if (size > limits.maxItemBytes) {
-    faults.add(
-      "LIMIT_EXCEEDED",
-      { limit: "max_item_bytes", maximum: limits.maxItemBytes, received: size },
-      field(),
-    );
-    return undefined;
+    const facts = { limit: "max_item_bytes", maximum: limits.maxItemBytes, received: size };
+    throw failureAt("LIMIT_EXCEEDED", facts, "");
   }
   let computed: Uint8Array;
   try {
@@ -147,16 +137,11 @@ function rowFromWire(item: WireItem, index: number, field: () => string, faults:
   } catch (error) {
     if (!(error instanceof JsonProblem)) throw error;
     const { path, problem } = error;
-    faults.add("INVALID_JSON", { ...named, path, problem }, `${field()}.${payloadField(path)}`);
-    return undefined;
+    throw failureAt("INVALID_JSON", { ...named, path, problem }, payloadField(path));
   }
   if (item.contentHash.length > 0 && Buffer.compare(item.contentHash, computed) !== 0) {
-    faults.add(
-      "CONTENT_HASH_MISMATCH",
-      { ...named, given: hex(item.contentHash), computed: hex(computed) },
-      `${field()}.content_hash`,
-    );
-    return undefined;
+    const facts = { ...named, given: hex(item.contentHash), computed: hex(computed) };
+    throw failureAt("CONTENT_HASH_MISMATCH", facts, "content_hash");
   }
   return {
     itemId,

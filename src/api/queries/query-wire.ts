@@ -9,10 +9,10 @@ import {
 import { FileFormat } from "../../../gen/itembank/v1/upload_pb.js";
 import type { Parameter, ScalarParameter } from "../../engine/protocol.ts";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import type { ExportFormat, ExportFrame } from "../../query/export-items.ts";
 import type { QueryFrame, QueryRequest } from "../../query/run-query.ts";
 import { tableText } from "../../query/table-name.ts";
-import { newViolations } from "../../rpc/request-wire.ts";
 import { durationFromWire, durationToWire } from "../../rpc/time-wire.ts";
 
 /** Bytes of a statement. */
@@ -36,15 +36,15 @@ export function queryFromWire(
   projectId: string,
   { maxQueryRows, maxQueryTimeoutSeconds }: QueryLimits,
 ): QueryRequest {
-  const violations = newViolations();
-  const sql = violations.check(() => sqlFromWire("sql", request.sql));
-  const parameters = violations.check(() => parametersFromWire("parameters_json", request.parametersJson));
-  if (request.maxRows < 0n) violations.add("max_rows", "must not be negative");
-  const timeout = violations.check(() =>
+  const faults = new Faults();
+  const sql = faults.check(() => sqlFromWire("sql", request.sql));
+  const parameters = faults.check(() => parametersFromWire("parameters_json", request.parametersJson));
+  if (request.maxRows < 0n) faults.addInvalid("max_rows", "must not be negative");
+  const timeout = faults.check(() =>
     request.timeout === undefined ? defaultTimeoutMicros : durationFromWire("timeout", request.timeout),
   );
-  if (timeout === 0n) violations.add("timeout", "must be positive");
-  violations.throwIfAny();
+  if (timeout === 0n) faults.addInvalid("timeout", "must be positive");
+  faults.throwIfAny();
   const received = request.maxRows;
   if (received > maxQueryRows) {
     throw failure("LIMIT_EXCEEDED", { limit: "max_query_rows", maximum: maxQueryRows, received });

@@ -1,7 +1,7 @@
 import type { ResultScore } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
+import { Faults, within } from "../../faults.ts";
 import type { LateScore } from "../../results/late-score.ts";
-import { newViolations } from "../../rpc/request-wire.ts";
 import { requireBatchSize } from "../messages/item-wire.ts";
 import { resultIdFromWire } from "./result-wire.ts";
 import { scoreFromWire } from "./score-wire.ts";
@@ -13,26 +13,27 @@ import { scoreFromWire } from "./score-wire.ts";
  */
 export function lateScoresFromWire(field: string, scores: readonly ResultScore[]): LateScore[] {
   requireBatchSize(scores.length);
-  const violations = newViolations();
+  const faults = new Faults();
   const positions = new Map<string, number>();
-  const lateScores = scores.flatMap(({ resultId, score }, index) => {
-    const at = `${field}[${index}]`;
-    const lateScore = violations.check(() => {
-      if (score === undefined) throw invalidField(`${at}.score`, "is required");
+  const lateScores: LateScore[] = [];
+  for (const [index, { resultId, score }] of scores.entries()) {
+    try {
+      if (score === undefined) throw invalidField("score", "is required");
       const key = `${resultId} ${score.name}`;
       const first = positions.get(key);
       // Which of the two is meant to stay is the caller's to say.
       if (first !== undefined) {
-        throw invalidField(`${at}.score.name`, `is the same as of ${field}[${first}], for the same result`);
+        throw invalidField("score.name", `is the same as of ${field}[${first}], for the same result`);
       }
       positions.set(key, index);
-      return {
-        resultId: resultIdFromWire(`${at}.result_id`, resultId),
-        score: scoreFromWire(`${at}.score`, score),
-      };
-    });
-    return lateScore === undefined ? [] : [lateScore];
-  });
-  violations.throwIfAny();
+      lateScores.push({
+        resultId: resultIdFromWire("result_id", resultId),
+        score: within("score", () => scoreFromWire(score)),
+      });
+    } catch (error) {
+      faults.take(error, `${field}[${index}]`);
+    }
+  }
+  faults.throwIfAny();
   return lateScores;
 }

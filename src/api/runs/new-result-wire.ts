@@ -4,7 +4,8 @@ import type {
   RunResult as WireResult,
   Usage as WireUsage,
 } from "../../../gen/itembank/v1/result_pb.js";
-import { Failure, failure, invalidField } from "../../failure.ts";
+import { failure, failureAt, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { canonicalize, JsonProblem } from "../../json/canonical-json.ts";
 import { limits } from "../../limits.ts";
 import type { NewResult, ResultError, Usage } from "../../results/result.ts";
@@ -19,9 +20,6 @@ const maxErrorCodeLength = 64;
 const maxErrorMessageBytes = 16 * 1024;
 const maxErrorStackBytes = 64 * 1024;
 const maxTraceIdLength = 128;
-
-/** How many bad results an answer lists. More would not fit into the trailers that many clients accept. */
-const maxFaults = 100;
 
 /** Results that are checked before other calls get a turn, about a millisecond's worth. */
 const resultsPerTurn = 200;
@@ -46,7 +44,7 @@ export async function resultsFromWire(
   { field, repeatsCells }: ResultsPlace = ownPlace,
 ): Promise<NewResult[]> {
   requireBatchSize(results.length);
-  const faults: Failure[] = [];
+  const faults = new Faults();
   const checked: NewResult[] = [];
   const positions = new Map<string, number>();
   let size = 0;
@@ -58,84 +56,68 @@ export async function resultsFromWire(
       size += bytes;
       const cell = `${result.repetition} ${result.itemId}`;
       const first = positions.get(cell);
-      if (first !== undefined && !repeatsCells)
-        throw invalidField(field(index), `is of the same cell as ${field(first)}`);
+      if (first !== undefined && !repeatsCells) {
+        throw invalidField("", `is of the same cell as ${field(first)}`);
+      }
       positions.set(cell, index);
-      checked.push(locatedResult(() => field(index), result, index, bytes));
+      checked.push(resultFromWire(result, index, bytes));
     } catch (error) {
-      if (!(error instanceof Failure)) throw error;
-      if (faults.length < maxFaults) faults.push(error);
+      faults.take(error, field(index));
     }
   }
-  throwIfAny(faults);
-  if (size > limits.maxBatchBytes) throw beyond("max_batch_bytes", limits.maxBatchBytes, size);
+  faults.throwIfAny();
+  if (size > limits.maxBatchBytes) {
+    const facts = { limit: "max_batch_bytes", maximum: limits.maxBatchBytes, received: size };
+    throw failure("LIMIT_EXCEEDED", facts);
+  }
   return checked;
-}
-
-/** Throws the first fault, with the violations of all. */
-function throwIfAny(faults: readonly Failure[]): void {
-  const [first] = faults;
-  if (first === undefined) return;
-  const violations = faults.flatMap((fault) => fault.violations);
-  const facts = violations.length > 1 ? { ...first.facts, violation_count: violations.length } : first.facts;
-  throw new Failure(first.reason, facts, violations, first.message);
 }
 
 const none: readonly Score[] = [];
 const noBytes: Uint8Array = new Uint8Array();
 
-/** Paths take longer to write than values take to check, so they are written only for a result that has a fault. */
-function locatedResult(field: () => string, result: WireResult, index: number, bytes: number): NewResult {
-  try {
-    return resultFromWire("", result, index, bytes);
-  } catch {
-    return resultFromWire(field(), result, index, bytes);
-  }
-}
-
-function resultFromWire(field: string, result: WireResult, index: number, bytes: number): NewResult {
-  if (bytes > limits.maxResultBytes) throw beyond("max_result_bytes", limits.maxResultBytes, bytes, field);
-  if (result.retryCount < 0) throw invalidField(`${field}.retry_count`, "must not be negative");
-  const startTime = result.startTime && instantFromWire(`${field}.start_time`, result.startTime);
-  const completeTime = result.completeTime && instantFromWire(`${field}.complete_time`, result.completeTime);
-  requireOrder(`${field}.complete_time`, startTime, completeTime);
+/** @throws Failure as resultsFromWire, with fields that begin at the result */
+function resultFromWire(result: WireResult, index: number, bytes: number): NewResult {
+  if (bytes > limits.maxResultBytes) throw beyond("", "max_result_bytes", limits.maxResultBytes, bytes);
+  if (result.retryCount < 0) throw invalidField("retry_count", "must not be negative");
+  const startTime = result.startTime && instantFromWire("start_time", result.startTime);
+  const completeTime = result.completeTime && instantFromWire("complete_time", result.completeTime);
+  requireOrder("complete_time", startTime, completeTime);
   const checked = {
-    itemId: itemIdFromWire(`${field}.item_id`, result.itemId),
+    itemId: itemIdFromWire("item_id", result.itemId),
     repetition: result.repetition,
     output: result.outcome.case === "outputJson" ? result.outcome.value : undefined,
-    error:
-      result.outcome.case === "error" ? errorFromWire(`${field}.error`, result.outcome.value) : undefined,
+    error: result.outcome.case === "error" ? errorFromWire(result.outcome.value) : undefined,
     startTime,
     completeTime,
     latencyMicros: result.latency
-      ? durationFromWire(`${field}.latency`, result.latency)
+      ? durationFromWire("latency", result.latency)
       : startTime !== undefined && completeTime !== undefined
         ? completeTime - startTime
         : undefined,
     retryCount: result.retryCount,
-    traceId: boundedText(`${field}.trace_id`, result.traceId, 0, maxTraceIdLength),
-    usage: result.usage && usageFromWire(`${field}.usage`, result.usage),
+    traceId: boundedText("trace_id", result.traceId, 0, maxTraceIdLength),
+    usage: result.usage && usageFromWire(result.usage),
     scores: none,
     fingerprint: noBytes,
   };
   if (checked.output === undefined && checked.error === undefined) {
-    throw invalidField(field, "has neither output_json nor error");
+    throw invalidField("", "has neither output_json nor error");
   }
   if (checked.error !== undefined && result.scores.length > 0) {
-    throw invalidField(`${field}.scores`, "only a success can be scored");
+    throw invalidField("scores", "only a success can be scored");
   }
   const canonicalOutput =
-    checked.output === undefined
-      ? undefined
-      : canonicalOutputOf(`${field}.output_json`, checked.output, index, result.itemId);
-  checked.scores = scoresFromWire(`${field}.scores`, result.scores);
+    checked.output === undefined ? undefined : canonicalOutputOf(checked.output, index, result.itemId);
+  checked.scores = scoresFromWire(result.scores);
   checked.fingerprint = resultFingerprint(checked, canonicalOutput);
   return checked;
 }
 
-function canonicalOutputOf(field: string, output: string, index: number, itemId: string): string {
+function canonicalOutputOf(output: string, index: number, itemId: string): string {
+  const field = "output_json";
   const bytes = Buffer.byteLength(output);
-  if (bytes > limits.maxItemBytes) throw beyond("max_item_bytes", limits.maxItemBytes, bytes, field);
+  if (bytes > limits.maxItemBytes) throw beyond(field, "max_item_bytes", limits.maxItemBytes, bytes);
   try {
     return canonicalize(output, "$.output");
   } catch (error) {
@@ -147,33 +129,31 @@ function canonicalOutputOf(field: string, output: string, index: number, itemId:
   }
 }
 
-function beyond(limit: string, maximum: number, received: number, field?: string): Failure {
-  const facts = { limit, maximum, received };
-  if (field === undefined) return failure("LIMIT_EXCEEDED", facts);
-  return failure("LIMIT_EXCEEDED", facts, [{ field, description: failure("LIMIT_EXCEEDED", facts).message }]);
+function beyond(field: string, limit: string, maximum: number, received: number) {
+  return failureAt("LIMIT_EXCEEDED", { limit, maximum, received }, field);
 }
 
-function errorFromWire(field: string, error: WireError): ResultError {
+function errorFromWire({ code, message, stack }: WireError): ResultError {
   return {
-    code: boundedText(`${field}.code`, error.code, 0, maxErrorCodeLength),
-    message: boundedBytes(`${field}.message`, error.message, maxErrorMessageBytes),
-    stack: boundedBytes(`${field}.stack`, error.stack, maxErrorStackBytes),
+    code: boundedText("error.code", code, 0, maxErrorCodeLength),
+    message: boundedBytes("error.message", message, maxErrorMessageBytes),
+    stack: boundedBytes("error.stack", stack, maxErrorStackBytes),
   };
 }
 
-function usageFromWire(field: string, usage: WireUsage): Usage {
-  const { inputTokens, outputTokens, cost, currencyCode } = usage;
+function usageFromWire({ inputTokens, outputTokens, cost, currencyCode }: WireUsage): Usage {
   if (inputTokens !== undefined && inputTokens < 0n) {
-    throw invalidField(`${field}.input_tokens`, "must not be negative");
+    throw invalidField("usage.input_tokens", "must not be negative");
   }
   if (outputTokens !== undefined && outputTokens < 0n) {
-    throw invalidField(`${field}.output_tokens`, "must not be negative");
+    throw invalidField("usage.output_tokens", "must not be negative");
   }
   if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) {
-    throw invalidField(`${field}.cost`, "is not a finite number of at least 0");
+    throw invalidField("usage.cost", "is not a finite number of at least 0");
   }
-  if (!/^([A-Z]{3})?$/.test(currencyCode))
-    throw invalidField(`${field}.currency_code`, "is not a code of ISO 4217");
+  if (!/^([A-Z]{3})?$/.test(currencyCode)) {
+    throw invalidField("usage.currency_code", "is not a code of ISO 4217");
+  }
   return { inputTokens, outputTokens, cost, currencyCode };
 }
 

@@ -8,10 +8,11 @@ import type {
   StreamResultsResponseSchema,
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import type { DeletionRequest } from "../../results/delete-results.ts";
 import type { ResultsFrame, StreamRequest } from "../../results/follow-results.ts";
 import type { ResultListing } from "../../results/list-results.ts";
-import { boundedText, newViolations, pageSize } from "../../rpc/request-wire.ts";
+import { boundedText, pageSize } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import type { IncompleteItem } from "../../runs/incomplete-item.ts";
 import type { IncompleteListing } from "../../runs/list-incomplete.ts";
@@ -54,12 +55,12 @@ export function streamRequestFromWire(request: StreamResultsRequest): StreamRequ
 export function deletionFromWire({ runId, cells }: DeleteResultsRequest): DeletionRequest {
   requireBatchSize(cells.length);
   if (cells.length === 0) throw invalidField("cells", "is required");
-  const violations = newViolations();
+  const faults = new Faults();
   const checked = cells.map(({ itemId, repetition }, index) => ({
-    itemId: violations.check(() => itemIdFromWire(`cells[${index}].item_id`, itemId)) ?? "",
+    itemId: faults.check(() => itemIdFromWire(`cells[${index}].item_id`, itemId)) ?? "",
     repetition,
   }));
-  violations.throwIfAny();
+  faults.throwIfAny();
   return { runId: runIdFromWire("run_id", runId), cells: checked };
 }
 

@@ -1,8 +1,9 @@
 import type { Run as WireRun } from "../../../gen/itembank/v1/run_pb.js";
 import type { UpdateRunRequest } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { metadataFromWire } from "../../rpc/metadata-wire.ts";
-import { boundedText, fieldMaskNames, newViolations, type Violations } from "../../rpc/request-wire.ts";
+import { boundedText, fieldMaskNames } from "../../rpc/request-wire.ts";
 import { maxRunNameLength, type RunDefinition, type RunPatch } from "../../runs/run.ts";
 
 const maxDescriptionLength = 4_096;
@@ -49,16 +50,11 @@ function labelsFromWire(field: string, labels: readonly string[]): string[] {
   return distinct;
 }
 
-/** Reads some fields of the run that `field` leads to. Malformed ones are noted in `violations`. */
-function readFields(
-  field: string,
-  run: WireRun,
-  names: Iterable<DefinitionField>,
-  violations: Violations,
-): RunPatch {
+/** Reads some fields of the run that `field` leads to. Malformed ones are noted in `faults`. */
+function readFields(field: string, run: WireRun, names: Iterable<DefinitionField>, faults: Faults): RunPatch {
   let read: RunPatch = {};
   for (const name of names) {
-    read = { ...read, ...violations.check(() => readers[name](`${field}.${name}`, run)) };
+    read = { ...read, ...faults.check(() => readers[name](`${field}.${name}`, run)) };
   }
   return read;
 }
@@ -72,9 +68,9 @@ const nothingSaid: RunDefinition = {
   labels: [],
 };
 
-/** What a new run says about itself; its name may be empty. Malformed fields are noted in `violations`. */
-export function definitionFromWire(field: string, run: WireRun, violations: Violations): RunDefinition {
-  return { ...nothingSaid, ...readFields(field, run, definitionFields, violations) };
+/** What a new run says about itself; its name may be empty. Malformed fields are noted in `faults`. */
+export function definitionFromWire(field: string, run: WireRun, faults: Faults): RunDefinition {
+  return { ...nothingSaid, ...readFields(field, run, definitionFields, faults) };
 }
 
 /**
@@ -89,10 +85,10 @@ export function runPatchFromWire({ patch, updateMask }: UpdateRunRequest): {
   if (patch === undefined) throw invalidField("patch", "is required");
   const names = fieldMaskNames("update_mask", updateMask, definitionFields) ?? namesSetIn(patch);
   if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
-  const violations = newViolations();
-  const changes = readFields("patch", patch, names, violations);
-  if (changes.name === "") violations.add("patch.name", "cannot be cleared");
-  violations.throwIfAny();
+  const faults = new Faults();
+  const changes = readFields("patch", patch, names, faults);
+  if (changes.name === "") faults.addInvalid("patch.name", "cannot be cleared");
+  faults.throwIfAny();
   return { patch: changes, etag: patch.etag };
 }
 

@@ -6,9 +6,10 @@ import type {
   ListRunsRequest,
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
 import { metadataToWire } from "../../rpc/metadata-wire.ts";
-import { boundedText, newViolations, pageSize } from "../../rpc/request-wire.ts";
+import { boundedText, pageSize } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import type { CreateRequest } from "../../runs/create-run.ts";
 import type { RunListing } from "../../runs/list-runs.ts";
@@ -47,11 +48,11 @@ function newRunFromWire(run: WireRun): NewRun {
       received: run.repetitions,
     });
   }
-  const violations = newViolations();
-  if (run.repetitions < 0) violations.add("run.repetitions", "must not be negative");
-  const splits = violations.check(() => splitsFromWire("run.splits", run.splits)) ?? [];
-  const definition = definitionFromWire("run", run, violations);
-  violations.throwIfAny();
+  const faults = new Faults();
+  if (run.repetitions < 0) faults.addInvalid("run.repetitions", "must not be negative");
+  const splits = faults.check(() => splitsFromWire("run.splits", run.splits)) ?? [];
+  const definition = definitionFromWire("run", run, faults);
+  faults.throwIfAny();
   return { ...definition, splits, repetitions: run.repetitions === 0 ? 1 : run.repetitions };
 }
 

@@ -2,7 +2,8 @@ import {
   AnnotatorKind as WireAnnotatorKind,
   type Score as WireScore,
 } from "../../../gen/itembank/v1/result_pb.js";
-import { failure, invalidField } from "../../failure.ts";
+import { Failure, failureAt, invalidField } from "../../failure.ts";
+import { failureWithin } from "../../faults.ts";
 import { limits } from "../../limits.ts";
 import type { AnnotatorKind, RecordedScore, Score } from "../../results/score.ts";
 import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
@@ -15,45 +16,47 @@ const maxTraceIdLength = 128;
 const maxTextBytes = 16 * 1024;
 const maxMetadataBytes = 16 * 1024;
 
-/** The scores of one result. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
-export function scoresFromWire(field: string, scores: readonly WireScore[]): Score[] {
+/** The scores of one result. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED, with fields that begin at the result */
+export function scoresFromWire(scores: readonly WireScore[]): Score[] {
   if (scores.length > limits.maxScoresPerResult) {
-    throw failure("LIMIT_EXCEEDED", {
-      limit: "max_scores_per_result",
-      maximum: limits.maxScoresPerResult,
-      received: scores.length,
-    });
+    const maximum = limits.maxScoresPerResult;
+    const facts = { limit: "max_scores_per_result", maximum, received: scores.length };
+    throw failureAt("LIMIT_EXCEEDED", facts, "scores");
   }
   const names = new Set<string>();
   return scores.map((score, index) => {
-    if (names.has(score.name)) throw invalidField(`${field}[${index}].name`, "another score has this name");
-    names.add(score.name);
-    return scoreFromWire(`${field}[${index}]`, score);
+    try {
+      if (names.has(score.name)) throw invalidField("name", "another score has this name");
+      names.add(score.name);
+      return scoreFromWire(score);
+    } catch (error) {
+      throw error instanceof Failure ? failureWithin(`scores[${index}]`, error) : error;
+    }
   });
 }
 
-/** One score. @throws Failure INVALID_FIELD */
-export function scoreFromWire(field: string, score: WireScore): Score {
+/** One score. @throws Failure INVALID_FIELD, with fields that begin at the score */
+export function scoreFromWire(score: WireScore): Score {
   const { value, label, error } = score;
   if (error !== "" && (value !== undefined || label !== "")) {
-    throw invalidField(`${field}.error`, "excludes value and label");
+    throw invalidField("error", "excludes value and label");
   }
   if (value === undefined && label === "" && error === "") {
-    throw invalidField(field, "has neither value nor label nor error");
+    throw invalidField("", "has neither value nor label nor error");
   }
-  if (value !== undefined && !Number.isFinite(value)) throw invalidField(`${field}.value`, "is not finite");
-  const startTime = score.startTime && instantFromWire(`${field}.start_time`, score.startTime);
-  const completeTime = score.completeTime && instantFromWire(`${field}.complete_time`, score.completeTime);
-  requireOrder(`${field}.complete_time`, startTime, completeTime);
+  if (value !== undefined && !Number.isFinite(value)) throw invalidField("value", "is not finite");
+  const startTime = score.startTime && instantFromWire("start_time", score.startTime);
+  const completeTime = score.completeTime && instantFromWire("complete_time", score.completeTime);
+  requireOrder("complete_time", startTime, completeTime);
   return {
-    name: boundedText(`${field}.name`, score.name, 1, maxRunNameLength),
+    name: boundedText("name", score.name, 1, maxRunNameLength),
     value,
-    label: boundedText(`${field}.label`, label, 0, maxLabelLength),
-    explanation: boundedBytes(`${field}.explanation`, score.explanation, maxTextBytes),
-    error: boundedBytes(`${field}.error`, error, maxTextBytes),
-    annotatorKind: annotatorKindFromWire(`${field}.annotator_kind`, score.annotatorKind),
-    metadata: metadataFromWire(`${field}.metadata`, score.metadata, maxMetadataBytes),
-    traceId: boundedText(`${field}.trace_id`, score.traceId, 0, maxTraceIdLength),
+    label: boundedText("label", label, 0, maxLabelLength),
+    explanation: boundedBytes("explanation", score.explanation, maxTextBytes),
+    error: boundedBytes("error", error, maxTextBytes),
+    annotatorKind: annotatorKindFromWire("annotator_kind", score.annotatorKind),
+    metadata: metadataFromWire("metadata", score.metadata, maxMetadataBytes),
+    traceId: boundedText("trace_id", score.traceId, 0, maxTraceIdLength),
     startTime,
     completeTime,
   };

@@ -8,8 +8,9 @@ import {
   type WorkResults,
 } from "../../../gen/itembank/v1/work_pb.js";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
-import { boundedText, newViolations } from "../../rpc/request-wire.ts";
+import { boundedText } from "../../rpc/request-wire.ts";
 import { durationFromWire, timestampToWire } from "../../rpc/time-wire.ts";
 import { leaseId, leaseNumber } from "../../work/lease.ts";
 import type { WorkerTerms, WorkFrame, WorkOutcome } from "../../work/work.ts";
@@ -29,14 +30,14 @@ const defaultLeaseMicros = 60_000_000n;
 export function helloFromWire(request: WorkRunRequest | undefined, minLeaseSeconds: number): WorkerTerms {
   if (request?.frame.case !== "hello") throw unexpected("hello", request);
   const hello = request.frame.value;
-  const violations = newViolations();
-  const runId = violations.check(() => runIdFromWire("hello.run_id", hello.runId)) ?? "";
+  const faults = new Faults();
+  const runId = faults.check(() => runIdFromWire("hello.run_id", hello.runId)) ?? "";
   const workerId =
-    violations.check(() => boundedText("hello.worker_id", hello.workerId, 1, maxWorkerIdLength)) ?? "";
-  const leaseMicros = violations.check(() => leaseMicrosFromWire(hello)) ?? defaultLeaseMicros;
-  if (hello.capacity < 0) violations.add("hello.capacity", "must not be negative");
-  if (hello.maxAttempts < 0) violations.add("hello.max_attempts", "must not be negative");
-  violations.throwIfAny();
+    faults.check(() => boundedText("hello.worker_id", hello.workerId, 1, maxWorkerIdLength)) ?? "";
+  const leaseMicros = faults.check(() => leaseMicrosFromWire(hello)) ?? defaultLeaseMicros;
+  if (hello.capacity < 0) faults.addInvalid("hello.capacity", "must not be negative");
+  if (hello.maxAttempts < 0) faults.addInvalid("hello.max_attempts", "must not be negative");
+  faults.throwIfAny();
   requireLeaseWithin(leaseMicros, minLeaseSeconds);
   return {
     runId,
@@ -102,23 +103,23 @@ function unexpected(expected: string, request: WorkRunRequest | undefined) {
 async function workResultsFromWire(runId: string, { results }: WorkResults): Promise<WorkFrame> {
   if (results.length === 0) throw invalidField("results.results", "is required");
   requireBatchSize(results.length);
-  const violations = newViolations();
+  const faults = new Faults();
   const sent = results.flatMap((one, index) => {
-    const field = `results.results[${index}]`;
+    const field = () => `results.results[${index}]`;
     const { result } = one;
     if (result === undefined) {
-      violations.add(`${field}.result`, "is required");
+      faults.addInvalid(`${field()}.result`, "is required");
       return [];
     }
     const number = leaseNumber(one.leaseId);
     // The id tells which cell it is on, also when the lease has ended.
     if (number === undefined || leaseId(runId, number, result) !== one.leaseId) {
-      violations.add(`${field}.lease_id`, "is not a lease on the item and repetition of the result");
+      faults.addInvalid(`${field()}.lease_id`, "is not a lease on the item and repetition of the result");
       return [];
     }
     return [{ leaseId: one.leaseId, leaseNumber: number, result }];
   });
-  violations.throwIfAny();
+  faults.throwIfAny();
   const checked = await resultsFromWire(
     sent.map(({ result }) => result),
     { field: (index) => `results.results[${index}].result`, repeatsCells: true },

@@ -9,11 +9,12 @@ import {
   ApplyUploadRequestSchema,
 } from "../../../gen/itembank/v1/upload_service_pb.js";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import type { ColumnMapping, ColumnSource } from "../../files/column-mapping.ts";
 import type { CellParsing } from "../../files/table.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
-import { newViolations, requestId, type Violations } from "../../rpc/request-wire.ts";
+import { requestId } from "../../rpc/request-wire.ts";
 import type { ApplyRequest, ApplySource } from "../../upsert/apply-upload.ts";
 import { upsertFromWire } from "../upserts/upsert-wire.ts";
 import { formatFromWire, uploadIdFromWire } from "./upload-wire.ts";
@@ -27,12 +28,12 @@ const parsings: Readonly<Record<WireParsing, CellParsing>> = {
 
 /** A file to make a version of. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function applyFromWire(projectId: string, author: string, request: ApplyUploadRequest): ApplyRequest {
-  const violations = newViolations();
-  const source = violations.check(() => sourceFromWire(request));
-  const mapping = mappingFromWire(violations, request.columns);
-  const id = violations.check(() => requestId("request_id", request.requestId));
-  const upsert = violations.check(() => upsertFromWire(projectId, "", request.dataset, request.options));
-  violations.throwIfAny();
+  const faults = new Faults();
+  const source = faults.check(() => sourceFromWire(request));
+  const mapping = mappingFromWire(faults, request.columns);
+  const id = faults.check(() => requestId("request_id", request.requestId));
+  const upsert = faults.check(() => upsertFromWire(projectId, "", request.dataset, request.options));
+  faults.throwIfAny();
   const { target, options } = upsert as NonNullable<typeof upsert>;
   const from = source as ApplySource;
   return {
@@ -75,12 +76,12 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
 }
 
 /** How columns become items. A message that says nothing but how cells are parsed names no columns. */
-function mappingFromWire(violations: Violations, mapping: WireMapping | undefined): ColumnMapping {
+function mappingFromWire(faults: Faults, mapping: WireMapping | undefined): ColumnMapping {
   const parsing = parsings[mapping?.cellParsing ?? WireParsing.UNSPECIFIED];
-  if (parsing === undefined) violations.add("columns.cell_parsing", "is none of its values");
+  if (parsing === undefined) faults.addInvalid("columns.cell_parsing", "is none of its values");
   if (mapping === undefined) return { named: undefined, parsing };
   const source = (name: string, wire: WireSource | undefined) =>
-    violations.check(() => columnSourceFromWire(`columns.${name}`, wire));
+    faults.check(() => columnSourceFromWire(`columns.${name}`, wire));
   const named = {
     itemId: mapping.itemIdColumn || undefined,
     input: source("input", mapping.input),

@@ -13,10 +13,11 @@ import {
   UploadOpenSchema,
 } from "../../../gen/itembank/v1/upload_service_pb.js";
 import { failure, invalidField } from "../../failure.ts";
+import { Faults } from "../../faults.ts";
 import { type FileFormat, formatByName } from "../../files/file-format.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
-import { boundedText, newViolations, pageSize, requestId } from "../../rpc/request-wire.ts";
+import { boundedText, pageSize, requestId } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import type { UploadListing } from "../../uploads/list-uploads.ts";
 import type { Announced } from "../../uploads/send-upload.ts";
@@ -87,12 +88,12 @@ export function openFromWire(projectId: string, first: SendUploadRequest | undef
 }
 
 function newUploadFromWire(projectId: string, open: UploadOpen): NewUpload {
-  const violations = newViolations();
-  const id = violations.check(() => requestIdFromWire("open.request_id", open.requestId));
-  const format = violations.check(() => formatFromWire("open.format", open.format));
-  violations.check(() => nameFromWire("open.content_type", open.contentType));
-  violations.check(() => nameFromWire("open.filename", open.filename));
-  violations.throwIfAny();
+  const faults = new Faults();
+  const id = faults.check(() => requestIdFromWire("open.request_id", open.requestId));
+  const format = faults.check(() => formatFromWire("open.format", open.format));
+  faults.check(() => nameFromWire("open.content_type", open.contentType));
+  faults.check(() => nameFromWire("open.filename", open.filename));
+  faults.throwIfAny();
   const { contentType, filename } = open;
   return {
     projectId,

@@ -18,12 +18,14 @@ import { noGuard } from "../../changesets/changeset.ts";
 import type { RowKind } from "../../changesets/row-classification.ts";
 import type { WriteTarget } from "../../changesets/write-once.ts";
 import { failure, invalidField } from "../../failure.ts";
-import { requireDistinctIds } from "../../items/item-checks.ts";
+import { Faults } from "../../faults.ts";
+import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
+import { normalizeSplits } from "../../items/splits.ts";
 import { limits } from "../../limits.ts";
-import { expectedVersion, newViolations, note } from "../../rpc/request-wire.ts";
+import { expectedVersion, note } from "../../rpc/request-wire.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import-frame.ts";
 import { datasetRefFromWire, definitionFromWire } from "../messages/dataset-wire.ts";
-import { itemIdFromWire, requireBatchSize, rowsFromWire, splitsFromWire } from "../messages/item-wire.ts";
+import { requireBatchSize, rowsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 
 /** What upsert options say about the write itself. */
@@ -47,26 +49,26 @@ export function upsertFromWire(
   ref: WireRef | undefined,
   options: UpsertOptions | undefined,
 ): { target: WriteTarget; options: WriteOptions } {
-  const violations = newViolations();
-  const dataset = violations.check(() => datasetRefFromWire(`${field}dataset`, ref));
+  const faults = new Faults();
+  const dataset = faults.check(() => datasetRefFromWire(`${field}dataset`, ref));
   const mode = modes[options?.mode ?? UpsertMode.UNSPECIFIED];
   const createIfMissing = options?.createIfMissing ?? false;
-  if (mode === undefined) violations.add(`${field}options.mode`, "is none of the modes");
+  if (mode === undefined) faults.addInvalid(`${field}options.mode`, "is none of the modes");
   if (createIfMissing && dataset !== undefined && !("name" in dataset)) {
-    violations.add(`${field}options.create_if_missing`, "needs a dataset by name");
+    faults.addInvalid(`${field}options.create_if_missing`, "needs a dataset by name");
   }
   if (options?.newDataset !== undefined && !createIfMissing) {
-    violations.add(`${field}options.new_dataset`, "is not allowed without create_if_missing");
+    faults.addInvalid(`${field}options.new_dataset`, "is not allowed without create_if_missing");
   }
-  violations.check(() => expectedVersion(`${field}options.expected_version`, options?.expectedVersion));
-  const guard = violations.check(() => guardFromWire(`${field}options.guard`, options?.guard));
+  faults.check(() => expectedVersion(`${field}options.expected_version`, options?.expectedVersion));
+  const guard = faults.check(() => guardFromWire(`${field}options.guard`, options?.guard));
   if (options?.guard !== undefined && mode === "merge") {
-    violations.add(`${field}options.guard`, "is only for UPSERT_MODE_MIRROR");
+    faults.addInvalid(`${field}options.guard`, "is only for UPSERT_MODE_MIRROR");
   }
-  const text = violations.check(() => note(`${field}options.note`, options?.note ?? ""));
+  const text = faults.check(() => note(`${field}options.note`, options?.note ?? ""));
   const newDataset =
     createIfMissing && dataset !== undefined && "name" in dataset
-      ? violations.check(() =>
+      ? faults.check(() =>
           definitionFromWire(
             `${field}options.new_dataset`,
             dataset.name,
@@ -75,7 +77,7 @@ export function upsertFromWire(
           ),
         )
       : undefined;
-  violations.throwIfAny();
+  faults.throwIfAny();
   return {
     target: { projectId, ref: dataset as NonNullable<typeof dataset>, createIfMissing },
     options: {
@@ -158,20 +160,21 @@ function offerFromWire({ offset, entries }: UpsertOffer): ImportFrame {
     });
   }
   const first = offsetFromWire("offer.offset", offset);
-  const violations = newViolations();
-  const rows = entries.flatMap((entry, position): OfferedRow[] => {
+  const faults = new Faults();
+  const rows: OfferedRow[] = [];
+  for (const [position, { itemId, contentHash, splits }] of entries.entries()) {
+    const badId = itemId === "" ? "is required" : itemIdProblem(itemId);
+    const badSplits = splits.length === 0 ? undefined : splitsProblem(splits);
+    if (badId === undefined && contentHash.length === 32 && badSplits === undefined) {
+      rows.push({ itemId, contentHash, splits: splits.length === 0 ? splits : normalizeSplits(splits) });
+      continue;
+    }
     const field = `offer.entries[${position}]`;
-    const itemId = violations.check(() => itemIdFromWire(`${field}.item_id`, entry.itemId));
-    if (entry.contentHash.length !== 32) violations.add(`${field}.content_hash`, "is not 32 bytes long");
-    const splits =
-      entry.splits.length === 0
-        ? entry.splits
-        : violations.check(() => splitsFromWire(`${field}.splits`, entry.splits));
-    return itemId === undefined || splits === undefined
-      ? []
-      : [{ itemId, contentHash: entry.contentHash, splits }];
-  });
-  violations.throwIfAny();
+    if (badId !== undefined) faults.addInvalid(`${field}.item_id`, badId);
+    if (contentHash.length !== 32) faults.addInvalid(`${field}.content_hash`, "is not 32 bytes long");
+    if (badSplits !== undefined) faults.addInvalid(`${field}.splits`, badSplits);
+  }
+  faults.throwIfAny();
   requireDistinctIds(rows, first);
   return { kind: "offer", offset: first, rows };
 }
