@@ -40,7 +40,15 @@ const floors: readonly (readonly string[])[] = [
   ["src/items", "src/engine", "src/rpc", "src/auth"],
   ["src/db", "src/config.ts"],
   ["src/blobs", "src/faults.ts"],
-  ["src/json", "src/failure.ts", "src/limits.ts", "src/ids.ts", "src/log.ts", "src/quantities.ts"],
+  [
+    "src/json",
+    "src/failure.ts",
+    "src/handles.ts",
+    "src/limits.ts",
+    "src/ids.ts",
+    "src/log.ts",
+    "src/quantities.ts",
+  ],
   // The client is a package of its own, which the command line uses.
   ["clients/typescript/src"],
   ["clients/typescript/src/experiment"],
@@ -314,6 +322,53 @@ describe("imports", () => {
       (path) => !sourceAt.get(path)?.imports.some(generated),
     );
     expect(unused).toEqual([]);
+  });
+});
+
+describe("handles of datasets, runs and uploads", () => {
+  /** Where the rows of a statement become handles, and why nobody gets at another project's by it. */
+  const makers = new Map([
+    ["src/changesets/changeset-store.ts", "finds writes by the handle of their dataset"],
+    ["src/changesets/expired-changeset-sweeper.ts", "finds expired writes for nobody"],
+    ["src/datasets/dataset-name-store.ts", "finds by name within the project"],
+    ["src/datasets/dataset-store.ts", "finds by name or id within the project"],
+    ["src/query/snapshot-store.ts", "lists files for the sweeper, which works for nobody"],
+    ["src/query/table-store.ts", "finds by table name or run id within the project"],
+    ["src/results/erasure-store.ts", "finds runs by the handle of their dataset"],
+    ["src/runs/run-deletion-store.ts", "lists deleted runs for the sweeper, which works for nobody"],
+    ["src/runs/run-store.ts", "finds by id within the project"],
+    ["src/uploads/claim-store.ts", "reads the row of an upload by its handle"],
+    ["src/uploads/expiry-store.ts", "lists uploads for the sweeper, which works for nobody"],
+    ["src/uploads/upload-store.ts", "finds by id or request within the project"],
+    ["src/versions/head-store.ts", "reads head versions by handles of datasets"],
+  ]);
+  /** A column of a row that holds a handle: the type of a row is the only thing that makes one. */
+  const column = /\b(?:[a-z_]+_id|datasetId|runId|uploadId): (?:Dataset|Run|Upload)Handle\b/;
+  const rowType =
+    /\.query<\{?[^>]*?(?:Dataset|Run|Upload)Handle|interface \w+Row \{[^}]*?(?:Dataset|Run|Upload)Handle/;
+
+  test("are made by look-ups alone, in stores that say why", () => {
+    expect(column.test("dataset_id: DatasetHandle;")).toBe(true);
+    const found = sources.filter(({ text }) => rowType.test(text)).map(({ path }) => path);
+    expect(found.toSorted()).toEqual([...makers.keys()].toSorted());
+  });
+
+  test("are never made of a text by a cast", () => {
+    const cast = /\bas (?:unknown as )?(?:Dataset|Run|Upload)Handle\b/;
+    expect(sources.filter(({ text }) => cast.test(text)).map(({ path }) => path)).toEqual([]);
+    const project = sources.filter(({ text }) => /\bas (?:unknown as )?ProjectId\b/.test(text));
+    expect(project.map(({ path }) => path)).toEqual(["src/auth/project.ts"]);
+  });
+
+  test("are what stores take: no parameter of theirs is a bare id", () => {
+    const bare = sources
+      .filter(({ path }) => store(path) && path.startsWith("src/"))
+      .flatMap(({ path, text }) =>
+        [...text.matchAll(/^\s+(?:readonly )?(?:datasetId|runId|uploadId|projectId): string,?$/gm)].map(
+          ([line]) => `${path}: ${line.trim()}`,
+        ),
+      );
+    expect(bare).toEqual([]);
   });
 });
 

@@ -3,6 +3,7 @@ import { findWriteDataset } from "../datasets/dataset-store.ts";
 import type { Client, Pool, Queryable } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type Failure, failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { type Changeset, type MirrorGuard, notReady } from "./changeset.ts";
 import { findChangeset, lockChangeset, lockTarget, updateChangeset } from "./changeset-store.ts";
 import { recheckStagedRows } from "./check-rows.ts";
@@ -12,7 +13,7 @@ import { expiry } from "./write-once.ts";
 
 /** Names a write. */
 export interface WriteName {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   readonly requestId: string;
 }
@@ -31,7 +32,11 @@ export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteNa
 }
 
 /** A write that is planned. @throws Failure UPSERT_NOT_FOUND, UPSERT_NOT_READY in any other state */
-export async function getPlan(db: Queryable, datasetId: string, requestId: string): Promise<Changeset> {
+export async function getPlan(
+  db: Queryable,
+  datasetId: DatasetHandle,
+  requestId: string,
+): Promise<Changeset> {
   const changeset = found(await findChangeset(db, datasetId, requestId), datasetId, { requestId });
   if (changeset.state !== "planned") throw notReady(changeset);
   return changeset;
@@ -95,13 +100,13 @@ export async function discard(client: Client, changeset: Changeset): Promise<voi
   await updateChangeset(client, changeset);
 }
 
-async function lock(client: Client, datasetId: string, name: WriteName): Promise<Changeset> {
+async function lock(client: Client, datasetId: DatasetHandle, name: WriteName): Promise<Changeset> {
   return found(await lockChangeset(client, datasetId, name.requestId), datasetId, name);
 }
 
 function found(
   changeset: Changeset | undefined,
-  datasetId: string,
+  datasetId: DatasetHandle,
   { requestId }: Pick<WriteName, "requestId">,
 ): Changeset {
   if (changeset === undefined) {

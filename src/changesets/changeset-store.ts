@@ -1,10 +1,11 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle, UploadHandle } from "../handles.ts";
 import { newItemIdPrefix } from "../ids.ts";
 import type { Changeset, ChangesetMode, ChangesetRequest, ChangesetState, Target } from "./changeset.ts";
 
 interface ChangesetRow {
-  dataset_id: string;
+  dataset_id: DatasetHandle;
   changeset_id: bigint;
   request_id: string;
   method: string;
@@ -41,7 +42,7 @@ interface ChangesetRow {
   digest: Buffer | null;
   note: string;
   author: string;
-  upload_id: string | null;
+  upload_id: UploadHandle | null;
   create_time: Instant;
   publish_time: Instant | null;
   expire_time: Instant | null;
@@ -61,7 +62,7 @@ const columns = `
  * Locks the dataset, existing or reserved, against other publishers, but not against those who only keep it from being deleted;
  * undefined if it was deleted.
  */
-export async function lockTarget(client: Client, datasetId: string): Promise<Target | undefined> {
+export async function lockTarget(client: Client, datasetId: DatasetHandle): Promise<Target | undefined> {
   // The time is taken here, behind the lock, and passed on: distributed tables take no volatile function in an update.
   const { rows } = await client.query<{
     exists: boolean;
@@ -140,7 +141,7 @@ export async function insertChangeset(
 /** The write of this name, in whatever state. */
 export async function findChangeset(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   requestId: string,
 ): Promise<Changeset | undefined> {
   const { rows } = await db.query<ChangesetRow>(
@@ -151,7 +152,11 @@ export async function findChangeset(
 }
 
 /** Whether the dataset of a write has schemas, and others than the rows of the write were checked against. */
-export async function hasOtherSchemas(db: Queryable, datasetId: string, requestId: string): Promise<boolean> {
+export async function hasOtherSchemas(
+  db: Queryable,
+  datasetId: DatasetHandle,
+  requestId: string,
+): Promise<boolean> {
   const { rowCount } = await db.query(
     `select from changesets changeset join datasets dataset on dataset.dataset_id = changeset.dataset_id
      where changeset.dataset_id = $1 and changeset.request_id = $2
@@ -164,7 +169,7 @@ export async function hasOtherSchemas(db: Queryable, datasetId: string, requestI
 /** The same under its row lock: whoever holds it is the only one to add rows, publish or discard. */
 export async function lockChangeset(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   requestId: string,
 ): Promise<Changeset | undefined> {
   const { rows } = await client.query<ChangesetRow>({
@@ -250,7 +255,7 @@ export async function deleteChangeset(client: Client, { datasetId, changesetId }
 }
 
 /** How many items a version has; 0 for version 0. */
-export async function itemCountOf(db: Queryable, datasetId: string, version: bigint): Promise<bigint> {
+export async function itemCountOf(db: Queryable, datasetId: DatasetHandle, version: bigint): Promise<bigint> {
   if (version === 0n) return 0n;
   const { rows } = await db.query<{ item_count: bigint }>(
     `select item_count from changesets where dataset_id = $1 and version = $2`,

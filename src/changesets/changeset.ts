@@ -1,5 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import { type Failure, failure } from "../failure.ts";
+import type { DatasetHandle, UploadHandle } from "../handles.ts";
 
 /** How far a write has come. `published` and `discarded` are final. */
 export type ChangesetState = "open" | "planned" | "published" | "discarded";
@@ -53,7 +54,7 @@ export interface ChangesetRequest {
 
 /** One write to the items of a dataset: while it collects rows, and ever after as the receipt. */
 export interface Changeset {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly changesetId: bigint;
   readonly requestId: string;
   readonly method: string;
@@ -88,7 +89,7 @@ export interface Changeset {
   readonly note: string;
   readonly author: string;
   /** The upload that publishing uses up. */
-  readonly uploadId: string | undefined;
+  readonly uploadId: UploadHandle | undefined;
   readonly createTime: Instant;
   publishTime: Instant | undefined;
   expireTime: Instant | undefined;
@@ -96,7 +97,7 @@ export interface Changeset {
 
 /** The dataset that a write goes to, under its row lock. */
 export interface Target {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   /** False while the dataset is only reserved: publishing creates it. */
   readonly exists: boolean;
   readonly headVersion: bigint;

@@ -1,4 +1,5 @@
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** Two rows of one item: the smaller number first. */
@@ -29,7 +30,11 @@ export async function findDuplicateSeen(
 }
 
 /** Whether any two segments may hold one id. They do not where rows arrive in the order of their ids, as many do. */
-async function overlapSegments(client: Client, datasetId: string, changesetId: bigint): Promise<boolean> {
+async function overlapSegments(
+  client: Client,
+  datasetId: DatasetHandle,
+  changesetId: bigint,
+): Promise<boolean> {
   const { rows } = await client.query<{ overlap: boolean }>(
     `select exists (
        select from (

@@ -1,5 +1,6 @@
 import { CopyRows, copyIn } from "../db/copy.ts";
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ItemContent } from "../items/item.ts";
 import { listItemKeys } from "../items/item-store.ts";
 import type { Changeset } from "./changeset.ts";
@@ -91,7 +92,7 @@ export type BaseFinding = BaseItem | undefined | "unchanged";
  */
 export async function compareWithBase(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   rows: readonly ComparedRow[],
 ): Promise<BaseFinding[]> {
@@ -113,7 +114,7 @@ export async function compareWithBase(
 /** The content hashes of those of these items that a version has. */
 async function listBaseHashes(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Map<string, Buffer>> {

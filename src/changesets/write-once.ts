@@ -5,6 +5,7 @@ import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type Failure, failure } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
 import { schemaHashInForce } from "./check-rows.ts";
@@ -22,7 +23,7 @@ export interface WriteResources {
 
 /** Which dataset a write goes to. */
 export interface WriteTarget {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   /** Whether a dataset that is missing is created. */
   readonly createIfMissing: boolean;

@@ -1,6 +1,7 @@
 import { withIndexOrder } from "../db/planner.ts";
 import type { Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import type { Run } from "../runs/run.ts";
 import { getRun } from "../runs/run-store.ts";
 import {
@@ -42,7 +43,7 @@ export interface Comparison {
  */
 export async function compareRuns(
   pool: Pool,
-  projectId: string,
+  projectId: ProjectId,
   { baseRunId, candidateRunId, settings }: CompareRequest,
 ): Promise<Comparison> {
   return snapshot(pool, async (client) => {

@@ -1,4 +1,5 @@
 import { failure } from "../failure.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { type ConfidenceInterval, meanOf, pairedInterval } from "./paired-statistics.ts";
 
 /** How to compare one score. */
@@ -63,8 +64,8 @@ export interface ScoreComparison {
 
 /** @throws Failure RUNS_NOT_COMPARABLE for one run twice, and for runs on different datasets. */
 export function requireComparable(
-  base: { readonly runId: string; readonly datasetId: string },
-  candidate: { readonly runId: string; readonly datasetId: string },
+  base: { readonly runId: RunHandle; readonly datasetId: DatasetHandle },
+  candidate: { readonly runId: RunHandle; readonly datasetId: DatasetHandle },
 ): void {
   if (base.runId !== candidate.runId && base.datasetId === candidate.datasetId) return;
   throw failure("RUNS_NOT_COMPARABLE", { base_run_id: base.runId, candidate_run_id: candidate.runId });

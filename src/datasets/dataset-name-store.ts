@@ -1,11 +1,12 @@
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { type DatasetDefinition, numberedTableName, tableNameOf } from "./dataset.ts";
 
 /** Whose names they are. */
 export interface NameOwner {
-  readonly projectId: string;
-  readonly datasetId: string;
+  readonly projectId: ProjectId;
+  readonly datasetId: DatasetHandle;
 }
 
 /**
@@ -48,10 +49,10 @@ async function insertName(
 /** Who holds a name. The lock makes taking a reserved name and creating the dataset that it is reserved for exclude each other. */
 async function lockName(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   name: string,
-): Promise<{ datasetId: string; exists: boolean } | undefined> {
-  const { rows } = await client.query<{ dataset_id: string }>(
+): Promise<{ datasetId: DatasetHandle; exists: boolean } | undefined> {
+  const { rows } = await client.query<{ dataset_id: DatasetHandle }>(
     "select dataset_id from dataset_names where project_id = $1 and name = $2 for update",
     [projectId, name],
   );
@@ -61,7 +62,7 @@ async function lockName(
 }
 
 /** A statement of its own, so that it sees what was committed while the lock on the name was waited for. */
-async function datasetExists(client: Client, datasetId: string): Promise<boolean> {
+async function datasetExists(client: Client, datasetId: DatasetHandle): Promise<boolean> {
   const { rowCount } = await client.query(
     "select from datasets where dataset_id = $1 and create_time is not null",
     [datasetId],
@@ -124,10 +125,10 @@ async function insertTableName(
 
 async function findTableNameHolder(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   tableName: string,
 ): Promise<string | undefined> {
-  const { rows } = await client.query<{ dataset_id: string }>(
+  const { rows } = await client.query<{ dataset_id: DatasetHandle }>(
     "select dataset_id from dataset_table_names where project_id = $1 and table_key = lower($2)",
     [projectId, tableName],
   );
@@ -138,7 +139,7 @@ async function findTableNameHolder(
 const candidatesAtFirst = 8;
 
 /** The first of `sales`, `sales_2`, `sales_3`, … that was free just now. */
-async function findFreeTableName(client: Client, projectId: string, tableName: string): Promise<string> {
+async function findFreeTableName(client: Client, projectId: ProjectId, tableName: string): Promise<string> {
   // Doubling keeps a name that a thousand datasets share at a handful of statements.
   for (let first = 1, count = candidatesAtFirst; ; first += count, count *= 2) {
     const candidates = Array.from({ length: count }, (_, step) => numberedTableName(tableName, first + step));
@@ -149,7 +150,7 @@ async function findFreeTableName(client: Client, projectId: string, tableName: s
 
 async function findFreeOf(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   candidates: readonly string[],
 ): Promise<string | undefined> {
   const { rows } = await client.query<{ candidate: string }>(

@@ -1,6 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { newId } from "../ids.ts";
 import { schemaHashOf } from "../schemas/item-schemas.ts";
 import {
@@ -13,8 +14,8 @@ import {
 import { claimName, claimTableName } from "./dataset-name-store.ts";
 
 interface DatasetRow {
-  dataset_id: string;
-  project_id: string;
+  dataset_id: DatasetHandle;
+  project_id: ProjectId;
   name: string;
   table_name: string;
   description: string;
@@ -55,7 +56,7 @@ export function datasetNotFound(ref: DatasetRef): Failure {
 
 export async function findDataset(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   ref: DatasetRef,
 ): Promise<Dataset | undefined> {
   const { rows } = await db.query<DatasetRow>(`${existing} and ${meant(ref)}`, [projectId, refValue(ref)]);
@@ -63,7 +64,7 @@ export async function findDataset(
 }
 
 /** @throws Failure DATASET_NOT_FOUND */
-export async function getDataset(db: Queryable, projectId: string, ref: DatasetRef): Promise<Dataset> {
+export async function getDataset(db: Queryable, projectId: ProjectId, ref: DatasetRef): Promise<Dataset> {
   const dataset = await findDataset(db, projectId, ref);
   if (dataset === undefined) throw datasetNotFound(ref);
   return dataset;
@@ -74,7 +75,7 @@ export async function getDataset(db: Queryable, projectId: string, ref: DatasetR
  *
  * @throws Failure DATASET_NOT_FOUND
  */
-export async function lockDataset(client: Client, projectId: string, ref: DatasetRef): Promise<Dataset> {
+export async function lockDataset(client: Client, projectId: ProjectId, ref: DatasetRef): Promise<Dataset> {
   for (;;) {
     const locked = await lockRow(client, projectId, ref, "update");
     const dataset = await getDataset(client, projectId, ref);
@@ -86,11 +87,11 @@ export async function lockDataset(client: Client, projectId: string, ref: Datase
 /** Locks the row that a reference means, reserved or not, and returns its id. The row may mean something else by then. */
 async function lockRow(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   ref: DatasetRef,
   strength: "update" | "no key update",
 ): Promise<string | undefined> {
-  const { rows } = await client.query<{ dataset_id: string }>(
+  const { rows } = await client.query<{ dataset_id: DatasetHandle }>(
     `select d.dataset_id from datasets d where ${meant(ref)} for ${strength} of d`,
     [projectId, refValue(ref)],
   );
@@ -99,7 +100,7 @@ async function lockRow(
 
 /** A dataset that an import writes to: it may be there, or only be reserved by imports that will create it. */
 export interface ReservedDataset {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   /** False while no reader sees the dataset. */
   readonly exists: boolean;
 }
@@ -107,10 +108,10 @@ export interface ReservedDataset {
 /** The dataset that has or will have a name, or that has or will have an id. */
 export async function findReservedDataset(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   ref: DatasetRef,
 ): Promise<ReservedDataset | undefined> {
-  const { rows } = await db.query<{ dataset_id: string; exists: boolean }>(
+  const { rows } = await db.query<{ dataset_id: DatasetHandle; exists: boolean }>(
     `select d.dataset_id, d.create_time is not null as exists from datasets d where ${meant(ref)}`,
     [projectId, refValue(ref)],
   );
@@ -122,7 +123,11 @@ export async function findReservedDataset(
  *
  * @throws Failure DATASET_NOT_FOUND
  */
-export async function findWriteDataset(db: Queryable, projectId: string, ref: DatasetRef): Promise<string> {
+export async function findWriteDataset(
+  db: Queryable,
+  projectId: ProjectId,
+  ref: DatasetRef,
+): Promise<DatasetHandle> {
   const dataset = await findReservedDataset(db, projectId, ref);
   if (dataset === undefined) throw datasetNotFound(ref);
   return dataset.datasetId;
@@ -135,7 +140,7 @@ export async function findWriteDataset(db: Queryable, projectId: string, ref: Da
  */
 export async function reserveDataset(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   name: string,
 ): Promise<ReservedDataset> {
   for (;;) {
@@ -151,10 +156,10 @@ export async function reserveDataset(
 /** Reserves a dataset with a name that is free, and returns its id. */
 async function insertReservation(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   name: string,
-): Promise<string | undefined> {
-  const { rows } = await client.query<{ dataset_id: string }>(
+): Promise<DatasetHandle | undefined> {
+  const { rows } = await client.query<{ dataset_id: DatasetHandle }>(
     `with named as (
        insert into dataset_names (project_id, name, dataset_id) values ($1, $2, $3)
        on conflict (project_id, name) do nothing
@@ -176,11 +181,11 @@ async function insertReservation(
  */
 export async function createReserved(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   definition: DatasetDefinition,
   time: Instant,
 ): Promise<void> {
-  const { rows } = await client.query<{ project_id: string }>(
+  const { rows } = await client.query<{ project_id: ProjectId }>(
     `update datasets
      set create_time = $2, update_time = $2, description = $3, metadata = $4, input_schema = $5,
          expected_output_schema = $6, schema_hash = $7
@@ -204,7 +209,7 @@ export async function createReserved(
 }
 
 /** What the clock says, and at least a microsecond after the last change of a dataset: the time to give the next one. */
-export async function clockOf(client: Client, datasetId: string): Promise<Instant> {
+export async function clockOf(client: Client, datasetId: DatasetHandle): Promise<Instant> {
   const { rows } = await client.query<{ time: Instant }>(
     `select greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
      from datasets where dataset_id = $1`,
@@ -218,7 +223,7 @@ export async function clockOf(client: Client, datasetId: string): Promise<Instan
 /** The datasets whose names begin with a prefix (byte by byte), newest first. */
 export async function listDatasets(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   {
     namePrefix,
     after,
@@ -238,7 +243,7 @@ export async function listDatasets(
 /** Writes the definition of a dataset whose row is locked, but for its names, with a new etag. */
 export async function updateDefinition(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   definition: DatasetDefinition,
   time: Instant,
 ): Promise<void> {

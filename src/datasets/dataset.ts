@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { isReservedWord } from "./reserved-words.ts";
 
 /** Points to a dataset of a project. */
@@ -26,8 +27,8 @@ export type DatasetPatch = Partial<DatasetDefinition>;
 
 /** A named collection of items under version control. */
 export interface Dataset extends DatasetDefinition {
-  readonly datasetId: string;
-  readonly projectId: string;
+  readonly datasetId: DatasetHandle;
+  readonly projectId: ProjectId;
   readonly tableName: string;
   /** The newest version; 0 before the first item. */
   readonly headVersion: bigint;
@@ -45,7 +46,7 @@ export interface Dataset extends DatasetDefinition {
 }
 
 /** A place in the list of datasets, which goes from the newest to the oldest: this one's. */
-export type DatasetPosition = Pick<Dataset, "createTime" | "datasetId">;
+export type DatasetPosition = Pick<Dataset, "createTime"> & { readonly datasetId: string };
 
 /** Characters (code points) of a name. */
 export const maxDatasetNameLength = 128;

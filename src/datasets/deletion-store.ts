@@ -1,4 +1,5 @@
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 
 /** What belongs to runs, and is found by their ids. */
 const ofRuns = ["run_results", "replaced_scores"] as const;
@@ -24,7 +25,7 @@ const tables = [
 ] as const;
 
 /** Runs on any version of a dataset. */
-export async function countRuns(client: Client, datasetId: string): Promise<bigint> {
+export async function countRuns(client: Client, datasetId: DatasetHandle): Promise<bigint> {
   const { rows } = await client.query<{ count: bigint }>("select count(*) from runs where dataset_id = $1", [
     datasetId,
   ]);
@@ -32,7 +33,7 @@ export async function countRuns(client: Client, datasetId: string): Promise<bigi
 }
 
 /** The names of the locked tags of a dataset, in ascending byte order. */
-export async function listLockedTags(client: Client, datasetId: string): Promise<string[]> {
+export async function listLockedTags(client: Client, datasetId: DatasetHandle): Promise<string[]> {
   const { rows } = await client.query<{ tag: string }>(
     "select tag from version_tags where dataset_id = $1 and locked order by tag",
     [datasetId],
@@ -41,7 +42,7 @@ export async function listLockedTags(client: Client, datasetId: string): Promise
 }
 
 /** Deletes a dataset whose row is locked, with its runs and with the answers to the calls that wrote either. */
-export async function deleteDatasetRows(client: Client, datasetId: string): Promise<void> {
+export async function deleteDatasetRows(client: Client, datasetId: DatasetHandle): Promise<void> {
   await deleteRequests(client, datasetId);
   const runIds = "(select run_id from run_ids where dataset_id = $1)";
   for (const table of tables) {
@@ -50,7 +51,7 @@ export async function deleteDatasetRows(client: Client, datasetId: string): Prom
   }
 }
 
-async function deleteRequests(client: Client, datasetId: string): Promise<void> {
+async function deleteRequests(client: Client, datasetId: DatasetHandle): Promise<void> {
   await client.query(
     `delete from requests
      where resource_id = $1 or resource_id in (select run_id from run_ids where dataset_id = $1)`,

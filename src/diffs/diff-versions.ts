@@ -1,6 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ItemState } from "../items/item.ts";
 import { limits } from "../limits.ts";
 import {
@@ -17,7 +18,7 @@ import { changedPaths } from "./changed-paths.ts";
 
 /** Two states of a dataset that are compared. */
 export interface VersionComparison {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   /** Reads where they differ. */
   readonly read: ReadWindow;
   /** Whether the later state is only planned: its items have no version yet, nor the time of one. */

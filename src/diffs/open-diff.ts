@@ -3,6 +3,7 @@ import { itemCountOf } from "../changesets/changeset-store.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { findDataset, findWriteDataset, getDataset } from "../datasets/dataset-store.ts";
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { readDifferences } from "../versions/read-differences.ts";
 import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
@@ -31,7 +32,7 @@ export interface OpenDiff extends DiffResumption {
 
 /** Which dataset a diff is about. */
 export interface DiffTarget {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
 }
 
@@ -47,7 +48,7 @@ export async function openDiff(
   client: Client,
   target: DiffTarget,
   subject: DiffSubject,
-  resume: (datasetId: string) => DiffResumption | undefined,
+  resume: (datasetId: DatasetHandle) => DiffResumption | undefined,
 ): Promise<OpenDiff> {
   return "plannedRequestId" in subject
     ? openPlan(client, target, subject.plannedRequestId, resume)
@@ -58,7 +59,7 @@ async function openVersions(
   client: Client,
   { projectId, ref }: DiffTarget,
   subject: { readonly before: VersionSelector; readonly after: VersionSelector },
-  resume: (datasetId: string) => DiffResumption | undefined,
+  resume: (datasetId: DatasetHandle) => DiffResumption | undefined,
 ): Promise<OpenDiff> {
   const dataset = await getDataset(client, projectId, ref);
   const { datasetId } = dataset;
@@ -85,7 +86,7 @@ async function openPlan(
   client: Client,
   { projectId, ref }: DiffTarget,
   requestId: string,
-  resume: (datasetId: string) => DiffResumption | undefined,
+  resume: (datasetId: DatasetHandle) => DiffResumption | undefined,
 ): Promise<OpenDiff> {
   const datasetId = await findWriteDataset(client, projectId, ref);
   const resumed = resume(datasetId);

@@ -1,6 +1,7 @@
 import { CopiedColumns } from "../db/copied-columns.ts";
 import { copyBytes, copyPage, literal } from "../db/copy-out.ts";
 import type { Client, Pool } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { Item } from "./item.ts";
 import { itemColumns } from "./item-columns.ts";
 import {
@@ -155,7 +156,7 @@ type PageRow = Omit<ItemRow, "version" | "create_time" | "update_time"> & {
  */
 export async function listItems(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   { splits, keysOnly }: ItemFilter,
   bounds: PageBounds,
@@ -207,7 +208,7 @@ export interface Part extends ReadSize {
  */
 export async function copyItems(
   pool: Pool,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   { splits, keysOnly }: ItemFilter,
   part: Part,

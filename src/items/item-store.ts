@@ -1,5 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { Item, ItemKey } from "./item.ts";
 
 /** An item as statements with `keyColumns` and payload columns give it. */
@@ -51,7 +52,7 @@ export const payloadSize =
 /** One item as a version has it. */
 export async function findItem(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemId: string,
 ): Promise<Item | undefined> {
@@ -62,7 +63,7 @@ export async function findItem(
 /** Those of these items that a version has, in no particular order. */
 export async function listItemsById(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Item[]> {
@@ -95,7 +96,7 @@ export async function listItemsById(
 /** The same without payloads. */
 export async function listItemKeys(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<(ItemKey & { readonly version: bigint })[]> {
@@ -123,7 +124,7 @@ export async function listItemKeys(
 /** Bytes of the texts of those of these items that a version has, with three for each split, by id. */
 export async function listItemSizes(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Map<string, number>> {
@@ -164,7 +165,7 @@ export interface ItemBeginning {
 /** The beginnings of those of these items that ever were, up to a version. */
 export async function listItemBeginnings(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<ItemBeginning[]> {

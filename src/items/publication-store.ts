@@ -1,5 +1,6 @@
 import { CopiedColumns, postgresEpoch } from "../db/copied-columns.ts";
 import { literal } from "../db/copy-out.ts";
+import type { DatasetHandle } from "../handles.ts";
 import { type ItemStamp, Publications } from "./publications.ts";
 
 /**
@@ -9,7 +10,7 @@ import { type ItemStamp, Publications } from "./publications.ts";
  */
 export async function findPublications(
   copy: (query: string) => Promise<Buffer>,
-  datasetId: string,
+  datasetId: DatasetHandle,
   version: bigint,
   changesetIds: ReadonlySet<number>,
 ): Promise<Publications> {

@@ -1,5 +1,6 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 
 /**
  * Those of these items that were purged. Whoever is about to store content of an item asks this under a lock that purging
@@ -7,7 +8,7 @@ import type { Client, Queryable } from "../db/pool.ts";
  */
 export async function listPurged(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
   // Most datasets have none, and learn it without sending their ids.
@@ -19,7 +20,7 @@ export async function listPurged(
   return new Set(rows.map((row) => row.item_id));
 }
 
-async function hasPurged(db: Queryable, datasetId: string): Promise<boolean> {
+async function hasPurged(db: Queryable, datasetId: DatasetHandle): Promise<boolean> {
   const { rowCount } = await db.query({
     name: "has_purged",
     text: "select from purges where dataset_id = $1 limit 1",
@@ -29,7 +30,7 @@ async function hasPurged(db: Queryable, datasetId: string): Promise<boolean> {
 }
 
 /** How many items of a dataset were purged; undefined if the dataset is gone. */
-export async function findPurgeCount(db: Queryable, datasetId: string): Promise<bigint | undefined> {
+export async function findPurgeCount(db: Queryable, datasetId: DatasetHandle): Promise<bigint | undefined> {
   const { rows } = await db.query<{ purge_count: bigint }>({
     name: "find_purge_count",
     text: "select purge_count from datasets where dataset_id = $1",
@@ -41,7 +42,7 @@ export async function findPurgeCount(db: Queryable, datasetId: string): Promise<
 /** When an item was purged. */
 export async function findPurgeTime(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemId: string,
 ): Promise<Instant | undefined> {
   const { rows } = await db.query<{ purge_time: Instant }>(
@@ -54,7 +55,7 @@ export async function findPurgeTime(
 /** Marks an item as purged, for good, in a dataset whose row is locked. */
 export async function insertPurge(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemId: string,
   time: Instant,
 ): Promise<void> {
@@ -70,7 +71,11 @@ export async function insertPurge(
 }
 
 /** How many revisions of an item versions have, whether shown by the latest or not. 0 if there never was such an item. */
-export async function countRevisions(db: Queryable, datasetId: string, itemId: string): Promise<bigint> {
+export async function countRevisions(
+  db: Queryable,
+  datasetId: DatasetHandle,
+  itemId: string,
+): Promise<bigint> {
   const { rows } = await db.query<{ count: bigint }>(
     `select count(*)
      from item_revisions revision
@@ -86,7 +91,7 @@ export async function countRevisions(db: Queryable, datasetId: string, itemId: s
  * Locks the open and planned writes of a dataset, waiting for rows that are being added. Whoever adds rows afterwards sees
  * what this transaction did.
  */
-export async function lockUnfinishedWrites(client: Client, datasetId: string): Promise<void> {
+export async function lockUnfinishedWrites(client: Client, datasetId: DatasetHandle): Promise<void> {
   await client.query(
     `select from changesets where dataset_id = $1 and expire_time is not null order by changeset_id for update`,
     [datasetId],
@@ -94,7 +99,11 @@ export async function lockUnfinishedWrites(client: Client, datasetId: string): P
 }
 
 /** Erases what all revisions of an item hold, those of unfinished writes included. */
-export async function eraseRevisions(client: Client, datasetId: string, itemId: string): Promise<void> {
+export async function eraseRevisions(
+  client: Client,
+  datasetId: DatasetHandle,
+  itemId: string,
+): Promise<void> {
   await client.query(
     `update item_revisions set input = null, expected_output = null, metadata = null
      where dataset_id = $1 and item_id = $2 and input is not null`,

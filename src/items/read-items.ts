@@ -1,6 +1,7 @@
 import type { CopiedColumns } from "../db/copied-columns.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { Item } from "./item.ts";
 import { copyItems, cursorAfter, type ItemFilter, listItems, type PageBounds } from "./item-page-store.ts";
 import type { ItemStamp } from "./publications.ts";
@@ -11,7 +12,7 @@ export type FrameBounds = Omit<PageBounds, "after">;
 
 /** Which items of which dataset to read. */
 export interface ItemRange {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly version: bigint;
   readonly filter: ItemFilter;
   /** Items behind this item_id; undefined starts at the first. */

@@ -1,5 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ChangeKind, ItemRevision } from "./item.ts";
 import {
   cutPage,
@@ -32,7 +33,7 @@ type RevisionRow = ItemRow & {
 /** A page of what became of an item over time, newest first. `isLast` if nothing is behind it. */
 export async function listItemRevisions(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemId: string,
   { before, entries, bytes }: HistoryBounds,
 ): Promise<{ revisions: ItemRevision[]; isLast: boolean }> {

@@ -1,4 +1,5 @@
 import type { Pool } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import { limits } from "../limits.ts";
 import { findPurgeCount } from "./purge-store.ts";
 
@@ -55,7 +56,7 @@ const staleMilliseconds = 200;
  */
 export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>(
   pool: Pool,
-  datasetId: string,
+  datasetId: DatasetHandle,
   start: Cursor,
   { read, frames }: PageReader<Cursor, Page, Frame>,
 ): AsyncGenerator<Frame> {
@@ -124,7 +125,7 @@ interface Fetched<T> {
 }
 
 /** Starts reading. If the consumer leaves, nobody waits for it. */
-function fetch<T>(pool: Pool, datasetId: string, read: () => Promise<T>): Promise<Fetched<T>> {
+function fetch<T>(pool: Pool, datasetId: DatasetHandle, read: () => Promise<T>): Promise<Fetched<T>> {
   const fetching = (async () => {
     const purgeCount = await findPurgeCount(pool, datasetId);
     return { content: await read(), purgeCount, checkedAt: performance.now() };
@@ -134,7 +135,7 @@ function fetch<T>(pool: Pool, datasetId: string, read: () => Promise<T>): Promis
 }
 
 /** Whether nothing was purged since it was read. */
-async function isFresh<T>(pool: Pool, datasetId: string, fetched: Fetched<T>): Promise<boolean> {
+async function isFresh<T>(pool: Pool, datasetId: DatasetHandle, fetched: Fetched<T>): Promise<boolean> {
   if (performance.now() - fetched.checkedAt <= staleMilliseconds) return true;
   if ((await findPurgeCount(pool, datasetId)) !== fetched.purgeCount) return false;
   fetched.checkedAt = performance.now();

@@ -1,5 +1,6 @@
 import { withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ItemContent } from "./item.ts";
 import { writtenBy } from "./written-by.ts";
 
@@ -27,7 +28,7 @@ const bytesPerGroup = 3 * 1024 * 1024;
 /** Streams revisions in no particular order, group by group. Those of purged items hold nothing and are left out. */
 export async function* streamWritten(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   written: Written,
 ): AsyncGenerator<WrittenItem[]> {
   const { itemIds: given, changesetIds, at } = written;
@@ -70,7 +71,7 @@ export async function* streamWritten(
 
 async function listWritten(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   { changesetIds, at, itemIds }: Written,
 ): Promise<WrittenItem[]> {
   const { rows } = await client.query<{

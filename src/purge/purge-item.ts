@@ -6,6 +6,7 @@ import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import {
   countRevisions,
   eraseRevisions,
@@ -17,7 +18,7 @@ import { eraseResults } from "../results/erase-results.ts";
 
 /** Which item to purge. */
 export interface PurgeRequest {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   readonly itemId: string;
 }
@@ -62,7 +63,7 @@ async function purge(client: Client, { projectId, ref, itemId }: PurgeRequest): 
 }
 
 /** Marks the item as purged unless it is, and says since when. */
-async function purgeTimeOf(client: Client, datasetId: string, itemId: string): Promise<Instant> {
+async function purgeTimeOf(client: Client, datasetId: DatasetHandle, itemId: string): Promise<Instant> {
   const known = await findPurgeTime(client, datasetId, itemId);
   if (known !== undefined) return known;
   const time = await clockOf(client, datasetId);

@@ -5,6 +5,7 @@ import type { Scratch } from "../blobs/scratch.ts";
 import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import { streamItems } from "../items/read-items.ts";
 import { limits } from "../limits.ts";
@@ -18,7 +19,7 @@ export type ExportFormat = "csv" | "json" | "jsonl" | "parquet";
 
 /** Which items to export, and how. */
 export interface ExportRequest {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly version: bigint;
   /** Keeps items in any of these; empty keeps all. */
   readonly splits: readonly string[];

@@ -1,10 +1,11 @@
 import { access, stat } from "node:fs/promises";
 import { LRUCache } from "lru-cache";
 import type { LocalBlob } from "../blobs/blob-store.ts";
+import type { DatasetHandle } from "../handles.ts";
 
 /** What a file holds. */
 export interface FileKey {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   /** Empty for a version. */
   readonly run: string;
   readonly state: string;

@@ -2,6 +2,7 @@ import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import type { NamedTable } from "../engine/protocol.ts";
 import { Failure, failure } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import type { SnapshotSource } from "./snapshot-cache.ts";
 import { datasetTableName, tableText } from "./table-name.ts";
@@ -22,7 +23,7 @@ export interface ResolvedTable extends NamedTable {
  */
 export async function resolveTables(
   pool: Pool,
-  projectId: string,
+  projectId: ProjectId,
   tables: readonly NamedTable[],
 ): Promise<ResolvedTable[]> {
   if (tables.length === 0) return [];
@@ -42,7 +43,7 @@ export async function resolveTables(
 /** The failure for a table that is in no schema, with the names that there are. */
 export async function tableNotFound(
   pool: Pool | Client,
-  projectId: string,
+  projectId: ProjectId,
   table: string,
   problem?: string,
 ): Promise<Failure> {
@@ -52,7 +53,11 @@ export async function tableNotFound(
   return failure("TABLE_NOT_FOUND", { table, ...(problem === undefined ? {} : { problem }), tables });
 }
 
-async function datasetSource(client: Client, projectId: string, table: NamedTable): Promise<SnapshotSource> {
+async function datasetSource(
+  client: Client,
+  projectId: ProjectId,
+  table: NamedTable,
+): Promise<SnapshotSource> {
   const named = datasetTableName(table.name);
   const dataset = named && (await findDatasetOfTable(client, projectId, named.key));
   if (dataset === undefined) throw await tableNotFound(client, projectId, tableText(table));
@@ -66,7 +71,7 @@ async function datasetSource(client: Client, projectId: string, table: NamedTabl
   }
 }
 
-async function runSource(client: Client, projectId: string, table: NamedTable): Promise<SnapshotSource> {
+async function runSource(client: Client, projectId: ProjectId, table: NamedTable): Promise<SnapshotSource> {
   const run = await findQueriedRun(client, projectId, table.name.toLowerCase());
   if (run === undefined) throw failure("TABLE_NOT_FOUND", { table: tableText(table) });
   return { kind: "run", ...run };

@@ -2,6 +2,7 @@ import type { Pool } from "../db/pool.ts";
 import type { EngineLease, EnginePool } from "../engine/engine-pool.ts";
 import type { AnswerColumn, EngineAnswer, NamedTable, Parameter, Statement } from "../engine/protocol.ts";
 import { failure, invalidField } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import { limits } from "../limits.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
 import { type ResolvedTable, resolveTables, tableNotFound } from "./resolve-tables.ts";
@@ -10,7 +11,7 @@ import { SnapshotStale } from "./snapshot-cache.ts";
 
 /** A statement to run. */
 export interface QueryRequest {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly sql: string;
   readonly parameters: readonly Parameter[];
   readonly maxRows: number;
@@ -124,7 +125,7 @@ async function inspect(
 /** Looks tables up and opens their files, which stay until this is disposed of. */
 async function openTables(
   { pool, snapshots }: QueryResources,
-  projectId: string,
+  projectId: ProjectId,
   named: readonly NamedTable[],
   signal: AbortSignal,
 ) {

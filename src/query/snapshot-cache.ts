@@ -7,6 +7,7 @@ import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import type { Logger } from "../log.ts";
 import { FileCache } from "./file-cache.ts";
@@ -28,8 +29,8 @@ export type SnapshotSource =
   | ({ readonly kind: "version" } & SnapshotKey)
   | {
       readonly kind: "run";
-      readonly runId: string;
-      readonly datasetId: string;
+      readonly runId: RunHandle;
+      readonly datasetId: DatasetHandle;
       readonly state: string;
       readonly purgeCount: bigint;
     };

@@ -1,9 +1,10 @@
 import { literal } from "../db/copy-out.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 
 /** The file of a version, as long as so many items were purged. */
 export interface SnapshotKey {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly version: bigint;
   readonly purgeCount: bigint;
 }
@@ -36,7 +37,7 @@ export function exportQuery(
     order by revision.item_id`;
 }
 
-function itemsOf(datasetId: string, version: bigint): string {
+function itemsOf(datasetId: DatasetHandle, version: bigint): string {
   return `
     item_revisions revision
     join changesets changeset
@@ -54,8 +55,8 @@ export function resultsQuery({
   datasetId,
   runId,
 }: {
-  readonly datasetId: string;
-  readonly runId: string;
+  readonly datasetId: DatasetHandle;
+  readonly runId: RunHandle;
 }): string {
   return `
     select json_build_array(
@@ -169,7 +170,7 @@ export async function sumSnapshotBytes(db: Queryable): Promise<bigint> {
 }
 
 interface SnapshotRow {
-  dataset_id: string;
+  dataset_id: DatasetHandle;
   version: bigint;
   purge_count: bigint;
   size_bytes: bigint;
@@ -184,7 +185,7 @@ export async function listPurgeCounts(
   db: Queryable,
   datasetIds: readonly string[],
 ): Promise<ReadonlyMap<string, bigint>> {
-  const { rows } = await db.query<{ dataset_id: string; purge_count: bigint }>(
+  const { rows } = await db.query<{ dataset_id: DatasetHandle; purge_count: bigint }>(
     "select dataset_id, purge_count from datasets where dataset_id = any((select $1::text[])::text[])",
     [datasetIds],
   );

@@ -1,8 +1,9 @@
 import type { Queryable } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId, RunHandle } from "../handles.ts";
 
 /** A dataset as SQL finds it. */
 export interface QueriedDataset {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly headVersion: bigint;
   readonly purgeCount: bigint;
 }
@@ -10,10 +11,10 @@ export interface QueriedDataset {
 /** The dataset of a project that has a table name, in lower case. */
 export async function findDatasetOfTable(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   tableKey: string,
 ): Promise<QueriedDataset | undefined> {
-  const { rows } = await db.query<{ dataset_id: string; head_version: bigint; purge_count: bigint }>(
+  const { rows } = await db.query<{ dataset_id: DatasetHandle; head_version: bigint; purge_count: bigint }>(
     `select d.dataset_id, d.head_version, d.purge_count
      from dataset_table_names t
      join datasets d on d.dataset_id = t.dataset_id
@@ -25,7 +26,7 @@ export async function findDatasetOfTable(
 }
 
 /** Table names of a project, in alphabetical order. */
-export async function listTableNames(db: Queryable, projectId: string, limit: number): Promise<string[]> {
+export async function listTableNames(db: Queryable, projectId: ProjectId, limit: number): Promise<string[]> {
   const { rows } = await db.query<{ table_name: string }>(
     `select t.table_name
      from dataset_table_names t
@@ -40,8 +41,8 @@ export async function listTableNames(db: Queryable, projectId: string, limit: nu
 
 /** A run as SQL finds it. */
 export interface QueriedRun {
-  readonly runId: string;
-  readonly datasetId: string;
+  readonly runId: RunHandle;
+  readonly datasetId: DatasetHandle;
   /** Moves on with every change of its results. */
   readonly state: string;
   readonly purgeCount: bigint;
@@ -50,18 +51,25 @@ export interface QueriedRun {
 /** A run of a project. */
 export async function findQueriedRun(
   db: Queryable,
-  projectId: string,
-  runId: string,
+  projectId: ProjectId,
+  id: string,
 ): Promise<QueriedRun | undefined> {
   // Recording moves the sequence on. Deleting results does not, but leaves fewer of them.
-  const { rows } = await db.query<{ dataset_id: string; state: string; purge_count: bigint }>(
-    `select r.dataset_id, r.sequence || '-' || (r.succeeded + r.failed) as state, d.purge_count
+  const { rows } = await db.query<{
+    run_id: RunHandle;
+    dataset_id: DatasetHandle;
+    state: string;
+    purge_count: bigint;
+  }>(
+    `select r.run_id, r.dataset_id, r.sequence || '-' || (r.succeeded + r.failed) as state, d.purge_count
      from run_ids i
      join runs r on r.dataset_id = i.dataset_id and r.run_id = i.run_id
      join datasets d on d.dataset_id = r.dataset_id
      where i.run_id = $1 and i.project_id = $2`,
-    [runId, projectId],
+    [id, projectId],
   );
   const row = rows[0];
-  return row && { runId, datasetId: row.dataset_id, state: row.state, purgeCount: row.purge_count };
+  return (
+    row && { runId: row.run_id, datasetId: row.dataset_id, state: row.state, purgeCount: row.purge_count }
+  );
 }

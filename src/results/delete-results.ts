@@ -1,5 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import { type RunCell, type RunScope, requireOpen } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
@@ -23,7 +24,7 @@ export interface DeletionRequest {
  */
 export async function deleteResults(
   { pool, changes, mutex }: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   { runId, cells }: DeletionRequest,
 ): Promise<number> {
   const scope = await getRunScope(pool, projectId, runId);

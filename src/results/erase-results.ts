@@ -1,4 +1,5 @@
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import {
   lockRunsOfItem,
   streamReplacedScoresOfItem,
@@ -13,7 +14,11 @@ import { erasedScore } from "./score.ts";
  * Erases the texts of all results of an item in all runs on a dataset whose row is locked, replaced results and scores
  * included, and says how many results there are. Locks the runs that may be taking such results.
  */
-export async function eraseResults(client: Client, datasetId: string, itemId: string): Promise<bigint> {
+export async function eraseResults(
+  client: Client,
+  datasetId: DatasetHandle,
+  itemId: string,
+): Promise<bigint> {
   await lockRunsOfItem(client, datasetId, itemId);
   let count = 0n;
   for await (const results of streamResultsOfItem(client, datasetId, itemId)) {

@@ -1,4 +1,5 @@
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 import type { ResultError } from "./result.ts";
 import type { RecordedScore } from "./score.ts";
 import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
@@ -16,14 +17,18 @@ export interface ResultTexts {
 
 /** A score that was replaced. */
 export interface ReplacedScore {
-  readonly runId: string;
+  readonly runId: RunHandle;
   readonly number: bigint;
   readonly sequence: bigint;
   readonly score: RecordedScore;
 }
 
 /** Locks the runs on a dataset that take results, and those that have results of an item and may take scores of them. */
-export async function lockRunsOfItem(client: Client, datasetId: string, itemId: string): Promise<void> {
+export async function lockRunsOfItem(
+  client: Client,
+  datasetId: DatasetHandle,
+  itemId: string,
+): Promise<void> {
   await client.query(
     `select from runs
      left join lateral (
@@ -48,7 +53,7 @@ const resultsOfItem = `
 /** Streams the results of an item in all runs on a dataset, page by page. They may be changed in between. */
 export async function* streamResultsOfItem(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemId: string,
 ): AsyncGenerator<ResultTexts[]> {
   await client.query(
@@ -79,7 +84,7 @@ export async function* streamResultsOfItem(
 /** Gives results these errors and scores, and successes an output without text, which no JSON is. */
 export async function updateErasedResults(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   results: readonly ResultTexts[],
 ): Promise<void> {
   // Found one by one, as in updateScores. Those that hold no text already are left alone, so that erasing again writes nothing.
@@ -111,7 +116,7 @@ export async function updateErasedResults(
 /** Streams the replaced scores of all results of an item, page by page. They may be changed in between. */
 export async function* streamReplacedScoresOfItem(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   itemId: string,
 ): AsyncGenerator<ReplacedScore[]> {
   await client.query(
@@ -125,9 +130,12 @@ export async function* streamReplacedScoresOfItem(
     [datasetId, itemId],
   );
   for (;;) {
-    const { rows } = await client.query<{ run_id: string; number: bigint; sequence: bigint; score: string }>(
-      `fetch ${pageSize} from replaced_scores_of_item`,
-    );
+    const { rows } = await client.query<{
+      run_id: RunHandle;
+      number: bigint;
+      sequence: bigint;
+      score: string;
+    }>(`fetch ${pageSize} from replaced_scores_of_item`);
     if (rows.length === 0) break;
     yield rows.map((row) => ({
       runId: row.run_id,
@@ -142,7 +150,7 @@ export async function* streamReplacedScoresOfItem(
 /** Writes replaced scores back. */
 export async function updateErasedScores(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   scores: readonly ReplacedScore[],
 ): Promise<void> {
   await client.query(

@@ -3,6 +3,7 @@ import { type Instant, now } from "../db/instant.ts";
 import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
 import { invalidField } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import type { Item } from "../items/item.ts";
 import { cutFrames, streamPages } from "../items/stream-pages.ts";
 import { limits } from "../limits.ts";
@@ -56,7 +57,7 @@ export interface FollowResources {
 export async function* followResults(
   resources: FollowResources,
   notifications: Notifications,
-  projectId: string,
+  projectId: ProjectId,
   { runId, afterSequence, follow, includeItem }: StreamRequest,
   batch: ResultBatch,
   signal: AbortSignal,

@@ -1,4 +1,5 @@
 import type { Pool } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import { resultIdParts } from "../runs/run.ts";
 import { findRunScopeOfResults } from "../runs/run-store.ts";
 import { type Result, resultNotFound } from "./result.ts";
@@ -19,7 +20,7 @@ export interface ResultHistory {
 /** @throws Failure RESULT_NOT_FOUND, also for a result of another project. */
 export async function getResult(
   pool: Pool,
-  projectId: string,
+  projectId: ProjectId,
   resultId: string,
   includeItem: boolean,
 ): Promise<ResultHistory> {

@@ -1,4 +1,5 @@
 import type { Pool } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import { limits } from "../limits.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
 import { getRunScope } from "../runs/run-store.ts";
@@ -22,7 +23,7 @@ export interface ResultListing {
  */
 export async function listResultPage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
-  projectId: string,
+  projectId: ProjectId,
   { runId, filter, includeItem, pageSize, pageToken }: ResultListing,
 ): Promise<{ readonly results: readonly Result[]; readonly nextPageToken: string }> {
   const binding = [

@@ -5,6 +5,7 @@ import type { Notifications } from "../db/notifications.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import { listPurged } from "../items/purge-store.ts";
 import { lockRun } from "../runs/locked-run-store.ts";
 import { type RunScope, requireOpen } from "../runs/run.ts";
@@ -104,7 +105,7 @@ export interface CheckedRequest {
  */
 export async function recordResults(
   recorder: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   request: RecordRequest,
 ): Promise<RecordAnswer> {
   const { answers, error } = await writeRequests(recorder, [
@@ -124,7 +125,7 @@ export async function recordResults(
  */
 export async function checkRequest(
   { pool, covered }: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   request: RecordRequest,
   known?: RunScope,
 ): Promise<CheckedRequest> {

@@ -1,5 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import { advanceRun, lockRun } from "../runs/locked-run-store.ts";
 import type { LockedRun, RunScope } from "../runs/run.ts";
 import { getRunScope } from "../runs/run-store.ts";
@@ -31,7 +32,7 @@ export interface ScoreRequest {
  */
 export async function recordScores(
   { pool, changes, mutex }: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   { runId, lateScores }: ScoreRequest,
 ): Promise<RecordedCounts> {
   const scope = await getRunScope(pool, projectId, runId);

@@ -1,6 +1,7 @@
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
 import { Faults } from "../faults.ts";
+import type { RunHandle } from "../handles.ts";
 import type { Item } from "../items/item.ts";
 import { type RunCell, resultId } from "../runs/run.ts";
 import type { RecordedScore, Score } from "./score.ts";
@@ -50,7 +51,7 @@ export interface NewResult extends ResultContent {
 /** A result as it was recorded. */
 export interface Result extends ResultContent {
   readonly resultId: string;
-  readonly runId: string;
+  readonly runId: RunHandle;
   readonly itemVersion: bigint;
   readonly attempt: number;
   readonly sequence: bigint;
@@ -99,7 +100,7 @@ export interface RecordedCounts {
  * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
  */
 export function decideResults(
-  run: { readonly runId: string; readonly resultIdPrefix: string },
+  run: { readonly runId: RunHandle; readonly resultIdPrefix: string },
   results: readonly NewResult[],
   current: readonly (CurrentResult | undefined)[],
   overwrite: boolean,
@@ -136,7 +137,7 @@ export function decideResults(
  * @throws Failure ITEM_NOT_IN_RUN
  */
 export function requireCovered(
-  run: { readonly runId: string; readonly repetitions: number },
+  run: { readonly runId: RunHandle; readonly repetitions: number },
   results: readonly RunCell[],
   itemVersions: ReadonlyMap<string, bigint>,
   field = "results",

@@ -8,13 +8,14 @@ import {
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import { fingerprint } from "./fingerprint.ts";
 import { findRequest, insertRequest, type OnceRequest, setResponse } from "./request-store.ts";
 import { requestId } from "./request-wire.ts";
 
 /** A call to answer. */
 export interface OnceCall<I extends DescMessage, O extends DescMessage> {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   /** `DatasetService.method.createDataset` */
   readonly method: DescMethodUnary<I, O>;
   readonly request: MessageShape<I> & { requestId: string };

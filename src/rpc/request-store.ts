@@ -1,8 +1,9 @@
 import type { Client } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 
 /** A call that is made once, whatever becomes of its answer. */
 export interface OnceRequest {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly requestId: string;
   readonly method: string;
   readonly fingerprint: Uint8Array;

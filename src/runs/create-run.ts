@@ -3,6 +3,7 @@ import { datasetNotFound, getDataset } from "../datasets/dataset-store.ts";
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { failure, invalidField } from "../failure.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import type { VersionSelector } from "../versions/version.ts";
 import { resolveVersion } from "../versions/version-store.ts";
 import { copyResults, keepRun } from "./carry-store.ts";
@@ -31,7 +32,7 @@ export interface CreateRequest {
  */
 export async function createRun(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   author: string,
   { dataset: ref, at, run, carryFromRunId }: CreateRequest,
 ): Promise<Run> {
@@ -58,8 +59,8 @@ export async function createRun(
 /** The run to carry from, kept from being deleted while that goes on. Others may record in it. */
 async function keepSource(
   client: Client,
-  projectId: string,
-  datasetId: string,
+  projectId: ProjectId,
+  datasetId: DatasetHandle,
   runId: string,
 ): Promise<RunScope> {
   const source = await getRunScope(client, projectId, runId);

@@ -1,6 +1,7 @@
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
@@ -38,7 +39,7 @@ const blockSize = 2_000;
  */
 export async function listIncompletePage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
-  projectId: string,
+  projectId: ProjectId,
   { runId, includeItem, pageSize, pageToken }: IncompleteListing,
 ): Promise<IncompletePage> {
   const binding = [runId, includeItem];

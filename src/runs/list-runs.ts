@@ -1,6 +1,7 @@
 import type { DatasetRef } from "../datasets/dataset.ts";
 import { getDataset } from "../datasets/dataset-store.ts";
 import type { Pool } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
 import type { Run } from "./run.ts";
 import { listRuns, type RunFilter } from "./run-list-store.ts";
@@ -22,7 +23,7 @@ export interface RunListing {
  */
 export async function listRunPage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
-  projectId: string,
+  projectId: ProjectId,
   { dataset, filter, pageSize, pageToken }: RunListing,
 ): Promise<{ readonly runs: readonly Run[]; readonly nextPageToken: string }> {
   const datasetId = dataset && (await getDataset(pool, projectId, dataset)).datasetId;

@@ -1,14 +1,15 @@
 import { newEtag } from "../datasets/dataset.ts";
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { newId } from "../ids.ts";
 import { type NewRun, newResultIdPrefix, type Run } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
 /** What a run is created on, beyond what its creator says. */
 export interface RunBasis {
-  readonly projectId: string;
-  readonly datasetId: string;
+  readonly projectId: ProjectId;
+  readonly datasetId: DatasetHandle;
   readonly datasetVersion: bigint;
   /** Items that it covers; at least 1. */
   readonly itemCount: bigint;
@@ -16,7 +17,7 @@ export interface RunBasis {
 }
 
 /** Keeps a dataset from being deleted until the transaction ends, but not from being written to. False if there is none any more. */
-export async function keepDataset(client: Client, datasetId: string): Promise<boolean> {
+export async function keepDataset(client: Client, datasetId: DatasetHandle): Promise<boolean> {
   const { rowCount } = await client.query(`select from datasets where dataset_id = $1 for key share`, [
     datasetId,
   ]);

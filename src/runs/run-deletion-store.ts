@@ -1,5 +1,6 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 import type { RunScope } from "./run.ts";
 
 /** A run that is deleted but for its results. */
@@ -21,7 +22,7 @@ export async function deleteRunRow(
 
 /** Runs of which only results are left, in the order of their deletion. */
 export async function listDeletedRuns(db: Queryable): Promise<DeletedRun[]> {
-  const { rows } = await db.query<{ dataset_id: string; run_id: string; run_number: bigint }>(
+  const { rows } = await db.query<{ dataset_id: DatasetHandle; run_id: RunHandle; run_number: bigint }>(
     "select dataset_id, run_id, run_number from run_ids where delete_time is not null order by delete_time",
   );
   return rows.map((row) => ({ datasetId: row.dataset_id, runId: row.run_id, runNumber: row.run_number }));

@@ -1,12 +1,13 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { limits } from "../limits.ts";
 import type { Run, RunState } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
 /** Which runs to list. Undefined and empty keep all. */
 export interface RunFilter {
-  readonly datasetId: string | undefined;
+  readonly datasetId: DatasetHandle | undefined;
   readonly datasetVersion: bigint | undefined;
   readonly states: readonly RunState[];
   readonly label: string;
@@ -25,7 +26,7 @@ export interface RunPosition {
  */
 export async function listRuns(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   filter: RunFilter,
   after: RunPosition | undefined,
   limit: number,

@@ -1,12 +1,13 @@
 import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, ProjectId, RunHandle } from "../handles.ts";
 import type { Run, RunCounts, RunScope, RunState } from "./run.ts";
 
 /** A row of `runColumns`. */
 export interface RunRow {
-  dataset_id: string;
-  run_id: string;
+  dataset_id: DatasetHandle;
+  run_id: RunHandle;
   dataset_version: bigint;
   splits: string[];
   repetitions: number;
@@ -45,7 +46,7 @@ export const runColumns = `
   runs.sequence, runs.etag, runs.author, runs.create_time, runs.start_time, runs.complete_time, runs.update_time`;
 
 /** @throws Failure RUN_NOT_FOUND, also for a run of another project. */
-export async function getRun(db: Queryable, projectId: string, runId: string): Promise<Run> {
+export async function getRun(db: Queryable, projectId: ProjectId, runId: string): Promise<Run> {
   const { rows } = await db.query<RunRow>(
     `select ${runColumns}
      from run_ids join runs on runs.dataset_id = run_ids.dataset_id and runs.run_id = run_ids.run_id
@@ -58,7 +59,7 @@ export async function getRun(db: Queryable, projectId: string, runId: string): P
 }
 
 /** @throws Failure RUN_NOT_FOUND, also for a run of another project. */
-export async function getRunScope(db: Queryable, projectId: string, runId: string): Promise<RunScope> {
+export async function getRunScope(db: Queryable, projectId: ProjectId, runId: string): Promise<RunScope> {
   const { rows } = await db.query<RunScopeRow>(
     `select ${runScopeColumns}
      from run_ids join runs on runs.dataset_id = run_ids.dataset_id and runs.run_id = run_ids.run_id
@@ -85,7 +86,7 @@ export async function findRunState(
 /** The run whose results have ids that begin with `prefix`, within a project. */
 export async function findRunScopeOfResults(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   prefix: string,
 ): Promise<RunScope | undefined> {
   const { rows } = await db.query<RunScopeRow>(

@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { newId } from "../ids.ts";
 
 /** Where a run stands. It moves forward only; the last three are final. */
@@ -50,8 +51,8 @@ export interface RunCell {
 
 /** Where a run is kept, and what about it never changes. */
 export interface RunScope {
-  readonly runId: string;
-  readonly datasetId: string;
+  readonly runId: RunHandle;
+  readonly datasetId: DatasetHandle;
   readonly datasetVersion: bigint;
   readonly splits: readonly string[];
   readonly repetitions: number;

@@ -1,5 +1,6 @@
 import { requireEtag } from "../datasets/dataset.ts";
 import type { Client } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import { takeLabels } from "./new-run-store.ts";
 import { isSameRunDefinition, type Run, type RunPatch, runDefinitionOf } from "./run.ts";
 import { dropOtherLabels, lockRunAndHolders, updateDefinition } from "./run-definition-store.ts";
@@ -7,7 +8,7 @@ import { getRun, getRunScope } from "./run-store.ts";
 
 /** Which run to change or delete. */
 export interface RunTarget {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly runId: string;
   /** If not empty, the one that the run has to have. */
   readonly etag: string;

@@ -1,5 +1,6 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle, UploadHandle } from "../handles.ts";
 import { type Upload, type UploadWriter, uploadNotFound, uploadNotReady } from "./upload.ts";
 import { uploadState } from "./upload-store.ts";
 
@@ -29,7 +30,7 @@ export async function claimUpload(
 /** Keeps an upload for a write that has it. */
 export async function renewClaim(
   db: Queryable,
-  uploadId: string,
+  uploadId: UploadHandle,
   writer: UploadWriter,
   leaseSeconds: number,
 ): Promise<void> {
@@ -41,7 +42,11 @@ export async function renewClaim(
 }
 
 /** Gives an upload back that a write has, if it has it. */
-export async function releaseUpload(db: Queryable, uploadId: string, writer: UploadWriter): Promise<void> {
+export async function releaseUpload(
+  db: Queryable,
+  uploadId: UploadHandle,
+  writer: UploadWriter,
+): Promise<void> {
   await db.query(
     `update uploads
      set state = 'pending', writer_dataset_id = null, writer_request_id = null, lease_expire_time = null
@@ -61,10 +66,10 @@ export interface Consumption extends UploadWriter {
  *
  * @throws Failure UPLOAD_NOT_READY, UPLOAD_NOT_FOUND
  */
-export async function consumeUpload(client: Client, uploadId: string, as: Consumption): Promise<void> {
+export async function consumeUpload(client: Client, uploadId: UploadHandle, as: Consumption): Promise<void> {
   const { rows } = await client.query<{
     state: Upload["state"];
-    writer_dataset_id: string | null;
+    writer_dataset_id: DatasetHandle | null;
     writer_request_id: string | null;
   }>(
     `select ${uploadState} as state, writer_dataset_id, writer_request_id from uploads where upload_id = $1 for update`,

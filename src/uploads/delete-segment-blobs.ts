@@ -1,10 +1,11 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
+import type { UploadHandle } from "../handles.ts";
 import { type Segment, segmentKey } from "./upload.ts";
 
 /** Deletes the blobs of segments. Those that are gone already do no harm. */
 export async function deleteSegmentBlobs(
   blobs: BlobStore,
-  uploadId: string,
+  uploadId: UploadHandle,
   segments: readonly Segment[],
 ): Promise<void> {
   for (const segment of segments) await blobs.delete(segmentKey(uploadId, segment));

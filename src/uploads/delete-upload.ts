@@ -1,6 +1,7 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import type { Logger } from "../log.ts";
 import { deleteSegmentBlobs } from "./delete-segment-blobs.ts";
 import { deleteSegments } from "./segment-store.ts";
@@ -10,15 +11,15 @@ import { deleteUploadRow, lockUpload } from "./upload-store.ts";
 /** Deletes an upload and its bytes. @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied */
 export async function deleteUpload(
   { pool, blobs, log }: { readonly pool: Pool; readonly blobs: BlobStore; readonly log: Logger },
-  projectId: string,
-  uploadId: string,
+  projectId: ProjectId,
+  id: string,
 ): Promise<void> {
-  const segments = await transaction(pool, async (client) => {
-    const upload = await lockUpload(client, projectId, { uploadId });
+  const { uploadId, segments } = await transaction(pool, async (client) => {
+    const upload = await lockUpload(client, projectId, { uploadId: id });
     if (upload.state === "processing") throw uploadNotReady(upload);
-    const dropped = await deleteSegments(client, uploadId);
+    const dropped = await deleteSegments(client, upload.uploadId);
     await deleteUploadRow(client, upload);
-    return dropped;
+    return { uploadId: upload.uploadId, segments: dropped };
   });
   try {
     await deleteSegmentBlobs(blobs, uploadId, segments);

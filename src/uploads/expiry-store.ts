@@ -1,4 +1,5 @@
 import type { Client, Queryable } from "../db/pool.ts";
+import type { UploadHandle } from "../handles.ts";
 
 /** Expires one upload that was not used in time, and says whether there was one. */
 export async function expireOneUpload(client: Client): Promise<boolean> {
@@ -16,8 +17,8 @@ export async function expireOneUpload(client: Client): Promise<boolean> {
 }
 
 /** An upload that is expired or consumed and has bytes still; undefined if there is none. */
-export async function findSpentUpload(db: Queryable): Promise<string | undefined> {
-  const { rows } = await db.query<{ upload_id: string }>(
+export async function findSpentUpload(db: Queryable): Promise<UploadHandle | undefined> {
+  const { rows } = await db.query<{ upload_id: UploadHandle }>(
     `select upload_id from upload_segments join uploads using (upload_id)
      where state in ('consumed', 'expired') limit 1`,
   );

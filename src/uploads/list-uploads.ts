@@ -1,4 +1,5 @@
 import type { Pool } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
 import type { Upload, UploadState } from "./upload.ts";
 import { listUploads } from "./upload-store.ts";
@@ -15,7 +16,7 @@ export interface UploadListing {
 /** Lists uploads page by page, newest first. @throws Failure INVALID_PAGE_TOKEN */
 export async function listUploadPage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
-  projectId: string,
+  projectId: ProjectId,
   { states, pageSize, pageToken }: UploadListing,
 ): Promise<{ readonly uploads: readonly Upload[]; readonly nextPageToken: string }> {
   const binding = [projectId, states.join()];

@@ -1,8 +1,9 @@
 import type { Client, Queryable } from "../db/pool.ts";
+import type { UploadHandle } from "../handles.ts";
 import type { Segment } from "./upload.ts";
 
 /** Notes a segment whose blob is there. */
-export async function insertSegment(client: Client, uploadId: string, segment: Segment): Promise<void> {
+export async function insertSegment(client: Client, uploadId: UploadHandle, segment: Segment): Promise<void> {
   await client.query(
     "insert into upload_segments (upload_id, first_byte, size_bytes, stream_number) values ($1, $2, $3, $4)",
     [uploadId, segment.firstByte, segment.sizeBytes, segment.streamNumber],
@@ -10,7 +11,7 @@ export async function insertSegment(client: Client, uploadId: string, segment: S
 }
 
 /** The segments of an upload, in the order of their bytes. */
-export async function listSegments(db: Queryable, uploadId: string): Promise<Segment[]> {
+export async function listSegments(db: Queryable, uploadId: UploadHandle): Promise<Segment[]> {
   const { rows } = await db.query<{ first_byte: bigint; size_bytes: bigint; stream_number: bigint }>(
     `select first_byte, size_bytes, stream_number from upload_segments where upload_id = $1 order by first_byte`,
     [uploadId],
@@ -23,7 +24,7 @@ export async function listSegments(db: Queryable, uploadId: string): Promise<Seg
 }
 
 /** Forgets the segments of an upload, and gives them. */
-export async function deleteSegments(client: Queryable, uploadId: string): Promise<Segment[]> {
+export async function deleteSegments(client: Queryable, uploadId: UploadHandle): Promise<Segment[]> {
   const segments = await listSegments(client, uploadId);
   await client.query("delete from upload_segments where upload_id = $1", [uploadId]);
   return segments;
@@ -32,12 +33,12 @@ export async function deleteSegments(client: Queryable, uploadId: string): Promi
 /** Whether a blob of this key is a segment of an upload. */
 export async function isSegment(
   db: Queryable,
-  uploadId: string,
+  id: string,
   { firstByte, streamNumber }: Pick<Segment, "firstByte" | "streamNumber">,
 ): Promise<boolean> {
   const { rowCount } = await db.query(
     "select from upload_segments where upload_id = $1 and first_byte = $2 and stream_number = $3",
-    [uploadId, firstByte, streamNumber],
+    [id, firstByte, streamNumber],
   );
   return rowCount === 1;
 }

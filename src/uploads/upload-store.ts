@@ -1,12 +1,13 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { FileFormat } from "../files/file-format.ts";
+import type { DatasetHandle, ProjectId, UploadHandle } from "../handles.ts";
 import { newId } from "../ids.ts";
 import { type NewUpload, type Upload, type UploadRef, type UploadState, uploadNotFound } from "./upload.ts";
 
 interface UploadRow {
-  upload_id: string;
-  project_id: string;
+  upload_id: UploadHandle;
+  project_id: ProjectId;
   request_id: string;
   fingerprint: Buffer;
   state: UploadState;
@@ -16,9 +17,9 @@ interface UploadRow {
   stream_number: bigint;
   size_bytes: bigint;
   sha256: Buffer | null;
-  writer_dataset_id: string | null;
+  writer_dataset_id: DatasetHandle | null;
   writer_request_id: string | null;
-  dataset_id: string | null;
+  dataset_id: DatasetHandle | null;
   version: bigint | null;
   create_time: Instant;
   consume_time: Instant | null;
@@ -58,7 +59,7 @@ const meant = (ref: UploadRef) =>
 const refValue = (ref: UploadRef) => ("uploadId" in ref ? ref.uploadId : ref.requestId);
 
 /** @throws Failure UPLOAD_NOT_FOUND */
-export async function getUpload(db: Queryable, projectId: string, ref: UploadRef): Promise<Upload> {
+export async function getUpload(db: Queryable, projectId: ProjectId, ref: UploadRef): Promise<Upload> {
   const { rows } = await db.query<UploadRow>(`select ${columns} from uploads where ${meant(ref)}`, [
     projectId,
     refValue(ref),
@@ -67,7 +68,7 @@ export async function getUpload(db: Queryable, projectId: string, ref: UploadRef
 }
 
 /** The upload under its row lock. @throws Failure UPLOAD_NOT_FOUND */
-export async function lockUpload(client: Client, projectId: string, ref: UploadRef): Promise<Upload> {
+export async function lockUpload(client: Client, projectId: ProjectId, ref: UploadRef): Promise<Upload> {
   const { rows } = await client.query<UploadRow>(
     `select ${columns} from uploads where ${meant(ref)} for update`,
     [projectId, refValue(ref)],
@@ -123,12 +124,12 @@ export async function deleteUploadRow(client: Client, { uploadId }: Upload): Pro
 }
 
 /** The last upload of the page before. */
-export type UploadPosition = Pick<Upload, "createTime" | "uploadId">;
+export type UploadPosition = Pick<Upload, "createTime"> & { readonly uploadId: string };
 
 /** The uploads of a project behind `after`, newest first. No states means all. */
 export async function listUploads(
   db: Queryable,
-  projectId: string,
+  projectId: ProjectId,
   states: readonly UploadState[],
   after: UploadPosition | undefined,
   limit: number,

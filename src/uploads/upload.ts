@@ -1,6 +1,7 @@
 import type { Instant } from "../db/instant.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { FileFormat } from "../files/file-format.ts";
+import type { DatasetHandle, ProjectId, UploadHandle } from "../handles.ts";
 
 /** Where an upload stands. `consumed` and `expired` are final. */
 export const uploadStates = ["receiving", "pending", "processing", "consumed", "expired"] as const;
@@ -8,8 +9,8 @@ export type UploadState = (typeof uploadStates)[number];
 
 /** A file that was sent, or is being sent, and can become items of a dataset, once. */
 export interface Upload {
-  readonly uploadId: string;
-  readonly projectId: string;
+  readonly uploadId: UploadHandle;
+  readonly projectId: ProjectId;
   readonly requestId: string;
   /** A hash of what it was opened with. */
   readonly fingerprint: Uint8Array;
@@ -27,7 +28,7 @@ export interface Upload {
   /** The write that is at work on it, while it is processing. */
   readonly writer: UploadWriter | undefined;
   /** What it became. Undefined unless consumed. */
-  readonly datasetId: string | undefined;
+  readonly datasetId: DatasetHandle | undefined;
   readonly version: bigint | undefined;
   readonly createTime: Instant;
   readonly consumeTime: Instant | undefined;
@@ -36,7 +37,7 @@ export interface Upload {
 
 /** What an upload is opened with. */
 export interface NewUpload {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly requestId: string;
   readonly fingerprint: Uint8Array;
   readonly format: FileFormat | undefined;
@@ -49,7 +50,7 @@ export type UploadRef = { readonly uploadId: string } | { readonly requestId: st
 
 /** A write that takes its rows from an upload. */
 export interface UploadWriter {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly requestId: string;
 }
 
@@ -64,7 +65,7 @@ export interface Segment {
 export const segmentPrefix = "uploads";
 
 /** The key of the blob that holds a segment. Differs between streams, so that none overwrites what another has written. */
-export function segmentKey(uploadId: string, { firstByte, streamNumber }: Segment): string {
+export function segmentKey(uploadId: UploadHandle, { firstByte, streamNumber }: Segment): string {
   return `${segmentPrefix}/${uploadId}/${firstByte.toString().padStart(15, "0")}-${streamNumber}`;
 }
 

@@ -10,6 +10,7 @@ import type { ColumnMapping } from "../files/column-mapping.ts";
 import type { FileFormat } from "../files/file-format.ts";
 import { fileRows, type RowBatch } from "../files/file-rows.ts";
 import { readTable, type SourceFile } from "../files/read-table.ts";
+import type { DatasetHandle, UploadHandle } from "../handles.ts";
 import type { Logger } from "../log.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { untilStopped } from "../rpc/streams.ts";
@@ -70,9 +71,9 @@ export async function applyUpload(
   request: ApplyRequest,
   signal: AbortSignal,
 ): Promise<Changeset> {
-  let file: SourceFile | undefined;
-  const admit = async (client: Client, datasetId: string) => {
-    file = await takeSource(client, resources, request, { datasetId, requestId: request.write.requestId });
+  let taken: TakenSource | undefined;
+  const admit = async (client: Client, datasetId: DatasetHandle) => {
+    taken = await takeSource(client, resources, request, { datasetId, requestId: request.write.requestId });
   };
   const opened = await openImport(resources, request.target, request.write, admit);
   if ("finished" in opened) {
@@ -81,9 +82,10 @@ export async function applyUpload(
     return opened.finished;
   }
   const writer = { datasetId: opened.datasetId, requestId: request.write.requestId };
-  const claim = keepClaim(resources, request.source, writer);
+  const { file, uploadId } = taken as unknown as TakenSource;
+  const claim = keepClaim(resources, uploadId, writer);
   try {
-    return await importFile(resources, opened, file as unknown as SourceFile, request.mapping, signal);
+    return await importFile(resources, opened, file, request.mapping, signal);
   } catch (error) {
     await opened.withdraw().catch((second: unknown) => {
       // The first error is the one to report. What is left is discarded when it expires.
@@ -97,30 +99,36 @@ export async function applyUpload(
   }
 }
 
+/** A file that a write has taken. */
+interface TakenSource {
+  readonly file: SourceFile;
+  /** Undefined if the request holds the file itself. */
+  readonly uploadId: UploadHandle | undefined;
+}
+
 /** Takes the upload for the write, if there is one, and finds out how to read the file. */
 async function takeSource(
   client: Client,
   { blobs }: ApplyResources,
   { source, target }: ApplyRequest,
   writer: UploadWriter,
-): Promise<SourceFile> {
+): Promise<TakenSource> {
   if ("content" in source) {
-    return {
-      format: source.format,
-      open: async function* () {
-        yield source.content;
-      },
+    const { format, content } = source;
+    const open = async function* () {
+      yield content;
     };
+    return { file: { format, open }, uploadId: undefined };
   }
-  const { uploadId } = source;
-  const upload = await lockUpload(client, target.projectId, { uploadId });
+  const upload = await lockUpload(client, target.projectId, { uploadId: source.uploadId });
+  const { uploadId } = upload;
   await claimUpload(client, upload, writer, leaseSeconds);
   const format = source.format ?? upload.format;
   if (format === undefined) {
     throw failure("UNKNOWN_FORMAT", { content_type: upload.contentType, filename: upload.filename });
   }
   const segments = await listSegments(client, uploadId);
-  return { format, open: () => readSegments(blobs, uploadId, segments) };
+  return { file: { format, open: () => readSegments(blobs, uploadId, segments) }, uploadId };
 }
 
 /** An upload that is kept for a write until this is disposed of; it is given back then, unless it was used up. */
@@ -129,10 +137,14 @@ interface Claim extends AsyncDisposable {
   leave(): void;
 }
 
-function keepClaim({ pool, log }: ApplyResources, source: ApplySource, writer: UploadWriter): Claim {
-  if (!("uploadId" in source))
+function keepClaim(
+  { pool, log }: ApplyResources,
+  uploadId: UploadHandle | undefined,
+  writer: UploadWriter,
+): Claim {
+  if (uploadId === undefined) {
     return { leave: () => undefined, [Symbol.asyncDispose]: async () => undefined };
-  const { uploadId } = source;
+  }
   // A lease that could not be renewed is renewed the next time, or runs out. Publishing asks again whose it is.
   const warn = (error: unknown) => log.warn({ err: error, upload_id: uploadId }, "could not keep an upload");
   const timer = setInterval(

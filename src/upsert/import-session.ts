@@ -25,6 +25,7 @@ import type { Client } from "../db/pool.ts";
 import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
 import { joinBatches } from "./joined-batches.ts";
 import { stageFrame, type Taking } from "./stage-frame.ts";
@@ -44,7 +45,7 @@ export async function openImport(
   resources: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
-  admit: (client: Client, datasetId: string) => Promise<void> = async () => undefined,
+  admit: (client: Client, datasetId: DatasetHandle) => Promise<void> = async () => undefined,
 ): Promise<ImportSession | FinishedImport> {
   const open = async (client: Client): Promise<ImportSession | FinishedImport> => {
     const target = await lockWriteTarget(client, writeTarget);
@@ -78,7 +79,7 @@ export async function openImport(
 export class ImportSession {
   readonly #resources: WriteResources;
   readonly #mutexKey: string;
-  readonly #datasetId: string;
+  readonly #datasetId: DatasetHandle;
   readonly #changesetId: bigint;
   readonly #requestId: string;
   readonly #streamNumber: bigint;
@@ -100,7 +101,7 @@ export class ImportSession {
     this.#base = base;
   }
 
-  get datasetId(): string {
+  get datasetId(): DatasetHandle {
     return this.#datasetId;
   }
 

@@ -1,5 +1,6 @@
 import { withHashJoins, withIndexes, withIndexOrder } from "../db/planner.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { ItemState } from "../items/item.ts";
 import { type ItemRow, itemFromRow, keyColumns, keySize, payloadSize } from "../items/item-store.ts";
 import { writers, writtenBetween } from "../items/written-by.ts";
@@ -7,7 +8,7 @@ import type { Difference, RevisionRef, Span } from "./difference.ts";
 
 /** Two versions of a dataset. */
 export interface VersionPair {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly before: bigint;
   readonly after: bigint;
 }
@@ -82,7 +83,7 @@ export async function listTouchedDifferences(
 /** The item_id that so many revisions behind `afterId` reach to; undefined if there are no more than that. */
 export async function findEndOfRange(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   afterId: string | undefined,
   revisions: number,
 ): Promise<string | undefined> {
@@ -131,7 +132,7 @@ export interface WantedRevision extends RevisionRef {
  */
 export async function listRevisions(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   wanted: readonly WantedRevision[],
 ): Promise<(ItemState | undefined)[]> {
   if (wanted.length === 0) return [];

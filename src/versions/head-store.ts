@@ -1,11 +1,12 @@
 import type { Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 
 /** The latest versions of those of these datasets that exist. */
 export async function listHeadVersions(
   db: Queryable,
   datasetIds: readonly string[],
 ): Promise<ReadonlyMap<string, bigint>> {
-  const { rows } = await db.query<{ dataset_id: string; head_version: bigint }>({
+  const { rows } = await db.query<{ dataset_id: DatasetHandle; head_version: bigint }>({
     name: "list_head_versions",
     text: `select dataset_id, head_version from datasets
            where dataset_id = any((select $1::text[])::text[]) and create_time is not null`,

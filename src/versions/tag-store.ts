@@ -1,5 +1,6 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
+import type { DatasetHandle } from "../handles.ts";
 import type { VersionTag } from "./version.ts";
 
 /** A tag and where it is. */
@@ -17,7 +18,7 @@ interface TagRow {
 /** The tags of versions, by version, each list by name. */
 export async function listTags(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   versions: readonly bigint[],
 ): Promise<ReadonlyMap<bigint, readonly VersionTag[]>> {
   const { rows } = await db.query<TagRow>(
@@ -29,7 +30,11 @@ export async function listTags(
   return Map.groupBy(rows.map(fromRow), (tag) => tag.version);
 }
 
-export async function findTag(db: Queryable, datasetId: string, tag: string): Promise<PlacedTag | undefined> {
+export async function findTag(
+  db: Queryable,
+  datasetId: DatasetHandle,
+  tag: string,
+): Promise<PlacedTag | undefined> {
   const { rows } = await db.query<TagRow>(
     "select tag, version, locked, update_time from version_tags where dataset_id = $1 and tag = $2",
     [datasetId, tag],
@@ -40,7 +45,7 @@ export async function findTag(db: Queryable, datasetId: string, tag: string): Pr
 /** Puts a tag on a version, wherever it was. */
 export async function setTag(
   client: Client,
-  datasetId: string,
+  datasetId: DatasetHandle,
   { tag, version, locked, updateTime }: PlacedTag,
 ): Promise<void> {
   await client.query(
@@ -51,7 +56,7 @@ export async function setTag(
   );
 }
 
-export async function deleteTag(client: Client, datasetId: string, tag: string): Promise<void> {
+export async function deleteTag(client: Client, datasetId: DatasetHandle, tag: string): Promise<void> {
   await client.query("delete from version_tags where dataset_id = $1 and tag = $2", [datasetId, tag]);
 }
 

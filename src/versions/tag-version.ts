@@ -2,13 +2,14 @@ import type { DatasetRef } from "../datasets/dataset.ts";
 import { clockOf, lockDataset } from "../datasets/dataset-store.ts";
 import type { Client } from "../db/pool.ts";
 import { failure, invalidField } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 import { deleteTag, findTag, type PlacedTag, setTag } from "./tag-store.ts";
 import type { DatasetVersion, VersionSelector } from "./version.ts";
 import { getVersion, resolveVersion } from "./version-store.ts";
 
 /** Which tag of which dataset. */
 export interface TagName {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   readonly tag: string;
 }

@@ -2,6 +2,7 @@ import type { Dataset } from "../datasets/dataset.ts";
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import type { DatasetHandle } from "../handles.ts";
 import { listTags } from "./tag-store.ts";
 import { type DatasetVersion, emptyVersion, type VersionSelector } from "./version.ts";
 
@@ -48,7 +49,7 @@ async function versionAsOf(
   return rows[0]?.version ?? 0n;
 }
 
-async function versionOfTag(db: Queryable, datasetId: string, tag: string): Promise<bigint> {
+async function versionOfTag(db: Queryable, datasetId: DatasetHandle, tag: string): Promise<bigint> {
   const { rows } = await db.query<{ version: bigint }>(
     "select version from version_tags where dataset_id = $1 and tag = $2",
     [datasetId, tag],
@@ -95,7 +96,7 @@ export async function getVersion(db: Queryable, dataset: Dataset, version: bigin
 /** The versions behind `after`, oldest first. */
 export async function listVersionsAfter(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   after: bigint,
   limit: number,
 ): Promise<DatasetVersion[]> {
@@ -110,7 +111,7 @@ export async function listVersionsAfter(
 /** The versions below `before`, newest first, without version 0. */
 export async function listVersions(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   {
     taggedOnly,
     before,
@@ -129,7 +130,7 @@ export async function listVersions(
 
 async function withTags(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   rows: readonly VersionRow[],
 ): Promise<DatasetVersion[]> {
   const tags = await listTags(
@@ -141,7 +142,7 @@ async function withTags(
 }
 
 function fromRow(
-  datasetId: string,
+  datasetId: DatasetHandle,
   row: VersionRow,
   tags: DatasetVersion["tags"] | undefined,
 ): DatasetVersion {
@@ -168,7 +169,7 @@ function fromRow(
 /** The changesets that made the versions after one, up to another. */
 export async function listChangesetIds(
   db: Queryable,
-  datasetId: string,
+  datasetId: DatasetHandle,
   after: bigint,
   through: bigint,
 ): Promise<bigint[]> {

@@ -1,4 +1,5 @@
 import type { Instant } from "../db/instant.ts";
+import type { DatasetHandle } from "../handles.ts";
 
 /** Chooses the state of a dataset that a call reads. Undefined means the head version. */
 export type VersionSelector =
@@ -29,7 +30,7 @@ export interface VersionTag {
 
 /** One state in the history of a dataset. */
 export interface DatasetVersion {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly version: bigint;
   readonly itemCount: bigint;
   /** Undefined for version 0, which no write made. */
@@ -53,7 +54,7 @@ export function tagProblem(tag: string): string | undefined {
 
 /** Version 0, which every dataset starts from. */
 export function emptyVersion(dataset: {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly createTime: Instant;
 }): DatasetVersion {
   return {

@@ -4,6 +4,7 @@ import { DataLoader } from "../db/data-loader.ts";
 import { type Instant, now } from "../db/instant.ts";
 import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { Follower } from "../rpc/follower.ts";
 import { listHeadVersions } from "./head-store.ts";
 import type { DatasetVersion } from "./version.ts";
@@ -16,7 +17,7 @@ export type WatchFrame =
 
 /** Which dataset to watch, and from where. */
 export interface WatchRequest {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   /** The last version that the watcher knows. */
   readonly afterVersion: bigint;
@@ -98,7 +99,7 @@ export async function* watchDataset(
 function readVersions(
   pool: Pool,
   { reads }: Watching,
-  datasetId: string,
+  datasetId: DatasetHandle,
   after: bigint,
 ): Promise<DatasetVersion[]> {
   const key = `${datasetId} ${after}`;

@@ -1,5 +1,6 @@
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
+import type { ProjectId } from "../handles.ts";
 import { endRun, lockRun } from "../runs/locked-run-store.ts";
 import {
   type FinishTerms,
@@ -20,7 +21,7 @@ import { endDispatch } from "./worker-store.ts";
  */
 export async function finishRun(
   pool: Pool,
-  projectId: string,
+  projectId: ProjectId,
   runId: string,
   terms: FinishTerms,
 ): Promise<Run> {
@@ -37,7 +38,7 @@ export async function finishRun(
  *
  * @throws Failure RUN_NOT_FOUND; RUN_ENDED if it ended otherwise.
  */
-export async function cancelRun(pool: Pool, projectId: string, runId: string): Promise<Run> {
+export async function cancelRun(pool: Pool, projectId: ProjectId, runId: string): Promise<Run> {
   return withLockedRun(pool, projectId, runId, async (client, run) => {
     if (run.state === "cancelled") return;
     if (hasEnded(run.state)) throw runEnded(runId, run.state);
@@ -48,7 +49,7 @@ export async function cancelRun(pool: Pool, projectId: string, runId: string): P
 
 async function withLockedRun(
   pool: Pool,
-  projectId: string,
+  projectId: ProjectId,
   runId: string,
   work: (client: Client, run: LockedRun) => Promise<void>,
 ): Promise<Run> {

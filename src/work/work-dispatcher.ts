@@ -3,6 +3,7 @@ import type { Notifications, Subscription } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { Failure } from "../failure.ts";
+import type { RunHandle } from "../handles.ts";
 import { hasEnded, type RunScope } from "../runs/run.ts";
 import { findRunState } from "../runs/run-store.ts";
 import { AssignmentLoader } from "./assignment-loader.ts";
@@ -276,7 +277,7 @@ export class WorkDispatcher {
 }
 
 /** The key under which a worker's streams hear that there is a newer one. */
-export function streamKey(runId: string, workerId: string): string {
+export function streamKey(runId: RunHandle, workerId: string): string {
   // Keys have no spaces, and names may have.
   return `${runId}/${encodeURIComponent(workerId)}`;
 }

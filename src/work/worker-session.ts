@@ -1,5 +1,6 @@
 import type { Notifications } from "../db/notifications.ts";
 import type { Pool } from "../db/pool.ts";
+import type { ProjectId } from "../handles.ts";
 import type { RunScope } from "../runs/run.ts";
 import { getRun } from "../runs/run-store.ts";
 import type { Assignment } from "./assignment-loader.ts";
@@ -22,7 +23,7 @@ const longestTimer = 2 ** 31 - 1;
 
 /** The run that a worker works on, and what its session works with. */
 export interface SessionContext {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly scope: RunScope;
   readonly pool: Pool;
   readonly changes: Notifications;

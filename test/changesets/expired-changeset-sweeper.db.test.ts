@@ -8,6 +8,7 @@ import { transaction } from "../../src/db/transaction.ts";
 import { failure } from "../../src/failure.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { defaultProject } from "../support/handles.ts";
 import { begin, offer, readVersion, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
 
 let database: TestDatabase;
@@ -26,7 +27,7 @@ const { signal } = new AbortController();
 const sweep = (time: Instant) => sweepExpiredChangesets(database.pool, time, signal);
 
 const stateOf = async (name: string, requestId: string) =>
-  (await getUpsert({ pool: database.pool }, { projectId: "default", ref: { name }, requestId })).state;
+  (await getUpsert({ pool: database.pool }, { projectId: defaultProject, ref: { name }, requestId })).state;
 
 /** How many rows the writes of a dataset that are not published have left, by table. */
 async function leftovers(name: string): Promise<Record<string, number>> {
@@ -177,7 +178,7 @@ describe("the time at which a write expires", () => {
     const expiryOf = async () => {
       const { expireTime } = await getUpsert(
         { pool: database.pool },
-        { projectId: "default", ref: { name }, requestId: request.requestId },
+        { projectId: defaultProject, ref: { name }, requestId: request.requestId },
       );
       return expireTime ?? 0n;
     };
@@ -202,7 +203,7 @@ describe("the time at which a write expires", () => {
     const session = await begin(database.pool, targetNamed(name), request);
     const open = await getUpsert(
       { pool: database.pool },
-      { projectId: "default", ref: { name }, requestId: request.requestId },
+      { projectId: defaultProject, ref: { name }, requestId: request.requestId },
     );
     const planned = await session.commit(0n);
     expect(planned.state).toBe("planned");

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reserveDataset } from "../../src/datasets/dataset-store.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { defaultProject } from "../support/handles.ts";
 import {
   type DatasetService,
   datasetService,
@@ -128,7 +129,7 @@ describe("CreateDataset", () => {
   test("creates the dataset that an import has reserved", async () => {
     const name = newName();
     const { datasetId } = await transaction(database.pool, (client) =>
-      reserveDataset(client, "default", name),
+      reserveDataset(client, defaultProject, name),
     );
     expect((await service.create({ name })).datasetId).toBe(datasetId);
   });

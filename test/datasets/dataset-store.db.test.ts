@@ -14,10 +14,11 @@ import {
 import type { Client } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { datasetHandle, defaultProject, projectNamed } from "../support/handles.ts";
 import { waitForLock } from "../support/locks.ts";
 import { newName } from "./dataset-service.ts";
 
-const projectId = "default";
+const projectId = defaultProject;
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -40,7 +41,12 @@ const remove = (datasetId: string) =>
   });
 const publish = (datasetId: string, name: string) =>
   inTransaction(async (client) =>
-    createReserved(client, datasetId, { name, description: "made" }, await clockOf(client, datasetId)),
+    createReserved(
+      client,
+      datasetHandle(datasetId),
+      { name, description: "made" },
+      await clockOf(client, datasetHandle(datasetId)),
+    ),
   );
 
 describe("a reserved dataset", () => {
@@ -205,9 +211,9 @@ describe("a dataset of another project", () => {
   test("is not there, by name or id", async () => {
     const name = newName();
     const { datasetId } = await create(name);
-    expect(await findDataset(database.pool, "other", { name })).toBeUndefined();
-    expect(await findDataset(database.pool, "other", { datasetId })).toBeUndefined();
-    expect(await findReservedDataset(database.pool, "other", { datasetId })).toBeUndefined();
+    expect(await findDataset(database.pool, projectNamed("other"), { name })).toBeUndefined();
+    expect(await findDataset(database.pool, projectNamed("other"), { datasetId })).toBeUndefined();
+    expect(await findReservedDataset(database.pool, projectNamed("other"), { datasetId })).toBeUndefined();
   });
 });
 

@@ -12,6 +12,7 @@ import {
   numbered,
   startItemService,
 } from "../items/item-service.ts";
+import { defaultProject } from "../support/handles.ts";
 import { faultyFieldsOf, invalid, refusalOf, refused } from "../support/refusal.ts";
 
 let service: ItemServiceUnderTest;
@@ -186,7 +187,11 @@ describe("a new schema", () => {
             };
           },
         });
-        return updateDataset(lockFirst, { projectId: "default", ref, etag: "" }, { inputSchema: numbers });
+        return updateDataset(
+          lockFirst,
+          { projectId: defaultProject, ref, etag: "" },
+          { inputSchema: numbers },
+        );
       });
     const late = async () => {
       await publish([item("k001", "late"), item("k002", 2.5), item("k003", "x")]);
@@ -198,7 +203,7 @@ describe("a new schema", () => {
     });
     await publish([item("k001", 1)]);
     await set(() => publish([item("k004", 4.5)]));
-    expect((await getDataset(service.pool, "default", ref)).inputSchema).toBe(numbers);
+    expect((await getDataset(service.pool, defaultProject, ref)).inputSchema).toBe(numbers);
     expect(Object.keys(await service.read(dataset))).toHaveLength(50);
     expect(Object.keys(await service.read(dataset, 3n))).toHaveLength(50);
     expect((await service.items.getItem({ dataset, itemId: "k004", at: at(1n) })).item?.inputJson).toBe("4");
@@ -209,7 +214,7 @@ describe("a new schema", () => {
     const left = new AbortController();
     left.abort(new Error("left"));
     const ref = { datasetId: dataset.by.value };
-    const request = { projectId: "default", ref, etag: "", signal: left.signal };
+    const request = { projectId: defaultProject, ref, etag: "", signal: left.signal };
     await expect(
       transaction(service.pool, (client) => updateDataset(client, request, { inputSchema: numbers })),
     ).rejects.toThrow("left");

@@ -4,6 +4,7 @@ import { transaction } from "../../src/db/transaction.ts";
 import { listItems } from "../../src/items/item-page-store.ts";
 import { upsertItems } from "../../src/upsert/upsert-items.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { datasetHandle } from "../support/handles.ts";
 import { begin, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
 
 let database: TestDatabase;
@@ -46,7 +47,13 @@ const inIndexOrder = <T>(work: (client: Client) => Promise<T>) =>
   transaction(database.pool, work, { indexOrder: true });
 
 const page = (client: Client, datasetId: string, version: bigint, after: string, items = 10) =>
-  listItems(client, datasetId, version, { splits: [], keysOnly: false }, { after, items, bytes: 3_000_000 });
+  listItems(
+    client,
+    datasetHandle(datasetId),
+    version,
+    { splits: [], keysOnly: false },
+    { after, items, bytes: 3_000_000 },
+  );
 
 describe("a page of items", () => {
   test.each(["without statistics", "with statistics"])(
@@ -124,11 +131,20 @@ describe("a page of items", () => {
     await inIndexOrder(async (client) => {
       const bounds = { items: 10, bytes: 1 };
       const filter = { splits: [], keysOnly: false };
-      const first = await listItems(client, datasetId, 5n, filter, { after: undefined, ...bounds });
+      const first = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+        after: undefined,
+        ...bounds,
+      });
       expect(first).toMatchObject({ items: [{ itemId: key(0) }], isLast: false });
-      const last = await listItems(client, datasetId, 5n, filter, { after: key(9_996), ...bounds });
+      const last = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+        after: key(9_996),
+        ...bounds,
+      });
       expect(last).toMatchObject({ items: [{ itemId: key(9_998) }], isLast: true });
-      const none = await listItems(client, datasetId, 5n, filter, { after: key(9_998), ...bounds });
+      const none = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+        after: key(9_998),
+        ...bounds,
+      });
       expect(none).toEqual({ items: [], isLast: true });
     });
   });

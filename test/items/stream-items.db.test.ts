@@ -4,6 +4,7 @@ import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/itembank/v1/item_service_pb.js";
 import type { CopiedColumns } from "../../src/db/copied-columns.ts";
 import { streamBatches } from "../../src/items/read-items.ts";
+import { datasetHandle } from "../support/handles.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,
@@ -188,7 +189,7 @@ describe("StreamItems", () => {
   test("does not show a slow reader what was purged while a page waited for it", async () => {
     const ref = await dataset(6);
     const range = {
-      datasetId: ref.by.value,
+      datasetId: datasetHandle(ref.by.value),
       version: 1n,
       filter: { splits: [], keysOnly: false },
       after: undefined,

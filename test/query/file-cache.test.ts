@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { LocalBlob } from "../../src/blobs/blob-store.ts";
 import { FileCache } from "../../src/query/file-cache.ts";
+import { datasetHandle } from "../support/handles.ts";
 
 let folder = "";
 
@@ -14,7 +15,12 @@ beforeAll(async () => {
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-const key = (state: string, purgeCount = 0n) => ({ datasetId: "d", run: "", state, purgeCount });
+const key = (state: string, purgeCount = 0n) => ({
+  datasetId: datasetHandle("d"),
+  run: "",
+  state,
+  purgeCount,
+});
 
 const signal = () => new AbortController().signal;
 

@@ -8,6 +8,7 @@ import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { newLog } from "../../src/log.ts";
 import { SnapshotCache, type SnapshotSource, snapshotBlob } from "../../src/query/snapshot-cache.ts";
 import { sweepSnapshots } from "../../src/query/snapshot-sweeper.ts";
+import { datasetHandle } from "../support/handles.ts";
 import { item, named, type QueryServiceUnderTest, startQueryService } from "./query-service.ts";
 
 let service: QueryServiceUnderTest;
@@ -51,7 +52,12 @@ async function newProcess({
 const noSignal = () => new AbortController().signal;
 
 function versionOf(datasetId: string, version: bigint, purgeCount = 0n) {
-  return { kind: "version", datasetId, version, purgeCount } as const satisfies SnapshotSource;
+  return {
+    kind: "version",
+    datasetId: datasetHandle(datasetId),
+    version,
+    purgeCount,
+  } as const satisfies SnapshotSource;
 }
 
 async function isThere(blobs: BlobStore, key: Parameters<typeof snapshotBlob>[0]): Promise<boolean> {
@@ -191,7 +197,7 @@ describe("the sweeper", () => {
     const { datasetId, version } = await service.mirror("soon gone", [item("a", { n: 1 })]);
     await service.rows("select n from datasets.soon_gone");
     const { pool, blobs } = service.service.resources;
-    const key = { datasetId, version, purgeCount: 0n };
+    const key = { datasetId: datasetHandle(datasetId), version, purgeCount: 0n };
     expect(await isThere(blobs, key)).toBe(true);
     await service.datasets.deleteDataset({ dataset: { by: { case: "datasetId", value: datasetId } } });
     expect(await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now(), noSignal())).toBeGreaterThan(0);
@@ -206,7 +212,11 @@ describe("the sweeper", () => {
     await service.rows('select * from datasets."growing@1"');
     await service.rows('select * from datasets."growing@2"');
     const there = () =>
-      Promise.all([1n, 2n].map((version) => isThere(blobs, { datasetId, version, purgeCount: 0n })));
+      Promise.all(
+        [1n, 2n].map((version) =>
+          isThere(blobs, { datasetId: datasetHandle(datasetId), version, purgeCount: 0n }),
+        ),
+      );
     expect(await sweepSnapshots({ pool, blobs }, 1, Date.now(), noSignal())).toBe(0);
     expect(await there()).toEqual([true, true]);
     await pool.query("update snapshots set use_time = use_time - interval '1 hour' where version = 1");

@@ -9,6 +9,7 @@ import { keepRun } from "../../src/runs/carry-store.ts";
 import { createRun } from "../../src/runs/create-run.ts";
 import { keepDataset } from "../../src/runs/new-run-store.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { datasetHandle, defaultProject, runHandle } from "../support/handles.ts";
 import { waitForLock } from "../support/locks.ts";
 import {
   collect,
@@ -277,7 +278,7 @@ describe("CreateRun with carry_from_run_id", () => {
     await service.runs.recordScores({ runId: source.runId, scores });
     await purgeItem(
       { pool: database.pool, mutex: new KeyedMutex() },
-      { projectId: "default", ref: { name }, itemId: "a" },
+      { projectId: defaultProject, ref: { name }, itemId: "a" },
     );
     const run = await carry(name, source);
     expect(run.counts).toMatchObject({ succeeded: 3n, carried: 3n, missing: 0n });
@@ -290,10 +291,10 @@ describe("CreateRun with carry_from_run_id", () => {
 
   test("an item that is purged while results are taken over leaves no text in the new run", async () => {
     const { name, source } = await earlier();
-    const request = { projectId: "default", ref: { name }, itemId: "a" };
+    const request = { projectId: defaultProject, ref: { name }, itemId: "a" };
     let purging: Promise<unknown> = Promise.resolve();
     const run = await transaction(database.pool, async (client) => {
-      const created = await createRun(client, "default", "", {
+      const created = await createRun(client, defaultProject, "", {
         dataset: { name },
         at: undefined,
         run: { ...nothingSaid, splits: [], repetitions: 1 },
@@ -377,8 +378,11 @@ describe("while results are taken over", () => {
     let deletion: Promise<unknown> = Promise.resolve();
     await transaction(database.pool, async (client) => {
       // What CreateRun holds meanwhile.
-      await keepDataset(client, source.datasetId);
-      await keepRun(client, source);
+      await keepDataset(client, datasetHandle(source.datasetId));
+      await keepRun(client, {
+        datasetId: datasetHandle(source.datasetId),
+        runId: runHandle(source.runId),
+      });
       expect((await mirror(service, name, { a: "other" })).version).toBe(2n);
       await record(source.runId, success("a", 1, { repetition: 2 }));
       deletion = service.runs.deleteRun({ runId: source.runId });

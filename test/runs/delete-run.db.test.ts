@@ -9,6 +9,7 @@ import { lockRun } from "../../src/runs/locked-run-store.ts";
 import type { RunScope } from "../../src/runs/run.ts";
 import { getRunScope } from "../../src/runs/run-store.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { defaultProject } from "../support/handles.ts";
 import { waitForLock } from "../support/locks.ts";
 import {
   invalid,
@@ -160,7 +161,7 @@ describe("DeleteRun", () => {
     const { runId } = await newRun(service, "qa");
     let removing: Promise<unknown> = Promise.resolve();
     await transaction(database.pool, async (client) => {
-      const scope = await getRunScope(client, "default", runId);
+      const scope = await getRunScope(client, defaultProject, runId);
       await lockRun(client, scope);
       removing = remove({ runId });
       await waitForLock(client);
@@ -179,7 +180,7 @@ describe("DeleteRun", () => {
     }
     // As if the server had been stopped behind the answer.
     await transaction(database.pool, (client) =>
-      deleteRun(client, { projectId: "default", runId, etag: "" }),
+      deleteRun(client, { projectId: defaultProject, runId, etag: "" }),
     );
     const ended = new AbortController();
     ended.abort();
@@ -240,10 +241,10 @@ describe("DeleteRun", () => {
     const { runId } = await newRun(service, "doomed");
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     await transaction(database.pool, (client) =>
-      deleteRun(client, { projectId: "default", runId, etag: "" }),
+      deleteRun(client, { projectId: defaultProject, runId, etag: "" }),
     );
     // Not in use any more.
-    const deletion = { projectId: "default", ref: { name: "doomed" }, etag: "", force: false };
+    const deletion = { projectId: defaultProject, ref: { name: "doomed" }, etag: "", force: false };
     expect(await transaction(database.pool, (client) => deleteDataset(client, deletion))).toBe(0n);
     expect(Object.values(await rowsOf(runId)).every((count) => count === 0)).toBe(true);
   });

@@ -5,6 +5,7 @@ import { FileFormat, Upload_State } from "../../gen/itembank/v1/upload_pb.js";
 import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { readSegments } from "../../src/uploads/read-segments.ts";
 import { listSegments } from "../../src/uploads/segment-store.ts";
+import { uploadHandle } from "../support/handles.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -25,7 +26,9 @@ const byRequest = async (requestId: string) =>
 async function bytesOf(uploadId: string): Promise<Buffer> {
   const { pool, blobs } = service.resources;
   return Buffer.concat(
-    await Array.fromAsync(readSegments(blobs, uploadId, await listSegments(pool, uploadId))),
+    await Array.fromAsync(
+      readSegments(blobs, uploadHandle(uploadId), await listSegments(pool, uploadHandle(uploadId))),
+    ),
   );
 }
 

@@ -9,6 +9,7 @@ import type { Item, Row } from "../../src/items/item.ts";
 import { listItems } from "../../src/items/item-page-store.ts";
 import type { OfferedRow } from "../../src/upsert/import-frame.ts";
 import { type ImportSession, openImport } from "../../src/upsert/import-session.ts";
+import { datasetHandle, defaultProject } from "../support/handles.ts";
 
 const mutexOf = new Map<number, KeyedMutex>();
 
@@ -21,7 +22,7 @@ export function writing(pool: Pool, server = 0): WriteResources {
 
 /** A dataset by name that the first write creates. */
 export function targetNamed(name: string): WriteTarget {
-  return { projectId: "default", ref: { name }, createIfMissing: true };
+  return { projectId: defaultProject, ref: { name }, createIfMissing: true };
 }
 
 /** A merge that nothing is special about, unless said. */
@@ -71,7 +72,8 @@ export async function readVersion(pool: Pool, datasetId: string, version: bigint
     const bounds = { after, items: 1000, bytes: 3_000_000 };
     const page = await transaction(
       pool,
-      (client) => listItems(client, datasetId, version, { splits: [], keysOnly: false }, bounds),
+      (client) =>
+        listItems(client, datasetHandle(datasetId), version, { splits: [], keysOnly: false }, bounds),
       { indexOrder: true },
     );
     items.push(...page.items);

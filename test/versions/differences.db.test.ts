@@ -12,6 +12,7 @@ import { deleteItems } from "../../src/upsert/write-items.ts";
 import { type Difference, type ItemChange, kindOf } from "../../src/versions/difference.ts";
 import { type ReadOptions, readDifferences, streamDifferences } from "../../src/versions/read-differences.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { datasetHandle, defaultProject } from "../support/handles.ts";
 import { readVersion, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
 
 let database: TestDatabase;
@@ -105,7 +106,7 @@ const inShort = ({ kind, itemId, before, after }: ItemChange) =>
 
 /** Everything that a diff streams. */
 async function diff(name: string, subject: DiffSubject): Promise<string[]> {
-  const target = { projectId: "default", ref: { name } };
+  const target = { projectId: defaultProject, ref: { name } };
   const { comparison, position } = await snapshot(database.pool, (client) =>
     openDiff(client, target, subject, () => undefined),
   );
@@ -119,7 +120,7 @@ async function diff(name: string, subject: DiffSubject): Promise<string[]> {
 /** What a plan would change, in windows of a size. */
 async function planDifferences(datasetId: string, requestId: string, head: bigint, size: number) {
   return snapshot(database.pool, async (client) => {
-    const plan = await getPlan(client, datasetId, requestId);
+    const plan = await getPlan(client, datasetHandle(datasetId), requestId);
     const found: string[] = [];
     for await (const window of streamDifferences(client, readPlanDifferences(plan, head, size))) {
       found.push(...window.map((one) => `${kindOf(one)} ${one.itemId}`));
@@ -139,7 +140,11 @@ async function differences(
 ): Promise<string[]> {
   return snapshot(database.pool, async (client) => {
     const found: Difference[] = [];
-    const read = await readDifferences(client, { datasetId, before, after }, options);
+    const read = await readDifferences(
+      client,
+      { datasetId: datasetHandle(datasetId), before, after },
+      options,
+    );
     for await (const window of streamDifferences(client, read)) found.push(...window);
     return found.map((one) => `${kindOf(one)} ${one.itemId}`);
   });
@@ -223,7 +228,7 @@ describe("the differences that random plans would make", () => {
       }
       const applied = await applyUpsert(
         writing(database.pool),
-        { projectId: "default", ref: { name }, requestId },
+        { projectId: defaultProject, ref: { name }, requestId },
         { allowRebase: true, guard: undefined },
       );
       const after = applied.outcomeVersion ?? 0n;
@@ -246,13 +251,13 @@ describe("a diff whose dataset is deleted", () => {
     const rows = Array.from({ length: 3000 }, (_, n) => row(`k${n}`, n));
     await upsertItems(writing(pool), targetNamed(name), rows, requestFor(name));
     const { datasetId } = await headOf(name);
-    const target = { projectId: "default", ref: { name } };
+    const target = { projectId: defaultProject, ref: { name } };
     const { comparison, position } = await snapshot(pool, (client) =>
       openDiff(client, target, { before: { version: 0n }, after: undefined }, () => undefined),
     );
     const stream = streamDiff(pool, comparison, position, false);
     expect((await stream.next()).value?.position.counts.created).toBe(1000n);
-    await transaction(pool, (client) => deleteDatasetRows(client, datasetId));
+    await transaction(pool, (client) => deleteDatasetRows(client, datasetHandle(datasetId)));
     await expect(stream.next()).rejects.toMatchObject({
       reason: "DATASET_NOT_FOUND",
       facts: { dataset_id: datasetId },

@@ -14,6 +14,7 @@ import {
   success,
 } from "../runs/run-service.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { defaultProject } from "../support/handles.ts";
 import { cellsOf, startWorker, type Worker } from "./worker.ts";
 
 let database: TestDatabase;
@@ -225,7 +226,7 @@ describe("WorkRun", () => {
       purgeItem(
         { pool: database.pool, mutex: new KeyedMutex() },
         {
-          projectId: "default",
+          projectId: defaultProject,
           ref: { name: "purging" },
           itemId,
         },

@@ -4,6 +4,7 @@ import { projectOf } from "../../auth/project.ts";
 import { snapshot } from "../../db/transaction.ts";
 import { streamDiff } from "../../diffs/diff-versions.ts";
 import { openDiff } from "../../diffs/open-diff.ts";
+import type { DatasetHandle } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
@@ -30,7 +31,7 @@ export function diffHandler({
       const target = { projectId: projectOf(context), ref: datasetRefFromWire("dataset", request.dataset) };
       const subject = diffSubjectFromWire(request);
       const { cursor, keysOnly } = request;
-      const bindingOf = (datasetId: string) => diffBinding(datasetId, subject, keysOnly);
+      const bindingOf = (datasetId: DatasetHandle) => diffBinding(datasetId, subject, keysOnly);
       const diff = await snapshot(pool, (client) =>
         openDiff(client, target, subject, (datasetId) =>
           cursor === ""

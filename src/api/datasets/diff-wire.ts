@@ -7,6 +7,7 @@ import { DiffVersionsResponseSchema } from "../../../gen/itembank/v1/dataset_ser
 import type { DiffBatch, DiffPosition } from "../../diffs/diff-versions.ts";
 import type { DiffResumption, DiffSubject, OpenDiff } from "../../diffs/open-diff.ts";
 import { Faults } from "../../faults.ts";
+import type { DatasetHandle } from "../../handles.ts";
 import type { Bound } from "../../rpc/page-token.ts";
 import { requestId } from "../../rpc/request-wire.ts";
 import { changeKindToWire, itemToWire } from "../messages/item-wire.ts";
@@ -29,7 +30,7 @@ export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
 }
 
 /** What a cursor is bound to. The versions are in its position. */
-export function diffBinding(datasetId: string, subject: DiffSubject, keysOnly: boolean): Bound[] {
+export function diffBinding(datasetId: DatasetHandle, subject: DiffSubject, keysOnly: boolean): Bound[] {
   return "plannedRequestId" in subject
     ? [datasetId, "plan", subject.plannedRequestId, keysOnly]
     : [datasetId, boundSelector(subject.before), boundSelector(subject.after), keysOnly];

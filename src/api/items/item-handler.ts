@@ -24,6 +24,7 @@ import { authorOf, projectOf } from "../../auth/project.ts";
 import type { WriteTarget } from "../../changesets/write-once.ts";
 import { getDataset } from "../../datasets/dataset-store.ts";
 import { failure } from "../../failure.ts";
+import type { DatasetHandle } from "../../handles.ts";
 import type { Item } from "../../items/item.ts";
 import { findItem, listItemsById } from "../../items/item-store.ts";
 import { readPage, streamBatches } from "../../items/read-items.ts";
@@ -60,7 +61,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
   const { pool, pageTokens } = resources;
 
   /** The items that a write answers with, as of the version that is its outcome. */
-  const itemsOf = async (datasetId: string, version: bigint, itemIds: readonly string[]) => {
+  const itemsOf = async (datasetId: DatasetHandle, version: bigint, itemIds: readonly string[]) => {
     const items = new Map(
       (await listItemsById(pool, datasetId, version, itemIds)).map((item) => [item.itemId, item]),
     );
@@ -283,7 +284,7 @@ function named<S extends DescMessage>(
 
 /** What a page token or cursor is bound to. The version is in its position. */
 function bindingOf(
-  datasetId: string,
+  datasetId: DatasetHandle,
   at: VersionSelector,
   { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
 ): Bound[] {

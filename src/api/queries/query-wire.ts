@@ -10,6 +10,7 @@ import { FileFormat } from "../../../gen/itembank/v1/upload_pb.js";
 import type { Parameter, ScalarParameter } from "../../engine/protocol.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
+import type { ProjectId } from "../../handles.ts";
 import type { ExportFormat, ExportFrame } from "../../query/export-items.ts";
 import type { QueryFrame, QueryRequest } from "../../query/run-query.ts";
 import { tableText } from "../../query/table-name.ts";
@@ -33,7 +34,7 @@ export interface QueryLimits {
 /** A query from the wire. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function queryFromWire(
   request: WireQueryRequest,
-  projectId: string,
+  projectId: ProjectId,
   { maxQueryRows, maxQueryTimeoutSeconds }: QueryLimits,
 ): QueryRequest {
   const faults = new Faults();

@@ -5,6 +5,7 @@ import {
   StreamRecordResultsResponseSchema,
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { Failure, invalidField } from "../../failure.ts";
+import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import {
   type CheckedRequest,
@@ -30,7 +31,7 @@ const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
  */
 export async function* recordResultFrames(
   recorder: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<StreamRecordResultsResponse> {
   await using input = new ReadAhead(
@@ -57,7 +58,7 @@ type FrameGroup = readonly [CheckedFrame, ...CheckedFrame[]];
 /** Checks frame by frame, up to the first one that fails. */
 async function* checkFrames(
   recorder: Recorder,
-  projectId: string,
+  projectId: ProjectId,
   requests: AsyncIterable<StreamRecordResultsRequest>,
 ): AsyncGenerator<CheckedFrame> {
   let known: RunScope | undefined;

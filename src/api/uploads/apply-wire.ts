@@ -12,6 +12,7 @@ import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import type { ColumnMapping, ColumnSource } from "../../files/column-mapping.ts";
 import type { CellParsing } from "../../files/table.ts";
+import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
 import { requestId } from "../../rpc/request-wire.ts";
@@ -27,7 +28,11 @@ const parsings: Readonly<Record<WireParsing, CellParsing>> = {
 };
 
 /** A file to make a version of. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
-export function applyFromWire(projectId: string, author: string, request: ApplyUploadRequest): ApplyRequest {
+export function applyFromWire(
+  projectId: ProjectId,
+  author: string,
+  request: ApplyUploadRequest,
+): ApplyRequest {
   const faults = new Faults();
   const source = faults.check(() => sourceFromWire(request));
   const mapping = mappingFromWire(faults, request.columns);

@@ -15,6 +15,7 @@ import {
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import { type FileFormat, formatByName } from "../../files/file-format.ts";
+import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
 import { boundedText, pageSize, requestId } from "../../rpc/request-wire.ts";
@@ -80,14 +81,14 @@ export function requestIdFromWire(field: string, text: string): string {
 }
 
 /** What the first frame opens. @throws Failure UNEXPECTED_FRAME, INVALID_FIELD */
-export function openFromWire(projectId: string, first: SendUploadRequest | undefined): NewUpload {
+export function openFromWire(projectId: ProjectId, first: SendUploadRequest | undefined): NewUpload {
   if (first?.frame.case !== "open") {
     throw failure("UNEXPECTED_FRAME", { expected: "open", received: first?.frame.case ?? "nothing" });
   }
   return newUploadFromWire(projectId, first.frame.value);
 }
 
-function newUploadFromWire(projectId: string, open: UploadOpen): NewUpload {
+function newUploadFromWire(projectId: ProjectId, open: UploadOpen): NewUpload {
   const faults = new Faults();
   const id = faults.check(() => requestIdFromWire("open.request_id", open.requestId));
   const format = faults.check(() => formatFromWire("open.format", open.format));

@@ -19,6 +19,7 @@ import type { RowKind } from "../../changesets/row-classification.ts";
 import type { WriteTarget } from "../../changesets/write-once.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
+import type { ProjectId } from "../../handles.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
 import { normalizeSplits } from "../../items/splits.ts";
 import { limits } from "../../limits.ts";
@@ -44,7 +45,7 @@ const modes: Readonly<Record<UpsertMode, ChangesetMode>> = {
  * @throws Failure INVALID_FIELD
  */
 export function upsertFromWire(
-  projectId: string,
+  projectId: ProjectId,
   field: string,
   ref: WireRef | undefined,
   options: UpsertOptions | undefined,

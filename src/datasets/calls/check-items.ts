@@ -1,6 +1,7 @@
 import { withIndexOrder } from "../../db/planner.ts";
 import type { Client } from "../../db/pool.ts";
 import { Failure, type FieldViolation, failure } from "../../failure.ts";
+import type { DatasetHandle } from "../../handles.ts";
 import { listItems } from "../../items/item-page-store.ts";
 import { streamWritten } from "../../items/written-store.ts";
 import { limits } from "../../limits.ts";
@@ -9,7 +10,7 @@ import { listChangesetIds } from "../../versions/version-store.ts";
 
 /** What is checked: the items of version `through` that versions after `after` wrote; 0 means all of them. */
 export interface CheckedItems {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly after: bigint;
   readonly through: bigint;
 }

@@ -1,5 +1,6 @@
 import type { Client } from "../../db/pool.ts";
 import { failure } from "../../failure.ts";
+import type { ProjectId } from "../../handles.ts";
 import type { Dataset, DatasetDefinition } from "../dataset.ts";
 import { clockOf, createReserved, getDataset, reserveDataset } from "../dataset-store.ts";
 
@@ -10,7 +11,7 @@ import { clockOf, createReserved, getDataset, reserveDataset } from "../dataset-
  */
 export async function createDataset(
   client: Client,
-  projectId: string,
+  projectId: ProjectId,
   definition: DatasetDefinition,
 ): Promise<Dataset> {
   const { name } = definition;

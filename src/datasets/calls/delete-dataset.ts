@@ -1,6 +1,7 @@
 import { notifyAfterCommit } from "../../db/notifications.ts";
 import type { Client } from "../../db/pool.ts";
 import { failure } from "../../failure.ts";
+import type { ProjectId } from "../../handles.ts";
 import { versionsChannel } from "../../versions/version.ts";
 import { type DatasetRef, requireEtag } from "../dataset.ts";
 import { lockDataset } from "../dataset-store.ts";
@@ -8,7 +9,7 @@ import { countRuns, deleteDatasetRows, listLockedTags } from "../deletion-store.
 
 /** Which dataset to delete, and when not to. */
 export interface DatasetDeletion {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   /** If not empty, the one that the dataset has to have. */
   readonly etag: string;

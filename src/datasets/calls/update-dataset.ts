@@ -1,4 +1,5 @@
 import type { Client } from "../../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../../handles.ts";
 import { compileItemSchemas, isSameSchema, type SchemaTexts } from "../../schemas/item-schemas.ts";
 import {
   type Dataset,
@@ -14,7 +15,7 @@ import { checkItems } from "./check-items.ts";
 
 /** Which dataset to change. */
 export interface DatasetUpdate {
-  readonly projectId: string;
+  readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   /** If not empty, the one that the dataset has to have. */
   readonly etag: string;
@@ -52,7 +53,7 @@ export async function updateDataset(
 
 /** Items that are known to satisfy schemas: those of a version. */
 interface Checked {
-  readonly datasetId: string;
+  readonly datasetId: DatasetHandle;
   readonly hash: Buffer;
   readonly through: bigint;
 }
