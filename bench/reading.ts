@@ -15,6 +15,7 @@ import { Client, credentials } from "@grpc/grpc-js";
 import Table from "cli-table3";
 import type pg from "pg";
 import { to as copyTo } from "pg-copy-streams";
+import { ItemView } from "../gen/itembank/v1/item_pb.js";
 import {
   ItemService,
   StreamItemsRequestSchema,
@@ -112,7 +113,12 @@ async function compare(times: number, one: () => Promise<unknown>, other: () => 
 async function tokenBehind(name: string, bench: BenchRows, position: number): Promise<string> {
   let pageToken = "";
   for (let at = 0; at < position; at += 1_000) {
-    const page = await items.listItems({ dataset: named(name), keysOnly: true, pageSize: 1_000, pageToken });
+    const page = await items.listItems({
+      dataset: named(name),
+      view: ItemView.KEYS,
+      pageSize: 1_000,
+      pageToken,
+    });
     pageToken = page.nextPageToken;
   }
   if (bench.count < position) throw new Error("there are not so many items");
@@ -143,12 +149,12 @@ try {
   const size = 1_000;
   await withHistory("short", size, 10);
   await withHistory("long", size, Number(process.argv[3] ?? 10_000));
-  const page = (name: string, keysOnly: boolean, pageToken = "", pageSize = 50) =>
-    items.listItems({ dataset: named(name), keysOnly, pageSize, pageToken });
+  const page = (name: string, view: ItemView, pageToken = "", pageSize = 50) =>
+    items.listItems({ dataset: named(name), view, pageSize, pageToken });
   const [a, b] = await compare(
     200,
-    () => page("short", false),
-    () => page("long", false),
+    () => page("short", ItemView.FULL),
+    () => page("long", ItemView.FULL),
   );
   pages.push(["a page, 10 versions", figure(a), "10,000 versions", figure(b), (b / a).toFixed(2)]);
   const whole = (name: string) => async () => {
@@ -167,8 +173,8 @@ try {
   const first = await tokenBehind("bench", rows, 1_000);
   const [g, h] = await compare(
     200,
-    () => page("bench", true, first, perPage),
-    () => page("bench", true, deep, perPage),
+    () => page("bench", ItemView.KEYS, first, perPage),
+    () => page("bench", ItemView.KEYS, deep, perPage),
   );
   pages.push([
     `page 1 of ${perPage}`,

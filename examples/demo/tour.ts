@@ -167,5 +167,7 @@ function showNext(run: Run, terminal: Terminal): void {
   terminal.print(
     call("ItemService/ListItems", `{"dataset":{"name":"${sampleName}"},"at":{"version":1},"pageSize":3}`),
   );
-  terminal.print(call("RunService/ListResults", `{"runId":"${run.runId}","failedOnly":true}`));
+  terminal.print(
+    call("RunService/ListResults", `{"runId":"${run.runId}","outcome":"OUTCOME_FILTER_FAILED"}`),
+  );
 }

@@ -2,10 +2,16 @@ import { failure } from "../failure.ts";
 import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { type ConfidenceInterval, meanOf, pairedInterval } from "./paired-statistics.ts";
 
+/** Which values of a score are better. */
+export type ScoreDirection = "higher_is_better" | "lower_is_better";
+
+/** How much of a comparison an answer carries: rows as well, or the summary alone. */
+export type ComparisonView = "full" | "summary";
+
 /** How to compare one score. */
 export interface ScoreSetting {
   readonly name: string;
-  readonly lowerIsBetter: boolean;
+  readonly direction: ScoreDirection;
   /** The largest difference that does not matter. */
   readonly tolerance: number;
   /** The value of a repetition that failed or is missing; undefined gives it none. */
@@ -75,7 +81,7 @@ export function requireComparable(
 export function defaultSettings(names: Iterable<string>): ScoreSetting[] {
   return [...names]
     .sort()
-    .map((name) => ({ name, lowerIsBetter: false, tolerance: 0, failureValue: undefined }));
+    .map((name) => ({ name, direction: "higher_is_better", tolerance: 0, failureValue: undefined }));
 }
 
 /** One score of one item, as the mean over its repetitions that have a value, in each of the runs. */
@@ -111,7 +117,7 @@ export function compareScore(items: readonly ComparisonItem[], setting: ScoreSet
     bases.push(base);
     candidates.push(candidate);
     differences.push(difference);
-    const gain = setting.lowerIsBetter ? -difference : difference;
+    const gain = setting.direction === "higher_is_better" ? difference : -difference;
     if (gain > setting.tolerance) wins++;
     else if (gain < -setting.tolerance) losses++;
   }
@@ -135,10 +141,11 @@ export function compareScore(items: readonly ComparisonItem[], setting: ScoreSet
 /** What the interval says: it lies beyond the tolerance on one side, or within it, or across. */
 function verdictOf(
   interval: ConfidenceInterval | undefined,
-  { lowerIsBetter, tolerance }: ScoreSetting,
+  { direction, tolerance }: ScoreSetting,
 ): Verdict {
   if (interval === undefined) return "inconclusive";
-  const [low, high] = lowerIsBetter ? [-interval.high, -interval.low] : [interval.low, interval.high];
+  const [low, high] =
+    direction === "higher_is_better" ? [interval.low, interval.high] : [-interval.high, -interval.low];
   if (low > tolerance) return "better";
   if (high < -tolerance) return "worse";
   return low >= -tolerance && high <= tolerance ? "equivalent" : "inconclusive";

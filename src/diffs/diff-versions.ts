@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import type { DatasetHandle } from "../handles.ts";
-import type { ItemState } from "../items/item.ts";
+import type { ItemState, ItemView } from "../items/item.ts";
 import { limits } from "../limits.ts";
 import {
   countChanges,
@@ -50,7 +50,7 @@ export async function* streamDiff(
   pool: Pool,
   comparison: VersionComparison,
   { through, counts }: DiffPosition,
-  keysOnly: boolean,
+  view: ItemView,
 ): AsyncGenerator<DiffBatch> {
   let changes: ItemChange[] = [];
   let bytes = 0;
@@ -62,7 +62,7 @@ export async function* streamDiff(
     bytes = 0;
     return batch;
   };
-  for await (const change of streamChanges(pool, comparison, through, keysOnly)) {
+  for await (const change of streamChanges(pool, comparison, through, view)) {
     const size = sizeOf(change);
     if (
       changes.length === limits.maxBatchSize ||
@@ -81,7 +81,7 @@ async function* streamChanges(
   pool: Pool,
   { datasetId, read, planned, check }: VersionComparison,
   through: string | undefined,
-  keysOnly: boolean,
+  view: ItemView,
 ): AsyncGenerator<ItemChange> {
   const inSnapshot = <T>(work: (client: Client) => Promise<T>) =>
     snapshot(pool, async (client) => {
@@ -91,14 +91,14 @@ async function* streamChanges(
   let after = through;
   do {
     const window: DifferenceWindow = await inSnapshot((client) => read(client, after));
-    for (const part of parts(window.differences, keysOnly)) {
-      const items = await inSnapshot((client) => listRevisions(client, datasetId, wantedOf(part, keysOnly)));
+    for (const part of parts(window.differences, view)) {
+      const items = await inSnapshot((client) => listRevisions(client, datasetId, wantedOf(part, view)));
       let unturned = 0;
       let next = 0;
       for (const difference of part) {
         const before = difference.before && (items[next++] ?? lost(difference));
         const after = difference.after && (items[next++] ?? lost(difference));
-        const change = changeOf(difference, before, after, { planned, keysOnly });
+        const change = changeOf(difference, before, after, { planned, view });
         // Comparing content takes milliseconds per megabyte, in which no other call moves.
         unturned += difference.payloadBytes;
         if (unturned > bytesPerTurn) {
@@ -116,15 +116,15 @@ async function* streamChanges(
 const bytesPerTurn = 256 * 1024;
 
 /** Updates are read whole also for keys, to tell what changed in them. */
-const readsPayload = (difference: Difference, keysOnly: boolean) =>
-  !keysOnly || kindOf(difference) === "updated";
+const readsPayload = (difference: Difference, view: ItemView) =>
+  view === "full" || kindOf(difference) === "updated";
 
 /** Cuts differences into parts that can be read at once. A single one may be as large as it is. */
-function* parts(differences: readonly Difference[], keysOnly: boolean): Generator<readonly Difference[]> {
+function* parts(differences: readonly Difference[], view: ItemView): Generator<readonly Difference[]> {
   let start = 0;
   let bytes = 0;
   for (const [place, difference] of differences.entries()) {
-    const size = difference.keyBytes + (readsPayload(difference, keysOnly) ? difference.payloadBytes : 0);
+    const size = difference.keyBytes + (readsPayload(difference, view) ? difference.payloadBytes : 0);
     if (place > start && (place - start === limits.maxBatchSize || bytes + size > limits.maxBatchBytes)) {
       yield differences.slice(start, place);
       start = place;
@@ -136,9 +136,9 @@ function* parts(differences: readonly Difference[], keysOnly: boolean): Generato
 }
 
 /** The revisions of each difference, the earlier one first. */
-function wantedOf(part: readonly Difference[], keysOnly: boolean): WantedRevision[] {
+function wantedOf(part: readonly Difference[], view: ItemView): WantedRevision[] {
   return part.flatMap((difference) => {
-    const withPayload = readsPayload(difference, keysOnly);
+    const withPayload = readsPayload(difference, view);
     const { before, after } = difference;
     return [before, after].flatMap((ref) => (ref === undefined ? [] : [{ ...ref, withPayload }]));
   });
@@ -153,14 +153,15 @@ function changeOf(
   difference: Difference,
   before: ItemState | undefined,
   stored: ItemState | undefined,
-  { planned, keysOnly }: { readonly planned: boolean; readonly keysOnly: boolean },
+  { planned, view }: { readonly planned: boolean; readonly view: ItemView },
 ): ItemChange {
   const after = stored && planned ? asPlanned(difference, before, stored) : stored;
+  const inView = (item: ItemState) => (view === "full" ? item : withoutPayload(item));
   return {
     kind: kindOf(difference),
     itemId: difference.itemId,
-    before: before && keysOnly ? withoutPayload(before) : before,
-    after: after && keysOnly ? withoutPayload(after) : after,
+    before: before && inView(before),
+    after: after && inView(after),
     changedPaths: before && after ? changedPaths(before, after) : [],
   };
 }

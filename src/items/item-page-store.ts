@@ -2,7 +2,7 @@ import { CopiedColumns } from "../db/copied-columns.ts";
 import { copyBytes, copyPage, literal } from "../db/copy-out.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
-import type { Item } from "./item.ts";
+import type { Item, ItemView } from "./item.ts";
 import { itemColumns } from "./item-columns.ts";
 import {
   type ItemRow,
@@ -20,7 +20,7 @@ import type { ReadPage, ReadSize } from "./stream-pages.ts";
 export interface ItemFilter {
   /** Keeps items in any of these splits; empty keeps all. */
   readonly splits: readonly string[];
-  readonly keysOnly: boolean;
+  readonly view: ItemView;
 }
 
 /** Bounds of a page. At least one item is on it, however large. */
@@ -61,15 +61,16 @@ interface PageValues {
  * planned in index order: the planner would not read a table without statistics so by itself. Sizes are summed up before
  * payloads are read, so that a page of large items costs no more memory than one of small items.
  */
-function pageStatement(keysOnly: boolean, $: PageValues): string {
+function pageStatement(view: ItemView, $: PageValues): string {
+  const isWhole = view === "full";
   return `
     select ${columns.join(", ")}
     from (
       select *, sum(size) over (order by item_id, changeset_id rows unbounded preceding) as bytes
       from (
-        select revision.item_id, ${keysOnly ? noPayloadColumns : payloadColumns}, revision.splits,
+        select revision.item_id, ${isWhole ? payloadColumns : noPayloadColumns}, revision.splits,
                revision.content_hash, revision.input is null as purged, revision.changeset_id,
-               revision.origin_changeset_id, ${keySize} + ${keysOnly ? "0" : `coalesce(${payloadSize}, 0)`} as size
+               revision.origin_changeset_id, ${keySize} + ${isWhole ? `coalesce(${payloadSize}, 0)` : "0"} as size
         from item_revisions revision
         where dataset_id = ${$.datasetId} and (item_id, changeset_id) > (${$.itemId}, ${$.changesetId})
           and changeset_id <= (${newestChangeset($)})
@@ -158,14 +159,14 @@ export async function listItems(
   client: Client,
   datasetId: DatasetHandle,
   version: bigint,
-  { splits, keysOnly }: ItemFilter,
+  { splits, view }: ItemFilter,
   bounds: PageBounds,
 ): Promise<{ items: Item[]; isLast: boolean }> {
   const items: Item[] = [];
   const isLast = await fillPage(bounds, async ({ itemId, changesetId }, limit, bytes, accept) => {
     const { rows } = await client.query<PageRow>({
-      name: keysOnly ? "list_item_keys" : "list_items",
-      text: pageStatement(keysOnly, parameters),
+      name: view === "full" ? "list_items" : "list_item_keys",
+      text: pageStatement(view, parameters),
       values: [datasetId, version, itemId, changesetId, splits, limit, bytes],
     });
     const changesetIds = new Set(rows.flatMap(changesetsOf));
@@ -210,11 +211,11 @@ export async function copyItems(
   pool: Pool,
   datasetId: DatasetHandle,
   version: bigint,
-  { splits, keysOnly }: ItemFilter,
+  { splits, view }: ItemFilter,
   part: Part,
   into?: Buffer,
 ): Promise<CopiedItems> {
-  const statement = pageStatement(keysOnly, {
+  const statement = pageStatement(view, {
     datasetId: literal(datasetId),
     version: `${version}::bigint`,
     itemId: literal(part.behind.itemId),

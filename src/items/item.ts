@@ -28,6 +28,9 @@ export interface ItemState extends Omit<Item, "createTime" | "updateTime"> {
   readonly updateTime: Instant | undefined;
 }
 
+/** How much of an item an answer carries: all of it, or no payload. */
+export type ItemView = "full" | "keys";
+
 /** What became of an item from one state to another. */
 export type ChangeKind = "created" | "updated" | "deleted";
 

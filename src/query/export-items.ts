@@ -7,7 +7,7 @@ import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
-import { streamItems } from "../items/read-items.ts";
+import { type ItemRange, streamItems } from "../items/read-items.ts";
 import { limits } from "../limits.ts";
 import { exportQuery } from "./snapshot-store.ts";
 import { exportColumns } from "./table-columns.ts";
@@ -81,7 +81,7 @@ async function* textPieces(
   { datasetId, version, splits }: ExportRequest,
   format: TextFormat,
 ): AsyncGenerator<Piece> {
-  const range = { datasetId, version, filter: { splits, keysOnly: false }, after: undefined };
+  const range: ItemRange = { datasetId, version, filter: { splits, view: "full" }, after: undefined };
   const pages = streamItems(pool, range, { items: limits.maxBatchSize, bytes: limits.maxBatchBytes });
   let before = format.begin;
   for await (const { items } of pages) {

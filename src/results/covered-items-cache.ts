@@ -1,6 +1,12 @@
 import { LRUCache } from "lru-cache";
 import type { Pool } from "../db/pool.ts";
-import { type CopiedItems, copyItems, cursorAfter, type ItemCursor } from "../items/item-page-store.ts";
+import {
+  type CopiedItems,
+  copyItems,
+  cursorAfter,
+  type ItemCursor,
+  type ItemFilter,
+} from "../items/item-page-store.ts";
 import type { RunCell, RunScope } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 
@@ -70,7 +76,7 @@ async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunSco
   let behind: ItemCursor | undefined = cursorAfter(undefined);
   while (behind !== undefined) {
     const part = { behind, ...piece };
-    const filter = { splits, keysOnly: true };
+    const filter: ItemFilter = { splits, view: "keys" };
     const items: CopiedItems = await copyItems(pool, datasetId, datasetVersion, filter, part);
     while (items.next()) all.set(items.itemId, items.stamp.version);
     behind = items.rest;

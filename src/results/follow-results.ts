@@ -10,6 +10,7 @@ import { limits } from "../limits.ts";
 import { Follower } from "../rpc/follower.ts";
 import { hasEnded, type Run, type RunScope } from "../runs/run.ts";
 import { getRun, getRunScope } from "../runs/run-store.ts";
+import type { ResultView } from "./result.ts";
 import { columnOf } from "./result-page.ts";
 import { copyChanges } from "./result-store.ts";
 
@@ -20,7 +21,7 @@ export interface StreamRequest {
   readonly afterSequence: bigint;
   /** Whether to go on until the run has ended. */
   readonly follow: boolean;
-  readonly includeItem: boolean;
+  readonly view: ResultView;
 }
 
 /** What a stream of results carries. */
@@ -58,7 +59,7 @@ export async function* followResults(
   resources: FollowResources,
   notifications: Notifications,
   projectId: ProjectId,
-  { runId, afterSequence, follow, includeItem }: StreamRequest,
+  { runId, afterSequence, follow, view }: StreamRequest,
   batch: ResultBatch,
   signal: AbortSignal,
 ): AsyncGenerator<ResultsFrame> {
@@ -74,7 +75,7 @@ export async function* followResults(
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
-    for await (const behind of streamChanges(pool, run, through, includeItem, batch)) {
+    for await (const behind of streamChanges(pool, run, through, view, batch)) {
       through = behind;
       yield { kind: "batch" };
       follower?.spoke();
@@ -101,11 +102,11 @@ function streamChanges(
   pool: Pool,
   scope: RunScope,
   after: bigint,
-  includeItem: boolean,
+  view: ResultView,
   batch: ResultBatch,
 ): AsyncGenerator<bigint> {
   return streamPages(pool, scope.datasetId, after, {
-    read: (behind, size) => copyChanges(pool, scope, behind, size, includeItem),
+    read: (behind, size) => copyChanges(pool, scope, behind, size, view),
     frames({ results, items }) {
       const { row } = results;
       let last = 0;

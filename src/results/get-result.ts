@@ -2,7 +2,7 @@ import type { Pool } from "../db/pool.ts";
 import type { ProjectId } from "../handles.ts";
 import { resultIdParts } from "../runs/run.ts";
 import { findRunScopeOfResults } from "../runs/run-store.ts";
-import { type Result, resultNotFound } from "./result.ts";
+import { type Result, type ResultView, resultNotFound } from "./result.ts";
 import { findResult } from "./result-store.ts";
 import type { RecordedScore } from "./score.ts";
 import { listReplacedScores } from "./score-store.ts";
@@ -22,13 +22,13 @@ export async function getResult(
   pool: Pool,
   projectId: ProjectId,
   resultId: string,
-  includeItem: boolean,
+  view: ResultView,
 ): Promise<ResultHistory> {
   const parts = resultIdParts(resultId);
   if (parts === undefined) throw resultNotFound(resultId);
   const scope = await findRunScopeOfResults(pool, projectId, parts.prefix);
   if (scope === undefined) throw resultNotFound(resultId);
-  const result = await findResult(pool, scope, parts.number, includeItem);
+  const result = await findResult(pool, scope, parts.number, view);
   if (result === undefined) throw resultNotFound(resultId);
   return { result, replacedScores: await listReplacedScores(pool, scope, parts.number, maxReplacedScores) };
 }

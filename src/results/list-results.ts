@@ -3,14 +3,14 @@ import type { ProjectId } from "../handles.ts";
 import { limits } from "../limits.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
 import { getRunScope } from "../runs/run-store.ts";
-import type { Result } from "./result.ts";
+import type { Result, ResultView } from "./result.ts";
 import { listResults, type ResultFilter } from "./result-store.ts";
 
 /** One page to list. */
 export interface ResultListing {
   readonly runId: string;
   readonly filter: ResultFilter;
-  readonly includeItem: boolean;
+  readonly view: ResultView;
   readonly pageSize: number;
   /** Empty for the first page. */
   readonly pageToken: string;
@@ -24,22 +24,22 @@ export interface ResultListing {
 export async function listResultPage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
   projectId: ProjectId,
-  { runId, filter, includeItem, pageSize, pageToken }: ResultListing,
+  { runId, filter, view, pageSize, pageToken }: ResultListing,
 ): Promise<{ readonly results: readonly Result[]; readonly nextPageToken: string }> {
   const binding = [
     runId,
     filter.itemId,
-    filter.failedOnly,
+    filter.outcome,
     JSON.stringify(filter.missingScores),
     filter.includeReplaced,
-    includeItem,
+    view,
   ];
   const scope = await getRunScope(pool, projectId, runId);
   const after =
     pageToken === ""
       ? undefined
       : positionOf(pageTokens.open("page_token", pageToken, "ListResults", binding));
-  const bounds = { results: pageSize, bytes: limits.maxBatchBytes, includeItem };
+  const bounds = { results: pageSize, bytes: limits.maxBatchBytes, view };
   const { results, isLast } = await listResults(pool, scope, filter, after, bounds);
   // The results of a run that was deleted meanwhile may have been gone before they were read.
   if (isLast) await getRunScope(pool, projectId, runId);

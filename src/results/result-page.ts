@@ -1,6 +1,6 @@
 import { CopiedColumns } from "../db/copied-columns.ts";
 import type { ReadPage, ReadSize, Rows } from "../items/stream-pages.ts";
-import type { Result } from "./result.ts";
+import type { Result, ResultView } from "./result.ts";
 
 /** Columns of run_results, in the order in which statements give them. */
 export const resultColumns = [
@@ -32,9 +32,9 @@ export type ResultColumn = (typeof resultColumns)[number];
 /** Bounds of a page. At least one result is on it, however large. */
 export interface ResultBounds {
   readonly results: number;
-  /** Of outcomes and scores, and of items where they are asked for. */
+  /** Of outcomes and scores, and of items where the view has them. */
   readonly bytes: number;
-  readonly includeItem: boolean;
+  readonly view: ResultView;
 }
 
 /** Some results. `isLast` if nothing was behind them when they were read. */
@@ -65,7 +65,7 @@ export class CopiedResults implements ReadPage<bigint>, Rows {
   readonly row: CopiedColumns;
 
   /** @param buffer rows of `resultColumns` and their sizes. */
-  constructor(buffer: Buffer, { limit, bytes }: ReadSize, includeItem: boolean) {
+  constructor(buffer: Buffer, { limit, bytes }: ReadSize, view: ResultView) {
     const row = new CopiedColumns(buffer, columnNames.length);
     const itemIds = new Set<string>();
     let [count, used] = [0, 0];
@@ -74,7 +74,7 @@ export class CopiedResults implements ReadPage<bigint>, Rows {
       count++;
       used += row.int4(columnNumbers.size);
       last = row.int8(columnNumbers.sequence);
-      if (includeItem) itemIds.add(row.text(columnNumbers.item_id));
+      if (view === "with_item") itemIds.add(row.text(columnNumbers.item_id));
     }
     this.rest = count >= limit || used > bytes ? BigInt(last) : undefined;
     this.averageSize = count === 0 ? 0 : used / count;

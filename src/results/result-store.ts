@@ -4,16 +4,16 @@ import type { Item } from "../items/item.ts";
 import { listItemsById } from "../items/item-store.ts";
 import type { ReadPage, ReadSize } from "../items/stream-pages.ts";
 import { type RunScope, resultId } from "../runs/run.ts";
-import type { Result, ResultError, Usage } from "./result.ts";
+import type { OutcomeFilter, Result, ResultError, ResultView, Usage } from "./result.ts";
 import { CopiedResults, type ResultBounds, type ResultPage, resultColumns } from "./result-page.ts";
 import { scoresFromColumn } from "./score-columns.ts";
 
 const columns = resultColumns.map((column) => `r.${column}`).join(", ");
 
-/** Which results of a run to list. Empty and false keep all. */
+/** Which results of a run to list. Empty texts and lists keep all. */
 export interface ResultFilter {
   readonly itemId: string;
-  readonly failedOnly: boolean;
+  readonly outcome: OutcomeFilter;
   /** Keeps successes that lack a score of any of these names, or have one that is an error. */
   readonly missingScores: readonly string[];
   /** Whether results that were replaced are listed as well. */
@@ -32,7 +32,7 @@ export async function findResult(
   pool: Pool,
   scope: RunScope,
   number: bigint,
-  includeItem: boolean,
+  view: ResultView,
 ): Promise<Result | undefined> {
   const [dataset, run, wanted] = [scope.datasetId, scope.runNumber, number].map(literal);
   // A result that never moved is at its number; the others have an index of their own.
@@ -45,7 +45,7 @@ export async function findResult(
      where r.run_number = ${run} and r.number = ${wanted} and r.dataset_id = ${dataset} and r.number <> r.sequence`,
     (row) => readResult(row, scope),
   );
-  const [result] = includeItem ? await withItems(pool, scope, results) : results;
+  const [result] = view === "with_item" ? await withItems(pool, scope, results) : results;
   return result;
 }
 
@@ -60,7 +60,8 @@ export async function listResults(
   const conditions = [`r.dataset_id = ${literal(scope.datasetId)} and r.run_id = ${literal(scope.runId)}`];
   if (!filter.includeReplaced) conditions.push("r.superseded_by is null");
   if (filter.itemId !== "") conditions.push(`r.item_id = ${literal(filter.itemId)}`);
-  if (filter.failedOnly) conditions.push("r.output is null");
+  if (filter.outcome !== "any")
+    conditions.push(`r.output is ${filter.outcome === "failed" ? "" : "not "}null`);
   if (filter.missingScores.length > 0) {
     const names = `array[${filter.missingScores.map(literal).join(", ")}]::text[]`;
     conditions.push(`r.output is not null and (r.judged is null or not r.judged @> ${names})`);
@@ -79,7 +80,7 @@ export async function listResults(
   return page(
     pool,
     scope,
-    { conditions, order: ["item_id", "repetition", "superseded_by"], includeItem: bounds.includeItem },
+    { conditions, order: ["item_id", "repetition", "superseded_by"], view: bounds.view },
     bounds,
   );
 }
@@ -96,15 +97,15 @@ export async function copyChanges(
   scope: RunScope,
   after: bigint,
   size: ReadSize,
-  includeItem: boolean,
+  view: ResultView,
 ): Promise<CopiedPage> {
   const conditions = [
     `r.dataset_id = ${literal(scope.datasetId)} and r.run_number = ${literal(scope.runNumber)}`,
     `r.sequence > ${literal(after)} and r.superseded_by is null`,
   ];
-  const query = { conditions, order: ["sequence"], includeItem };
+  const query = { conditions, order: ["sequence"], view };
   const buffer = await copyPage(pool, pageStatement(query, size));
-  const results = new CopiedResults(buffer, size, includeItem);
+  const results = new CopiedResults(buffer, size, view);
   const { rest, averageSize, itemIds } = results;
   return { results, items: await findItems(pool, scope, itemIds), rest, averageSize };
 }
@@ -113,7 +114,7 @@ interface PageQuery {
   readonly conditions: readonly string[];
   /** Columns. */
   readonly order: readonly string[];
-  readonly includeItem: boolean;
+  readonly view: ResultView;
 }
 
 /**
@@ -121,12 +122,12 @@ interface PageQuery {
  * whether there is more. Sizes are summed before payloads are read, so that a page of large results costs no more memory than
  * one of small results.
  */
-function pageStatement({ conditions, order, includeItem }: PageQuery, { limit, bytes }: ReadSize): string {
+function pageStatement({ conditions, order, view }: PageQuery, { limit, bytes }: ReadSize): string {
   return `
     select ${columns}, size from (
       select r.*, row_number() over in_order as position, sum(size) over in_order as bytes
       from (
-        select ${columns}, ${outcomeSize} + ${includeItem ? itemSize : "0"} as size
+        select ${columns}, ${outcomeSize} + ${view === "with_item" ? itemSize : "0"} as size
         from run_results as r
         where ${conditions.join(" and ")}
         order by ${order.map((column) => `r.${column}`).join(", ")}
@@ -157,7 +158,7 @@ async function page(
   });
   const results = fits.map(({ result }) => result);
   return {
-    results: query.includeItem ? await withItems(pool, scope, results) : results,
+    results: query.view === "with_item" ? await withItems(pool, scope, results) : results,
     isLast: fits.length === found.length,
   };
 }

@@ -28,6 +28,12 @@ export interface Usage {
   readonly currencyCode: string;
 }
 
+/** Whether a result carries its item. */
+export type ResultView = "basic" | "with_item";
+
+/** Which results to keep by how they ended. */
+export type OutcomeFilter = "any" | "succeeded" | "failed";
+
 /** What every result says, whether it is sent or read. */
 interface ResultContent extends RunCell {
   /** JSON as sent. Undefined exactly where `error` is set. */
@@ -61,7 +67,7 @@ export interface Result extends ResultContent {
   readonly carriedFromResultId: string;
   /** True once another result took its cell. */
   readonly replaced: boolean;
-  /** Set only where it was asked for. */
+  /** Set only in the view `with_item`. */
   readonly item: Item | undefined;
 }
 

@@ -28,6 +28,23 @@ export function pageSize(field: string, size: number): number {
   return size === 0 ? defaultPageSize : Math.min(size, limits.maxPageSize);
 }
 
+/**
+ * The word for a value of an enum. Enums of proto3 are open, so a newer client may send a value that has none here yet; taking it
+ * for the default would answer another question.
+ *
+ * @param words The word for every value of the enum in this release.
+ * @throws Failure INVALID_FIELD for any other number.
+ */
+export function enumFromWire<Value extends number, Word>(
+  field: string,
+  value: Value,
+  words: Readonly<Record<Value, Word>>,
+): Word {
+  if (!Object.hasOwn(words, value))
+    throw invalidField(field, `${value} is not a value that this server knows`);
+  return words[value];
+}
+
 /** The note on a version, at most 1,024 characters. @throws Failure INVALID_FIELD */
 export function note(field: string, text: string): string {
   return boundedText(field, text, 0, maxNoteLength);

@@ -1,5 +1,8 @@
 import type { Item } from "../items/item.ts";
 
+/** Whether an incomplete item carries the item itself. */
+export type IncompleteView = "basic" | "with_item";
+
 /** An item that lacks a success in some repetition of a run. */
 export interface IncompleteItem {
   readonly itemId: string;
@@ -7,7 +10,7 @@ export interface IncompleteItem {
   readonly missingRepetitions: readonly number[];
   /** Repetitions whose current result is an error, ascending. */
   readonly failedRepetitions: readonly number[];
-  /** Set only where it was asked for. */
+  /** Set only in the view `with_item`. */
   readonly item: Item | undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { Client } from "../db/pool.ts";
+import type { IncompleteView } from "./incomplete-item.ts";
 import type { RunScope } from "./run.ts";
 import { coveredRevisions } from "./run-item-store.ts";
 
@@ -61,7 +62,7 @@ export interface IncompleteRange {
   readonly through: string;
   readonly limit: number;
   /** Whether payloads count into sizes. */
-  readonly includeItem: boolean;
+  readonly view: IncompleteView;
 }
 
 /**
@@ -71,7 +72,7 @@ export interface IncompleteRange {
 export async function listOpenItems(
   client: Client,
   { datasetId, runId, datasetVersion, splits, repetitions }: RunScope,
-  { after, through, limit, includeItem }: IncompleteRange,
+  { after, through, limit, view }: IncompleteRange,
 ): Promise<OpenItem[]> {
   const { rows } = await client.query<{
     item_id: string;
@@ -81,7 +82,7 @@ export async function listOpenItems(
   }>(
     `select covered.*, cells.*
      from (
-       select r.item_id, 256 + 2 * octet_length(r.item_id) + 3 * $7::int + ${includeItem ? itemSize : "0"} as size
+       select r.item_id, 256 + 2 * octet_length(r.item_id) + 3 * $7::int + ${view === "with_item" ? itemSize : "0"} as size
        from ${coveredRevisions} and r.item_id > $5 and r.item_id <= $6 and r.input is not null
        order by r.item_id
      ) as covered

@@ -5,7 +5,12 @@ import type { ProjectId } from "../handles.ts";
 import { listItemsById } from "../items/item-store.ts";
 import { limits } from "../limits.ts";
 import type { PageTokens } from "../rpc/page-token.ts";
-import { countFitting, type IncompleteItem, missingRepetitions } from "./incomplete-item.ts";
+import {
+  countFitting,
+  type IncompleteItem,
+  type IncompleteView,
+  missingRepetitions,
+} from "./incomplete-item.ts";
 import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
 import type { Run } from "./run.ts";
 import { getRun } from "./run-store.ts";
@@ -13,7 +18,7 @@ import { getRun } from "./run-store.ts";
 /** One page to list. */
 export interface IncompleteListing {
   readonly runId: string;
-  readonly includeItem: boolean;
+  readonly view: IncompleteView;
   readonly pageSize: number;
   /** Empty for the first page. */
   readonly pageToken: string;
@@ -40,17 +45,15 @@ const blockSize = 2_000;
 export async function listIncompletePage(
   { pool, pageTokens }: { readonly pool: Pool; readonly pageTokens: PageTokens },
   projectId: ProjectId,
-  { runId, includeItem, pageSize, pageToken }: IncompleteListing,
+  { runId, view, pageSize, pageToken }: IncompleteListing,
 ): Promise<IncompletePage> {
-  const binding = [runId, includeItem];
+  const binding = [runId, view];
   return snapshot(pool, async (client) => {
     const run = await getRun(client, projectId, runId);
     const [after = ""] =
       pageToken === "" ? [] : pageTokens.open("page_token", pageToken, "ListIncomplete", binding);
     // One more than the page holds tells whether another follows.
-    const found = await withIndexOrder(client, () =>
-      findOpenItems(client, run, after, pageSize + 1, includeItem),
-    );
+    const found = await withIndexOrder(client, () => findOpenItems(client, run, after, pageSize + 1, view));
     const count = countFitting(
       found.map(({ size }) => size),
       pageSize,
@@ -59,7 +62,7 @@ export async function listIncompletePage(
     const page = found.slice(0, count);
     const last = page.at(-1);
     return {
-      items: await withItems(client, run, page, includeItem),
+      items: await withItems(client, run, page, view),
       nextPageToken:
         count < found.length && last !== undefined
           ? pageTokens.seal("ListIncomplete", binding, [last.itemId])
@@ -73,14 +76,14 @@ async function findOpenItems(
   run: Run,
   after: string,
   limit: number,
-  includeItem: boolean,
+  view: IncompleteView,
 ): Promise<OpenItem[]> {
   const found: OpenItem[] = [];
   if (run.counts.succeeded === run.counts.expected) return found;
   for (let from = after; ; ) {
     const { through, itemCount, succeeded } = await countBlock(client, run, from, blockSize);
     if (succeeded < itemCount * run.repetitions) {
-      const range = { after: from, through, limit: limit - found.length, includeItem };
+      const range = { after: from, through, limit: limit - found.length, view };
       found.push(...(await listOpenItems(client, run, range)));
     }
     if (found.length === limit || itemCount < blockSize) return found;
@@ -92,9 +95,9 @@ async function withItems(
   client: Client,
   { datasetId, datasetVersion, repetitions }: Run,
   page: readonly OpenItem[],
-  includeItem: boolean,
+  view: IncompleteView,
 ): Promise<IncompleteItem[]> {
-  const itemIds = includeItem ? page.map(({ itemId }) => itemId) : [];
+  const itemIds = view === "with_item" ? page.map(({ itemId }) => itemId) : [];
   const items = itemIds.length === 0 ? [] : await listItemsById(client, datasetId, datasetVersion, itemIds);
   const itemOf = new Map(items.map((item) => [item.itemId, item]));
   return page.map(({ itemId, succeededRepetitions, failedRepetitions }) => ({

@@ -118,6 +118,9 @@ describe("itembank results", () => {
     expect(stderr).toContain("new is running: 20 cells = 19 succeeded + 1 failed + 0 missing");
     const failed = await itembank("results", "sums@better", "--failed", "--json");
     expect(JSON.parse(failed.stdout)).toMatchObject({ item_id: "q01", error: { code: "TIMEOUT" } });
+    const succeeded = await itembank("results", "sums@better", "--succeeded");
+    expect(succeeded.stdout.match(/^./gm)).toEqual(Array.from({ length: 19 }, () => "✓"));
+    expect((await itembank("results", "sums@better", "--succeeded", "--failed")).code).toBe(1);
     const one = await itembank("results", "sums@better", "--item", "q02", "--json");
     expect(one.stdout).toContain('"output":{"sum":2.0}');
   });

@@ -4,6 +4,7 @@ import {
   type ComparisonRow,
   type ComparisonSummary,
   type ScoreComparison,
+  ScoreDirection,
   Verdict,
 } from "../../gen/itembank/v1/comparison_pb.js";
 import {
@@ -94,8 +95,11 @@ async function compare(base: Grid, candidate: Grid, setting: object) {
   return { score: summary?.scores[0] as ScoreComparison, rows };
 }
 
-function verdictOf(low: number, high: number, tolerance: number, lowerIsBetter: boolean): Verdict {
-  const [up, down] = lowerIsBetter ? [Verdict.WORSE, Verdict.BETTER] : [Verdict.BETTER, Verdict.WORSE];
+function verdictOf(low: number, high: number, tolerance: number, direction: ScoreDirection): Verdict {
+  const [up, down] =
+    direction === ScoreDirection.LOWER_IS_BETTER
+      ? [Verdict.WORSE, Verdict.BETTER]
+      : [Verdict.BETTER, Verdict.WORSE];
   if (low > tolerance) return up;
   if (high < -tolerance) return down;
   return low >= -tolerance && high <= tolerance ? Verdict.EQUIVALENT : Verdict.INCONCLUSIVE;
@@ -110,11 +114,15 @@ test("any two runs compare as the model has it, item by item and in sum", async 
       grid(value),
       fc.option(value, { nil: undefined }),
       fc.constantFrom(0, 0.25, 3),
-      fc.boolean(),
-      async (base, candidate, failureValue, tolerance, lowerIsBetter) => {
+      fc.constantFrom(
+        ScoreDirection.UNSPECIFIED,
+        ScoreDirection.HIGHER_IS_BETTER,
+        ScoreDirection.LOWER_IS_BETTER,
+      ),
+      async (base, candidate, failureValue, tolerance, direction) => {
         const { score, rows } = await compare(base, candidate, {
           tolerance,
-          lowerIsBetter,
+          direction,
           ...(failureValue === undefined ? {} : { failureValue }),
         });
         const pairs: [number, number][] = [];
@@ -155,7 +163,10 @@ test("any two runs compare as the model has it, item by item and in sum", async 
         expect(score.baseMean).toBeCloseTo(model.baseMean, 10);
         expect(score.candidateMean).toBeCloseTo(model.candidateMean, 10);
         expect(score.meanDifference).toBeCloseTo(model.meanDifference, 10);
-        const [wins, losses] = lowerIsBetter ? [model.below, model.above] : [model.above, model.below];
+        const [wins, losses] =
+          direction === ScoreDirection.LOWER_IS_BETTER
+            ? [model.below, model.above]
+            : [model.above, model.below];
         expect([score.wins, score.losses].map(Number)).toEqual([wins, losses]);
         expect(Number(score.ties)).toBe(pairs.length - wins - losses);
         if (pairs.length === 1) {
@@ -166,7 +177,7 @@ test("any two runs compare as the model has it, item by item and in sum", async 
         expect(score.confidenceLow).toBeCloseTo(model.low, 5);
         expect(score.confidenceHigh).toBeCloseTo(model.high, 5);
         const { confidenceLow = Number.NaN, confidenceHigh = Number.NaN } = score;
-        expect(score.verdict).toBe(verdictOf(confidenceLow, confidenceHigh, tolerance, lowerIsBetter));
+        expect(score.verdict).toBe(verdictOf(confidenceLow, confidenceHigh, tolerance, direction));
       },
     ),
     { numRuns: 30 },

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/itembank/v1/comparison_pb.js";
+import {
+  type ComparisonRow,
+  type ComparisonSummary,
+  ComparisonView,
+  ScoreDirection,
+  Verdict,
+} from "../../gen/itembank/v1/comparison_pb.js";
 import {
   failed,
   invalid,
@@ -134,7 +140,7 @@ describe("CompareRuns", () => {
       const { summary } = await compare({
         baseRunId: base.runId,
         candidateRunId: candidate.runId,
-        summaryOnly: true,
+        view: ComparisonView.SUMMARY,
         ...(scores && { scores }),
       });
       return summary?.scores.map(({ name, verdict, pairedItemCount }) => [name, verdict, pairedItemCount]);
@@ -145,7 +151,11 @@ describe("CompareRuns", () => {
       ["word", Verdict.NO_OVERLAP, 0n],
     ]);
     expect(
-      await ask([{ name: "none" }, { name: "exact", tolerance: 0.1 }, { name: "cost", lowerIsBetter: true }]),
+      await ask([
+        { name: "none" },
+        { name: "exact", tolerance: 0.1 },
+        { name: "cost", direction: ScoreDirection.LOWER_IS_BETTER },
+      ]),
     ).toEqual([
       ["none", Verdict.NO_OVERLAP, 0n],
       ["exact", Verdict.EQUIVALENT, 3n],

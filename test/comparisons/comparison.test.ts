@@ -13,7 +13,7 @@ import { comparePairs, studentT95 } from "./paired-model.ts";
 
 const setting = (special: Partial<ScoreSetting> = {}): ScoreSetting => ({
   name: "s",
-  lowerIsBetter: false,
+  direction: "higher_is_better",
   tolerance: 0,
   failureValue: undefined,
   ...special,
@@ -152,8 +152,8 @@ describe("compareScore", () => {
   test.each([
     ["better", [0, 0, 0, 0], [1, 1, 1, 0.9], {}],
     ["worse", [1, 1, 1, 0.9], [0, 0, 0, 0], {}],
-    ["better", [1, 1, 1, 0.9], [0, 0, 0, 0], { lowerIsBetter: true }],
-    ["worse", [0, 0, 0, 0], [1, 1, 1, 0.9], { lowerIsBetter: true }],
+    ["better", [1, 1, 1, 0.9], [0, 0, 0, 0], { direction: "lower_is_better" }],
+    ["worse", [0, 0, 0, 0], [1, 1, 1, 0.9], { direction: "lower_is_better" }],
     ["equivalent", [0, 1, 0, 1], [0, 1, 0, 1], {}],
     ["equivalent", [0, 1, 0, 1], [0.01, 1, 0, 1.01], { tolerance: 0.1 }],
     ["inconclusive", [0, 1, 0, 1], [1, 0, 0, 1], {}],
@@ -172,13 +172,13 @@ describe("compareScore", () => {
       losses: 1,
       ties: 2,
     });
-    expect(compareScore([...pairs, ...more], setting({ tolerance: 0.2, lowerIsBetter: true }))).toMatchObject(
-      {
-        wins: 1,
-        losses: 2,
-        ties: 2,
-      },
-    );
+    expect(
+      compareScore([...pairs, ...more], setting({ tolerance: 0.2, direction: "lower_is_better" })),
+    ).toMatchObject({
+      wins: 1,
+      losses: 2,
+      ties: 2,
+    });
   });
 
   test("means are over pairs alone; items without a value in one of the runs are counted apart", () => {

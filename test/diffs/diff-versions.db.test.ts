@@ -6,7 +6,7 @@ import type {
   DiffSummary,
   DiffVersionsRequestSchema,
 } from "../../gen/itembank/v1/dataset_service_pb.js";
-import { ChangeKind, type ItemChange } from "../../gen/itembank/v1/item_pb.js";
+import { ChangeKind, type ItemChange, ItemView } from "../../gen/itembank/v1/item_pb.js";
 import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import {
   at,
@@ -46,7 +46,7 @@ async function diff(
   return { batches, changes: batches.flatMap((batch) => batch.changes), summary };
 }
 
-const between = (dataset: DatasetRef, before: bigint, after: bigint, more: { keysOnly?: boolean } = {}) =>
+const between = (dataset: DatasetRef, before: bigint, after: bigint, more: { view?: ItemView } = {}) =>
   diff({ dataset, before: at(before), after: at(after), ...more });
 
 /** A change in short: `UPDATED x 1→2 $.input`. */
@@ -141,7 +141,7 @@ describe("DiffVersions", () => {
   test("leaves payloads out of keys, and says what changed all the same", async () => {
     const dataset = await service.dataset(item("x", { a: 1, b: 1 }, { splits: ["train"] }), item("y", 1));
     await mirror(dataset, item("x", { a: 1, b: 2 }), item("z", 1));
-    const { changes } = await between(dataset, 1n, 2n, { keysOnly: true });
+    const { changes } = await between(dataset, 1n, 2n, { view: ItemView.KEYS });
     expect(changes.map(inShort)).toEqual(["UPDATED x → $.input.b", "DELETED y →", "CREATED z →"]);
     const whole = (await between(dataset, 1n, 2n)).changes;
     for (const [place, change] of changes.entries()) {
@@ -193,7 +193,7 @@ describe("a diff of many changes", () => {
   });
 
   test("goes on behind any batch, at the same versions, and counts what is in front", async () => {
-    const request = { dataset, before: at(2n), keysOnly: true };
+    const request = { dataset, before: at(2n), view: ItemView.KEYS };
     const whole = await diff(request);
     expect(whole.batches.length).toBeGreaterThan(1);
     await merge(dataset, item("zzz", 1), item(key(3), "later"));
@@ -217,7 +217,7 @@ describe("a diff of many changes", () => {
       { before: { by: { case: "tag", value: "1" } } as const },
       { after: at(3n) },
       { after: {} },
-      { keysOnly: true },
+      { view: ItemView.KEYS },
       { cursor: nextPageToken },
       { cursor: "garbage" },
       { cursor: `${cursor}AAAA` },
@@ -243,12 +243,12 @@ describe("a diff of large items", () => {
     const ids = ["a", "b", "c", "d", "e"];
     for (const id of ids) await merge(dataset, large(id, "1"));
     for (const id of ids) await merge(dataset, large(id, "2"));
-    const sizes = async (before: bigint, after: bigint, keysOnly = false) =>
-      (await between(dataset, before, after, { keysOnly })).batches.map((batch) => batch.changes.length);
+    const sizes = async (before: bigint, after: bigint, view = ItemView.FULL) =>
+      (await between(dataset, before, after, { view })).batches.map((batch) => batch.changes.length);
     expect(await sizes(0n, 5n)).toEqual([3, 2]);
     expect(await sizes(5n, 10n)).toEqual([1, 1, 1, 1, 1]);
-    expect(await sizes(5n, 10n, true)).toEqual([5]);
-    expect(await sizes(10n, 0n, true)).toEqual([5]);
+    expect(await sizes(5n, 10n, ItemView.KEYS)).toEqual([5]);
+    expect(await sizes(10n, 0n, ItemView.KEYS)).toEqual([5]);
   });
 
   test("bounds batches by their paths, too", async () => {
@@ -262,7 +262,7 @@ describe("a diff of large items", () => {
         await merge(dataset, ...part.map((id) => item(id, wide(value))));
       }
     }
-    const { batches } = await between(dataset, 2n, 4n, { keysOnly: true });
+    const { batches } = await between(dataset, 2n, 4n, { view: ItemView.KEYS });
     expect(batches.map((batch) => batch.changes.length)).toEqual([34, 26]);
     expect(batches[0]?.changes[0]?.changedPaths).toHaveLength(100);
   });

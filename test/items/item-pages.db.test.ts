@@ -51,7 +51,7 @@ const page = (client: Client, datasetId: string, version: bigint, after: string,
     client,
     datasetHandle(datasetId),
     version,
-    { splits: [], keysOnly: false },
+    { splits: [], view: "full" },
     { after, items, bytes: 3_000_000 },
   );
 
@@ -130,7 +130,7 @@ describe("a page of items", () => {
     const datasetId = await dataset("large");
     await inIndexOrder(async (client) => {
       const bounds = { items: 10, bytes: 1 };
-      const filter = { splits: [], keysOnly: false };
+      const filter = { splits: [], view: "full" as const };
       const first = await listItems(client, datasetHandle(datasetId), 5n, filter, {
         after: undefined,
         ...bounds,

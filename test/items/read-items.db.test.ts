@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import { type Item, ItemView } from "../../gen/itembank/v1/item_pb.js";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import {
   at,
@@ -180,7 +180,7 @@ describe("ListItems", () => {
       item("a", 1, { expectedOutputJson: "2", metadataJson: '{"m":1}', splits: ["train"] }),
     );
     const [whole] = (await listAll({ dataset })).flat();
-    const [keys] = (await listAll({ dataset, keysOnly: true })).flat();
+    const [keys] = (await listAll({ dataset, view: ItemView.KEYS })).flat();
     expect(contentOf(keys)).toEqual({
       inputJson: "",
       expectedOutputJson: undefined,
@@ -221,12 +221,12 @@ describe("ListItems", () => {
     const pages = await listAll({ dataset, pageSize: 1000 });
     expect(pages.map(idsOf)).toEqual([["a", "b", "c"], ["d", "e", "f"], ["g"]]);
     expect((await listAll({ dataset, pageSize: 3 })).map((page) => page.length)).toEqual([3, 3, 1]);
-    expect((await listAll({ dataset, keysOnly: true })).map(idsOf)).toEqual([ids]);
+    expect((await listAll({ dataset, view: ItemView.KEYS })).map(idsOf)).toEqual([ids]);
   });
 
-  test.each([false, true])(
-    "bounds pages of items with long keys as well, so that any client takes them (keys only: %s)",
-    async (keysOnly) => {
+  test.each([ItemView.FULL, ItemView.KEYS])(
+    "bounds pages of items with long keys as well, so that any client takes them (view %i)",
+    async (view) => {
       const splits = Array.from({ length: 32 }, (_, n) => `${n}`.padStart(128, "s"));
       const rows = numbered(800, { splits }).map((one) => ({
         ...one,
@@ -234,7 +234,7 @@ describe("ListItems", () => {
       }));
       const dataset = await service.dataset(...rows.slice(0, 400));
       await service.items.batchCreateItems({ dataset, items: rows.slice(400) });
-      const pages = await listAll({ dataset, pageSize: 1000, keysOnly });
+      const pages = await listAll({ dataset, pageSize: 1000, view });
       expect(pages.length).toBeGreaterThan(1);
       expect(idsOf(pages.flat())).toEqual(rows.map((one) => one.itemId));
     },
@@ -260,7 +260,12 @@ describe("ListItems", () => {
       const dataset = await service.dataset(...numbered(4, { splits: ["train"] }));
       const other = await service.dataset(...numbered(4));
       const { nextPageToken: pageToken } = await service.items.listItems({ dataset, pageSize: 2 });
-      for (const change of [{ dataset: other }, { at: at(1n) }, { splits: ["train"] }, { keysOnly: true }]) {
+      for (const change of [
+        { dataset: other },
+        { at: at(1n) },
+        { splits: ["train"] },
+        { view: ItemView.KEYS },
+      ]) {
         expect(
           await refusalOf(service.items.listItems({ dataset, pageSize: 2, ...change, pageToken })),
         ).toEqual(refused("InvalidArgument", "INVALID_PAGE_TOKEN"));

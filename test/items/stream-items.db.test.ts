@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { Item } from "../../gen/itembank/v1/item_pb.js";
+import { type Item, ItemView } from "../../gen/itembank/v1/item_pb.js";
 import type { ItemBatch, ItemsEnd } from "../../gen/itembank/v1/item_service_pb.js";
 import type { CopiedColumns } from "../../src/db/copied-columns.ts";
 import { streamBatches } from "../../src/items/read-items.ts";
@@ -115,11 +115,11 @@ describe("StreamItems", () => {
       await service.items.batchCreateItems({ dataset: ref, items });
     }
     await service.items.createItem({ dataset: ref, item: item("z", 1, { splits: ["train", "test"] }) });
-    const whole = await stream({ dataset: ref, splits: ["train"], keysOnly: true });
+    const whole = await stream({ dataset: ref, splits: ["train"], view: ItemView.KEYS });
     expect(whole.end.itemCount).toBe(1001n);
     expect(contentOf(whole.items[0])).toMatchObject({ inputJson: "", splits: ["train"] });
     const cursor = whole.batches[0]?.cursor ?? "";
-    const rest = await stream({ dataset: ref, splits: ["train"], keysOnly: true, cursor });
+    const rest = await stream({ dataset: ref, splits: ["train"], view: ItemView.KEYS, cursor });
     expect(rest.items.map((one) => one.itemId)).toEqual(["z"]);
     expect(rest.end.itemCount).toBe(1001n);
   });
@@ -141,7 +141,7 @@ describe("StreamItems", () => {
       { dataset: await dataset(1) },
       { at: at(1n) },
       { splits: ["train"] },
-      { keysOnly: true },
+      { view: ItemView.KEYS },
       { cursor: "garbage" },
       { cursor: `${cursor}AAAA` },
     ]) {
@@ -179,7 +179,7 @@ describe("StreamItems", () => {
       await service.upserts.upsertItems({ dataset: ref, items: [item("often", n), item("revived", n)] });
     }
     await service.items.purgeItem({ dataset: ref, itemId: "gone" });
-    for (const request of [{}, { keysOnly: true }, { splits: ["a"] }, { at: at(1n) }, { at: at(60n) }]) {
+    for (const request of [{}, { view: ItemView.KEYS }, { splits: ["a"] }, { at: at(1n) }, { at: at(60n) }]) {
       const { items } = await service.items.listItems({ dataset: ref, ...request });
       expect((await stream({ dataset: ref, ...request })).items).toEqual(items.map(plain));
       expect(items.length).toBeGreaterThan(1);
@@ -191,7 +191,7 @@ describe("StreamItems", () => {
     const range = {
       datasetId: datasetHandle(ref.by.value),
       version: 1n,
-      filter: { splits: [], keysOnly: false },
+      filter: { splits: [], view: "full" as const },
       after: undefined,
     };
     let payloads: number[] = [];

@@ -93,7 +93,7 @@ export const pagedCalls: readonly PagedCall[] = [
           "another version before": { ...request, before: { version: "1" } },
           "the other way round": { ...request, before: { version: "1" }, after: { version: "0" } },
           "a version after by its number": { ...between, after: { version: "1" } },
-          "keys alone": { ...between, keysOnly: true },
+          "keys alone": { ...between, view: "ITEM_VIEW_KEYS" },
         },
       };
     },
@@ -182,10 +182,11 @@ export const pagedCalls: readonly PagedCall[] = [
         others: {
           "another run": { runId: another?.runId ?? "" },
           "one item": { runId, itemId: ids[0] ?? "" },
-          "errors alone": { runId, failedOnly: true },
+          "errors alone": { runId, outcome: "OUTCOME_FILTER_FAILED" },
+          "successes alone": { runId, outcome: "OUTCOME_FILTER_SUCCEEDED" },
           "what is to be judged": { runId, missingScores: ["s"] },
           "replaced ones, too": { runId, includeReplaced: true },
-          "with items": { runId, includeItem: true },
+          "with items": { runId, view: "RESULT_VIEW_WITH_ITEM" },
         },
         async write() {
           const cells = added.splice(0).map((itemId) => ({ itemId, repetition: 1 }));
@@ -210,7 +211,7 @@ export const pagedCalls: readonly PagedCall[] = [
         request: { runId },
         others: {
           "another run": { runId: another?.runId ?? "" },
-          "with items": { runId, includeItem: true },
+          "with items": { runId, view: "INCOMPLETE_VIEW_WITH_ITEM" },
         },
         async write() {
           await record(added.splice(0));
@@ -310,7 +311,7 @@ async function setUpItems(service: TestService, items: readonly ItemInit[]): Pro
       "another dataset": { dataset: { datasetId: await newDataset(service) } },
       "a version by its number": { ...request, at: { version: "1" } },
       "a split": { ...request, splits: ["test"] },
-      "keys alone": { ...request, keysOnly: true },
+      "keys alone": { ...request, view: "ITEM_VIEW_KEYS" },
     },
     async write() {
       const places = ["!", `${ids[0]}+`, ids[1] ?? "", `${ids[Math.floor(ids.length / 2)]}+`, "~"];

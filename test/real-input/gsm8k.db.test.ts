@@ -2,7 +2,13 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import type { Client } from "@connectrpc/connect";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type ComparisonRow, type ComparisonSummary, Verdict } from "../../gen/itembank/v1/comparison_pb.js";
+import {
+  type ComparisonRow,
+  type ComparisonSummary,
+  ComparisonView,
+  ScoreDirection,
+  Verdict,
+} from "../../gen/itembank/v1/comparison_pb.js";
 import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
 import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
@@ -265,18 +271,18 @@ describe.skipIf(!present)("GSM8K", () => {
 
   test("a tolerance and the other direction turn the verdict, and not the numbers", async () => {
     const [base, candidate] = ["6b_finetuning", "175b_verification"] as const;
-    const ask = async (setting: { tolerance?: number; lowerIsBetter?: boolean }) => {
+    const ask = async (setting: { tolerance?: number; direction?: ScoreDirection }) => {
       const request = {
         baseRunId: runIds.get(base) ?? "",
         candidateRunId: runIds.get(candidate) ?? "",
         scores: [{ name: "correct", ...setting }],
-        summaryOnly: true,
+        view: ComparisonView.SUMMARY,
       };
       return (await compare(runs, request)).summary.scores[0];
     };
     const plain = await ask({});
     expect(plain?.verdict).toBe(Verdict.BETTER);
-    const reverse = await ask({ lowerIsBetter: true });
+    const reverse = await ask({ direction: ScoreDirection.LOWER_IS_BETTER });
     expect(reverse).toMatchObject({
       verdict: Verdict.WORSE,
       meanDifference: plain?.meanDifference,

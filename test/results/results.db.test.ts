@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { AnnotatorKind, type RunResult } from "../../gen/itembank/v1/result_pb.js";
+import { AnnotatorKind, ResultView, type RunResult } from "../../gen/itembank/v1/result_pb.js";
 import { Run_State } from "../../gen/itembank/v1/run_pb.js";
+import { OutcomeFilter } from "../../gen/itembank/v1/run_service_pb.js";
 import {
   failed,
   invalid,
@@ -405,7 +406,7 @@ describe("GetResult", () => {
     const { runId } = await newRun(service, "pinned");
     await mirror(service, "pinned", { a: "after" });
     const [resultId = ""] = (await record({ runId, results: [success("a", 1)] })).resultIds;
-    const { result } = await service.runs.getResult({ resultId, includeItem: true });
+    const { result } = await service.runs.getResult({ resultId, view: ResultView.WITH_ITEM });
     expect(result).toMatchObject({
       runId,
       itemVersion: 1n,
@@ -466,14 +467,21 @@ describe("ListResults", () => {
 
   test("keeps what all filters let through", async () => {
     expect(await listed({ itemId: "q2" })).toEqual(["q2/1/2", "q2/2/1"]);
-    expect(await listed({ failedOnly: true })).toEqual(["q2/1/2", "q5/1/1"]);
-    expect(await listed({ failedOnly: true, itemId: "q2", includeReplaced: true })).toEqual([
+    expect(await listed({ outcome: OutcomeFilter.FAILED })).toEqual(["q2/1/2", "q5/1/1"]);
+    expect(await listed({ outcome: OutcomeFilter.FAILED, itemId: "q2", includeReplaced: true })).toEqual([
       "q2/1/1",
       "q2/1/2",
     ]);
+    expect(await listed({ outcome: OutcomeFilter.SUCCEEDED })).toEqual(["q1/1/1", "q2/2/1", "q3/2/1"]);
+    expect(await listed({ outcome: OutcomeFilter.SUCCEEDED, itemId: "q2", includeReplaced: true })).toEqual([
+      "q2/2/1",
+    ]);
+    expect(await listed({ outcome: OutcomeFilter.ANY, includeReplaced: true })).toEqual(
+      await listed({ includeReplaced: true }),
+    );
     expect(await listed({ missingScores: ["s"] })).toEqual(["q1/1/1", "q2/2/1"]);
     expect(await listed({ missingScores: ["s", "t"] })).toEqual(["q1/1/1", "q2/2/1", "q3/2/1"]);
-    expect(await listed({ missingScores: ["s"], failedOnly: true })).toEqual([]);
+    expect(await listed({ missingScores: ["s"], outcome: OutcomeFilter.FAILED })).toEqual([]);
   });
 
   test.each([1, 2, 5, 6, 7])("gives every result once, page by page, at page size %i", async (pageSize) => {
@@ -497,24 +505,26 @@ describe("ListResults", () => {
     const run = await newRun(service, "large");
     for (const itemId of ["a", "b", "c"])
       await record({ runId: run.runId, results: [success(itemId, large)] });
-    const page = async (includeItem: boolean) => {
-      const { results, nextPageToken } = await service.runs.listResults({ runId: run.runId, includeItem });
+    const page = async (view: ResultView) => {
+      const { results, nextPageToken } = await service.runs.listResults({ runId: run.runId, view });
       return [results.length, nextPageToken !== ""];
     };
-    expect(await page(false)).toEqual([3, false]);
-    expect(await page(true)).toEqual([2, true]);
+    expect(await page(ResultView.BASIC)).toEqual([3, false]);
+    expect(await page(ResultView.WITH_ITEM)).toEqual([2, true]);
   });
 
   test("refuses what is malformed, missing or of another call", async () => {
     const list = (request: object) => refusalOf(service.runs.listResults({ runId, ...request }));
     const { nextPageToken } = await service.runs.listResults({ runId, pageSize: 1 });
-    expect(await list({ pageToken: nextPageToken, failedOnly: true })).toEqual({
+    expect(await list({ pageToken: nextPageToken, outcome: OutcomeFilter.FAILED })).toEqual({
       code: "InvalidArgument",
       reason: "INVALID_PAGE_TOKEN",
       metadata: { field: "page_token" },
     });
     expect(await list({ runId: missingRun })).toMatchObject({ code: "NotFound", reason: "RUN_NOT_FOUND" });
     expect(await list({ pageSize: -1 })).toEqual(invalid("page_size"));
+    expect(await list({ outcome: 4 })).toEqual(invalid("outcome"));
+    expect(await list({ view: 3 })).toEqual(invalid("view"));
     expect(await list({ itemId: "a\nb" })).toEqual(invalid("item_id"));
     expect(await list({ missingScores: [""] })).toEqual(invalid("missing_scores[0]"));
     expect(await list({ runId: "" })).toEqual(invalid("run_id"));

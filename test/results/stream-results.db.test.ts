@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { ResultView } from "../../gen/itembank/v1/result_pb.js";
 import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import {
@@ -94,7 +95,7 @@ describe("StreamResults", () => {
       const results = Array.from({ length: 500 }, (_, n) => cell(from + n, "x".repeat(4_000)));
       await service.runs.recordResults({ runId, results });
     }
-    const stream = reading(service.runs.streamResults({ runId, includeItem: true }));
+    const stream = reading(service.runs.streamResults({ runId, view: ResultView.WITH_ITEM }));
     await stream.over;
     const sizes = stream.frames.map((frame) => (frame.case === "batch" ? frame.value.results.length : 0));
     expect(Math.max(...sizes)).toBeLessThan(1000);
@@ -144,7 +145,7 @@ describe("StreamResults", () => {
       failed("q14", ""),
     ];
     await service.runs.recordResults({ runId, results });
-    const request = { runId, includeItem: true };
+    const request = { runId, view: ResultView.WITH_ITEM };
     const listed = (await service.runs.listResults({ ...request, pageSize: 100 })).results;
     expect(listed).toHaveLength(results.length);
     const bySequence = listed.toSorted((one, other) => Number(one.sequence - other.sequence));

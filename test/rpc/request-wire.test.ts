@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import {
   boundedText,
   characterCount,
+  enumFromWire,
   fieldMaskNames,
   note,
   pageSize,
@@ -50,6 +51,19 @@ describe("page_size", () => {
 
   test("is refused below 0", () => {
     expect(() => pageSize("page_size", -1)).toThrow(invalid("page_size"));
+  });
+});
+
+describe("a value of an enum", () => {
+  const words = { 0: "merge", 1: "merge", 2: undefined };
+
+  test("is the word for it", () => {
+    expect(enumFromWire("mode", 1, words)).toBe("merge");
+    expect(enumFromWire("mode", 2, words)).toBeUndefined();
+  });
+
+  test.each([3, -1])("%i, which has no word, is refused rather than taken for another", (value) => {
+    expect(() => enumFromWire("mode", value as 0, words)).toThrow(invalid("mode"));
   });
 });
 

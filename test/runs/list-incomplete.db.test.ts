@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { IncompleteItem } from "../../gen/itembank/v1/run_service_pb.js";
+import { type IncompleteItem, IncompleteView } from "../../gen/itembank/v1/run_service_pb.js";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import {
   failed,
@@ -106,7 +106,7 @@ describe("ListIncomplete", () => {
     const { runId } = await newRun(service, "moving", { splits: ["x"] });
     await mirror(service, "moving", { a: { input: "after", splits: ["x"] }, d: { input: 4, splits: ["x"] } });
     await service.runs.cancelRun({ runId });
-    const { items } = await list({ runId, includeItem: true });
+    const { items } = await list({ runId, view: IncompleteView.WITH_ITEM });
     expect(items).toMatchObject([
       { itemId: "a", missingRepetitions: [1], item: { itemId: "a", inputJson: '"before"', version: 1n } },
       { itemId: "b", item: { inputJson: "2", splits: ["x"] } },
@@ -145,7 +145,7 @@ describe("ListIncomplete", () => {
       });
     }
     const { runId } = await newRun(service, "large");
-    const sizes = (await pages({ runId, includeItem: true })).map((page) => page.length);
+    const sizes = (await pages({ runId, view: IncompleteView.WITH_ITEM })).map((page) => page.length);
     expect(sizes).toEqual([4, 1]);
     expect((await pages({ runId })).map((page) => page.length)).toEqual([5]);
   });
@@ -159,7 +159,9 @@ describe("ListIncomplete", () => {
       reason: "INVALID_PAGE_TOKEN",
       metadata: { field: "page_token" },
     };
-    expect(await refusalOf(list({ runId, pageToken: nextPageToken, includeItem: true }))).toEqual(token);
+    expect(
+      await refusalOf(list({ runId, pageToken: nextPageToken, view: IncompleteView.WITH_ITEM })),
+    ).toEqual(token);
     const other = await newRun(service, "qa");
     expect(await refusalOf(list({ runId: other.runId, pageToken: nextPageToken }))).toEqual(token);
     const results = await service.runs.listResults({ runId });

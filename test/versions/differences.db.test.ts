@@ -111,7 +111,7 @@ async function diff(name: string, subject: DiffSubject): Promise<string[]> {
     openDiff(client, target, subject, () => undefined),
   );
   const found: string[] = [];
-  for await (const { changes } of streamDiff(database.pool, comparison, position, false)) {
+  for await (const { changes } of streamDiff(database.pool, comparison, position, "full")) {
     found.push(...changes.map(inShort));
   }
   return found;
@@ -255,7 +255,7 @@ describe("a diff whose dataset is deleted", () => {
     const { comparison, position } = await snapshot(pool, (client) =>
       openDiff(client, target, { before: { version: 0n }, after: undefined }, () => undefined),
     );
-    const stream = streamDiff(pool, comparison, position, false);
+    const stream = streamDiff(pool, comparison, position, "full");
     expect((await stream.next()).value?.position.counts.created).toBe(1000n);
     await transaction(pool, (client) => deleteDatasetRows(client, datasetHandle(datasetId)));
     await expect(stream.next()).rejects.toMatchObject({

@@ -8,7 +8,7 @@ import pickle
 import threading
 import time
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -186,6 +186,12 @@ class TestReading:
         assert list(changes["2"].changed_paths) == ["$.input.n"]
         assert stream.end is not None
         assert (stream.end.updated, stream.end.deleted, stream.end.unchanged) == (1, 1, 2)
+        keys = {
+            change.item_id: change for change in client.diff_versions(name, before=1, after=2, view="keys")
+        }
+        assert (changes["2"].after.input_json, keys["2"].after.input_json) == ('{"n":3}', "")
+        with pytest.raises(InvalidArgumentError, match="view: is 'ids', not 'full' or 'keys'"):
+            list(client.diff_versions(name, before=1, after=2, view=cast(Any, "ids")))
 
     def test_versions_by_number_tag_and_time(self, client: Client, name: str) -> None:
         client.upsert_dataset([{"item_id": "a", "input": 1}], name=name)
@@ -221,6 +227,8 @@ class TestReading:
         assert seen == ["0", "1", "2"]
         assert stream.end is not None
         assert stream.end.counts.succeeded == 3
+        assert [result.item.item_id for result in client.stream_results(run_id)] == [""] * 3
+        assert [result.item.item_id for result in client.stream_results(run_id, view="with_item")] == seen
 
     async def test_versions_are_watched(self, async_client: AsyncClient, name: str) -> None:
         await async_client.upsert_dataset([{"input": 1}], name=name)
@@ -252,6 +260,13 @@ class TestReading:
         base, candidate = run(4), run(1)
         summary = client.compare_runs(base, candidate, scores=[ScoreSettings("right", failure_value=0)])
         assert (summary.scores[0].verdict, summary.scores[0].wins) == (VERDICT_BETTER, 30)
+        fewer = ScoreSettings("right", direction="lower_is_better", failure_value=0)
+        summary = client.compare_runs(base, candidate, scores=[fewer])
+        assert (summary.scores[0].wins, summary.scores[0].losses) == (0, 30)
+        with pytest.raises(InvalidArgumentError, match=r"scores\[0\]\.direction"):
+            client.compare_runs(
+                base, candidate, scores=[ScoreSettings("right", direction=cast(Any, "lower"))]
+            )
         rows = list(client.compare_items(base, candidate, scores=["right"]))
         assert [row.item_id for row in rows] == [f"{n:02}" for n in range(40)]
 

@@ -25,11 +25,11 @@ export declare type ScoreSetting = Message<"itembank.v1.ScoreSetting"> & {
   name: string;
 
   /**
-   * If true, smaller values are better.
+   * Which values are better.
    *
-   * @generated from field: bool lower_is_better = 2;
+   * @generated from field: itembank.v1.ScoreDirection direction = 2;
    */
-  lowerIsBetter: boolean;
+  direction: ScoreDirection;
 
   /**
    * The largest difference that does not matter, in units of the score. Not
@@ -405,4 +405,70 @@ export enum Verdict {
  * Describes the enum itembank.v1.Verdict.
  */
 export declare const VerdictSchema: GenEnum<Verdict>;
+
+/**
+ * Which values of a score are better.
+ *
+ * @generated from enum itembank.v1.ScoreDirection
+ */
+export enum ScoreDirection {
+  /**
+   * Same as SCORE_DIRECTION_HIGHER_IS_BETTER.
+   *
+   * @generated from enum value: SCORE_DIRECTION_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Larger ones: accuracy.
+   *
+   * @generated from enum value: SCORE_DIRECTION_HIGHER_IS_BETTER = 1;
+   */
+  HIGHER_IS_BETTER = 1,
+
+  /**
+   * Smaller ones: latency.
+   *
+   * @generated from enum value: SCORE_DIRECTION_LOWER_IS_BETTER = 2;
+   */
+  LOWER_IS_BETTER = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.ScoreDirection.
+ */
+export declare const ScoreDirectionSchema: GenEnum<ScoreDirection>;
+
+/**
+ * How much of a comparison an answer carries.
+ *
+ * @generated from enum itembank.v1.ComparisonView
+ */
+export enum ComparisonView {
+  /**
+   * Same as COMPARISON_VIEW_FULL.
+   *
+   * @generated from enum value: COMPARISON_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The summary, and a row for each item that both runs cover.
+   *
+   * @generated from enum value: COMPARISON_VIEW_FULL = 1;
+   */
+  FULL = 1,
+
+  /**
+   * The summary alone.
+   *
+   * @generated from enum value: COMPARISON_VIEW_SUMMARY = 2;
+   */
+  SUMMARY = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.ComparisonView.
+ */
+export declare const ComparisonViewSchema: GenEnum<ComparisonView>;
 

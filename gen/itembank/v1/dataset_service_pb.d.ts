@@ -6,7 +6,7 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import type { Message } from "@bufbuild/protobuf";
 import type { Dataset, DatasetRef, DatasetVersion, VersionSelector } from "./dataset_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { ItemChange } from "./item_pb.js";
+import type { ItemChange, ItemView } from "./item_pb.js";
 import type { Receipt } from "./receipt_pb.js";
 
 /**
@@ -560,12 +560,11 @@ export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsReque
   plannedRequestId: string;
 
   /**
-   * If true, items carry item_id, splits, content_hash, version and times, but
-   * no payload.
+   * How much of the items to return.
    *
-   * @generated from field: bool keys_only = 5;
+   * @generated from field: itembank.v1.ItemView view = 5;
    */
-  keysOnly: boolean;
+  view: ItemView;
 
   /**
    * DiffBatch.cursor of the last batch that arrived, to go on behind it. All

@@ -5,7 +5,7 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { DatasetRef, VersionSelector } from "./dataset_pb.js";
-import type { Item, ItemRevision } from "./item_pb.js";
+import type { Item, ItemRevision, ItemView } from "./item_pb.js";
 import type { Receipt } from "./receipt_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 
@@ -270,12 +270,11 @@ export declare type ListItemsRequest = Message<"itembank.v1.ListItemsRequest"> &
   splits: string[];
 
   /**
-   * If true, items carry item_id, splits, content_hash, version and times, but
-   * no payload.
+   * How much of the items to return.
    *
-   * @generated from field: bool keys_only = 4;
+   * @generated from field: itembank.v1.ItemView view = 4;
    */
-  keysOnly: boolean;
+  view: ItemView;
 
   /**
    * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
@@ -362,12 +361,11 @@ export declare type StreamItemsRequest = Message<"itembank.v1.StreamItemsRequest
   splits: string[];
 
   /**
-   * If true, items carry item_id, splits, content_hash, version and times, but
-   * no payload.
+   * How much of the items to return.
    *
-   * @generated from field: bool keys_only = 4;
+   * @generated from field: itembank.v1.ItemView view = 4;
    */
-  keysOnly: boolean;
+  view: ItemView;
 
   /**
    * ItemBatch.cursor of the last batch that arrived, to go on behind it, at the

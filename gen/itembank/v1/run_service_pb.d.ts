@@ -2,14 +2,14 @@
 // @generated from file itembank/v1/run_service.proto (package itembank.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { DatasetRef, VersionSelector } from "./dataset_pb.js";
 import type { Run, Run_State, RunCell } from "./run_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
-import type { RunResult, Score } from "./result_pb.js";
+import type { ResultView, RunResult, Score } from "./result_pb.js";
 import type { Item } from "./item_pb.js";
-import type { ComparisonRow, ComparisonSummary, ScoreSetting } from "./comparison_pb.js";
+import type { ComparisonRow, ComparisonSummary, ComparisonView, ScoreSetting } from "./comparison_pb.js";
 import type { WorkAcks, WorkAssignments, WorkFinished, WorkHeartbeat, WorkHello, WorkIdle, WorkRelease, WorkRenewal, WorkResults } from "./work_pb.js";
 
 /**
@@ -519,11 +519,11 @@ export declare type GetResultRequest = Message<"itembank.v1.GetResultRequest"> &
   resultId: string;
 
   /**
-   * If true, the result carries its item.
+   * How much of the result to return.
    *
-   * @generated from field: bool include_item = 2;
+   * @generated from field: itembank.v1.ResultView view = 2;
    */
-  includeItem: boolean;
+  view: ResultView;
 };
 
 /**
@@ -587,11 +587,11 @@ export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest
   itemId: string;
 
   /**
-   * If true, keeps results that ended in an error.
+   * Keeps results by how they ended.
    *
-   * @generated from field: bool failed_only = 3;
+   * @generated from field: itembank.v1.OutcomeFilter outcome = 3;
    */
-  failedOnly: boolean;
+  outcome: OutcomeFilter;
 
   /**
    * Keeps successes that lack a score of any of these names, or have one that
@@ -609,11 +609,11 @@ export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest
   includeReplaced: boolean;
 
   /**
-   * If true, results carry their items.
+   * How much of the results to return.
    *
-   * @generated from field: bool include_item = 6;
+   * @generated from field: itembank.v1.ResultView view = 6;
    */
-  includeItem: boolean;
+  view: ResultView;
 
   /**
    * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
@@ -694,11 +694,11 @@ export declare type StreamResultsRequest = Message<"itembank.v1.StreamResultsReq
   follow: boolean;
 
   /**
-   * If true, results carry their items.
+   * How much of the results to return.
    *
-   * @generated from field: bool include_item = 4;
+   * @generated from field: itembank.v1.ResultView view = 4;
    */
-  includeItem: boolean;
+  view: ResultView;
 };
 
 /**
@@ -962,11 +962,11 @@ export declare type ListIncompleteRequest = Message<"itembank.v1.ListIncompleteR
   runId: string;
 
   /**
-   * If true, entries carry their items.
+   * How much of the entries to return.
    *
-   * @generated from field: bool include_item = 2;
+   * @generated from field: itembank.v1.IncompleteView view = 2;
    */
-  includeItem: boolean;
+  view: IncompleteView;
 
   /**
    * The most items to return. 0 means 50, above 1,000 means 1,000. Pages may be
@@ -1046,7 +1046,7 @@ export declare type IncompleteItem = Message<"itembank.v1.IncompleteItem"> & {
   failedRepetitions: number[];
 
   /**
-   * The item as the run sees it. Set only with include_item.
+   * The item as the run sees it. Set only in INCOMPLETE_VIEW_WITH_ITEM.
    *
    * @generated from field: itembank.v1.Item item = 4;
    */
@@ -1178,18 +1178,18 @@ export declare type CompareRunsRequest = Message<"itembank.v1.CompareRunsRequest
 
   /**
    * Which scores to compare and how. Empty means all that either run has,
-   * larger is better, with a tolerance of 0.
+   * higher is better, with a tolerance of 0.
    *
    * @generated from field: repeated itembank.v1.ScoreSetting scores = 3;
    */
   scores: ScoreSetting[];
 
   /**
-   * If true, no rows are sent.
+   * How much of the comparison to return.
    *
-   * @generated from field: bool summary_only = 4;
+   * @generated from field: itembank.v1.ComparisonView view = 4;
    */
-  summaryOnly: boolean;
+  view: ComparisonView;
 };
 
 /**
@@ -1393,6 +1393,79 @@ export declare type WorkRunResponse = Message<"itembank.v1.WorkRunResponse"> & {
  * Use `create(WorkRunResponseSchema)` to create a new message.
  */
 export declare const WorkRunResponseSchema: GenMessage<WorkRunResponse>;
+
+/**
+ * Which results to keep by how they ended.
+ *
+ * @generated from enum itembank.v1.OutcomeFilter
+ */
+export enum OutcomeFilter {
+  /**
+   * Same as OUTCOME_FILTER_ANY.
+   *
+   * @generated from enum value: OUTCOME_FILTER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * All of them.
+   *
+   * @generated from enum value: OUTCOME_FILTER_ANY = 1;
+   */
+  ANY = 1,
+
+  /**
+   * Those with an output.
+   *
+   * @generated from enum value: OUTCOME_FILTER_SUCCEEDED = 2;
+   */
+  SUCCEEDED = 2,
+
+  /**
+   * Those with an error.
+   *
+   * @generated from enum value: OUTCOME_FILTER_FAILED = 3;
+   */
+  FAILED = 3,
+}
+
+/**
+ * Describes the enum itembank.v1.OutcomeFilter.
+ */
+export declare const OutcomeFilterSchema: GenEnum<OutcomeFilter>;
+
+/**
+ * How much of an incomplete item an answer carries.
+ *
+ * @generated from enum itembank.v1.IncompleteView
+ */
+export enum IncompleteView {
+  /**
+   * Same as INCOMPLETE_VIEW_BASIC.
+   *
+   * @generated from enum value: INCOMPLETE_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Its id and its open repetitions.
+   *
+   * @generated from enum value: INCOMPLETE_VIEW_BASIC = 1;
+   */
+  BASIC = 1,
+
+  /**
+   * The same, and the item.
+   *
+   * @generated from enum value: INCOMPLETE_VIEW_WITH_ITEM = 2;
+   */
+  WITH_ITEM = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.IncompleteView.
+ */
+export declare const IncompleteViewSchema: GenEnum<IncompleteView>;
 
 /**
  * Keeps experiment runs: takes results in, hands them out, compares them, and

@@ -8,6 +8,7 @@ import type { DatasetHandle } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { ReadAhead } from "../../rpc/read-ahead.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
+import { itemViewFromWire } from "../messages/item-wire.ts";
 import type { Resources } from "../resources.ts";
 import {
   diffBatchToWire,
@@ -30,8 +31,9 @@ export function diffHandler({
     async *diffVersions(request, context) {
       const target = { projectId: projectOf(context), ref: datasetRefFromWire("dataset", request.dataset) };
       const subject = diffSubjectFromWire(request);
-      const { cursor, keysOnly } = request;
-      const bindingOf = (datasetId: DatasetHandle) => diffBinding(datasetId, subject, keysOnly);
+      const view = itemViewFromWire("view", request.view);
+      const { cursor } = request;
+      const bindingOf = (datasetId: DatasetHandle) => diffBinding(datasetId, subject, view);
       const diff = await snapshot(pool, (client) =>
         openDiff(client, target, subject, (datasetId) =>
           cursor === ""
@@ -42,7 +44,7 @@ export function diffHandler({
       const binding = bindingOf(diff.comparison.datasetId);
       let { position } = diff;
       await using batches = new ReadAhead(
-        streamDiff(pool, diff.comparison, position, keysOnly),
+        streamDiff(pool, diff.comparison, position, view),
         (batch) => batch.bytes,
         ahead,
       );

@@ -8,6 +8,7 @@ import type { DiffBatch, DiffPosition } from "../../diffs/diff-versions.ts";
 import type { DiffResumption, DiffSubject, OpenDiff } from "../../diffs/open-diff.ts";
 import { Faults } from "../../faults.ts";
 import type { DatasetHandle } from "../../handles.ts";
+import type { ItemView } from "../../items/item.ts";
 import type { Bound } from "../../rpc/page-token.ts";
 import { requestId } from "../../rpc/request-wire.ts";
 import { changeKindToWire, itemToWire } from "../messages/item-wire.ts";
@@ -30,10 +31,10 @@ export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
 }
 
 /** What a cursor is bound to. The versions are in its position. */
-export function diffBinding(datasetId: DatasetHandle, subject: DiffSubject, keysOnly: boolean): Bound[] {
+export function diffBinding(datasetId: DatasetHandle, subject: DiffSubject, view: ItemView): Bound[] {
   return "plannedRequestId" in subject
-    ? [datasetId, "plan", subject.plannedRequestId, keysOnly]
-    : [datasetId, boundSelector(subject.before), boundSelector(subject.after), keysOnly];
+    ? [datasetId, "plan", subject.plannedRequestId, view]
+    : [datasetId, boundSelector(subject.before), boundSelector(subject.after), view];
 }
 
 /** Where to go on, as a cursor keeps it. */

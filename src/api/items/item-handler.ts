@@ -26,6 +26,7 @@ import { getDataset } from "../../datasets/dataset-store.ts";
 import { failure } from "../../failure.ts";
 import type { DatasetHandle } from "../../handles.ts";
 import type { Item } from "../../items/item.ts";
+import type { ItemFilter } from "../../items/item-page-store.ts";
 import { findItem, listItemsById } from "../../items/item-store.ts";
 import { readPage, streamBatches } from "../../items/read-items.ts";
 import { limits } from "../../limits.ts";
@@ -44,6 +45,7 @@ import {
   itemIdFromWire,
   itemIdsFromWire,
   itemToWire,
+  itemViewFromWire,
   requiredItem,
   rowFromRequest,
   rowsFromWire,
@@ -78,10 +80,13 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     call: "ListItems" | "StreamItems",
     field: "page_token" | "cursor",
     token: string,
-    request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "keysOnly">,
+    request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "view">,
     context: HandlerContext,
   ) => {
-    const filter = { splits: splitsFromWire("splits", request.splits), keysOnly: request.keysOnly };
+    const filter = {
+      splits: splitsFromWire("splits", request.splits),
+      view: itemViewFromWire("view", request.view),
+    };
     const at = selectorFromWire("at", request.at);
     const ref = datasetRefFromWire("dataset", request.dataset);
     const dataset = await getDataset(pool, projectOf(context), ref);
@@ -283,10 +288,6 @@ function named<S extends DescMessage>(
 }
 
 /** What a page token or cursor is bound to. The version is in its position. */
-function bindingOf(
-  datasetId: DatasetHandle,
-  at: VersionSelector,
-  { splits, keysOnly }: { splits: readonly string[]; keysOnly: boolean },
-): Bound[] {
-  return [datasetId, boundSelector(at), keysOnly, ...splits];
+function bindingOf(datasetId: DatasetHandle, at: VersionSelector, { splits, view }: ItemFilter): Bound[] {
+  return [datasetId, boundSelector(at), view, ...splits];
 }

@@ -6,16 +6,18 @@ import {
   type Item as WireItem,
   ChangeKind as WireKind,
   type ItemRevision as WireRevision,
+  ItemView as WireView,
 } from "../../../gen/itembank/v1/item_pb.js";
 import { IfExists as WireIfExists } from "../../../gen/itembank/v1/item_service_pb.js";
 import { failure, failureAt, invalidField } from "../../failure.ts";
 import { Faults, within } from "../../faults.ts";
 import { contentHash } from "../../items/content-hash.ts";
-import type { ChangeKind, ItemRevision, ItemState, Row } from "../../items/item.ts";
+import type { ChangeKind, ItemRevision, ItemState, ItemView, Row } from "../../items/item.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
 import { normalizeSplits } from "../../items/splits.ts";
 import { JsonProblem } from "../../json/canonical-json.ts";
 import { limits } from "../../limits.ts";
+import { enumFromWire } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import type { IfExists } from "../../upsert/write-items.ts";
 
@@ -181,17 +183,26 @@ export function requiredItem(field: string, item: WireItem | undefined): WireIte
   return item;
 }
 
+const views: Readonly<Record<WireView, ItemView>> = {
+  [WireView.UNSPECIFIED]: "full",
+  [WireView.FULL]: "full",
+  [WireView.KEYS]: "keys",
+};
+
+/** How much of items to answer with. @throws Failure INVALID_FIELD */
+export function itemViewFromWire(field: string, view: WireView): ItemView {
+  return enumFromWire(field, view, views);
+}
+
+const ifExistsWords: Readonly<Record<WireIfExists, IfExists>> = {
+  [WireIfExists.UNSPECIFIED]: "fail",
+  [WireIfExists.FAIL]: "fail",
+  [WireIfExists.RETURN_IDENTICAL]: "return_identical",
+};
+
 /** What to do if an id is not free. @throws Failure INVALID_FIELD */
 export function ifExistsFromWire(ifExists: WireIfExists): IfExists {
-  switch (ifExists) {
-    case WireIfExists.UNSPECIFIED:
-    case WireIfExists.FAIL:
-      return "fail";
-    case WireIfExists.RETURN_IDENTICAL:
-      return "return_identical";
-    default:
-      throw invalidField("if_exists", "is none of its values");
-  }
+  return enumFromWire("if_exists", ifExists, ifExistsWords);
 }
 
 /** Splits that a call filters by or an item is to have, each once, in order. @throws Failure INVALID_FIELD */

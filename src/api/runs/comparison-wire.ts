@@ -5,34 +5,55 @@ import {
   ComparisonSideSchema,
   ScoreComparisonSchema,
   ScoreDifferenceSchema,
+  ScoreDirection as WireDirection,
   type ScoreComparison as WireScoreComparison,
   type ScoreSetting as WireSetting,
   type ComparisonSide as WireSide,
   Verdict as WireVerdict,
+  ComparisonView as WireView,
 } from "../../../gen/itembank/v1/comparison_pb.js";
 import type { CompareRunsResponseSchema } from "../../../gen/itembank/v1/run_service_pb.js";
 import type { Comparison } from "../../comparisons/compare-runs.ts";
 import {
   type ComparisonItem,
   type ComparisonSide,
+  type ComparisonView,
   pairOf,
   type ScoreComparison,
+  type ScoreDirection,
   type ScoreSetting,
   type Verdict,
 } from "../../comparisons/comparison.ts";
 import { invalidField } from "../../failure.ts";
 import { limits } from "../../limits.ts";
-import { boundedText } from "../../rpc/request-wire.ts";
+import { boundedText, enumFromWire } from "../../rpc/request-wire.ts";
 import { requireBatchSize } from "../messages/item-wire.ts";
 import { runToWire } from "./run-wire.ts";
 
 const maxScoreNameLength = 128;
 
+const directions: Readonly<Record<WireDirection, ScoreDirection>> = {
+  [WireDirection.UNSPECIFIED]: "higher_is_better",
+  [WireDirection.HIGHER_IS_BETTER]: "higher_is_better",
+  [WireDirection.LOWER_IS_BETTER]: "lower_is_better",
+};
+
+const views: Readonly<Record<WireView, ComparisonView>> = {
+  [WireView.UNSPECIFIED]: "full",
+  [WireView.FULL]: "full",
+  [WireView.SUMMARY]: "summary",
+};
+
+/** How much of a comparison to answer with. @throws Failure INVALID_FIELD */
+export function comparisonViewFromWire(field: string, view: WireView): ComparisonView {
+  return enumFromWire(field, view, views);
+}
+
 /** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function settingsFromWire(field: string, settings: readonly WireSetting[]): ScoreSetting[] {
   requireBatchSize(settings.length);
   const names = new Set<string>();
-  return settings.map(({ name, lowerIsBetter, tolerance, failureValue }, index) => {
+  return settings.map(({ name, direction, tolerance, failureValue }, index) => {
     const at = `${field}[${index}]`;
     if (names.has(name)) throw invalidField(`${at}.name`, "another setting has this name");
     names.add(name);
@@ -44,7 +65,7 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
     }
     return {
       name: boundedText(`${at}.name`, name, 1, maxScoreNameLength),
-      lowerIsBetter,
+      direction: enumFromWire(`${at}.direction`, direction, directions),
       tolerance,
       failureValue,
     };
@@ -53,8 +74,8 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
 
 type Frame = MessageInitShape<typeof CompareRunsResponseSchema>;
 
-/** The frames of a comparison: the summary, the rows unless they are not wanted, and the end. */
-export function* comparisonToWire(comparison: Comparison, summaryOnly: boolean): Generator<Frame> {
+/** The frames of a comparison: the summary, the rows where the view has them, and the end. */
+export function* comparisonToWire(comparison: Comparison, view: ComparisonView): Generator<Frame> {
   const { items } = comparison;
   yield {
     frame: {
@@ -71,7 +92,7 @@ export function* comparisonToWire(comparison: Comparison, summaryOnly: boolean):
     },
   };
   let rowCount = 0;
-  if (!summaryOnly) {
+  if (view === "full") {
     for (const rows of rowBatches(items, comparison.settings)) {
       yield { frame: { case: "rows", value: { rows } } };
       rowCount += rows.length;

@@ -19,6 +19,7 @@ import {
   incompleteListingFromWire,
   incompleteToWire,
   resultListingFromWire,
+  resultViewFromWire,
   streamRequestFromWire,
 } from "./result-request-wire.ts";
 import { recordedCountsToWire, resultIdFromWire, resultToWire } from "./result-wire.ts";
@@ -48,7 +49,7 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
         pool,
         projectOf(context),
         resultId,
-        request.includeItem,
+        resultViewFromWire("view", request.view),
       );
       return {
         result: resultToWire(result),

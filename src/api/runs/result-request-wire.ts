@@ -1,25 +1,53 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
-import type {
-  DeleteResultsRequest,
-  IncompleteItemSchema,
-  ListIncompleteRequest,
-  ListResultsRequest,
-  StreamResultsRequest,
-  StreamResultsResponseSchema,
+import { ResultView as WireResultView } from "../../../gen/itembank/v1/result_pb.js";
+import {
+  type DeleteResultsRequest,
+  type IncompleteItemSchema,
+  type ListIncompleteRequest,
+  type ListResultsRequest,
+  type StreamResultsRequest,
+  type StreamResultsResponseSchema,
+  IncompleteView as WireIncompleteView,
+  OutcomeFilter as WireOutcomeFilter,
 } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import type { DeletionRequest } from "../../results/delete-results.ts";
 import type { ResultsFrame, StreamRequest } from "../../results/follow-results.ts";
 import type { ResultListing } from "../../results/list-results.ts";
-import { boundedText, pageSize } from "../../rpc/request-wire.ts";
+import type { OutcomeFilter, ResultView } from "../../results/result.ts";
+import { boundedText, enumFromWire, pageSize } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
-import type { IncompleteItem } from "../../runs/incomplete-item.ts";
+import type { IncompleteItem, IncompleteView } from "../../runs/incomplete-item.ts";
 import type { IncompleteListing } from "../../runs/list-incomplete.ts";
 import { itemIdFromWire, itemToWire, requireBatchSize } from "../messages/item-wire.ts";
 import { runIdFromWire, runToWire } from "./run-wire.ts";
 
 const maxScoreNameLength = 128;
+
+const outcomes: Readonly<Record<WireOutcomeFilter, OutcomeFilter>> = {
+  [WireOutcomeFilter.UNSPECIFIED]: "any",
+  [WireOutcomeFilter.ANY]: "any",
+  [WireOutcomeFilter.SUCCEEDED]: "succeeded",
+  [WireOutcomeFilter.FAILED]: "failed",
+};
+
+const views: Readonly<Record<WireResultView, ResultView>> = {
+  [WireResultView.UNSPECIFIED]: "basic",
+  [WireResultView.BASIC]: "basic",
+  [WireResultView.WITH_ITEM]: "with_item",
+};
+
+const incompleteViews: Readonly<Record<WireIncompleteView, IncompleteView>> = {
+  [WireIncompleteView.UNSPECIFIED]: "basic",
+  [WireIncompleteView.BASIC]: "basic",
+  [WireIncompleteView.WITH_ITEM]: "with_item",
+};
+
+/** How much of results to answer with. @throws Failure INVALID_FIELD */
+export function resultViewFromWire(field: string, view: WireResultView): ResultView {
+  return enumFromWire(field, view, views);
+}
 
 /** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function resultListingFromWire(request: ListResultsRequest): ResultListing {
@@ -28,13 +56,13 @@ export function resultListingFromWire(request: ListResultsRequest): ResultListin
     runId: runIdFromWire("run_id", request.runId),
     filter: {
       itemId: request.itemId === "" ? "" : itemIdFromWire("item_id", request.itemId),
-      failedOnly: request.failedOnly,
+      outcome: enumFromWire("outcome", request.outcome, outcomes),
       missingScores: request.missingScores.map((name, index) =>
         boundedText(`missing_scores[${index}]`, name, 1, maxScoreNameLength),
       ),
       includeReplaced: request.includeReplaced,
     },
-    includeItem: request.includeItem,
+    view: resultViewFromWire("view", request.view),
     pageSize: pageSize("page_size", request.pageSize),
     pageToken: request.pageToken,
   };
@@ -47,7 +75,7 @@ export function streamRequestFromWire(request: StreamResultsRequest): StreamRequ
     runId: runIdFromWire("run_id", request.runId),
     afterSequence: request.afterSequence,
     follow: request.follow,
-    includeItem: request.includeItem,
+    view: resultViewFromWire("view", request.view),
   };
 }
 
@@ -68,7 +96,7 @@ export function deletionFromWire({ runId, cells }: DeleteResultsRequest): Deleti
 export function incompleteListingFromWire(request: ListIncompleteRequest): IncompleteListing {
   return {
     runId: runIdFromWire("run_id", request.runId),
-    includeItem: request.includeItem,
+    view: enumFromWire("view", request.view, incompleteViews),
     pageSize: pageSize("page_size", request.pageSize),
     pageToken: request.pageToken,
   };

@@ -7,7 +7,7 @@ import { failureWithin } from "../../faults.ts";
 import { limits } from "../../limits.ts";
 import type { AnnotatorKind, RecordedScore, Score } from "../../results/score.ts";
 import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
-import { boundedText } from "../../rpc/request-wire.ts";
+import { boundedText, enumFromWire } from "../../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../../rpc/time-wire.ts";
 
 const maxRunNameLength = 128;
@@ -54,7 +54,7 @@ export function scoreFromWire(score: WireScore): Score {
     label: boundedText("label", label, 0, maxLabelLength),
     explanation: boundedBytes("explanation", score.explanation, maxTextBytes),
     error: boundedBytes("error", error, maxTextBytes),
-    annotatorKind: annotatorKindFromWire("annotator_kind", score.annotatorKind),
+    annotatorKind: enumFromWire("annotator_kind", score.annotatorKind, annotatorKinds),
     metadata: metadataFromWire("metadata", score.metadata, maxMetadataBytes),
     traceId: boundedText("trace_id", score.traceId, 0, maxTraceIdLength),
     startTime,
@@ -85,7 +85,8 @@ export function scoreToWire(score: RecordedScore): WireScore {
     label: score.label,
     explanation: score.explanation,
     error: score.error,
-    annotatorKind: annotatorKindToWire(score.annotatorKind),
+    annotatorKind:
+      score.annotatorKind === undefined ? WireAnnotatorKind.UNSPECIFIED : wireKinds[score.annotatorKind],
     traceId: score.traceId,
     createTime: timestampToWire(score.createTime),
   };
@@ -97,19 +98,15 @@ export function scoreToWire(score: RecordedScore): WireScore {
   return wire;
 }
 
-const annotatorKinds = new Map<WireAnnotatorKind, AnnotatorKind | undefined>([
-  [WireAnnotatorKind.UNSPECIFIED, undefined],
-  [WireAnnotatorKind.LLM, "llm"],
-  [WireAnnotatorKind.CODE, "code"],
-  [WireAnnotatorKind.HUMAN, "human"],
-]);
+const annotatorKinds: Readonly<Record<WireAnnotatorKind, AnnotatorKind | undefined>> = {
+  [WireAnnotatorKind.UNSPECIFIED]: undefined,
+  [WireAnnotatorKind.LLM]: "llm",
+  [WireAnnotatorKind.CODE]: "code",
+  [WireAnnotatorKind.HUMAN]: "human",
+};
 
-function annotatorKindFromWire(field: string, kind: WireAnnotatorKind): AnnotatorKind | undefined {
-  if (!annotatorKinds.has(kind)) throw invalidField(field, `${kind} is not a value of AnnotatorKind`);
-  return annotatorKinds.get(kind);
-}
-
-function annotatorKindToWire(kind: AnnotatorKind | undefined): WireAnnotatorKind {
-  for (const [wire, domain] of annotatorKinds) if (domain === kind) return wire;
-  return WireAnnotatorKind.UNSPECIFIED;
-}
+const wireKinds: Readonly<Record<AnnotatorKind, WireAnnotatorKind>> = {
+  llm: WireAnnotatorKind.LLM,
+  code: WireAnnotatorKind.CODE,
+  human: WireAnnotatorKind.HUMAN,
+};

@@ -15,7 +15,7 @@ import type { CellParsing } from "../../files/table.ts";
 import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
-import { requestId } from "../../rpc/request-wire.ts";
+import { enumFromWire, requestId } from "../../rpc/request-wire.ts";
 import type { ApplyRequest, ApplySource } from "../../upsert/apply-upload.ts";
 import { upsertFromWire } from "../upserts/upsert-wire.ts";
 import { formatFromWire, uploadIdFromWire } from "./upload-wire.ts";
@@ -82,8 +82,10 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
 
 /** How columns become items. A message that says nothing but how cells are parsed names no columns. */
 function mappingFromWire(faults: Faults, mapping: WireMapping | undefined): ColumnMapping {
-  const parsing = parsings[mapping?.cellParsing ?? WireParsing.UNSPECIFIED];
-  if (parsing === undefined) faults.addInvalid("columns.cell_parsing", "is none of its values");
+  const parsing =
+    faults.check(() =>
+      enumFromWire("columns.cell_parsing", mapping?.cellParsing ?? WireParsing.UNSPECIFIED, parsings),
+    ) ?? "infer";
   if (mapping === undefined) return { named: undefined, parsing };
   const source = (name: string, wire: WireSource | undefined) =>
     faults.check(() => columnSourceFromWire(`columns.${name}`, wire));

@@ -23,7 +23,7 @@ import type { ProjectId } from "../../handles.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
 import { normalizeSplits } from "../../items/splits.ts";
 import { limits } from "../../limits.ts";
-import { expectedVersion, note } from "../../rpc/request-wire.ts";
+import { enumFromWire, expectedVersion, note } from "../../rpc/request-wire.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import-frame.ts";
 import { datasetRefFromWire, definitionFromWire } from "../messages/dataset-wire.ts";
 import { requireBatchSize, rowsFromWire } from "../messages/item-wire.ts";
@@ -52,9 +52,10 @@ export function upsertFromWire(
 ): { target: WriteTarget; options: WriteOptions } {
   const faults = new Faults();
   const dataset = faults.check(() => datasetRefFromWire(`${field}dataset`, ref));
-  const mode = modes[options?.mode ?? UpsertMode.UNSPECIFIED];
+  const mode = faults.check(() =>
+    enumFromWire(`${field}options.mode`, options?.mode ?? UpsertMode.UNSPECIFIED, modes),
+  );
   const createIfMissing = options?.createIfMissing ?? false;
-  if (mode === undefined) faults.addInvalid(`${field}options.mode`, "is none of the modes");
   if (createIfMissing && dataset !== undefined && !("name" in dataset)) {
     faults.addInvalid(`${field}options.create_if_missing`, "needs a dataset by name");
   }
@@ -82,7 +83,7 @@ export function upsertFromWire(
   return {
     target: { projectId, ref: dataset as NonNullable<typeof dataset>, createIfMissing },
     options: {
-      mode,
+      mode: mode as NonNullable<typeof mode>,
       replaceSplits: options?.replaceSplits ?? false,
       validateOnly: options?.validateOnly ?? false,
       newDataset: newDataset && JSON.stringify(newDataset),

@@ -85,7 +85,7 @@ function settingsOf({ score, lower = [], tolerance, failure }: Options): ScoreSe
   }
   return chosen.map((name) => ({
     name,
-    lowerIsBetter: lower.includes(name),
+    direction: lower.includes(name) ? "lower_is_better" : "higher_is_better",
     ...(tolerance !== undefined && { tolerance }),
     ...(failure !== undefined && { failureValue: failure }),
   }));

@@ -51,7 +51,7 @@ async function diff(
     dataset: datasetAddress(name),
     ...(planned === undefined ? { before: versionOf(before) ?? latest } : { planned }),
     ...(to !== undefined && { after: to }),
-    keysOnly: summary,
+    view: summary ? "keys" : "full",
     signal,
   });
   for (;;) {

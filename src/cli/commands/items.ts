@@ -4,6 +4,7 @@ import {
   type Item,
   ItemRevisionSchema,
   ItemSchema,
+  ItemView,
   PurgeItemResponseSchema,
   type Receipt,
   ReceiptSchema,
@@ -103,7 +104,13 @@ async function list(
   const items = allPages(
     async (page) => {
       const answer = await client.items.listItems(
-        { dataset: datasetRefOf(name), at: versionSelectorOf(at), splits: split, keysOnly: keys, ...page },
+        {
+          dataset: datasetRefOf(name),
+          at: versionSelectorOf(at),
+          splits: split,
+          view: keys ? ItemView.KEYS : ItemView.FULL,
+          ...page,
+        },
         { signal },
       );
       version = answer.version;

@@ -1,5 +1,6 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import {
+  OutcomeFilter,
   type Run,
   Run_State,
   type RunResult,
@@ -17,6 +18,7 @@ import { cellsInWords, runName } from "../printing/runs-table.ts";
 interface Options {
   readonly follow?: boolean;
   readonly failed?: boolean;
+  readonly succeeded?: boolean;
   readonly item?: string;
   readonly limit?: number;
 }
@@ -31,7 +33,8 @@ export function resultsCommand(act: Act): Command {
   )
     .argument("<run>", runHelp)
     .option("-f, --follow", "keep showing results as they arrive, until the run ends")
-    .option("--failed", "only results with an error")
+    .addOption(new Option("--failed", "only results with an error").conflicts("succeeded"))
+    .option("--succeeded", "only results with an output")
     .option("--item <id>", "only results of this item, including replaced ones")
     .option("--limit <n>", "show at most this many", count)
     .action(act(results));
@@ -39,17 +42,18 @@ export function resultsCommand(act: Act): Command {
 
 async function results(cli: Cli, options: Options, word: string): Promise<undefined> {
   const { client, signal, out, talk } = cli;
-  const { follow = false, failed = false, item: itemId = "", limit = Number.POSITIVE_INFINITY } = options;
+  const { follow = false, item: itemId = "", limit = Number.POSITIVE_INFINITY } = options;
+  const ending = options.failed ? "error" : options.succeeded ? "outputJson" : undefined;
   const runId = await runIdOf(client, word, signal);
   const isMeant = (result: RunResult) =>
-    (!failed || result.outcome.case === "error") && (itemId === "" || result.itemId === itemId);
+    (ending === undefined || result.outcome.case === ending) && (itemId === "" || result.itemId === itemId);
   const write = (result: RunResult) =>
     cli.write(cli.json ? messageJson(RunResultSchema, result) : resultLine(out, result));
   if (!follow) {
     const listed = allPages(
       (page) =>
         client.runs.listResults(
-          { runId, itemId, failedOnly: failed, includeReplaced: itemId !== "", ...page },
+          { runId, itemId, outcome: filterOf(options), includeReplaced: itemId !== "", ...page },
           { signal },
         ),
       (page) => page.results,
@@ -72,6 +76,11 @@ async function results(cli: Cli, options: Options, word: string): Promise<undefi
     left--;
   }
   await stream.return(undefined as never);
+}
+
+function filterOf({ failed, succeeded }: Options): OutcomeFilter {
+  if (failed) return OutcomeFilter.FAILED;
+  return succeeded ? OutcomeFilter.SUCCEEDED : OutcomeFilter.ANY;
 }
 
 function standing(run: Run): string {

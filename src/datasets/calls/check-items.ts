@@ -2,7 +2,7 @@ import { withIndexOrder } from "../../db/planner.ts";
 import type { Client } from "../../db/pool.ts";
 import { Failure, type FieldViolation, failure } from "../../failure.ts";
 import type { DatasetHandle } from "../../handles.ts";
-import { listItems } from "../../items/item-page-store.ts";
+import { type ItemFilter, listItems } from "../../items/item-page-store.ts";
 import { streamWritten } from "../../items/written-store.ts";
 import { limits } from "../../limits.ts";
 import type { ItemSchemas } from "../../schemas/item-schemas.ts";
@@ -71,7 +71,7 @@ async function* listAll(
   client: Client,
   { datasetId, through }: CheckedItems,
 ): AsyncGenerator<readonly Content[]> {
-  const filter = { splits: [], keysOnly: false };
+  const filter: ItemFilter = { splits: [], view: "full" };
   const bounds = { items: limits.maxBatchSize, bytes: limits.maxBatchBytes };
   for (let after: string | undefined; ; ) {
     const page = { after, ...bounds };

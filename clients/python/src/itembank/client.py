@@ -25,7 +25,7 @@ from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import plain_json
 from itembank.reading import reads
 from itembank.reading.read_item import ReadItem
-from itembank.reading.reads import ScoreSettings
+from itembank.reading.reads import ItemViewName, ResultViewName, ScoreSettings
 from itembank.reading.streams import AsyncStream, Batches, Stream
 from itembank.reading.tables import result_row, results_frame
 from itembank.refs import VersionLike, dataset_ref
@@ -236,7 +236,7 @@ class AsyncClient:
         a column `score.<name>` for each score.
         """
         rows = []
-        async for result in self.stream_results(run_id, include_item=True):
+        async for result in self.stream_results(run_id, view="with_item"):
             rows.append(result_row(result))
         return results_frame(rows)
 
@@ -261,13 +261,11 @@ class AsyncClient:
         )
 
     def stream_results(
-        self, run_id: str, *, follow: bool = False, after_sequence: int = 0, include_item: bool = False
+        self, run_id: str, *, follow: bool = False, after_sequence: int = 0, view: ResultViewName = "basic"
     ) -> AsyncStream[RunResult, Run]:
         """The results of a run, in the order of their last change; with `follow`, until the run has ended. A result that changes
         comes again. At the end, `end` is the run."""
-        return AsyncStream(
-            reads.stream_results(self._connection, run_id, follow, after_sequence, include_item)
-        )
+        return AsyncStream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
 
     def diff_versions(
         self,
@@ -277,13 +275,13 @@ class AsyncClient:
         before: VersionLike | None = None,
         after: VersionLike | None = None,
         planned: str = "",
-        keys_only: bool = False,
+        view: ItemViewName = "full",
     ) -> AsyncStream[ItemChange, DiffSummary]:
         """How items differ between two versions, or between the latest and what applying a plan would make (`planned`, its
-        request_id). At the end, `end` has the totals. `keys_only` leaves payloads out."""
+        request_id). At the end, `end` has the totals. The view `keys` leaves payloads out."""
         return AsyncStream(
             reads.diff_versions(
-                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, keys_only
+                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
             )
         )
 
@@ -502,13 +500,11 @@ class Client:
         )
 
     def stream_results(
-        self, run_id: str, *, follow: bool = False, after_sequence: int = 0, include_item: bool = False
+        self, run_id: str, *, follow: bool = False, after_sequence: int = 0, view: ResultViewName = "basic"
     ) -> Stream[RunResult, Run]:
         """The results of a run, in the order of their last change; with `follow`, until the run has ended. A result that changes
         comes again. At the end, `end` is the run."""
-        return self._stream(
-            reads.stream_results(self._connection, run_id, follow, after_sequence, include_item)
-        )
+        return self._stream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
 
     def diff_versions(
         self,
@@ -518,13 +514,13 @@ class Client:
         before: VersionLike | None = None,
         after: VersionLike | None = None,
         planned: str = "",
-        keys_only: bool = False,
+        view: ItemViewName = "full",
     ) -> Stream[ItemChange, DiffSummary]:
         """How items differ between two versions, or between the latest and what applying a plan would make (`planned`, its
-        request_id). At the end, `end` has the totals. `keys_only` leaves payloads out."""
+        request_id). At the end, `end` has the totals. The view `keys` leaves payloads out."""
         return self._stream(
             reads.diff_versions(
-                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, keys_only
+                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
             )
         )
 

@@ -1,3 +1,4 @@
+import { IncompleteView } from "../../gen/itembank/v1/run_service_pb.js";
 import { readItem } from "../reading/read-item.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { Cell } from "./run-cell.ts";
@@ -16,7 +17,10 @@ export async function* openCells<Input, Expected>(
 ): AsyncGenerator<Cell<Input, Expected>> {
   let pageToken = "";
   do {
-    const page = await runs.listIncomplete({ runId, includeItem: true, pageSize, pageToken }, { signal });
+    const page = await runs.listIncomplete(
+      { runId, view: IncompleteView.WITH_ITEM, pageSize, pageToken },
+      { signal },
+    );
     for (const { item, missingRepetitions, failedRepetitions } of page.items) {
       if (item === undefined || item.purged) continue;
       const read = readItem<Input, Expected>(item);

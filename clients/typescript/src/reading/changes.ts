@@ -4,7 +4,7 @@ import type {
   DiffVersionsResponse,
   WatchDatasetResponse,
 } from "../../gen/itembank/v1/dataset_service_pb.js";
-import type { ItemChange } from "../../gen/itembank/v1/item_pb.js";
+import { type ItemChange, ItemView } from "../../gen/itembank/v1/item_pb.js";
 import type { Connection } from "../rpc/connection.ts";
 import {
   type DatasetLike,
@@ -13,6 +13,7 @@ import {
   type VersionLike,
   versionSelector,
 } from "../rpc/dataset-ref.ts";
+import { enumValue } from "../rpc/enum-value.ts";
 import { resumed } from "./resumed.ts";
 
 export interface DiffOptions {
@@ -23,22 +24,24 @@ export interface DiffOptions {
   readonly after?: VersionLike;
   /** The requestId of a plan: compares the latest version with what applying it would make. */
   readonly planned?: string;
-  /** Leaves payloads out. */
-  readonly keysOnly?: boolean;
+  /** How much of the items to return: `keys` leaves payloads out. `full` unless set. */
+  readonly view?: "full" | "keys";
   readonly signal?: AbortSignal;
 }
+
+const views = { full: ItemView.FULL, keys: ItemView.KEYS } as const;
 
 /** How the items of a dataset differ between two states. Goes on where the stream broke. Returns the totals. */
 export async function* diffVersions(
   connection: Connection,
-  { dataset, before, after, planned = "", keysOnly = false, signal }: DiffOptions,
+  { dataset, before, after, planned = "", view = "full", signal }: DiffOptions,
 ): AsyncGenerator<ItemChange, DiffSummary> {
   const request = {
     dataset: datasetRef(dataset),
     ...(before !== undefined && { before: versionSelector(before) }),
     ...(after !== undefined && { after: versionSelector(after) }),
     plannedRequestId: planned,
-    keysOnly,
+    view: enumValue("view", view, views),
   };
   let cursor = "";
   const open = () => connection.datasets.diffVersions({ ...request, cursor }, signal ? { signal } : {});

@@ -1,12 +1,19 @@
 import { Code } from "@connectrpc/connect";
-import type { ComparisonRow, ComparisonSummary } from "../../gen/itembank/v1/comparison_pb.js";
+import {
+  type ComparisonRow,
+  type ComparisonSummary,
+  ComparisonView,
+  ScoreDirection,
+} from "../../gen/itembank/v1/comparison_pb.js";
 import type { Connection } from "../rpc/connection.ts";
+import { enumValue } from "../rpc/enum-value.ts";
 import { ItembankError } from "../rpc/error.ts";
 
 /** How to compare one score. */
 export interface ScoreSettings {
   readonly name: string;
-  readonly lowerIsBetter?: boolean;
+  /** Which values are better. `higher_is_better` unless set. */
+  readonly direction?: "higher_is_better" | "lower_is_better";
   /** The largest difference that does not matter, in units of the score. */
   readonly tolerance?: number;
   /** The value of a repetition that failed or is missing. */
@@ -29,29 +36,35 @@ export interface Comparison {
   rows(): AsyncGenerator<ComparisonRow, void>;
 }
 
+const directions = {
+  higher_is_better: ScoreDirection.HIGHER_IS_BETTER,
+  lower_is_better: ScoreDirection.LOWER_IS_BETTER,
+} as const;
+
 /** Compares two runs item by item. */
 export async function compareRuns(
   connection: Connection,
   { base, candidate, scores = [], signal }: CompareOptions,
 ): Promise<Comparison> {
+  const settings = scores.map(({ direction = "higher_is_better", ...setting }, index) => ({
+    ...setting,
+    direction: enumValue(`scores[${index}].direction`, direction, directions),
+  }));
   const call = signal ? { signal } : {};
-  const open = (summaryOnly: boolean) =>
-    connection.runs.compareRuns(
-      { baseRunId: base, candidateRunId: candidate, scores: [...scores], summaryOnly },
-      call,
-    );
+  const open = (view: ComparisonView) =>
+    connection.runs.compareRuns({ baseRunId: base, candidateRunId: candidate, scores: settings, view }, call);
   const cut = () =>
     new ItembankError("the comparison was cut off: ask again", { code: Code.Unavailable, retryable: true });
 
   async function* rows(): AsyncGenerator<ComparisonRow, void> {
-    for await (const { frame } of open(false)) {
+    for await (const { frame } of open(ComparisonView.FULL)) {
       if (frame.case === "rows") yield* frame.value.rows;
       if (frame.case === "end") return;
     }
     throw cut();
   }
 
-  for await (const { frame } of open(true)) {
+  for await (const { frame } of open(ComparisonView.SUMMARY)) {
     if (frame.case === "summary") return { summary: frame.value, rows };
   }
   throw cut();

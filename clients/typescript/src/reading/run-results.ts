@@ -1,7 +1,8 @@
-import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
+import { ResultView, type RunResult } from "../../gen/itembank/v1/result_pb.js";
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import type { Connection } from "../rpc/connection.ts";
+import { enumValue } from "../rpc/enum-value.ts";
 import { resumed } from "./resumed.ts";
 
 export interface StreamRunResultsOptions {
@@ -10,20 +11,23 @@ export interface StreamRunResultsOptions {
   readonly follow?: boolean;
   /** Goes on behind this `sequence`. */
   readonly afterSequence?: number | bigint;
-  /** Whether results carry their items. */
-  readonly includeItem?: boolean;
+  /** How much of the results to return: `with_item` adds their items. `basic` unless set. */
+  readonly view?: "basic" | "with_item";
   readonly signal?: AbortSignal;
 }
+
+const views = { basic: ResultView.BASIC, with_item: ResultView.WITH_ITEM } as const;
 
 /** The current results of a run in the order of their last change. Returns the run as it is at the end. */
 export async function* streamRunResults(
   connection: Connection,
-  { runId, follow = false, afterSequence = 0, includeItem = false, signal }: StreamRunResultsOptions,
+  { runId, follow = false, afterSequence = 0, view = "basic", signal }: StreamRunResultsOptions,
 ): AsyncGenerator<RunResult, Run> {
+  const wireView = enumValue("view", view, views);
   let sequence = BigInt(afterSequence);
   const open = () =>
     connection.runs.streamResults(
-      { runId, follow, includeItem, afterSequence: sequence },
+      { runId, follow, view: wireView, afterSequence: sequence },
       signal ? { signal } : {},
     );
   const isLast = ({ frame }: StreamResultsResponse) => frame.case === "end";

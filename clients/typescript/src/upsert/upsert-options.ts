@@ -2,10 +2,13 @@ import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
 import type { DatasetSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
 import { type DatasetAddress, toInt64 } from "../rpc/dataset-ref.ts";
+import { enumValue } from "../rpc/enum-value.ts";
 import { invalidField } from "../rpc/error.ts";
 import type { RowConversion } from "./item-row.ts";
 import type { Rows } from "./row-source.ts";
 import type { Guards } from "./upsert-outcome.ts";
+
+const modes = { merge: UpsertMode.MERGE, mirror: UpsertMode.MIRROR } as const;
 
 /** What a dataset looks like that an upsert creates. */
 export interface NewDataset {
@@ -80,10 +83,9 @@ export function optionsToWire(
   options: Omit<UpsertDatasetOptions<never>, "items">,
 ): MessageInitShape<typeof UpsertOptionsSchema> {
   const { mode = "merge", create = options.name !== undefined, expectedVersion, note } = options;
-  if (mode !== "merge" && mode !== "mirror") throw invalidField("mode", `is ${mode}, not merge or mirror`);
   if (note !== undefined && !note.isWellFormed()) throw invalidField("note", "holds a lone surrogate");
   return {
-    mode: mode === "mirror" ? UpsertMode.MIRROR : UpsertMode.MERGE,
+    mode: enumValue("mode", mode, modes),
     createIfMissing: create !== false,
     ...(typeof create === "object" && { newDataset: newDatasetToWire(create) }),
     ...(expectedVersion !== undefined && { expectedVersion: toInt64("expectedVersion", expectedVersion) }),

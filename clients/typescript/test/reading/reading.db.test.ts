@@ -118,6 +118,22 @@ describe("streamResults", () => {
     expect(ended.counts).toMatchObject({ succeeded: 200n });
     expect(sequences).toEqual(Array.from({ length: 200 }, (_, index) => BigInt(index + 1)));
   });
+
+  test("gives results with their items on request", async () => {
+    await itembank.upsertDataset({ name: "with items", items: rows(1) });
+    const { runId } = await itembank.runExperiment({ dataset: "with items", task: () => 1 });
+    const itemsIn = async (view?: "basic" | "with_item") =>
+      (await Array.fromAsync(itembank.streamResults({ runId, ...(view && { view }) }))).map(
+        ({ item }) => item?.itemId,
+      );
+    expect(await itemsIn()).toEqual([undefined]);
+    expect(await itemsIn("basic")).toEqual([undefined]);
+    expect(await itemsIn("with_item")).toEqual(["k00000"]);
+    await expect(itemsIn("items" as "basic")).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      message: "view: is items, not basic or with_item",
+    });
+  });
 });
 
 describe("watchDataset", () => {
@@ -158,6 +174,27 @@ describe("diffVersions", () => {
     });
   });
 
+  test("leaves payloads out on request", async () => {
+    const inputs = async (view?: "full" | "keys") => {
+      const changes = itembank.diffVersions({
+        dataset: "differing",
+        before: 0,
+        after: 1,
+        ...(view && { view }),
+      });
+      const first = (await changes.next()).value;
+      await changes.return(undefined as never);
+      return first && "after" in first ? first.after?.inputJson : undefined;
+    };
+    expect(await inputs()).toContain("padding");
+    expect(await inputs("full")).toContain("padding");
+    expect(await inputs("keys")).toBe("");
+    await expect(inputs("toString" as "keys")).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      facts: { field: "view" },
+    });
+  });
+
   test("shows what a plan would change", async () => {
     const items = [{ itemId: "k00000", input: "planned" }];
     const plan = await itembank.upsertDataset({ name: "differing", items, plan: true });
@@ -192,6 +229,17 @@ describe("compareRuns", () => {
       scores: [{ name: "score" }],
     });
     expect(summary.scores).toMatchObject([{ name: "score", meanDifference: 0.5, wins: 10n, ties: 10n }]);
+    const reversed = (direction: "lower_is_better") =>
+      itembank.compareRuns({
+        base: base.runId,
+        candidate: candidate.runId,
+        scores: [{ name: "score", direction }],
+      });
+    expect((await reversed("lower_is_better")).summary.scores).toMatchObject([{ wins: 0n, losses: 10n }]);
+    await expect(reversed("lower" as "lower_is_better")).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      facts: { field: "scores[0].direction" },
+    });
     const all = await Array.fromAsync(compared());
     expect(all.map(({ itemId }) => itemId)).toEqual(rows(20).map(({ itemId }) => itemId));
     await expect(itembank.compareRuns({ base: base.runId, candidate: base.runId })).rejects.toMatchObject({

@@ -30,6 +30,7 @@ from itembank.v1.dataset_service_pb2 import GetVersionRequest
 from itembank.v1.result_pb2 import RunResult
 from itembank.v1.run_pb2 import Run
 from itembank.v1.run_service_pb2 import (
+    INCOMPLETE_VIEW_WITH_ITEM,
     CreateRunRequest,
     FinishRunRequest,
     GetRunRequest,
@@ -143,7 +144,7 @@ async def run_experiment(connection: Connection, task: Task, options: Experiment
 async def summarize_run(connection: Connection, run: Run) -> ExperimentSummary:
     """The summary of a run as it stands."""
     summary = SummaryBuilder()
-    async for batch in stream_results(connection, run.run_id, False, 0, False):
+    async for batch in stream_results(connection, run.run_id, False, 0, "basic"):
         if not isinstance(batch, Ended):
             for result in batch:
                 summary.add(result)
@@ -221,7 +222,7 @@ async def _open_cells(connection: Connection, run_id: str) -> AsyncIterator[Cell
     """The cells of a run that lack a success, in order of item and repetition: all of them in a new run, what is left in
     one that was interrupted. Cells are not given twice, whatever is recorded meanwhile.
     """
-    request = ListIncompleteRequest(run_id=run_id, include_item=True, page_size=page_size)
+    request = ListIncompleteRequest(run_id=run_id, view=INCOMPLETE_VIEW_WITH_ITEM, page_size=page_size)
     while True:
         page = await connection.runs.ListIncomplete(request)
         for one in page.items:

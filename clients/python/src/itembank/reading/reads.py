@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from itembank.errors import interrupted
 from itembank.payloads.json_text import parse_json
@@ -13,7 +13,17 @@ from itembank.reading.streams import Batches, Ended, resumed
 from itembank.refs import VersionLike, version_selector
 from itembank.rpc.channel import reading
 from itembank.rpc.connection import Connection
-from itembank.v1.comparison_pb2 import ComparisonRow, ComparisonSummary, ScoreSetting
+from itembank.rpc.enum_value import enum_value
+from itembank.v1.comparison_pb2 import (
+    COMPARISON_VIEW_FULL,
+    COMPARISON_VIEW_SUMMARY,
+    SCORE_DIRECTION_HIGHER_IS_BETTER,
+    SCORE_DIRECTION_LOWER_IS_BETTER,
+    ComparisonRow,
+    ComparisonSummary,
+    ComparisonView,
+    ScoreSetting,
+)
 from itembank.v1.dataset_pb2 import DatasetRef, DatasetVersion
 from itembank.v1.dataset_service_pb2 import (
     DiffSummary,
@@ -22,10 +32,10 @@ from itembank.v1.dataset_service_pb2 import (
     WatchDatasetRequest,
     WatchDatasetResponse,
 )
-from itembank.v1.item_pb2 import ItemChange
+from itembank.v1.item_pb2 import ITEM_VIEW_FULL, ITEM_VIEW_KEYS, ItemChange
 from itembank.v1.item_service_pb2 import ItemsEnd, StreamItemsRequest, StreamItemsResponse
 from itembank.v1.query_service_pb2 import ExportEnd, ExportItemsRequest, QueryEnd, QueryRequest
-from itembank.v1.result_pb2 import RunResult
+from itembank.v1.result_pb2 import RESULT_VIEW_BASIC, RESULT_VIEW_WITH_ITEM, RunResult
 from itembank.v1.run_pb2 import Run
 from itembank.v1.run_service_pb2 import (
     CompareRunsRequest,
@@ -34,6 +44,17 @@ from itembank.v1.run_service_pb2 import (
     StreamResultsResponse,
 )
 from itembank.v1.upload_pb2 import FileFormat
+
+ItemViewName = Literal["full", "keys"]
+ResultViewName = Literal["basic", "with_item"]
+ScoreDirectionName = Literal["higher_is_better", "lower_is_better"]
+
+_item_views = {"full": ITEM_VIEW_FULL, "keys": ITEM_VIEW_KEYS}
+_result_views = {"basic": RESULT_VIEW_BASIC, "with_item": RESULT_VIEW_WITH_ITEM}
+_directions = {
+    "higher_is_better": SCORE_DIRECTION_HIGHER_IS_BETTER,
+    "lower_is_better": SCORE_DIRECTION_LOWER_IS_BETTER,
+}
 
 
 async def stream_items(
@@ -57,11 +78,14 @@ async def stream_items(
 
 
 async def stream_results(
-    connection: Connection, run_id: str, follow: bool, after_sequence: int, include_item: bool
+    connection: Connection, run_id: str, follow: bool, after_sequence: int, view: ResultViewName
 ) -> Batches[RunResult, Run]:
     """The current results of a run in the order of their last change."""
     request = StreamResultsRequest(
-        run_id=run_id, follow=follow, after_sequence=after_sequence, include_item=include_item
+        run_id=run_id,
+        follow=follow,
+        after_sequence=after_sequence,
+        view=enum_value("view", view, _result_views),
     )
 
     def open_stream() -> AsyncIterable[StreamResultsResponse]:
@@ -86,10 +110,12 @@ async def diff_versions(
     before: VersionLike | None,
     after: VersionLike | None,
     planned: str,
-    keys_only: bool,
+    view: ItemViewName,
 ) -> Batches[ItemChange, DiffSummary]:
     """How the items of a dataset differ between two states."""
-    request = DiffVersionsRequest(dataset=dataset, planned_request_id=planned, keys_only=keys_only)
+    request = DiffVersionsRequest(
+        dataset=dataset, planned_request_id=planned, view=enum_value("view", view, _item_views)
+    )
     if before is not None:
         request.before.CopyFrom(version_selector(before))
     if after is not None:
@@ -129,7 +155,8 @@ class ScoreSettings:
     """How to compare one score."""
 
     name: str
-    lower_is_better: bool = False
+    direction: ScoreDirectionName = "higher_is_better"
+    """Which values are better."""
     tolerance: float = 0.0
     """The largest difference that does not matter, in units of the score."""
     failure_value: float | None = None
@@ -140,7 +167,9 @@ async def compare_runs(
     connection: Connection, base: str, candidate: str, scores: Sequence[str | ScoreSettings]
 ) -> ComparisonSummary:
     """Compares two runs: the numbers."""
-    async with reading(_open_comparison(connection, base, candidate, scores, summary_only=True)) as frames:
+    async with reading(
+        _open_comparison(connection, base, candidate, scores, view=COMPARISON_VIEW_SUMMARY)
+    ) as frames:
         async for frame in frames:
             if frame.HasField("summary"):
                 return frame.summary
@@ -152,7 +181,7 @@ async def comparison_rows(
 ) -> Batches[ComparisonRow, ComparisonSummary]:
     """Compares two runs: the items that both cover, in order of their ids."""
     summary = ComparisonSummary()
-    async for frame in _open_comparison(connection, base, candidate, scores, summary_only=False):
+    async for frame in _open_comparison(connection, base, candidate, scores, view=COMPARISON_VIEW_FULL):
         if frame.HasField("summary"):
             summary = frame.summary
         if frame.HasField("rows"):
@@ -168,7 +197,7 @@ def _open_comparison(
     base: str,
     candidate: str,
     scores: Sequence[str | ScoreSettings],
-    summary_only: bool,
+    view: ComparisonView.ValueType,
 ) -> AsyncIterable[CompareRunsResponse]:
     settings = [ScoreSettings(score) if isinstance(score, str) else score for score in scores]
     request = CompareRunsRequest(
@@ -177,13 +206,13 @@ def _open_comparison(
         scores=[
             ScoreSetting(
                 name=score.name,
-                lower_is_better=score.lower_is_better,
+                direction=enum_value(f"scores[{index}].direction", score.direction, _directions),
                 tolerance=score.tolerance,
                 failure_value=score.failure_value,
             )
-            for score in settings
+            for index, score in enumerate(settings)
         ],
-        summary_only=summary_only,
+        view=view,
     )
     return connection.runs.CompareRuns(request)
 

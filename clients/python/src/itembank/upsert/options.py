@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import Struct
 from itembank.errors import invalid_field
 from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import is_well_formed, plain_json
+from itembank.rpc.enum_value import enum_value
 from itembank.upsert.item_row import ItemId, RowMap
 from itembank.upsert.outcome import Guards
 from itembank.v1.dataset_pb2 import Dataset
@@ -88,18 +89,18 @@ class UpsertOptions(TypedDict, total=False):
     """Payload bytes to keep at most, for the server to ask for. 32 MiB unless set; one row is always kept."""
 
 
+_modes = {"merge": UPSERT_MODE_MERGE, "mirror": UPSERT_MODE_MIRROR}
+
+
 def options_to_wire(options: UpsertOptions, plan: bool) -> UpsertOptionsMessage:
     """The options as they go over the wire. Raises InvalidArgumentError."""
-    mode = options.get("mode", "merge")
-    if mode not in ("merge", "mirror"):
-        raise invalid_field("mode", f"is {mode!r}, not 'merge' or 'mirror'")
     note = options.get("note", "")
     if not is_well_formed(note):
         raise invalid_field("note", "holds a lone surrogate")
     create = options.get("create", "name" in options)
     guards = options.get("guards")
     return UpsertOptionsMessage(
-        mode=UPSERT_MODE_MIRROR if mode == "mirror" else UPSERT_MODE_MERGE,
+        mode=enum_value("mode", options.get("mode", "merge"), _modes),
         create_if_missing=create is not False,
         new_dataset=_dataset_to_wire(create) if isinstance(create, NewDataset) else None,
         expected_version=options.get("expected_version"),

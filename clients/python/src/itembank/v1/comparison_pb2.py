@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from itembank.v1 import run_pb2 as itembank_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1citembank/v1/comparison.proto\x12\x0bitembank.v1\x1a\x15itembank/v1/run.proto\"v\n\x0cScoreSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x17\n\x0flower_is_better\x18\x02 \x01(\x08\x12\x11\n\ttolerance\x18\x03 \x01(\x01\x12\x1a\n\rfailure_value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_failure_value\"\xfe\x01\n\x11\x43omparisonSummary\x12\x1e\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x10.itembank.v1.Run\x12#\n\tcandidate\x18\x02 \x01(\x0b\x32\x10.itembank.v1.Run\x12\x19\n\x11\x63ommon_item_count\x18\x03 \x01(\x03\x12\x1c\n\x14\x62\x61se_only_item_count\x18\x04 \x01(\x03\x12!\n\x19\x63\x61ndidate_only_item_count\x18\x05 \x01(\x03\x12\x1a\n\x12\x64rifted_item_count\x18\x06 \x01(\x03\x12,\n\x06scores\x18\x07 \x03(\x0b\x32\x1c.itembank.v1.ScoreComparison\"\x94\x03\n\x0fScoreComparison\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0e\x32\x14.itembank.v1.Verdict\x12\x19\n\x11paired_item_count\x18\x03 \x01(\x03\x12\x1b\n\x13unpaired_item_count\x18\x04 \x01(\x03\x12\x16\n\tbase_mean\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x63\x61ndidate_mean\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmean_difference\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x1b\n\x0e\x63onfidence_low\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0f\x63onfidence_high\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x0c\n\x04wins\x18\n \x01(\x03\x12\x0e\n\x06losses\x18\x0b \x01(\x03\x12\x0c\n\x04ties\x18\x0c \x01(\x03\x42\x0c\n\n_base_meanB\x11\n\x0f_candidate_meanB\x12\n\x10_mean_differenceB\x11\n\x0f_confidence_lowB\x12\n\x10_confidence_high\"\xba\x01\n\rComparisonRow\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64rifted\x18\x02 \x01(\x08\x12)\n\x04\x62\x61se\x18\x03 \x01(\x0b\x32\x1b.itembank.v1.ComparisonSide\x12.\n\tcandidate\x18\x04 \x01(\x0b\x32\x1b.itembank.v1.ComparisonSide\x12,\n\x06scores\x18\x05 \x03(\x0b\x32\x1c.itembank.v1.ScoreDifference\"X\n\x0e\x43omparisonSide\x12\x11\n\tsucceeded\x18\x01 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x05\x12\x0f\n\x07missing\x18\x03 \x01(\x05\x12\x12\n\nresult_ids\x18\x04 \x03(\t\"\x89\x01\n\x0fScoreDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tcandidate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\ndifference\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05_baseB\x0c\n\n_candidateB\r\n\x0b_difference*\x93\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_BETTER\x10\x01\x12\x11\n\rVERDICT_WORSE\x10\x02\x12\x16\n\x12VERDICT_EQUIVALENT\x10\x03\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x04\x12\x16\n\x12VERDICT_NO_OVERLAP\x10\x05\x42\x81\x01\n\x0f\x64\x65v.itembank.v1B\x0f\x43omparisonProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1citembank/v1/comparison.proto\x12\x0bitembank.v1\x1a\x15itembank/v1/run.proto\"\x8d\x01\n\x0cScoreSetting\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\tdirection\x18\x02 \x01(\x0e\x32\x1b.itembank.v1.ScoreDirection\x12\x11\n\ttolerance\x18\x03 \x01(\x01\x12\x1a\n\rfailure_value\x18\x04 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_failure_value\"\xfe\x01\n\x11\x43omparisonSummary\x12\x1e\n\x04\x62\x61se\x18\x01 \x01(\x0b\x32\x10.itembank.v1.Run\x12#\n\tcandidate\x18\x02 \x01(\x0b\x32\x10.itembank.v1.Run\x12\x19\n\x11\x63ommon_item_count\x18\x03 \x01(\x03\x12\x1c\n\x14\x62\x61se_only_item_count\x18\x04 \x01(\x03\x12!\n\x19\x63\x61ndidate_only_item_count\x18\x05 \x01(\x03\x12\x1a\n\x12\x64rifted_item_count\x18\x06 \x01(\x03\x12,\n\x06scores\x18\x07 \x03(\x0b\x32\x1c.itembank.v1.ScoreComparison\"\x94\x03\n\x0fScoreComparison\x12\x0c\n\x04name\x18\x01 \x01(\t\x12%\n\x07verdict\x18\x02 \x01(\x0e\x32\x14.itembank.v1.Verdict\x12\x19\n\x11paired_item_count\x18\x03 \x01(\x03\x12\x1b\n\x13unpaired_item_count\x18\x04 \x01(\x03\x12\x16\n\tbase_mean\x18\x05 \x01(\x01H\x00\x88\x01\x01\x12\x1b\n\x0e\x63\x61ndidate_mean\x18\x06 \x01(\x01H\x01\x88\x01\x01\x12\x1c\n\x0fmean_difference\x18\x07 \x01(\x01H\x02\x88\x01\x01\x12\x1b\n\x0e\x63onfidence_low\x18\x08 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0f\x63onfidence_high\x18\t \x01(\x01H\x04\x88\x01\x01\x12\x0c\n\x04wins\x18\n \x01(\x03\x12\x0e\n\x06losses\x18\x0b \x01(\x03\x12\x0c\n\x04ties\x18\x0c \x01(\x03\x42\x0c\n\n_base_meanB\x11\n\x0f_candidate_meanB\x12\n\x10_mean_differenceB\x11\n\x0f_confidence_lowB\x12\n\x10_confidence_high\"\xba\x01\n\rComparisonRow\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64rifted\x18\x02 \x01(\x08\x12)\n\x04\x62\x61se\x18\x03 \x01(\x0b\x32\x1b.itembank.v1.ComparisonSide\x12.\n\tcandidate\x18\x04 \x01(\x0b\x32\x1b.itembank.v1.ComparisonSide\x12,\n\x06scores\x18\x05 \x03(\x0b\x32\x1c.itembank.v1.ScoreDifference\"X\n\x0e\x43omparisonSide\x12\x11\n\tsucceeded\x18\x01 \x01(\x05\x12\x0e\n\x06\x66\x61iled\x18\x02 \x01(\x05\x12\x0f\n\x07missing\x18\x03 \x01(\x05\x12\x12\n\nresult_ids\x18\x04 \x03(\t\"\x89\x01\n\x0fScoreDifference\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x04\x62\x61se\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x16\n\tcandidate\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x17\n\ndifference\x18\x04 \x01(\x01H\x02\x88\x01\x01\x42\x07\n\x05_baseB\x0c\n\n_candidateB\r\n\x0b_difference*\x93\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_BETTER\x10\x01\x12\x11\n\rVERDICT_WORSE\x10\x02\x12\x16\n\x12VERDICT_EQUIVALENT\x10\x03\x12\x18\n\x14VERDICT_INCONCLUSIVE\x10\x04\x12\x16\n\x12VERDICT_NO_OVERLAP\x10\x05*|\n\x0eScoreDirection\x12\x1f\n\x1bSCORE_DIRECTION_UNSPECIFIED\x10\x00\x12$\n SCORE_DIRECTION_HIGHER_IS_BETTER\x10\x01\x12#\n\x1fSCORE_DIRECTION_LOWER_IS_BETTER\x10\x02*h\n\x0e\x43omparisonView\x12\x1f\n\x1b\x43OMPARISON_VIEW_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43OMPARISON_VIEW_FULL\x10\x01\x12\x1b\n\x17\x43OMPARISON_VIEW_SUMMARY\x10\x02\x42\x81\x01\n\x0f\x64\x65v.itembank.v1B\x0f\x43omparisonProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,22 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.comparison_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\017ComparisonProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_VERDICT']._serialized_start=1272
-  _globals['_VERDICT']._serialized_end=1419
-  _globals['_SCORESETTING']._serialized_start=68
-  _globals['_SCORESETTING']._serialized_end=186
-  _globals['_COMPARISONSUMMARY']._serialized_start=189
-  _globals['_COMPARISONSUMMARY']._serialized_end=443
-  _globals['_SCORECOMPARISON']._serialized_start=446
-  _globals['_SCORECOMPARISON']._serialized_end=850
-  _globals['_COMPARISONROW']._serialized_start=853
-  _globals['_COMPARISONROW']._serialized_end=1039
-  _globals['_COMPARISONSIDE']._serialized_start=1041
-  _globals['_COMPARISONSIDE']._serialized_end=1129
-  _globals['_SCOREDIFFERENCE']._serialized_start=1132
-  _globals['_SCOREDIFFERENCE']._serialized_end=1269
+  _globals['_VERDICT']._serialized_start=1296
+  _globals['_VERDICT']._serialized_end=1443
+  _globals['_SCOREDIRECTION']._serialized_start=1445
+  _globals['_SCOREDIRECTION']._serialized_end=1569
+  _globals['_COMPARISONVIEW']._serialized_start=1571
+  _globals['_COMPARISONVIEW']._serialized_end=1675
+  _globals['_SCORESETTING']._serialized_start=69
+  _globals['_SCORESETTING']._serialized_end=210
+  _globals['_COMPARISONSUMMARY']._serialized_start=213
+  _globals['_COMPARISONSUMMARY']._serialized_end=467
+  _globals['_SCORECOMPARISON']._serialized_start=470
+  _globals['_SCORECOMPARISON']._serialized_end=874
+  _globals['_COMPARISONROW']._serialized_start=877
+  _globals['_COMPARISONROW']._serialized_end=1063
+  _globals['_COMPARISONSIDE']._serialized_start=1065
+  _globals['_COMPARISONSIDE']._serialized_end=1153
+  _globals['_SCOREDIFFERENCE']._serialized_start=1156
+  _globals['_SCOREDIFFERENCE']._serialized_end=1293
 # @@protoc_insertion_point(module_scope)

@@ -72,6 +72,54 @@ VERDICT_NO_OVERLAP: Verdict.ValueType  # 5
 """No item has the score in both runs."""
 Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
+class _ScoreDirection:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ScoreDirectionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ScoreDirection.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SCORE_DIRECTION_UNSPECIFIED: _ScoreDirection.ValueType  # 0
+    """Same as SCORE_DIRECTION_HIGHER_IS_BETTER."""
+    SCORE_DIRECTION_HIGHER_IS_BETTER: _ScoreDirection.ValueType  # 1
+    """Larger ones: accuracy."""
+    SCORE_DIRECTION_LOWER_IS_BETTER: _ScoreDirection.ValueType  # 2
+    """Smaller ones: latency."""
+
+class ScoreDirection(_ScoreDirection, metaclass=_ScoreDirectionEnumTypeWrapper):
+    """Which values of a score are better."""
+
+SCORE_DIRECTION_UNSPECIFIED: ScoreDirection.ValueType  # 0
+"""Same as SCORE_DIRECTION_HIGHER_IS_BETTER."""
+SCORE_DIRECTION_HIGHER_IS_BETTER: ScoreDirection.ValueType  # 1
+"""Larger ones: accuracy."""
+SCORE_DIRECTION_LOWER_IS_BETTER: ScoreDirection.ValueType  # 2
+"""Smaller ones: latency."""
+Global___ScoreDirection: _TypeAlias = ScoreDirection  # noqa: Y015
+
+class _ComparisonView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ComparisonViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ComparisonView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COMPARISON_VIEW_UNSPECIFIED: _ComparisonView.ValueType  # 0
+    """Same as COMPARISON_VIEW_FULL."""
+    COMPARISON_VIEW_FULL: _ComparisonView.ValueType  # 1
+    """The summary, and a row for each item that both runs cover."""
+    COMPARISON_VIEW_SUMMARY: _ComparisonView.ValueType  # 2
+    """The summary alone."""
+
+class ComparisonView(_ComparisonView, metaclass=_ComparisonViewEnumTypeWrapper):
+    """How much of a comparison an answer carries."""
+
+COMPARISON_VIEW_UNSPECIFIED: ComparisonView.ValueType  # 0
+"""Same as COMPARISON_VIEW_FULL."""
+COMPARISON_VIEW_FULL: ComparisonView.ValueType  # 1
+"""The summary, and a row for each item that both runs cover."""
+COMPARISON_VIEW_SUMMARY: ComparisonView.ValueType  # 2
+"""The summary alone."""
+Global___ComparisonView: _TypeAlias = ComparisonView  # noqa: Y015
+
 @_typing.final
 class ScoreSetting(_message.Message):
     """How to compare one score."""
@@ -79,13 +127,13 @@ class ScoreSetting(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    LOWER_IS_BETTER_FIELD_NUMBER: _builtins.int
+    DIRECTION_FIELD_NUMBER: _builtins.int
     TOLERANCE_FIELD_NUMBER: _builtins.int
     FAILURE_VALUE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Required. The name of the score."""
-    lower_is_better: _builtins.bool
-    """If true, smaller values are better."""
+    direction: Global___ScoreDirection.ValueType
+    """Which values are better."""
     tolerance: _builtins.float
     """The largest difference that does not matter, in units of the score. Not
     negative.
@@ -99,13 +147,13 @@ class ScoreSetting(_message.Message):
         self,
         *,
         name: _builtins.str = ...,
-        lower_is_better: _builtins.bool = ...,
+        direction: Global___ScoreDirection.ValueType = ...,
         tolerance: _builtins.float = ...,
         failure_value: _builtins.float | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_failure_value", b"_failure_value", "failure_value", b"failure_value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_value", b"_failure_value", "failure_value", b"failure_value", "lower_is_better", b"lower_is_better", "name", b"name", "tolerance", b"tolerance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_value", b"_failure_value", "direction", b"direction", "failure_value", b"failure_value", "name", b"name", "tolerance", b"tolerance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure_value: _TypeAlias = _typing.Literal["failure_value"]  # noqa: Y015
     _WhichOneofArgType__failure_value: _TypeAlias = _typing.Literal["_failure_value", b"_failure_value"]  # noqa: Y015

@@ -565,16 +565,14 @@ class DiffVersionsRequest(_message.Message):
     BEFORE_FIELD_NUMBER: _builtins.int
     AFTER_FIELD_NUMBER: _builtins.int
     PLANNED_REQUEST_ID_FIELD_NUMBER: _builtins.int
-    KEYS_ONLY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     planned_request_id: _builtins.str
     """The request_id of a planned write. Compares the latest version with what
     publishing the plan would make. `before` and `after` have to be unset.
     """
-    keys_only: _builtins.bool
-    """If true, items carry item_id, splits, content_hash, version and times, but
-    no payload.
-    """
+    view: _item_pb2.ItemView.ValueType
+    """How much of the items to return."""
     cursor: _builtins.str
     """DiffBatch.cursor of the last batch that arrived, to go on behind it. All
     other fields have to be unchanged.
@@ -600,12 +598,12 @@ class DiffVersionsRequest(_message.Message):
         before: _dataset_pb2.VersionSelector | None = ...,
         after: _dataset_pb2.VersionSelector | None = ...,
         planned_request_id: _builtins.str = ...,
-        keys_only: _builtins.bool = ...,
+        view: _item_pb2.ItemView.ValueType = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "cursor", b"cursor", "dataset", b"dataset", "keys_only", b"keys_only", "planned_request_id", b"planned_request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after", b"after", "before", b"before", "cursor", b"cursor", "dataset", b"dataset", "planned_request_id", b"planned_request_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

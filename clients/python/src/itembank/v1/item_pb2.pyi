@@ -20,6 +20,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ItemView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ItemViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ITEM_VIEW_UNSPECIFIED: _ItemView.ValueType  # 0
+    """Same as ITEM_VIEW_FULL."""
+    ITEM_VIEW_FULL: _ItemView.ValueType  # 1
+    """All of it."""
+    ITEM_VIEW_KEYS: _ItemView.ValueType  # 2
+    """item_id, splits, content_hash, version and times, but no payload."""
+
+class ItemView(_ItemView, metaclass=_ItemViewEnumTypeWrapper):
+    """How much of an item an answer carries."""
+
+ITEM_VIEW_UNSPECIFIED: ItemView.ValueType  # 0
+"""Same as ITEM_VIEW_FULL."""
+ITEM_VIEW_FULL: ItemView.ValueType  # 1
+"""All of it."""
+ITEM_VIEW_KEYS: ItemView.ValueType  # 2
+"""item_id, splits, content_hash, version and times, but no payload."""
+Global___ItemView: _TypeAlias = ItemView  # noqa: Y015
+
 class _ChangeKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -235,8 +259,8 @@ class ItemChange(_message.Message):
     def changed_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """For an update, the JSON paths of what differs; arrays are compared place by
         place. At most 100 of at most 1,000 characters: beyond that, common parents
-        stand for them. `$` stands for the content of a purged item. Set with
-        keys_only, too.
+        stand for them. `$` stands for the content of a purged item. Set in every
+        view.
         """
 
     def __init__(

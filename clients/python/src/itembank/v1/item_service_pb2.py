@@ -29,7 +29,7 @@ from itembank.v1 import item_pb2 as itembank_dot_v1_dot_item__pb2
 from itembank.v1 import receipt_pb2 as itembank_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eitembank/v1/item_service.proto\x12\x0bitembank.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19itembank/v1/dataset.proto\x1a\x16itembank/v1/item.proto\x1a\x19itembank/v1/receipt.proto\"\xde\x01\n\x11\x43reateItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x1f\n\x04item\x18\x02 \x01(\x0b\x32\x11.itembank.v1.Item\x12(\n\tif_exists\x18\x03 \x01(\x0e\x32\x15.itembank.v1.IfExists\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"\\\n\x12\x43reateItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xe5\x01\n\x17\x42\x61tchCreateItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12 \n\x05items\x18\x02 \x03(\x0b\x32\x11.itembank.v1.Item\x12(\n\tif_exists\x18\x03 \x01(\x0e\x32\x15.itembank.v1.IfExists\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"c\n\x18\x42\x61tchCreateItemsResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"u\n\x0eGetItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12(\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\"C\n\x0fGetItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xb0\x01\n\x10ListItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12\x11\n\tkeys_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"_\n\x11ListItemsResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\x9b\x01\n\x12StreamItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12\x11\n\tkeys_only\x18\x04 \x01(\x08\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"m\n\x13StreamItemsResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x16.itembank.v1.ItemBatchH\x00\x12$\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x15.itembank.v1.ItemsEndH\x00\x42\x07\n\x05\x66rame\"N\n\tItemBatch\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"/\n\x08ItemsEnd\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nitem_count\x18\x02 \x01(\x03\"\x81\x02\n\x11UpdateItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12 \n\x05patch\x18\x03 \x01(\x0b\x32\x11.itembank.v1.Item\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\"\n\x15\x65xpected_item_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x18\n\x16_expected_item_version\"\\\n\x12UpdateItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xae\x01\n\x11\x44\x65leteItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\"\n\x15\x65xpected_item_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x18\n\x16_expected_item_version\";\n\x12\x44\x65leteItemResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xab\x01\n\x17\x42\x61tchDeleteItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x10\n\x08item_ids\x18\x02 \x03(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x13\n\x11_expected_version\"[\n\x18\x42\x61tchDeleteItemsResponse\x12\x18\n\x10missing_item_ids\x18\x01 \x03(\t\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"|\n\x18ListItemRevisionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x19ListItemRevisionsResponse\x12,\n\trevisions\x18\x01 \x03(\x0b\x32\x19.itembank.v1.ItemRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x10PurgeItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"q\n\x11PurgeItemResponse\x12\x16\n\x0erevision_count\x18\x01 \x01(\x03\x12\x14\n\x0cresult_count\x18\x02 \x01(\x03\x12.\n\npurge_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*Y\n\x08IfExists\x12\x19\n\x15IF_EXISTS_UNSPECIFIED\x10\x00\x12\x12\n\x0eIF_EXISTS_FAIL\x10\x01\x12\x1e\n\x1aIF_EXISTS_RETURN_IDENTICAL\x10\x02\x32\xd2\x06\n\x0bItemService\x12M\n\nCreateItem\x12\x1e.itembank.v1.CreateItemRequest\x1a\x1f.itembank.v1.CreateItemResponse\x12_\n\x10\x42\x61tchCreateItems\x12$.itembank.v1.BatchCreateItemsRequest\x1a%.itembank.v1.BatchCreateItemsResponse\x12\x44\n\x07GetItem\x12\x1b.itembank.v1.GetItemRequest\x1a\x1c.itembank.v1.GetItemResponse\x12J\n\tListItems\x12\x1d.itembank.v1.ListItemsRequest\x1a\x1e.itembank.v1.ListItemsResponse\x12R\n\x0bStreamItems\x12\x1f.itembank.v1.StreamItemsRequest\x1a .itembank.v1.StreamItemsResponse0\x01\x12M\n\nUpdateItem\x12\x1e.itembank.v1.UpdateItemRequest\x1a\x1f.itembank.v1.UpdateItemResponse\x12M\n\nDeleteItem\x12\x1e.itembank.v1.DeleteItemRequest\x1a\x1f.itembank.v1.DeleteItemResponse\x12_\n\x10\x42\x61tchDeleteItems\x12$.itembank.v1.BatchDeleteItemsRequest\x1a%.itembank.v1.BatchDeleteItemsResponse\x12\x62\n\x11ListItemRevisions\x12%.itembank.v1.ListItemRevisionsRequest\x1a&.itembank.v1.ListItemRevisionsResponse\x12J\n\tPurgeItem\x12\x1d.itembank.v1.PurgeItemRequest\x1a\x1e.itembank.v1.PurgeItemResponseB\x82\x01\n\x0f\x64\x65v.itembank.v1B\x10ItemServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eitembank/v1/item_service.proto\x12\x0bitembank.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19itembank/v1/dataset.proto\x1a\x16itembank/v1/item.proto\x1a\x19itembank/v1/receipt.proto\"\xde\x01\n\x11\x43reateItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x1f\n\x04item\x18\x02 \x01(\x0b\x32\x11.itembank.v1.Item\x12(\n\tif_exists\x18\x03 \x01(\x0e\x32\x15.itembank.v1.IfExists\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"\\\n\x12\x43reateItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xe5\x01\n\x17\x42\x61tchCreateItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12 \n\x05items\x18\x02 \x03(\x0b\x32\x11.itembank.v1.Item\x12(\n\tif_exists\x18\x03 \x01(\x0e\x32\x15.itembank.v1.IfExists\x12\x1d\n\x10\x65xpected_version\x18\x04 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"c\n\x18\x42\x61tchCreateItemsResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"u\n\x0eGetItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12(\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\"C\n\x0fGetItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12\x0f\n\x07version\x18\x02 \x01(\x03\"\xc2\x01\n\x10ListItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12#\n\x04view\x18\x04 \x01(\x0e\x32\x15.itembank.v1.ItemView\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"_\n\x11ListItemsResponse\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"\xad\x01\n\x12StreamItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0e\n\x06splits\x18\x03 \x03(\t\x12#\n\x04view\x18\x04 \x01(\x0e\x32\x15.itembank.v1.ItemView\x12\x0e\n\x06\x63ursor\x18\x05 \x01(\t\"m\n\x13StreamItemsResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x16.itembank.v1.ItemBatchH\x00\x12$\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x15.itembank.v1.ItemsEndH\x00\x42\x07\n\x05\x66rame\"N\n\tItemBatch\x12 \n\x05items\x18\x01 \x03(\x0b\x32\x11.itembank.v1.Item\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0e\n\x06\x63ursor\x18\x03 \x01(\t\"/\n\x08ItemsEnd\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x12\n\nitem_count\x18\x02 \x01(\x03\"\x81\x02\n\x11UpdateItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12 \n\x05patch\x18\x03 \x01(\x0b\x32\x11.itembank.v1.Item\x12/\n\x0bupdate_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\"\n\x15\x65xpected_item_version\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x18\n\x16_expected_item_version\"\\\n\x12UpdateItemResponse\x12\x1f\n\x04item\x18\x01 \x01(\x0b\x32\x11.itembank.v1.Item\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xae\x01\n\x11\x44\x65leteItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\"\n\x15\x65xpected_item_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x18\n\x16_expected_item_version\";\n\x12\x44\x65leteItemResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt\"\xab\x01\n\x17\x42\x61tchDeleteItemsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x10\n\x08item_ids\x18\x02 \x03(\t\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\x12\n\nrequest_id\x18\x05 \x01(\tB\x13\n\x11_expected_version\"[\n\x18\x42\x61tchDeleteItemsResponse\x12\x18\n\x10missing_item_ids\x18\x01 \x03(\t\x12%\n\x07receipt\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Receipt\"|\n\x18ListItemRevisionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"b\n\x19ListItemRevisionsResponse\x12,\n\trevisions\x18\x01 \x03(\x0b\x32\x19.itembank.v1.ItemRevision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"M\n\x10PurgeItemRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0f\n\x07item_id\x18\x02 \x01(\t\"q\n\x11PurgeItemResponse\x12\x16\n\x0erevision_count\x18\x01 \x01(\x03\x12\x14\n\x0cresult_count\x18\x02 \x01(\x03\x12.\n\npurge_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*Y\n\x08IfExists\x12\x19\n\x15IF_EXISTS_UNSPECIFIED\x10\x00\x12\x12\n\x0eIF_EXISTS_FAIL\x10\x01\x12\x1e\n\x1aIF_EXISTS_RETURN_IDENTICAL\x10\x02\x32\xd2\x06\n\x0bItemService\x12M\n\nCreateItem\x12\x1e.itembank.v1.CreateItemRequest\x1a\x1f.itembank.v1.CreateItemResponse\x12_\n\x10\x42\x61tchCreateItems\x12$.itembank.v1.BatchCreateItemsRequest\x1a%.itembank.v1.BatchCreateItemsResponse\x12\x44\n\x07GetItem\x12\x1b.itembank.v1.GetItemRequest\x1a\x1c.itembank.v1.GetItemResponse\x12J\n\tListItems\x12\x1d.itembank.v1.ListItemsRequest\x1a\x1e.itembank.v1.ListItemsResponse\x12R\n\x0bStreamItems\x12\x1f.itembank.v1.StreamItemsRequest\x1a .itembank.v1.StreamItemsResponse0\x01\x12M\n\nUpdateItem\x12\x1e.itembank.v1.UpdateItemRequest\x1a\x1f.itembank.v1.UpdateItemResponse\x12M\n\nDeleteItem\x12\x1e.itembank.v1.DeleteItemRequest\x1a\x1f.itembank.v1.DeleteItemResponse\x12_\n\x10\x42\x61tchDeleteItems\x12$.itembank.v1.BatchDeleteItemsRequest\x1a%.itembank.v1.BatchDeleteItemsResponse\x12\x62\n\x11ListItemRevisions\x12%.itembank.v1.ListItemRevisionsRequest\x1a&.itembank.v1.ListItemRevisionsResponse\x12J\n\tPurgeItem\x12\x1d.itembank.v1.PurgeItemRequest\x1a\x1e.itembank.v1.PurgeItemResponseB\x82\x01\n\x0f\x64\x65v.itembank.v1B\x10ItemServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,8 +37,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.item_service_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\020ItemServiceProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_IFEXISTS']._serialized_start=2985
-  _globals['_IFEXISTS']._serialized_end=3074
+  _globals['_IFEXISTS']._serialized_start=3021
+  _globals['_IFEXISTS']._serialized_end=3110
   _globals['_CREATEITEMREQUEST']._serialized_start=193
   _globals['_CREATEITEMREQUEST']._serialized_end=415
   _globals['_CREATEITEMRESPONSE']._serialized_start=417
@@ -52,37 +52,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETITEMRESPONSE']._serialized_start=963
   _globals['_GETITEMRESPONSE']._serialized_end=1030
   _globals['_LISTITEMSREQUEST']._serialized_start=1033
-  _globals['_LISTITEMSREQUEST']._serialized_end=1209
-  _globals['_LISTITEMSRESPONSE']._serialized_start=1211
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1306
-  _globals['_STREAMITEMSREQUEST']._serialized_start=1309
-  _globals['_STREAMITEMSREQUEST']._serialized_end=1464
-  _globals['_STREAMITEMSRESPONSE']._serialized_start=1466
-  _globals['_STREAMITEMSRESPONSE']._serialized_end=1575
-  _globals['_ITEMBATCH']._serialized_start=1577
-  _globals['_ITEMBATCH']._serialized_end=1655
-  _globals['_ITEMSEND']._serialized_start=1657
-  _globals['_ITEMSEND']._serialized_end=1704
-  _globals['_UPDATEITEMREQUEST']._serialized_start=1707
-  _globals['_UPDATEITEMREQUEST']._serialized_end=1964
-  _globals['_UPDATEITEMRESPONSE']._serialized_start=1966
-  _globals['_UPDATEITEMRESPONSE']._serialized_end=2058
-  _globals['_DELETEITEMREQUEST']._serialized_start=2061
-  _globals['_DELETEITEMREQUEST']._serialized_end=2235
-  _globals['_DELETEITEMRESPONSE']._serialized_start=2237
-  _globals['_DELETEITEMRESPONSE']._serialized_end=2296
-  _globals['_BATCHDELETEITEMSREQUEST']._serialized_start=2299
-  _globals['_BATCHDELETEITEMSREQUEST']._serialized_end=2470
-  _globals['_BATCHDELETEITEMSRESPONSE']._serialized_start=2472
-  _globals['_BATCHDELETEITEMSRESPONSE']._serialized_end=2563
-  _globals['_LISTITEMREVISIONSREQUEST']._serialized_start=2565
-  _globals['_LISTITEMREVISIONSREQUEST']._serialized_end=2689
-  _globals['_LISTITEMREVISIONSRESPONSE']._serialized_start=2691
-  _globals['_LISTITEMREVISIONSRESPONSE']._serialized_end=2789
-  _globals['_PURGEITEMREQUEST']._serialized_start=2791
-  _globals['_PURGEITEMREQUEST']._serialized_end=2868
-  _globals['_PURGEITEMRESPONSE']._serialized_start=2870
-  _globals['_PURGEITEMRESPONSE']._serialized_end=2983
-  _globals['_ITEMSERVICE']._serialized_start=3077
-  _globals['_ITEMSERVICE']._serialized_end=3927
+  _globals['_LISTITEMSREQUEST']._serialized_end=1227
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1229
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1324
+  _globals['_STREAMITEMSREQUEST']._serialized_start=1327
+  _globals['_STREAMITEMSREQUEST']._serialized_end=1500
+  _globals['_STREAMITEMSRESPONSE']._serialized_start=1502
+  _globals['_STREAMITEMSRESPONSE']._serialized_end=1611
+  _globals['_ITEMBATCH']._serialized_start=1613
+  _globals['_ITEMBATCH']._serialized_end=1691
+  _globals['_ITEMSEND']._serialized_start=1693
+  _globals['_ITEMSEND']._serialized_end=1740
+  _globals['_UPDATEITEMREQUEST']._serialized_start=1743
+  _globals['_UPDATEITEMREQUEST']._serialized_end=2000
+  _globals['_UPDATEITEMRESPONSE']._serialized_start=2002
+  _globals['_UPDATEITEMRESPONSE']._serialized_end=2094
+  _globals['_DELETEITEMREQUEST']._serialized_start=2097
+  _globals['_DELETEITEMREQUEST']._serialized_end=2271
+  _globals['_DELETEITEMRESPONSE']._serialized_start=2273
+  _globals['_DELETEITEMRESPONSE']._serialized_end=2332
+  _globals['_BATCHDELETEITEMSREQUEST']._serialized_start=2335
+  _globals['_BATCHDELETEITEMSREQUEST']._serialized_end=2506
+  _globals['_BATCHDELETEITEMSRESPONSE']._serialized_start=2508
+  _globals['_BATCHDELETEITEMSRESPONSE']._serialized_end=2599
+  _globals['_LISTITEMREVISIONSREQUEST']._serialized_start=2601
+  _globals['_LISTITEMREVISIONSREQUEST']._serialized_end=2725
+  _globals['_LISTITEMREVISIONSRESPONSE']._serialized_start=2727
+  _globals['_LISTITEMREVISIONSRESPONSE']._serialized_end=2825
+  _globals['_PURGEITEMREQUEST']._serialized_start=2827
+  _globals['_PURGEITEMREQUEST']._serialized_end=2904
+  _globals['_PURGEITEMRESPONSE']._serialized_start=2906
+  _globals['_PURGEITEMRESPONSE']._serialized_end=3019
+  _globals['_ITEMSERVICE']._serialized_start=3113
+  _globals['_ITEMSERVICE']._serialized_end=3963
 # @@protoc_insertion_point(module_scope)

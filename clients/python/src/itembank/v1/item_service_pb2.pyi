@@ -291,13 +291,11 @@ class ListItemsRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     SPLITS_FIELD_NUMBER: _builtins.int
-    KEYS_ONLY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    keys_only: _builtins.bool
-    """If true, items carry item_id, splits, content_hash, version and times, but
-    no payload.
-    """
+    view: _item_pb2.ItemView.ValueType
+    """How much of the items to return."""
     page_size: _builtins.int
     """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
     shorter.
@@ -324,13 +322,13 @@ class ListItemsRequest(_message.Message):
         dataset: _dataset_pb2.DatasetRef | None = ...,
         at: _dataset_pb2.VersionSelector | None = ...,
         splits: _abc.Iterable[_builtins.str] | None = ...,
-        keys_only: _builtins.bool = ...,
+        view: _item_pb2.ItemView.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset", "keys_only", b"keys_only", "page_size", b"page_size", "page_token", b"page_token", "splits", b"splits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset", "page_size", b"page_size", "page_token", b"page_token", "splits", b"splits", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,12 +375,10 @@ class StreamItemsRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     SPLITS_FIELD_NUMBER: _builtins.int
-    KEYS_ONLY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
-    keys_only: _builtins.bool
-    """If true, items carry item_id, splits, content_hash, version and times, but
-    no payload.
-    """
+    view: _item_pb2.ItemView.ValueType
+    """How much of the items to return."""
     cursor: _builtins.str
     """ItemBatch.cursor of the last batch that arrived, to go on behind it, at the
     same version. All other fields have to be unchanged.
@@ -405,12 +401,12 @@ class StreamItemsRequest(_message.Message):
         dataset: _dataset_pb2.DatasetRef | None = ...,
         at: _dataset_pb2.VersionSelector | None = ...,
         splits: _abc.Iterable[_builtins.str] | None = ...,
-        keys_only: _builtins.bool = ...,
+        view: _item_pb2.ItemView.ValueType = ...,
         cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cursor", b"cursor", "dataset", b"dataset", "keys_only", b"keys_only", "splits", b"splits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "cursor", b"cursor", "dataset", b"dataset", "splits", b"splits", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -23,6 +23,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ResultView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ResultViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ResultView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RESULT_VIEW_UNSPECIFIED: _ResultView.ValueType  # 0
+    """Same as RESULT_VIEW_BASIC."""
+    RESULT_VIEW_BASIC: _ResultView.ValueType  # 1
+    """The result with its scores."""
+    RESULT_VIEW_WITH_ITEM: _ResultView.ValueType  # 2
+    """The same, and its item."""
+
+class ResultView(_ResultView, metaclass=_ResultViewEnumTypeWrapper):
+    """How much of a result an answer carries."""
+
+RESULT_VIEW_UNSPECIFIED: ResultView.ValueType  # 0
+"""Same as RESULT_VIEW_BASIC."""
+RESULT_VIEW_BASIC: ResultView.ValueType  # 1
+"""The result with its scores."""
+RESULT_VIEW_WITH_ITEM: ResultView.ValueType  # 2
+"""The same, and its item."""
+Global___ResultView: _TypeAlias = ResultView  # noqa: Y015
+
 class _AnnotatorKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -150,8 +174,8 @@ class RunResult(_message.Message):
 
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """Output only. The item as the run sees it. Set only where the call asks for
-        it.
+        """Output only. The item as the run sees it. Set only in
+        RESULT_VIEW_WITH_ITEM.
         """
 
     def __init__(

@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from itembank.v1 import comparison_pb2 as _comparison_pb2
 from itembank.v1 import dataset_pb2 as _dataset_pb2
 from itembank.v1 import item_pb2 as _item_pb2
@@ -25,6 +26,58 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _OutcomeFilter:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutcomeFilterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutcomeFilter.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTCOME_FILTER_UNSPECIFIED: _OutcomeFilter.ValueType  # 0
+    """Same as OUTCOME_FILTER_ANY."""
+    OUTCOME_FILTER_ANY: _OutcomeFilter.ValueType  # 1
+    """All of them."""
+    OUTCOME_FILTER_SUCCEEDED: _OutcomeFilter.ValueType  # 2
+    """Those with an output."""
+    OUTCOME_FILTER_FAILED: _OutcomeFilter.ValueType  # 3
+    """Those with an error."""
+
+class OutcomeFilter(_OutcomeFilter, metaclass=_OutcomeFilterEnumTypeWrapper):
+    """Which results to keep by how they ended."""
+
+OUTCOME_FILTER_UNSPECIFIED: OutcomeFilter.ValueType  # 0
+"""Same as OUTCOME_FILTER_ANY."""
+OUTCOME_FILTER_ANY: OutcomeFilter.ValueType  # 1
+"""All of them."""
+OUTCOME_FILTER_SUCCEEDED: OutcomeFilter.ValueType  # 2
+"""Those with an output."""
+OUTCOME_FILTER_FAILED: OutcomeFilter.ValueType  # 3
+"""Those with an error."""
+Global___OutcomeFilter: _TypeAlias = OutcomeFilter  # noqa: Y015
+
+class _IncompleteView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _IncompleteViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IncompleteView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INCOMPLETE_VIEW_UNSPECIFIED: _IncompleteView.ValueType  # 0
+    """Same as INCOMPLETE_VIEW_BASIC."""
+    INCOMPLETE_VIEW_BASIC: _IncompleteView.ValueType  # 1
+    """Its id and its open repetitions."""
+    INCOMPLETE_VIEW_WITH_ITEM: _IncompleteView.ValueType  # 2
+    """The same, and the item."""
+
+class IncompleteView(_IncompleteView, metaclass=_IncompleteViewEnumTypeWrapper):
+    """How much of an incomplete item an answer carries."""
+
+INCOMPLETE_VIEW_UNSPECIFIED: IncompleteView.ValueType  # 0
+"""Same as INCOMPLETE_VIEW_BASIC."""
+INCOMPLETE_VIEW_BASIC: IncompleteView.ValueType  # 1
+"""Its id and its open repetitions."""
+INCOMPLETE_VIEW_WITH_ITEM: IncompleteView.ValueType  # 2
+"""The same, and the item."""
+Global___IncompleteView: _TypeAlias = IncompleteView  # noqa: Y015
 
 @_typing.final
 class CreateRunRequest(_message.Message):
@@ -513,20 +566,20 @@ class GetResultRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RESULT_ID_FIELD_NUMBER: _builtins.int
-    INCLUDE_ITEM_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     """Required. Which result."""
-    include_item: _builtins.bool
-    """If true, the result carries its item."""
+    view: _result_pb2.ResultView.ValueType
+    """How much of the result to return."""
     def __init__(
         self,
         *,
         result_id: _builtins.str = ...,
-        include_item: _builtins.bool = ...,
+        view: _result_pb2.ResultView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_item", b"include_item", "result_id", b"result_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["result_id", b"result_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -574,22 +627,22 @@ class ListResultsRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     ITEM_ID_FIELD_NUMBER: _builtins.int
-    FAILED_ONLY_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
     MISSING_SCORES_FIELD_NUMBER: _builtins.int
     INCLUDE_REPLACED_FIELD_NUMBER: _builtins.int
-    INCLUDE_ITEM_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Required. Which run."""
     item_id: _builtins.str
     """Keeps results of this item. Empty keeps all."""
-    failed_only: _builtins.bool
-    """If true, keeps results that ended in an error."""
+    outcome: Global___OutcomeFilter.ValueType
+    """Keeps results by how they ended."""
     include_replaced: _builtins.bool
     """If true, results that were replaced are listed as well: every attempt."""
-    include_item: _builtins.bool
-    """If true, results carry their items."""
+    view: _result_pb2.ResultView.ValueType
+    """How much of the results to return."""
     page_size: _builtins.int
     """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
     shorter.
@@ -609,16 +662,16 @@ class ListResultsRequest(_message.Message):
         *,
         run_id: _builtins.str = ...,
         item_id: _builtins.str = ...,
-        failed_only: _builtins.bool = ...,
+        outcome: Global___OutcomeFilter.ValueType = ...,
         missing_scores: _abc.Iterable[_builtins.str] | None = ...,
         include_replaced: _builtins.bool = ...,
-        include_item: _builtins.bool = ...,
+        view: _result_pb2.ResultView.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failed_only", b"failed_only", "include_item", b"include_item", "include_replaced", b"include_replaced", "item_id", b"item_id", "missing_scores", b"missing_scores", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_replaced", b"include_replaced", "item_id", b"item_id", "missing_scores", b"missing_scores", "outcome", b"outcome", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -661,7 +714,7 @@ class StreamResultsRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
-    INCLUDE_ITEM_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Required. Which run."""
     after_sequence: _builtins.int
@@ -670,19 +723,19 @@ class StreamResultsRequest(_message.Message):
     """
     follow: _builtins.bool
     """If true, the stream goes on until the run has ended."""
-    include_item: _builtins.bool
-    """If true, results carry their items."""
+    view: _result_pb2.ResultView.ValueType
+    """How much of the results to return."""
     def __init__(
         self,
         *,
         run_id: _builtins.str = ...,
         after_sequence: _builtins.int = ...,
         follow: _builtins.bool = ...,
-        include_item: _builtins.bool = ...,
+        view: _result_pb2.ResultView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "include_item", b"include_item", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "follow", b"follow", "run_id", b"run_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -947,13 +1000,13 @@ class ListIncompleteRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_ID_FIELD_NUMBER: _builtins.int
-    INCLUDE_ITEM_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
     """Required. Which run."""
-    include_item: _builtins.bool
-    """If true, entries carry their items."""
+    view: Global___IncompleteView.ValueType
+    """How much of the entries to return."""
     page_size: _builtins.int
     """The most items to return. 0 means 50, above 1,000 means 1,000. Pages may be
     shorter.
@@ -966,13 +1019,13 @@ class ListIncompleteRequest(_message.Message):
         self,
         *,
         run_id: _builtins.str = ...,
-        include_item: _builtins.bool = ...,
+        view: Global___IncompleteView.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["include_item", b"include_item", "page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "run_id", b"run_id", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1028,7 +1081,7 @@ class IncompleteItem(_message.Message):
 
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item as the run sees it. Set only with include_item."""
+        """The item as the run sees it. Set only in INCOMPLETE_VIEW_WITH_ITEM."""
 
     def __init__(
         self,
@@ -1160,17 +1213,17 @@ class CompareRunsRequest(_message.Message):
     BASE_RUN_ID_FIELD_NUMBER: _builtins.int
     CANDIDATE_RUN_ID_FIELD_NUMBER: _builtins.int
     SCORES_FIELD_NUMBER: _builtins.int
-    SUMMARY_ONLY_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     base_run_id: _builtins.str
     """Required. The run to compare with."""
     candidate_run_id: _builtins.str
     """Required. The run to judge."""
-    summary_only: _builtins.bool
-    """If true, no rows are sent."""
+    view: _comparison_pb2.ComparisonView.ValueType
+    """How much of the comparison to return."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[_comparison_pb2.ScoreSetting]:
         """Which scores to compare and how. Empty means all that either run has,
-        larger is better, with a tolerance of 0.
+        higher is better, with a tolerance of 0.
         """
 
     def __init__(
@@ -1179,11 +1232,11 @@ class CompareRunsRequest(_message.Message):
         base_run_id: _builtins.str = ...,
         candidate_run_id: _builtins.str = ...,
         scores: _abc.Iterable[_comparison_pb2.ScoreSetting] | None = ...,
-        summary_only: _builtins.bool = ...,
+        view: _comparison_pb2.ComparisonView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_run_id", b"base_run_id", "candidate_run_id", b"candidate_run_id", "scores", b"scores", "summary_only", b"summary_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_run_id", b"base_run_id", "candidate_run_id", b"candidate_run_id", "scores", b"scores", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -221,8 +221,8 @@ export declare type ItemChange = Message<"itembank.v1.ItemChange"> & {
   /**
    * For an update, the JSON paths of what differs; arrays are compared place by
    * place. At most 100 of at most 1,000 characters: beyond that, common parents
-   * stand for them. `$` stands for the content of a purged item. Set with
-   * keys_only, too.
+   * stand for them. `$` stands for the content of a purged item. Set in every
+   * view.
    *
    * @generated from field: repeated string changed_paths = 5;
    */
@@ -234,6 +234,39 @@ export declare type ItemChange = Message<"itembank.v1.ItemChange"> & {
  * Use `create(ItemChangeSchema)` to create a new message.
  */
 export declare const ItemChangeSchema: GenMessage<ItemChange>;
+
+/**
+ * How much of an item an answer carries.
+ *
+ * @generated from enum itembank.v1.ItemView
+ */
+export enum ItemView {
+  /**
+   * Same as ITEM_VIEW_FULL.
+   *
+   * @generated from enum value: ITEM_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * All of it.
+   *
+   * @generated from enum value: ITEM_VIEW_FULL = 1;
+   */
+  FULL = 1,
+
+  /**
+   * item_id, splits, content_hash, version and times, but no payload.
+   *
+   * @generated from enum value: ITEM_VIEW_KEYS = 2;
+   */
+  KEYS = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.ItemView.
+ */
+export declare const ItemViewSchema: GenEnum<ItemView>;
 
 /**
  * What became of an item between two states.

@@ -157,8 +157,8 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * Output only. The item as the run sees it. Set only where the call asks for
-   * it.
+   * Output only. The item as the run sees it. Set only in
+   * RESULT_VIEW_WITH_ITEM.
    *
    * @generated from field: itembank.v1.Item item = 18;
    */
@@ -349,6 +349,39 @@ export declare type Score = Message<"itembank.v1.Score"> & {
  * Use `create(ScoreSchema)` to create a new message.
  */
 export declare const ScoreSchema: GenMessage<Score>;
+
+/**
+ * How much of a result an answer carries.
+ *
+ * @generated from enum itembank.v1.ResultView
+ */
+export enum ResultView {
+  /**
+   * Same as RESULT_VIEW_BASIC.
+   *
+   * @generated from enum value: RESULT_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The result with its scores.
+   *
+   * @generated from enum value: RESULT_VIEW_BASIC = 1;
+   */
+  BASIC = 1,
+
+  /**
+   * The same, and its item.
+   *
+   * @generated from enum value: RESULT_VIEW_WITH_ITEM = 2;
+   */
+  WITH_ITEM = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.ResultView.
+ */
+export declare const ResultViewSchema: GenEnum<ResultView>;
 
 /**
  * Who or what judges.
