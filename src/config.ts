@@ -3,7 +3,7 @@ import { type BlobLocation, parseBlobLocation } from "./blobs/blob-location.ts";
 import { limits } from "./limits.ts";
 import { type LogLevel, logLevels } from "./log.ts";
 
-/** Where the service listens. */
+/** The address of the service. */
 export interface ListenAddress {
   /** A host name or an IP address; IPv6 without brackets. */
   readonly host: string;
@@ -11,7 +11,7 @@ export interface ListenAddress {
   readonly port: number;
 }
 
-/** Everything that can be set from outside. */
+/** All settings of the service. */
 export interface Config {
   readonly listen: ListenAddress;
   /** Unset means the embedded database. */
@@ -25,7 +25,7 @@ export interface Config {
   readonly minLeaseSeconds: number;
   /** Origins of pages that may call, or `*`. */
   readonly allowedOrigins: readonly string[];
-  /** Whether answers are compressed for callers who take them so. */
+  /** Whether answers are compressed for clients that accept it. */
   readonly compress: boolean;
   readonly blobs: BlobLocation;
   readonly maxUploadBytes: number;
@@ -38,7 +38,7 @@ export interface Config {
   readonly snapshotBytes: number;
 }
 
-/** The configuration is wrong. The message names the variable and says what would be right. */
+/** The configuration is wrong. The message names the variable and the values it accepts. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
 }
@@ -48,10 +48,10 @@ export class ConfigError extends Error {
  * compares names, defaults and descriptions.
  */
 interface Variable<T> {
-  /** What it means, for docs/operations.md and `--help`. */
+  /** The description in docs/operations.md and `--help`. */
   readonly description: string;
   readonly default: string;
-  /** Throws a message, without the name of the variable, if the text is no good. */
+  /** Throws a message without the name of the variable if the text is not valid. */
   readonly parse: (text: string) => T;
 }
 
@@ -60,19 +60,19 @@ const variable = <T>(name: string, description: string, byDefault: string, parse
 
 const listen = variable(
   "ITEMBANK_LISTEN",
-  "Host and port to listen on. Port 0 takes a free one.",
+  "Host and port to listen on. Port 0 picks a free one.",
   "127.0.0.1:50051",
   parseListenAddress,
 );
 const databaseUrl = variable(
   "ITEMBANK_DATABASE_URL",
-  "A PostgreSQL, 15 or newer. Unset: an embedded one, kept in ITEMBANK_DATA_DIR.",
+  "URL of a PostgreSQL, 15 or newer. Unset: an embedded one in ITEMBANK_DATA_DIR.",
   "",
   (text) => (text === "" ? undefined : parsePostgresUrl(text)),
 );
 const dataDir = variable(
   "ITEMBANK_DATA_DIR",
-  "Where the embedded database, uploaded files and temporary ones are kept.",
+  "Directory of the embedded database, uploaded files and temporary files.",
   ".itembank",
   (text) => text,
 );
@@ -84,13 +84,13 @@ const insecure = variable(
 );
 const logLevel = variable(
   "ITEMBANK_LOG_LEVEL",
-  `How much the log on standard error tells: ${logLevels.join(", ")}.`,
+  `Level of the log on standard error: ${logLevels.join(", ")}.`,
   "info",
   parseLogLevel,
 );
 const databaseConnections = variable(
   "ITEMBANK_DATABASE_CONNECTIONS",
-  "The most connections to the database, 2 to 1000.",
+  "Maximum connections to the database, 2 to 1000.",
   "20",
   (text) => parseInteger(text, 2, 1000),
 );
@@ -102,33 +102,33 @@ const importTtl = variable(
 );
 const heartbeat = variable(
   "ITEMBANK_HEARTBEAT_INTERVAL",
-  "Seconds that a stream which follows something may be silent, 1 to 3600.",
+  "Maximum silence of a stream that follows changes, in seconds, 1 to 3600.",
   "15",
   (text) => parseInteger(text, 1, 3600),
 );
 
 const blobs = variable(
   "ITEMBANK_BLOBS",
-  "Where files are kept: a directory by its absolute path, or s3://bucket/prefix. Unset: blobs in ITEMBANK_DATA_DIR.",
+  "Location of files: the absolute path of a directory, or s3://bucket/prefix. Unset: blobs in ITEMBANK_DATA_DIR.",
   "",
   (text) => text,
 );
 const maxUploadBytes = variable(
   "ITEMBANK_MAX_UPLOAD_BYTES",
-  "Bytes that one upload may have, 1 to 1099511627776.",
+  "Maximum size of an upload in bytes, 1 to 1099511627776.",
   String(limits.maxUploadBytes),
   (text) => parseInteger(text, 1, 1024 ** 4),
 );
 const uploadTtl = variable(
   "ITEMBANK_UPLOAD_TTL",
-  "Seconds that an upload is kept that is not used, 1 to 2592000.",
+  "Seconds that an unused upload is kept, 1 to 2592000.",
   String(limits.uploadTtlSeconds),
   (text) => parseInteger(text, 1, 30 * 86_400),
 );
 
 const minLease = variable(
   "ITEMBANK_MIN_LEASE_DURATION",
-  "Seconds that the lease of a worker on a part of a run lasts at least, 1 to 60.",
+  "Minimum duration of a worker's lease, in seconds, 1 to 60.",
   "5",
   (text) => parseInteger(text, 1, 60),
 );
@@ -140,43 +140,43 @@ const allowedOrigins = variable(
 );
 const compress = variable(
   "ITEMBANK_COMPRESS",
-  "1 compresses answers for callers who take them so: worth it on slow networks, a third of the speed of streams on fast ones.",
+  "1 compresses answers for clients that accept it: worth it on slow networks; on fast ones it cuts streams to a third of their speed.",
   "0",
   parseSwitch,
 );
 const queryProcesses = variable(
   "ITEMBANK_QUERY_PROCESSES",
-  "Queries that run at a time, each in a process of its own, 1 to 64. Others wait.",
+  "Maximum queries at a time, each in a process of its own, 1 to 64. Others wait.",
   "4",
   (text) => parseInteger(text, 1, 64),
 );
 const queryMemory = variable(
   "ITEMBANK_QUERY_MEMORY",
-  "Bytes of memory that one query may use, 67108864 to 1099511627776.",
+  "Maximum memory of a query in bytes, 67108864 to 1099511627776.",
   String(512 * 1024 ** 2),
   (text) => parseInteger(text, 64 * 1024 ** 2, 1024 ** 4),
 );
 const queryThreads = variable(
   "ITEMBANK_QUERY_THREADS",
-  "Threads that one query may use, 1 to 256.",
+  "Maximum threads of a query, 1 to 256.",
   "2",
   (text) => parseInteger(text, 1, 256),
 );
 const queryRows = variable(
   "ITEMBANK_MAX_QUERY_ROWS",
-  "Rows that one query may return, 10000 to 1000000000.",
+  "Maximum rows that a query returns, 10000 to 1000000000.",
   String(limits.maxQueryRows),
   (text) => parseInteger(text, 10_000, 1_000_000_000),
 );
 const queryTimeout = variable(
   "ITEMBANK_MAX_QUERY_TIMEOUT",
-  "Seconds that one query may run, 10 to 86400.",
+  "Maximum duration of a query in seconds, 10 to 86400.",
   String(limits.maxQueryTimeoutSeconds),
   (text) => parseInteger(text, 10, 86_400),
 );
 const snapshotBytes = variable(
   "ITEMBANK_SNAPSHOT_BYTES",
-  "Bytes of snapshots of versions that are kept for queries, where files are kept and in each process. At least 0.",
+  "Maximum total size of the snapshots kept for queries in bytes, in the storage of files and in each process. At least 0.",
   String(10 * 1024 ** 3),
   (text) => parseInteger(text, 0, 1024 ** 5),
 );
@@ -205,19 +205,21 @@ export const variables: ReadonlyMap<string, Variable<unknown>> = new Map<string,
   snapshotBytes,
 ]);
 
-/** Settings of the command line, which a shell may hold for all its commands. The service does not look at them. */
+/** Settings of the command line, which a shell may hold for all its commands. The service ignores them. */
 const ofCommandLine = new Set(["ITEMBANK_URL", "ITEMBANK_API_KEY"]);
 
 /**
- * Reads the configuration from environment variables. A variable that is empty counts as unset.
+ * Reads the configuration from environment variables. An empty variable counts as unset.
  *
  * @throws ConfigError for an unknown `ITEMBANK_…` variable, a bad value, and an address beyond loopback without
- * `ITEMBANK_INSECURE=1`.
+ * `ITEMBANK_INSECURE=1`
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   for (const name of Object.keys(environment)) {
     if (name.startsWith("ITEMBANK_") && !variables.has(name) && !ofCommandLine.has(name)) {
-      throw new ConfigError(`${name} is not a setting. There are: ${[...variables.keys()].join(", ")}.`);
+      throw new ConfigError(
+        `${name} is not a setting. The settings are: ${[...variables.keys()].join(", ")}.`,
+      );
     }
   }
   const read = <T>([name, { default: byDefault, parse }]: readonly [string, Variable<T>]): T => {
@@ -315,7 +317,7 @@ function parseInteger(text: string, minimum: number, maximum: number): number {
   return value;
 }
 
-/** Whether only this machine can reach the host. `localhost` is taken at its word. */
+/** Whether only this machine can reach the host. `localhost` is trusted to mean that. */
 function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }

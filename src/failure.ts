@@ -1,10 +1,12 @@
 /**
- * What can go wrong, in the words of the contract's `ErrorReason`. A failure is a reason and its facts; the message for
- * people is made from the same facts, so the two never disagree. `rpc/errors.ts` turns failures into gRPC status codes
- * and details; nothing below it knows about either.
+ * The errors of the service, by the names of the contract's `ErrorReason`. A failure is a reason and its facts; the
+ * message for people is made from the same facts, so the two always agree. `rpc/errors.ts` converts failures to gRPC
+ * status codes and details; no room below it knows about either.
  */
 
-/** One fault in a request: where (a path of field names from the request message down) and what. */
+import { grouped, plural } from "./quantities.ts";
+
+/** One violation in a request: the field (a path of field names from the request message down) and the problem. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;
@@ -15,6 +17,13 @@ type Facts = Readonly<Record<string, string | number | bigint | undefined>>;
 
 const at = (index: number | bigint | undefined, itemId: string | undefined) =>
   `${index === undefined ? "" : ` in row ${index}`}${itemId ? ` (item ${JSON.stringify(itemId)})` : ""}`;
+
+/** A value of a limit with its unit, which the name of the limit implies: `1,024 bytes`. Texts carry theirs already. */
+const measured = (limit: string, value: number | bigint | string) => {
+  if (typeof value === "string") return value;
+  if (limit.endsWith("_bytes")) return plural(value, "byte");
+  return limit.endsWith("_duration") ? plural(value, "second") : grouped(value);
+};
 
 const datasetName = (f: { dataset_id?: string; name?: string }) =>
   f.name === undefined ? (f.dataset_id ?? "") : JSON.stringify(f.name);
@@ -54,13 +63,13 @@ const messages = {
     received: number | bigint | string;
     row?: number;
   }) =>
-    `${f.row === undefined ? "" : `row ${f.row} of the file: `}${f.received} is beyond ${f.limit}, which is ${f.maximum}`,
+    `${f.row === undefined ? "" : `row ${f.row} of the file: `}${measured(f.limit, f.received)} ${f.limit.startsWith("min_") ? "is below" : "exceeds"} ${f.limit} (${measured(f.limit, f.maximum)})`,
   INVALID_PAGE_TOKEN: (f: { field: string }) =>
-    `${f.field} is not from this call with these arguments; start again without it`,
+    `${f.field} does not belong to this call with these arguments; start over without it`,
   REQUEST_ID_REUSED: (f: { request_id: string }) =>
     `request_id ${f.request_id} was used for another request; choose a new one`,
   UNEXPECTED_FRAME: (f: { expected: string; received: string }) =>
-    `expected a frame ${f.expected}, received ${f.received}`,
+    `expected the next frame to be ${f.expected}, received ${f.received}`,
   ITEM_NOT_IN_RUN: (f: { run_id: string; index?: number; item_id: string; repetition: number }) =>
     `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} is not part of run ${f.run_id}`,
   RUNS_NOT_COMPARABLE: (f: { base_run_id: string; candidate_run_id: string }) =>
@@ -68,7 +77,7 @@ const messages = {
       ? `${f.base_run_id} cannot be compared with itself`
       : `runs ${f.base_run_id} and ${f.candidate_run_id} are on different datasets`,
   UNKNOWN_FORMAT: (f: { content_type: string; filename: string }) =>
-    `neither the content type ${JSON.stringify(f.content_type)} nor the name ${JSON.stringify(f.filename)} nor its bytes tell the format of the file; set format`,
+    `cannot infer the format of the file from the content type ${JSON.stringify(f.content_type)}, the name ${JSON.stringify(f.filename)} or its bytes; set format`,
   INVALID_FILE: (f: { row?: number; line?: number; column?: string; problem: string }) =>
     `${fileplace(f)}${f.problem}`,
   CHECKSUM_MISMATCH: (f: {
@@ -79,15 +88,15 @@ const messages = {
     received_sha256: string;
   }) =>
     f.expected_size === f.received_size
-      ? `the file hashes to ${f.received_sha256}, not to ${f.expected_sha256}; send it again from offset 0`
-      : `the file has ${f.received_size} bytes, not ${f.expected_size}; send it again from offset 0`,
+      ? `the file hashes to ${f.received_sha256}, not ${f.expected_sha256}; send it again from offset 0`
+      : `the file has ${plural(f.received_size, "byte")}, not ${grouped(f.expected_size)}; send it again from offset 0`,
   INVALID_SQL: (f: { position?: number | undefined; problem: string }) =>
     f.position === undefined ? f.problem : `${f.problem} (at character ${f.position})`,
 
   DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
   VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>
     `there is no version ${f.version}; the latest is ${f.latest_version}`,
-  TAG_NOT_FOUND: (f: { dataset_id: string; tag: string }) => `no version carries the tag ${f.tag}`,
+  TAG_NOT_FOUND: (f: { dataset_id: string; tag: string }) => `no version has the tag ${f.tag}`,
   ITEM_NOT_FOUND: (f: { dataset_id: string; item_id: string; version: bigint }) =>
     `version ${f.version} has no item ${JSON.stringify(f.item_id)}`,
   UPSERT_NOT_FOUND: (f: { dataset_id: string; request_id: string }) =>
@@ -108,7 +117,7 @@ const messages = {
     `the table name ${f.table_name} belongs to dataset ${f.dataset_id}`,
   ITEM_EXISTS: (f: { index?: number; item_id: string; conflict: "exists" | "content" | "deleted" }) =>
     ({
-      exists: `item ${JSON.stringify(f.item_id)} exists`,
+      exists: `item ${JSON.stringify(f.item_id)} already exists`,
       content: `item ${JSON.stringify(f.item_id)} was created with other content`,
       deleted: `item ${JSON.stringify(f.item_id)} was deleted`,
     })[f.conflict],
@@ -119,15 +128,16 @@ const messages = {
     repetition: number;
     result_id: string;
   }) =>
-    `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} has another success already, ${f.result_id}; set overwrite to replace it`,
+    `repetition ${f.repetition} of item ${JSON.stringify(f.item_id)} already has another success, ${f.result_id}; set overwrite to replace it`,
 
   VERSION_CONFLICT: (f: { expected_version: bigint; latest_version: bigint; item_id?: string }) =>
     f.item_id === undefined
       ? `expected version ${f.expected_version}, but the latest is ${f.latest_version}`
       : `expected version ${f.expected_version} of item ${JSON.stringify(f.item_id)}, but it is at ${f.latest_version}`,
   ETAG_MISMATCH: (f: { etag: string; current_etag: string }) =>
-    `somebody else changed it: the etag is ${f.current_etag}, not ${f.etag}`,
-  WRITE_CONTENTION: (f: { attempts: number }) => `other writers won ${f.attempts} attempts; repeat the call`,
+    `it was changed meanwhile: the etag is now ${f.current_etag}, not ${f.etag}`,
+  WRITE_CONTENTION: (f: { attempts: number }) =>
+    `other writers committed first in ${plural(f.attempts, "attempt")}; retry the call`,
   STREAM_SUPERSEDED: (f: { request_id?: string; worker_id?: string }) =>
     `a newer stream of ${f.request_id ?? f.worker_id} has taken over`,
 
@@ -137,49 +147,53 @@ const messages = {
     missing_body_count: bigint;
     next_offset: bigint;
   }) =>
-    `commit announced ${f.expected_item_count} rows; ${f.received_item_count} arrived and ${f.missing_body_count} wanted bodies are missing; go on at ${f.next_offset}`,
+    `commit announced ${plural(f.expected_item_count, "row")}; ${grouped(f.received_item_count)} arrived, and ${grouped(f.missing_body_count)} of the wanted bodies are missing; resume at offset ${f.next_offset}`,
   DELETE_LIMIT_EXCEEDED: (f: {
     request_id: string;
     would_delete: bigint;
     item_count: bigint;
     bound: "max_delete_count" | "max_delete_ratio" | "allow_empty";
   }) =>
-    `the mirror would delete ${f.would_delete} of ${f.item_count} items, which ${f.bound} forbids; apply the plan with other bounds if that is meant`,
-  UPSERT_NOT_READY: (f: { request_id: string; state: string }) => `write ${f.request_id} is in ${f.state}`,
+    `the mirror would delete ${grouped(f.would_delete)} of ${plural(f.item_count, "item")}, which ${f.bound} forbids; apply the plan with other bounds if that is intended`,
+  UPSERT_NOT_READY: (f: { request_id: string; state: string }) =>
+    `write ${f.request_id} is in state ${f.state}`,
   ITEMS_VIOLATE_SCHEMA: (f: { violation_count: number; item_id: string; path: string; keyword: string }) =>
-    `${f.violation_count} ${f.violation_count === 1 ? "item violates" : "items violate"} the schema, the first at ${f.path}: item ${JSON.stringify(f.item_id)} (${f.keyword})`,
+    `${grouped(f.violation_count)} ${f.violation_count === 1 ? "item violates" : "items violate"} the schema, the first at ${f.path}: item ${JSON.stringify(f.item_id)} (${f.keyword})`,
   DATASET_IN_USE: (f: { dataset_id: string; run_count: bigint; locked_tags: string }) =>
-    `the dataset has ${f.run_count} runs${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them with it`,
+    `the dataset has ${plural(f.run_count, "run")}${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them as well`,
   TAG_LOCKED: (f: { tag: string; version: bigint }) =>
     `the tag ${f.tag} is locked on version ${f.version}; unlock it first`,
   ITEM_PURGED: (f: { index?: number | bigint; item_id: string }) =>
-    `item ${JSON.stringify(f.item_id)} was purged and takes no content any more`,
+    `item ${JSON.stringify(f.item_id)} was purged and can no longer have content`,
   EMPTY_RUN: (f: { dataset_id: string; version: bigint }) =>
-    `version ${f.version} has no item that the run would cover`,
-  RUN_ENDED: (f: { run_id: string; state: string }) => `run ${f.run_id} is in ${f.state}`,
+    `version ${f.version} has no items for the run to cover`,
+  RUN_ENDED: (f: { run_id: string; state: string }) => `run ${f.run_id} is in state ${f.state}`,
   RESULT_SUPERSEDED: (f: { result_id: string; current_result_id: string }) =>
     `result ${f.result_id} was replaced by ${f.current_result_id}`,
-  UPLOAD_NOT_READY: (f: { upload_id: string; state: string }) => `upload ${f.upload_id} is in ${f.state}`,
+  UPLOAD_NOT_READY: (f: { upload_id: string; state: string }) =>
+    `upload ${f.upload_id} is in state ${f.state}`,
   OFFSET_GAP: (f: { next_offset: bigint; received_offset: bigint }) =>
-    `the frame starts at ${f.received_offset}, but ${f.next_offset} is next`,
+    `the frame starts at offset ${f.received_offset}, but the next offset is ${f.next_offset}`,
   QUOTA_EXCEEDED: (f: { quota: string; maximum: number }) =>
-    `no more than ${f.maximum} ${f.quota} are allowed`,
-  QUERY_TOO_LARGE: (f: { maximum_bytes: number }) => `the query needs more than ${f.maximum_bytes} bytes`,
+    `no more than ${grouped(f.maximum)} ${f.quota} are allowed`,
+  QUERY_TOO_LARGE: (f: { maximum_bytes: number }) =>
+    `the query needs more than ${plural(f.maximum_bytes, "byte")}`,
   QUERY_TIMEOUT: (f: { timeout: string }) => `the query ran longer than ${f.timeout}`,
 
-  SHUTTING_DOWN: (_: Record<never, never>) => "the server is about to stop; repeat the call elsewhere",
-  DATABASE_UNAVAILABLE: (_: Record<never, never>) => "the database does not answer; repeat the call",
-  STORAGE_UNAVAILABLE: (_: Record<never, never>) => "the storage of files does not answer; repeat the call",
-  INTERNAL: (f: { error_id: string }) => `a fault of the server; its log tells more under ${f.error_id}`,
+  SHUTTING_DOWN: (_: Record<never, never>) => "the server is shutting down; retry the call on another server",
+  DATABASE_UNAVAILABLE: (_: Record<never, never>) => "the database is unavailable; retry the call",
+  STORAGE_UNAVAILABLE: (_: Record<never, never>) => "the file storage is unavailable; retry the call",
+  INTERNAL: (f: { error_id: string }) =>
+    `internal error (id ${f.error_id}); the server's log has the details`,
 } satisfies Record<string, (facts: never) => string>;
 
 /** The name of an `ErrorReason` value without its prefix. */
 export type Reason = keyof typeof messages;
 
-/** What each reason has to say about itself. */
+/** The facts of each reason. */
 export type FactsOf<R extends Reason> = Parameters<(typeof messages)[R]>[0];
 
-/** An error of Itembank itself, as opposed to a fault: the caller can understand it and act. */
+/** An error that the caller can understand and act on, as opposed to a fault of the service. */
 export class Failure extends Error {
   override readonly name = "Failure";
   readonly reason: Reason;
@@ -195,8 +209,8 @@ export class Failure extends Error {
 }
 
 /**
- * Makes the failure of a reason. `violations` name the faults of the request, the first of which the facts describe;
- * with more than one, the facts get `violation_count`.
+ * Makes the failure of a reason. `violations` lists the violations of the request, the first of which the facts
+ * describe; with more than one, the facts get `violation_count`.
  */
 export function failure<R extends Reason>(
   reason: R,
@@ -219,7 +233,7 @@ export function failureAt<R extends OtherReason>(reason: R, facts: FactsOf<R>, f
   return failure(reason, facts, [{ field, description: messageOf(reason, facts) }]);
 }
 
-/** The failure of one malformed field. */
+/** Makes the failure of one malformed field. */
 export function invalidField(field: string, problem: string): Failure {
   return failure("INVALID_FIELD", { field, problem }, [{ field, description: problem }]);
 }

@@ -1,9 +1,9 @@
 /**
- * What the server takes, field by field as in the contract's `Limits`. Those that the contract fixes and those it gives a
- * default for have that value here; a request beyond one fails with LIMIT_EXCEEDED naming it.
+ * The limits of the server, field by field as in the contract's `Limits`, with the values that the contract fixes or
+ * gives as defaults; a request beyond one fails with LIMIT_EXCEEDED naming it.
  */
 export const limits = {
-  /** What most gRPC clients accept. Larger would lock simple clients out, smaller would split items of 1 MiB. */
+  /** The limit of most gRPC clients. A larger one would lock simple clients out, a smaller one would split items of 1 MiB. */
   maxMessageBytes: 4 * 1024 * 1024,
   maxBatchSize: 1_000,
   /** A quarter of headroom below maxMessageBytes for the envelope and for servers that re-encode. */
@@ -31,5 +31,5 @@ export const limits = {
   maxQueryTimeoutSeconds: 60,
 } as const;
 
-/** Items on a page that asks for 0. Few enough to look at, many enough that small datasets need one call. */
+/** Items on a page for a page size of 0. Few enough to look at, many enough that small datasets need one call. */
 export const defaultPageSize = 50;

@@ -2,11 +2,11 @@ import pino, { type Logger } from "pino";
 
 export type { Logger };
 
-/** How much the log tells. */
+/** The levels of the log, from the most verbose. */
 export const logLevels = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
-/** A log of JSON lines on standard error, so that standard output stays free for what the user asked for. */
+/** Makes a log of JSON lines on standard error, so that standard output stays free for results. */
 export function newLog(level: LogLevel): Logger {
   return pino(
     { level, base: null, timestamp: pino.stdTimeFunctions.isoTime },

@@ -47,8 +47,9 @@ const floors: readonly (readonly string[])[] = [
     "src/limits.ts",
     "src/ids.ts",
     "src/log.ts",
-    "src/quantities.ts",
   ],
+  ["src/quantities.ts"],
+
   // The client is a package of its own, which the command line uses.
   ["clients/typescript/src"],
   ["clients/typescript/src/experiment"],

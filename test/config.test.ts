@@ -32,14 +32,14 @@ describe("the configuration", () => {
     expect(readConfig(empty)).toEqual(readConfig({}));
   });
 
-  test("names an unknown variable, and the known ones", () => {
+  test("names an unknown variable, and all known ones", () => {
     const read = () => readConfig({ ITEMBANK_DATABASE: "postgres://db" });
     expect(read).toThrow(ConfigError);
     expect(read).toThrow("ITEMBANK_DATABASE is not a setting");
     expect(read).toThrow("ITEMBANK_DATABASE_URL");
   });
 
-  test("but for those of the command line", () => {
+  test("ignores those of the command line", () => {
     expect(readConfig({ ITEMBANK_URL: "127.0.0.1:1", ITEMBANK_API_KEY: "t" })).toEqual(readConfig({}));
   });
 

@@ -1,12 +1,12 @@
 import type { HandlerContext } from "@connectrpc/connect";
 import type { ProjectId } from "../handles.ts";
 
-/** The project that a call works in. There is one, until calls carry credentials. */
+/** Returns the project of a call. There is only one until calls carry credentials. */
 export function projectOf(_context: HandlerContext): ProjectId {
   return "default" as ProjectId;
 }
 
-/** Whose credentials a call carries: empty, until it carries any. */
+/** Returns the author of a call: empty until calls carry credentials. */
 export function authorOf(_context: HandlerContext): string {
   return "";
 }

@@ -21,22 +21,22 @@ export interface OnceCall<I extends DescMessage, O extends DescMessage> {
   readonly request: MessageShape<I> & { requestId: string };
 }
 
-/** What a call answers. */
+/** The answer to a call. */
 export interface Answer<O extends DescMessage> {
   readonly response: MessageShape<O>;
-  /** What the call wrote: when it is deleted, the answer is forgotten. Undefined keeps the answer for good. */
+  /** The resource that the call wrote: when it is deleted, the answer is forgotten. Undefined keeps the answer for good. */
   readonly resourceId: string | undefined;
 }
 
 /**
- * Runs `work` in a transaction, so that it takes effect once for a request_id: repeating the call gives the first answer,
- * and of concurrent repetitions one works while the others wait for its answer. A call that fails leaves nothing behind, so
- * repeating it tries again. Without a request_id every call works.
+ * Runs `work` in a transaction, so that a request_id makes it idempotent: a repeated call returns the first answer, and
+ * of concurrent repetitions one works while the others wait for its answer. A failed call leaves no trace, so repeating
+ * it tries again. Without a request_id every call works.
  *
- * Forgetting is up to whoever deletes the resource: delete the rows of `requests` with its id.
+ * The code that deletes a resource must also delete the rows of `requests` with its id.
  *
- * @throws Failure INVALID_FIELD if the request_id is no UUID; REQUEST_ID_REUSED if it came with another method or content;
- * those of `work`.
+ * @throws Failure INVALID_FIELD if the request_id is not a UUID; REQUEST_ID_REUSED if it came with another method or
+ * content; those of `work`.
  */
 export async function answerOnce<I extends DescMessage, O extends DescMessage>(
   pool: Pool,
@@ -55,7 +55,7 @@ export async function answerOnce<I extends DescMessage, O extends DescMessage>(
     while (!(await insertRequest(client, once))) {
       const first = await findFirstAnswer(client, once);
       if (first !== undefined) return fromBinary(method.output, first);
-      // The resource was deleted in between, and the answer with it.
+      // The resource was deleted meanwhile, and the answer with it.
     }
     const { response, resourceId } = await work(client);
     await setResponse(client, once, { response: toBinary(method.output, response), resourceId });

@@ -1,7 +1,7 @@
 import { cors } from "@connectrpc/connect";
 import type { RequestHandler } from "./listener.ts";
 
-/** How long a browser may remember what it was allowed, in seconds. More than two hours no browser accepts. */
+/** How long a browser may cache a permission, in seconds. Browsers accept two hours at most. */
 const maxAge = 7_200;
 
 const allowedMethods = cors.allowedMethods.join(", ");
@@ -9,18 +9,18 @@ const allowedHeaders = [...cors.allowedHeaders, "Authorization"].join(", ");
 const exposedHeaders = cors.exposedHeaders.join(", ");
 
 /**
- * Lets pages of some origins call (https://connectrpc.com/docs/cors): answers the question that a browser asks in advance,
- * and says in every answer who may read it. Cookies are never allowed.
+ * Allows pages of some origins to call (https://connectrpc.com/docs/cors): answers the preflight requests of browsers,
+ * and names the allowed origin in every answer. Cookies are never allowed.
  *
- * @param origins such as `https://evals.example.com`; `*` allows all. Empty changes nothing: browsers then keep pages of
- * other origins out by themselves.
+ * @param origins such as `https://evals.example.com`; `*` allows all. Empty changes nothing: browsers then keep pages
+ * of other origins out by themselves.
  */
 export function allowOrigins(origins: readonly string[], handle: RequestHandler): RequestHandler {
   if (origins.length === 0) return handle;
   const all = origins.includes("*");
   return (request, response) => {
     const { origin } = request.headers;
-    // What one origin is answered must not be taken from a cache for another.
+    // A cache must not serve the answer for one origin to another.
     if (!all) response.setHeader("vary", "origin");
     if (origin === undefined || !(all || origins.includes(origin))) {
       handle(request, response);

@@ -1,17 +1,17 @@
 import { createRegistry, type DescFile, type DescService, toBinary } from "@bufbuild/protobuf";
 import { FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 
-/** Finds descriptors by what reflection clients ask for. Every finder gives undefined for what is not there. */
+/** Finds descriptors for reflection clients. Every finder returns undefined if there is none. */
 export interface DescriptorIndex {
   /** Full names of the services, in alphabetical order. */
   readonly serviceNames: readonly string[];
-  /** The file of that name and all it imports, each as an encoded FileDescriptorProto. */
+  /** Finds the file of this name and all it imports, each as an encoded FileDescriptorProto. */
   findFile(name: string): Uint8Array[] | undefined;
   /** The same for the file that declares a symbol: a message, enum, service, method, field or enum value. */
   findFileOfSymbol(name: string): Uint8Array[] | undefined;
   /** The same for the file that declares an extension. */
   findFileOfExtension(messageName: string, fieldNumber: number): Uint8Array[] | undefined;
-  /** Numbers of all extensions of a message. */
+  /** Lists the numbers of all extensions of a message. */
   findExtensionNumbers(messageName: string): number[] | undefined;
 }
 
@@ -50,7 +50,7 @@ export function indexDescriptors(services: readonly DescService[]): DescriptorIn
   };
 }
 
-/** The file first, then what it imports: clients take the first as the answer. */
+/** The file first, then its imports: clients take the first as the answer. */
 function addWithImports(file: DescFile, files: Set<DescFile>): void {
   if (files.has(file)) return;
   files.add(file);
@@ -59,7 +59,7 @@ function addWithImports(file: DescFile, files: Set<DescFile>): void {
 
 function* symbolsOf(file: DescFile): Iterable<string> {
   for (const type of createRegistry(file)) {
-    // The registry holds what is nested, too; imports come with it and belong to files of their own.
+    // The registry also holds nested types, and imports, which belong to files of their own.
     if (type.file !== file) continue;
     yield type.typeName;
     switch (type.kind) {

@@ -4,7 +4,7 @@ import type { HandlerContext } from "@connectrpc/connect";
 import { tagOf } from "./wire-writer.ts";
 
 /**
- * A frame of which one field is a message that `WireWriter` wrote. It goes out as a field that the frame does not know, which is
+ * Makes a frame in which one field is a message that `WireWriter` wrote. It travels as an unknown field, which is
  * written as it is. That does not work in JSON, where the message is decoded first.
  */
 export function encodedFrame<S extends DescMessage>(

@@ -4,9 +4,9 @@ import type { Http2ServerResponse } from "node:http2";
 const name = "grpc-message";
 
 /**
- * Lets error messages of gRPC travel as readable as the protocol allows. It asks that only what is no printable ASCII, and
- * the percent sign, be escaped (gRPC over HTTP2, "Responses"); Connect escapes all of `$:"(),` too, and some clients, grpc-js
- * among them, do not take that back.
+ * Makes gRPC error messages as readable as the protocol allows. It asks to escape only the percent sign and characters
+ * that are not printable ASCII (gRPC over HTTP2, "Responses"); Connect escapes all of `$:"(),` too, and some clients,
+ * grpc-js among them, do not unescape these.
  */
 export function readableErrorMessages<R extends ServerResponse | Http2ServerResponse>(response: R): R {
   const { writeHead, addTrailers } = response;
@@ -17,14 +17,14 @@ export function readableErrorMessages<R extends ServerResponse | Http2ServerResp
   });
 }
 
-/** Headers with a readable message; anything else is given back. */
+/** Returns headers with a readable message; anything else unchanged. */
 function readable<T>(headers: T): T {
   if (typeof headers !== "object" || headers === null || !(name in headers)) return headers;
   const message = (headers as Record<string, OutgoingHttpHeader>)[name];
   return typeof message === "string" ? { ...headers, [name]: encode(decodeURIComponent(message)) } : headers;
 }
 
-/** Percent-encodes the UTF-8 bytes of what is no printable ASCII, and percent signs. */
+/** Percent-encodes percent signs and the UTF-8 bytes of characters that are not printable ASCII. */
 function encode(message: string): string {
   return message.replace(/[^ -$&-~]+/gu, encodeURIComponent);
 }

@@ -69,8 +69,8 @@ export const codes: Readonly<Record<Reason, Code>> = {
 };
 
 /**
- * Milliseconds to wait before repeating a call, where repeating helps. Contention is over as soon as the other writer
- * commits; a server or database that is away takes longer to come back, and hurrying only adds to its load.
+ * Milliseconds to wait before a retry, for reasons where a retry helps. Contention is over as soon as the other writer
+ * commits; a server or database that is down takes longer to come back, and hurrying only adds to its load.
  */
 const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
   WRITE_CONTENTION: 100,
@@ -80,28 +80,28 @@ const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
   STORAGE_UNAVAILABLE: 1_000,
 };
 
-/** Bytes of BadRequest, as encoded. Many clients refuse trailers beyond 8 KiB, and base64 adds a third. */
+/** Maximum size of an encoded BadRequest. Many clients refuse trailers beyond 8 KiB, and base64 adds a third. */
 const maxBadRequestBytes = 4 * 1024;
 
 /**
- * UTF-16 units of one text in an error: enough for any id and for a path a person can read. A path into deep JSON may be
- * as long as the item itself and would not fit into a trailer.
+ * Maximum length of a text in an error, in UTF-16 units: enough for any id and for a path a person can read. A path
+ * into deep JSON may be as long as the item itself and would not fit into a trailer.
  */
 const maxTextLength = 500;
 
-/** The call in which an error came up. */
+/** The call that failed. */
 export interface FailedCall {
   /** `itembank.v1.ItemService/GetItem`, for the log. */
   readonly method: string;
-  /** Fires when the call is over before it is answered; its reason says why. */
+  /** Fires when the call ends before it is answered; its reason says why. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Turns whatever was thrown into what goes on the wire. A failure keeps its reason and facts; a fault of the database
- * becomes the reason that tells a client what to do; errors of the transport (ConnectError) stay as they are; what came
- * up because the call had been cancelled reports that. Anything else is INTERNAL: its cause goes to the log under a
- * random id, and only the id to the client.
+ * Converts any error to its form on the wire. A failure keeps its reason and facts; a database error becomes the reason
+ * that tells a client how to react; errors of the transport (ConnectError) stay as they are; errors caused by
+ * cancelling the call report the cancellation. Anything else is INTERNAL: its cause goes to the log under a random id,
+ * and only the id to the client.
  */
 export function toConnectError(error: unknown, log: Logger, call?: FailedCall): ConnectError {
   if (error instanceof ConnectError) return error;
@@ -111,13 +111,13 @@ export function toConnectError(error: unknown, log: Logger, call?: FailedCall): 
     return cancellation(call.signal.reason);
   }
   if (error instanceof StorageError) {
-    log.warn({ method: call?.method, err: error }, "the storage of files does not answer");
+    log.warn({ method: call?.method, err: error }, "the file storage is unavailable");
     return failureToConnectError(failure("STORAGE_UNAVAILABLE", {}));
   }
   if (isClientGone(error)) return cancellation(call?.signal.aborted ? call.signal.reason : error);
   switch (fault?.kind) {
     case "unavailable":
-      log.warn({ method: call?.method, err: error }, "the database does not answer");
+      log.warn({ method: call?.method, err: error }, "the database is unavailable");
       return failureToConnectError(failure("DATABASE_UNAVAILABLE", {}));
     case "contention":
       return failureToConnectError(failure("WRITE_CONTENTION", { attempts: 1 }));
@@ -131,14 +131,14 @@ export function toConnectError(error: unknown, log: Logger, call?: FailedCall): 
   }
 }
 
-/** What a call reports that ended early, from the reason of its signal. */
+/** Returns the error of a call that ended early, from the reason of its signal. */
 function cancellation(reason: unknown): ConnectError {
   if (reason instanceof ConnectError) return reason;
   if (reason instanceof Failure) return failureToConnectError(reason);
   return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, reason);
 }
 
-/** Whether an answer could not be written because its HTTP/2 stream, and mostly its connection, is no more. */
+/** Whether an answer could not be written because its HTTP/2 stream, and usually its connection, is gone. */
 function isClientGone(error: unknown): boolean {
   return error instanceof Error && "code" in error && error.code === "ERR_HTTP2_INVALID_STREAM";
 }
@@ -148,7 +148,7 @@ function isAbortError(error: unknown): boolean {
 }
 
 function failureToConnectError({ reason: name, facts, violations, message }: Failure): ConnectError {
-  // `failure` takes no other names than those of the table.
+  // `failure` accepts only names of the table.
   const reason = name as Reason;
   const metadata: Record<string, string> = {};
   for (const [fact, value] of Object.entries(facts)) {
@@ -173,13 +173,13 @@ function detail<D extends DescMessage>(desc: D, value: MessageInitShape<D>): Out
   return { desc, value };
 }
 
-/** The first violations that fit into the bound, in order. The first always fits. */
+/** Returns the first violations that fit into the bound, in order. The first always fits. */
 function fitting(violations: readonly FieldViolation[]): FieldViolation[] {
   const kept: FieldViolation[] = [];
   let bytes = 0;
   for (const violation of violations) {
     const short = { field: shortened(violation.field), description: shortened(violation.description) };
-    // Each of the two texts takes at most three bytes for its tag and length, and so does the message around them.
+    // Tag and length of each text, and of the message around the two, take at most three bytes.
     bytes += Buffer.byteLength(short.field) + Buffer.byteLength(short.description) + 9;
     if (bytes > maxBadRequestBytes) break;
     kept.push(short);
@@ -187,7 +187,7 @@ function fitting(violations: readonly FieldViolation[]): FieldViolation[] {
   return kept;
 }
 
-/** Cuts a long text, and replaces what is not Unicode: lone surrogates cannot be encoded. */
+/** Cuts a long text, and replaces lone surrogates, which cannot be encoded. */
 function shortened(text: string): string {
   return (text.length > maxTextLength ? `${text.slice(0, maxTextLength - 1)}…` : text).toWellFormed();
 }

@@ -2,10 +2,11 @@ import { hash, randomBytes } from "node:crypto";
 import { clone, type DescMessage, type MessageShape, toBinary } from "@bufbuild/protobuf";
 
 /**
- * What tells a repetition of a request from another request: a hash of its content. The request_id, the name under which it
- * is repeated, is not part of it, nor is the order of members in JSON objects, which clients may choose anew each time.
+ * Returns a hash of a request's content that distinguishes its repetitions from other requests. The request_id, under
+ * which a request is repeated, is not part of it, nor is the order of members in JSON objects, which clients may choose
+ * anew each time.
  *
- * A request without a request_id is never repeated, so its fingerprint is like no other; hashing it would be for nothing.
+ * A request without a request_id is never repeated, so its fingerprint is random; hashing it would be a waste.
  */
 export function fingerprint<S extends DescMessage>(
   schema: S,

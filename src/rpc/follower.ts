@@ -1,21 +1,21 @@
 import type { Notifications, Subscription } from "../db/notifications.ts";
 import { failure } from "../failure.ts";
 
-/** What a stream follows, and until when. */
+/** The source of a stream that follows changes, and its limits. */
 export interface Following {
   readonly notifications: Notifications;
   readonly key: string;
-  /** How long the stream may be silent. */
+  /** The maximum silence of the stream. */
   readonly heartbeatSeconds: number;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
-  /** Fires when the call is over. */
+  /** Fires when the call ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Follows something for a stream: wakes it when the thing has changed and when a heartbeat is due. Make it before the first
- * look, so that nothing passes in between, and dispose of it when the stream ends.
+ * Wakes a stream when its source has changed and when a heartbeat is due. Create it before the first read, so that no
+ * change is missed in between, and dispose of it when the stream ends.
  */
 export class Follower implements Disposable {
   readonly #subscription: Subscription;
@@ -31,14 +31,14 @@ export class Follower implements Disposable {
     this.#signal = signal;
   }
 
-  /** A frame went out: the next heartbeat is due when nothing has followed it for the interval. */
+  /** A frame was sent: the next heartbeat is due when no other follows within the interval. */
   spoke(): void {
     this.#spokeAt = performance.now();
   }
 
   /**
-   * Waits for a change, but no longer than until the next heartbeat is due, and tells whether it is. There may be no change,
-   * so look before you conclude; and look before a heartbeat, too, in case a change was not told.
+   * Waits for a change, but only until the next heartbeat is due, and returns whether it is. There may be no change, so
+   * read before drawing conclusions; and read before a heartbeat, too, in case a notification was lost.
    *
    * @throws Failure SHUTTING_DOWN; the reason of the signal
    */

@@ -2,19 +2,19 @@ import { EventEmitter, once } from "node:events";
 import { Code, ConnectError, type ConnectRouter } from "@connectrpc/connect";
 import { Health, HealthCheckResponse_ServingStatus as Status } from "../../gen/health/v1/health_pb.js";
 
-/** Tells load balancers and the like whether the service takes calls. */
+/** Reports to load balancers and the like whether the service takes calls. */
 export interface ServiceHealth {
-  /** NOT_SERVING until it is called. Whoever watches is told. */
+  /** NOT_SERVING until it is called. Watchers receive every change. */
   setServing(serving: boolean): void;
   /** Registers `grpc.health.v1.Health`. */
   routes(router: ConnectRouter): void;
 }
 
-/** The health of the server as a whole, the empty name, and of each of the services, which is always the same. */
+/** Returns the health of the server as a whole, the empty name, and of each of the services, which is always the same. */
 export function newHealth(serviceNames: readonly string[]): ServiceHealth {
   const known = new Set(["", ...serviceNames]);
   const changes = new EventEmitter<{ change: [] }>();
-  // One listener per watching client; there is no number at which that would be a leak.
+  // One listener per watching client, without any limit.
   changes.setMaxListeners(0);
   let status = Status.NOT_SERVING;
   const statusOf = (service: string) => (known.has(service) ? status : Status.SERVICE_UNKNOWN);
@@ -39,12 +39,12 @@ export function newHealth(serviceNames: readonly string[]): ServiceHealth {
               if (now !== told) yield { status: now };
               told = now;
               if (signal.aborted) break;
-              // Rejects when the call is over. What changed last, such as that the service stops, is told before that.
+              // Rejects when the call is over. The last change, such as the stop of the service, is sent before that.
               if (statusOf(service) === told)
                 await once(changes, "change", { signal }).catch(() => undefined);
             }
             throw new ConnectError(
-              "the watch is over",
+              "the watch has ended",
               Code.Unavailable,
               undefined,
               undefined,
@@ -52,7 +52,7 @@ export function newHealth(serviceNames: readonly string[]): ServiceHealth {
             );
           },
         },
-        // Answers whatever state the service is in, so nothing that other calls go through applies.
+        // Must answer in every state of the service, so the interceptors of other calls do not apply.
         { interceptors: [] },
       );
     },

@@ -5,8 +5,8 @@ import { toConnectError } from "./errors.ts";
 import { untilStopped } from "./streams.ts";
 
 /**
- * What happens to every call: errors become what the contract promises, streams end when the service stops or the client
- * goes away, and the log gets one line. A call that arrives while the service stops is refused with SHUTTING_DOWN.
+ * Wraps every call: errors take the form that the contract promises, streams end when the service stops or the client
+ * disconnects, and the log gets one line. A call that arrives while the service stops is refused with SHUTTING_DOWN.
  */
 export function callInterceptor(log: Logger, stopping: AbortSignal): Interceptor {
   return (next) => async (request) => {
@@ -35,8 +35,8 @@ export function callInterceptor(log: Logger, stopping: AbortSignal): Interceptor
         finish();
         return response;
       }
-      // A server stream only reads, so it can be cut between any two frames. The output of a bidirectional stream goes on
-      // until its handler, whose input has ended, is done: it may be about to acknowledge what it wrote.
+      // A server stream only reads, so it can be cut between any two frames. The output of a bidirectional stream
+      // continues until its handler, whose input has ended, is done: it may be about to acknowledge its writes.
       const output =
         response.method.methodKind === "server_streaming"
           ? untilStopped(response.message, stopping, signal)
@@ -48,7 +48,7 @@ export function callInterceptor(log: Logger, stopping: AbortSignal): Interceptor
   };
 }
 
-/** Passes a stream on and reports how it ended. The errors of a stream come up here, long after the call was opened. */
+/** Passes a stream on and reports how it ended. The errors of a stream are thrown here, long after the call was opened. */
 async function* watched<T>(
   output: AsyncIterable<T>,
   finish: () => void,
@@ -63,12 +63,12 @@ async function* watched<T>(
     over = true;
     throw failed(error);
   } finally {
-    // Nobody reads on: the client has cancelled the call or is gone.
+    // The client has cancelled the call or disconnected.
     if (!over) failed(new ConnectError("the call was cancelled", Code.Canceled));
   }
 }
 
-/** Refuses every call with DATABASE_UNAVAILABLE: for the time before the database is ready. */
+/** Refuses every call with DATABASE_UNAVAILABLE, until the database is ready. */
 export const notReadyInterceptor: Interceptor = () => () =>
   Promise.reject(failure("DATABASE_UNAVAILABLE", {}));
 

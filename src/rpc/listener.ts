@@ -10,61 +10,65 @@ import {
 import { createServer, type Socket } from "node:net";
 import type { ListenAddress } from "../config.ts";
 
-/** What answers a request, of HTTP/1.1 or HTTP/2. */
+/** Answers a request of HTTP/1.1 or HTTP/2. */
 export type RequestHandler = (
   request: IncomingMessage | Http2ServerRequest,
   response: ServerResponse | Http2ServerResponse,
 ) => void;
 
 /**
- * A port that is open. Disposing of it takes no more connections and ends those there are, the idle ones first, within half a
+ * An open port. Disposing of it refuses new connections and closes the existing ones, idle ones first, within half a
  * second.
  */
 export interface Listener extends AsyncDisposable {
-  /** Where it listens: with the port that the system chose, if it was left to it. */
+  /** The address, with the port that the system chose if it was 0. */
   readonly address: ListenAddress;
-  /** Resolves when no request is being answered, or after `milliseconds`. */
+  /** Resolves when no request is in flight, or after `milliseconds`. */
   idle(milliseconds: number): Promise<void>;
 }
 
-/** What an HTTP/2 client sends first (RFC 9113, section 3.4). No HTTP/1.1 request begins like it. */
+/** The first bytes of an HTTP/2 client (RFC 9113, section 3.4). No HTTP/1.1 request begins with them. */
 const http2Preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
 
 /**
- * Bytes of a stream and of a connection that may be under way unacknowledged. The default of 64 KiB stalls uploads on
- * every round trip; more than this only buys memory use.
+ * Flow-control window of a stream and of a connection, in bytes. The default of 64 KiB stalls uploads on every round
+ * trip; more than this only costs memory.
  */
 const windowBytes = 16 * 1024 * 1024;
 
-/** Calls at once on one connection. Clients that want more open another; without a bound one client could take all memory. */
+/**
+ * Maximum concurrent calls on a connection. Clients that want more open another; without a bound one client could take
+ * all memory.
+ */
 const maxConcurrentStreams = 1_000;
 
-/** Megabytes that one connection may have queued, windows included. Node's default of 10 is less than one window. */
+/** Maximum queue of a connection in megabytes, windows included. Node's default of 10 is less than one window. */
 const maxSessionMemory = 256;
 
-/** How long a connection may be silent before it sends its first request. Honest clients send at once. */
+/** How long a connection may be silent before its first request. Well-behaved clients send at once. */
 const firstBytesTimeout = 10_000;
 
 /**
- * How long a connection of HTTP/1.1 may wait for its next request. Longer than proxies keep theirs, mostly 60 seconds, so that
- * it is they who close them: a request that meets a connection which is being closed fails.
+ * How long a connection of HTTP/1.1 may wait for its next request. Longer than proxies keep theirs, mostly 60 seconds,
+ * so that the proxies close them: a request that meets a closing connection fails.
  */
 const http1KeepAlive = 75_000;
 
-/** Silence after which the system asks whether the peer of a connection is still there. */
+/** Silence after which the system probes the peer of a connection. */
 const keepAliveDelay = 60_000;
 
-/** How long connections get to say goodbye when the port closes. The calls on them are over. */
+/** How long connections have to close gracefully when the port closes. The calls on them are over. */
 const closeMilliseconds = 500;
 
 /**
- * Opens one port for HTTP/2 without TLS (prior knowledge) and HTTP/1.1: the first bytes of a connection tell which.
+ * Opens one port for HTTP/2 without TLS (prior knowledge) and HTTP/1.1, distinguished by the first bytes of a
+ * connection.
  *
- * @throws Error EADDRINUSE, EADDRNOTAVAIL, EACCES and their like if the address cannot be had.
+ * @throws Error EADDRINUSE, EADDRNOTAVAIL, EACCES and the like if the address is not available
  */
 export async function listen({ host, port }: ListenAddress, handle: RequestHandler): Promise<Listener> {
   const sockets = new Set<Socket>();
-  // Those that neither a session nor a request of HTTP/1.1 uses.
+  // Sockets that neither a session nor a request of HTTP/1.1 uses.
   const idleSockets = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
   let requests = 0;
@@ -80,8 +84,8 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
     try {
       handle(request, response);
     } catch {
-      // The address of the request does not parse (an HTTP/1.0 request without a host, `host: [`): thrown from an event,
-      // that would end the process.
+      // The address of the request does not parse (an HTTP/1.0 request without a host, `host: [`): thrown from an
+      // event, the error would end the process.
       response.statusCode = 400;
       response.end();
     }
@@ -124,7 +128,8 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
       });
       sniff(socket, (isHttp2) => {
         if (isHttp2) {
-          // An HTTP/2 session reads what was put back and then the handle beneath the socket, which must not flow.
+          // An HTTP/2 session first reads the bytes that were put back and then the handle beneath the socket, which
+          // must not flow.
           idleSockets.delete(socket);
           http2.emit("connection", socket);
         } else {
@@ -140,7 +145,7 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
     server.listen({ host, port }, resolve);
   });
   const bound = server.address();
-  if (bound === null || typeof bound === "string") throw new Error("the system gave no port");
+  if (bound === null || typeof bound === "string") throw new Error("the system assigned no port");
 
   return {
     address: { host, port: bound.port },
@@ -172,14 +177,15 @@ export async function listen({ host, port }: ListenAddress, handle: RequestHandl
 }
 
 /**
- * How long a client that has its answer may go on sending before its stream is reset. A reset makes some clients drop what
- * they have not read yet, the error among it; and a stop of the service waits as long for a client that never ends.
+ * How long a client may continue to send after its answer, before its stream is reset. A reset makes some clients drop
+ * unread data, the error included; and a stop of the service waits this long for a client that never ends.
  */
 const lateMilliseconds = 1_000;
 
 /**
- * Lets go of a call that is answered before all of it has arrived: what comes late is dropped, and a client that does not
- * end by itself is asked to stop (RFC 9113, section 8.1). Else the stream would stay open, with a window of data.
+ * Finishes a call that is answered before all of its request has arrived: later data is dropped, and a client that does
+ * not end by itself is asked to stop (RFC 9113, section 8.1). Otherwise the stream would stay open, with a window of
+ * data.
  */
 function letGo(stream: ServerHttp2Stream): void {
   stream.once("finish", () => {
@@ -190,7 +196,7 @@ function letGo(stream: ServerHttp2Stream): void {
 }
 
 /**
- * Reads as much of a new connection as it takes to tell HTTP/2 from HTTP/1.1, puts it back and reports. A connection
+ * Reads just enough of a new connection to distinguish HTTP/2 from HTTP/1.1, puts it back and reports. A connection
  * that sends nothing for too long, or ends before, is closed.
  */
 function sniff(socket: Socket, report: (isHttp2: boolean) => void): void {

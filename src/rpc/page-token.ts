@@ -6,14 +6,14 @@ import { failure } from "../failure.ts";
 export type Bound = string | number | bigint | boolean;
 
 /**
- * Makes and checks the tokens of listings and the cursors of streams. A token holds the position behind the last row
- * that was returned, signed together with the call and with everything that its rows depend on.
+ * Makes and verifies the tokens of listings and the cursors of streams. A token holds the position after the last row
+ * that was returned, signed together with the call and all inputs of its rows.
  */
 export interface PageTokens {
   /**
-   * Makes the token for the rows behind `position`.
+   * Makes the token for the rows after `position`.
    *
-   * @param call Which listing it is for: `ListItems`.
+   * @param call The listing that it is for: `ListItems`.
    * @param binding The arguments of the call, without the page size, and the version it reads, in a fixed order.
    * @param position The key of the last row.
    */
@@ -32,17 +32,17 @@ export interface PageTokens {
   ): readonly string[];
 }
 
-/** The first byte of a token. Another layout gets another number, so that old tokens are refused and not misread. */
+/** The first byte of a token. A new layout gets a new number, so that old tokens are refused and not misread. */
 const layout = 1;
 
-/** Bytes of the signature. 128 bits cannot be guessed; more would only make tokens longer. */
+/** Size of the signature in bytes. 128 bits cannot be guessed; more would only make tokens longer. */
 const signatureBytes = 16;
 
 const headerBytes = 1 + signatureBytes;
 
-/** Page tokens signed with `key`. */
+/** Makes page tokens signed with `key`. */
 export function newPageTokens(key: Uint8Array): PageTokens {
-  // Taken as bytes, it would be prepared for every token, which takes longer than signing.
+  // As plain bytes, the key would be prepared for every token, which takes longer than signing.
   const secret = createSecretKey(key);
   const sign = (call: string, binding: readonly Bound[], position: Uint8Array): Buffer =>
     createHmac("sha256", secret)
@@ -60,7 +60,7 @@ export function newPageTokens(key: Uint8Array): PageTokens {
       const bytes = Buffer.from(token, "base64url");
       const body = bytes.subarray(headerBytes);
       if (
-        // Decoding overlooks characters that do not belong; a token has one spelling.
+        // Decoding ignores invalid characters; a token has exactly one spelling.
         bytes.toString("base64url") !== token ||
         bytes.length < headerBytes ||
         bytes[0] !== layout ||
@@ -73,7 +73,7 @@ export function newPageTokens(key: Uint8Array): PageTokens {
   };
 }
 
-/** Page tokens signed with the key that all servers on this database share. */
+/** Loads page tokens signed with the key that all servers on this database share. */
 export async function loadPageTokens(pool: Pool): Promise<PageTokens> {
   const { rows } = await pool.query<{ value: Buffer }>("select value from secrets where name = 'page_token'");
   const row = rows[0];
@@ -85,7 +85,7 @@ function typed(value: Bound): string {
   return `${typeof value}:${value}`;
 }
 
-/** The texts one after the other, each behind its length: no two lists have the same bytes. */
+/** Joins texts, each after its length: no two lists have the same bytes. */
 function encoded(texts: readonly string[]): Buffer {
   const count = Buffer.alloc(4);
   count.writeUInt32BE(texts.length);
@@ -98,7 +98,7 @@ function encoded(texts: readonly string[]): Buffer {
   return Buffer.concat([count, ...parts]);
 }
 
-/** Undoes `encoded`. Only for bytes whose signature was checked. */
+/** Reverses `encoded`. Only for bytes whose signature was verified. */
 function decoded(bytes: Buffer): string[] {
   const texts: string[] = [];
   for (let at = 4, left = bytes.readUInt32BE(0); left > 0; left--) {

@@ -1,20 +1,23 @@
 import { setImmediate } from "node:timers/promises";
 
-/** How much may wait: enough to keep the database busy, little enough to keep memory flat when it is slower than the client. */
+/**
+ * The maximum read-ahead: enough to keep the database busy, little enough to keep memory flat when it is slower than
+ * the client.
+ */
 export interface ReadAheadBounds {
   readonly items: number;
   readonly bytes: number;
 }
 
-/** Something read ahead, and how many bytes it holds. */
+/** An item that was read ahead, and its size in bytes. */
 interface Waiting<T> {
   readonly item: T;
   readonly bytes: number;
 }
 
 /**
- * Reads a stream ahead of its consumer, so that frames are received and decoded while earlier ones are being written. An
- * error of the stream is thrown behind the items that came before it.
+ * Reads a stream ahead of its consumer, so that frames are received and decoded while earlier ones are being written.
+ * An error of the stream is thrown after the items that precede it.
  */
 export class ReadAhead<T> implements AsyncDisposable {
   readonly #input: AsyncIterator<T>;
@@ -35,7 +38,7 @@ export class ReadAhead<T> implements AsyncDisposable {
     void this.#read();
   }
 
-  /** Waits for at least one item and gives all that have arrived, in order; none at the end of the stream. */
+  /** Waits for at least one item and returns all that have arrived, in order; none at the end of the stream. */
   async take(): Promise<T[]> {
     while (this.#waiting.length === 0 && !this.#ended && this.#error === undefined) {
       await new Promise<void>((wake) => {
@@ -58,7 +61,7 @@ export class ReadAhead<T> implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#wakeReader?.();
-    // The stream may be stuck in a read: nobody waits for it to notice.
+    // The stream may be stuck in a read, so this does not wait for it.
     this.#input.return?.().catch(() => undefined);
   }
 
@@ -71,7 +74,7 @@ export class ReadAhead<T> implements AsyncDisposable {
         this.#waiting.push({ item: value, bytes });
         this.#waitingBytes += bytes;
         this.#wakeConsumer?.();
-        // Items that arrive together would all be decoded before anything else gets a turn.
+        // Otherwise items that arrive together would all be decoded in one go and block everything else.
         await setImmediate();
         while (!this.#closed && this.#isFull()) {
           await new Promise<void>((wake) => {

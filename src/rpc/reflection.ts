@@ -11,8 +11,8 @@ import {
 import { type DescriptorIndex, indexDescriptors } from "./descriptor-index.ts";
 
 /**
- * Registers server reflection, v1 and v1alpha, so that clients such as `buf curl` and grpcurl need no schema. It tells
- * of `services` and of itself. What it does not find it says within the stream, which goes on.
+ * Registers server reflection, v1 and v1alpha, so that clients such as `buf curl` and grpcurl need no schema. It
+ * describes `services` and itself. Unknown names are errors within the stream, which continues.
  */
 export function reflectionRoutes(services: readonly DescService[]): (router: ConnectRouter) => void {
   const index = indexDescriptors([...services, ServerReflection, ServerReflectionV1Alpha]);
@@ -30,7 +30,7 @@ export function reflectionRoutes(services: readonly DescService[]): (router: Con
   };
 }
 
-/** The response to a request of either version; they differ in nothing but their names. */
+/** Answers a request of either version; they differ only in their names. */
 function respond<R extends ServerReflectionRequest | ServerReflectionRequestV1Alpha>(
   index: DescriptorIndex,
   request: R,
@@ -73,7 +73,7 @@ function answer(
           };
     }
     default:
-      return error(Code.InvalidArgument, "the request asks for nothing");
+      return error(Code.InvalidArgument, "the request has no content");
   }
 }
 

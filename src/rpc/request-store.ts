@@ -1,7 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import type { ProjectId } from "../handles.ts";
 
-/** A call that is made once, whatever becomes of its answer. */
+/** A call that must take effect once, whether or not its answer arrives. */
 export interface OnceRequest {
   readonly projectId: ProjectId;
   readonly requestId: string;
@@ -9,17 +9,17 @@ export interface OnceRequest {
   readonly fingerprint: Uint8Array;
 }
 
-/** What is remembered of a call. */
+/** A call that was answered before. */
 export interface RememberedRequest {
   readonly method: string;
   readonly fingerprint: Uint8Array;
-  /** As it went on the wire. */
+  /** In its wire form. */
   readonly response: Uint8Array;
 }
 
 /**
- * Takes a request_id, and says whether it was free. Waits for a transaction that has taken it. The row has no answer until
- * `setResponse`, in the same transaction, so that nobody else sees it without one.
+ * Claims a request_id, and returns whether it was free. Waits for a transaction that has claimed it. The row has no
+ * answer until `setResponse`, in the same transaction, so no other transaction sees it without one.
  */
 export async function insertRequest(
   client: Client,
@@ -44,7 +44,7 @@ export async function findRequest(
   return rows[0];
 }
 
-/** Keeps the answer for as long as the resource, or for good if there is none. */
+/** Stores the answer for the lifetime of the resource, or for good if there is none. */
 export async function setResponse(
   client: Client,
   { projectId, requestId }: Pick<OnceRequest, "projectId" | "requestId">,

@@ -1,27 +1,28 @@
 import type { FieldMask } from "@bufbuild/protobuf/wkt";
 import { invalidField } from "../failure.ts";
 import { defaultPageSize, limits } from "../limits.ts";
+import { grouped, plural } from "../quantities.ts";
 
-/** Characters of a note on a version. */
+/** Maximum length of a note on a version in characters. */
 const maxNoteLength = 1_024;
 
 /**
- * A request_id in lower case, or undefined if it was left out.
+ * Returns a request_id in lower case, or undefined if it was left out.
  *
- * @throws Failure INVALID_FIELD if it is not a UUID in groups of 8, 4, 4, 4 and 12 hexadecimal digits.
+ * @throws Failure INVALID_FIELD if it is not a UUID in groups of 8, 4, 4, 4 and 12 hexadecimal digits
  */
 export function requestId(field: string, text: string): string | undefined {
   if (text === "") return undefined;
   if (!/^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i.test(text)) {
-    throw invalidField(field, "not a UUID such as 123e4567-e89b-42d3-a456-426614174000");
+    throw invalidField(field, "must be a UUID such as 123e4567-e89b-42d3-a456-426614174000");
   }
   return text.toLowerCase();
 }
 
 /**
- * How many things to put on a page: 50 for 0, and at most 1,000.
+ * Returns the size of a page: 50 for 0, and at most 1,000.
  *
- * @throws Failure INVALID_FIELD if it is negative.
+ * @throws Failure INVALID_FIELD if it is negative
  */
 export function pageSize(field: string, size: number): number {
   if (size < 0) throw invalidField(field, "must not be negative");
@@ -29,11 +30,11 @@ export function pageSize(field: string, size: number): number {
 }
 
 /**
- * The word for a value of an enum. Enums of proto3 are open, so a newer client may send a value that has none here yet; taking it
- * for the default would answer another question.
+ * Returns the word for a value of an enum. Enums of proto3 are open, so a newer client may send a value that has none here
+ * yet; taking it for the default would answer another question.
  *
  * @param words The word for every value of the enum in this release.
- * @throws Failure INVALID_FIELD for any other number.
+ * @throws Failure INVALID_FIELD for any other number
  */
 export function enumFromWire<Value extends number, Word>(
   field: string,
@@ -45,18 +46,18 @@ export function enumFromWire<Value extends number, Word>(
   return words[value];
 }
 
-/** The note on a version, at most 1,024 characters. @throws Failure INVALID_FIELD */
+/** Returns the note on a version, at most 1,024 characters. @throws Failure INVALID_FIELD */
 export function note(field: string, text: string): string {
   return boundedText(field, text, 0, maxNoteLength);
 }
 
-/** The version that a writer expects, if any. @throws Failure INVALID_FIELD if it is negative. */
+/** Returns the version that a writer expects, if any. @throws Failure INVALID_FIELD if it is negative */
 export function expectedVersion(field: string, version: bigint | undefined): bigint | undefined {
   if (version !== undefined && version < 0n) throw invalidField(field, "must not be negative");
   return version;
 }
 
-/** Characters of a text, as people and other languages count them: Unicode code points. */
+/** Returns the length of a text in Unicode code points, as people and other languages count it. */
 export function characterCount(text: string): number {
   let length = 0;
   for (const _ of text) length++;
@@ -64,28 +65,31 @@ export function characterCount(text: string): number {
 }
 
 /**
- * A text that PostgreSQL can keep, of a length within bounds.
+ * Returns a text that PostgreSQL can store, with a length in code points within bounds.
  *
- * @throws Failure INVALID_FIELD if it has fewer or more characters, or U+0000 among them.
+ * @throws Failure INVALID_FIELD if it is shorter or longer, or contains U+0000
  */
 export function boundedText(field: string, text: string, minimum: number, maximum: number): string {
   // No text has more characters than UTF-16 units, so most need no counting.
   const length = text.length > maximum || text.length < 2 * minimum ? characterCount(text) : text.length;
   if (length < minimum) {
-    throw invalidField(field, length === 0 ? "is required" : `has less than ${minimum} characters`);
+    throw invalidField(
+      field,
+      length === 0 ? "is required" : `has fewer than ${plural(minimum, "character")}`,
+    );
   }
   if (length > maximum) {
-    throw invalidField(field, `has ${length} characters; at most ${maximum} are allowed`);
+    throw invalidField(field, `has ${plural(length, "character")}; at most ${grouped(maximum)} are allowed`);
   }
   if (text.includes("\0")) throw invalidField(field, "contains U+0000");
   return text;
 }
 
 /**
- * The names in a field mask, or undefined if the mask was left out or is empty. `*` stands for all of `known`.
+ * Returns the names in a field mask, or undefined if the mask was left out or is empty. `*` stands for all of `known`.
  *
  * @param known The fields that may be named, in snake_case.
- * @throws Failure INVALID_FIELD for any other name.
+ * @throws Failure INVALID_FIELD for any other name
  */
 export function fieldMaskNames<N extends string>(
   field: string,
@@ -97,7 +101,7 @@ export function fieldMaskNames<N extends string>(
   for (const path of mask.paths) {
     const found = path === "*" ? known : known.filter((name) => name === path);
     if (found.length === 0) {
-      throw invalidField(field, `${JSON.stringify(path)} is none of ${known.join(", ")}, *`);
+      throw invalidField(field, `${JSON.stringify(path)} is not one of ${known.join(", ")}, *`);
     }
     for (const name of found) names.add(name);
   }

@@ -1,13 +1,13 @@
 import { failure } from "../failure.ts";
 
 /**
- * Reads `input` until the service stops or the call is over, whatever comes first: then a read that is waiting throws
+ * Yields `input` until the service stops or the call is over, whichever comes first: then a pending read throws
  * SHUTTING_DOWN, or the reason of `signal`, and so does every later read. Without this a handler that waits for a frame
- * never learns of either. The end of the input may still come before the news that the client cancelled, so no handler
+ * never learns of either. The end of the input may still arrive before the cancellation of the client, so no handler
  * may take it for consent.
  *
- * The interceptors put it around the input of every call and around the output of server streams, so handlers only need
- * it for streams of their own making.
+ * The interceptors wrap the input of every call and the output of server streams in it, so handlers need it only for
+ * streams of their own.
  */
 export function untilStopped<T>(
   input: AsyncIterable<T>,
@@ -40,7 +40,7 @@ function interruptible<T>(
 
   const abandon = () => {
     close();
-    // Whoever makes the input may be stuck and answer late or with an error of its own; nobody waits for either.
+    // The source of the input may be stuck, return late or throw; this waits for none of it.
     input.return?.().catch(() => undefined);
   };
   return {

@@ -12,7 +12,7 @@ const maxTimestampSeconds = 253_402_300_799n;
 /** Bound of google.protobuf.Duration, in seconds: about 10,000 years. */
 const maxDurationSeconds = 315_576_000_000n;
 
-/** An instant as it goes on the wire. */
+/** Converts an instant to the wire. */
 export function timestampToWire(instant: Instant): Timestamp {
   const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
   return create(TimestampSchema, {
@@ -22,18 +22,18 @@ export function timestampToWire(instant: Instant): Timestamp {
 }
 
 /**
- * An instant from the wire, cut to microseconds.
+ * Converts an instant from the wire, truncated to microseconds.
  *
- * @throws Failure INVALID_FIELD if it is not within the years 1 to 9999.
+ * @throws Failure INVALID_FIELD if it is not within the years 1 to 9999
  */
 export function instantFromWire(field: string, { seconds, nanos }: Timestamp): Instant {
   if (seconds < minTimestampSeconds || seconds > maxTimestampSeconds || nanos < 0 || nanos > 999_999_999) {
-    throw invalidField(field, "not a time between the years 1 and 9999");
+    throw invalidField(field, "must be a time in the years 1 to 9999");
   }
   return seconds * microsPerSecond + BigInt(Math.floor(nanos / 1000));
 }
 
-/** Microseconds as they go on the wire. */
+/** Converts microseconds to the wire. */
 export function durationToWire(micros: bigint): Duration {
   return create(DurationSchema, {
     seconds: micros / microsPerSecond,
@@ -42,12 +42,13 @@ export function durationToWire(micros: bigint): Duration {
 }
 
 /**
- * Microseconds from the wire; what is finer is cut off.
+ * Converts a duration from the wire to microseconds, truncating finer parts.
  *
- * @throws Failure INVALID_FIELD if it is negative or not a duration.
+ * @throws Failure INVALID_FIELD if it is negative or not a duration
  */
 export function durationFromWire(field: string, { seconds, nanos }: Duration): bigint {
   if (seconds < 0n || nanos < 0) throw invalidField(field, "must not be negative");
-  if (seconds > maxDurationSeconds || nanos > 999_999_999) throw invalidField(field, "not a duration");
+  if (seconds > maxDurationSeconds || nanos > 999_999_999)
+    throw invalidField(field, "is not a valid duration");
   return seconds * microsPerSecond + BigInt(Math.floor(nanos / 1000));
 }

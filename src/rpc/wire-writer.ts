@@ -1,36 +1,36 @@
 import { WireType } from "@bufbuild/protobuf/wire";
 
-/** The length of the whole message takes at most so many bytes in front of it. */
+/** The length of the whole message takes at most this many bytes. */
 const prefixBytes = 5;
 
-/** What stands in front of a field: its number, and how its value is written. */
+/** The tag of a field: its number, and its wire type. */
 export const tagOf = {
-  /** Of a text, bytes or a message. */
+  /** The tag of a text, bytes or a message. */
   bytes: ({ number }: { readonly number: number }) => number * 8 + WireType.LengthDelimited,
   integer: ({ number }: { readonly number: number }) => number * 8 + WireType.Varint,
   double: ({ number }: { readonly number: number }) => number * 8 + WireType.Bit64,
 };
 
 /**
- * Writes a message in the wire format of protobuf (protobuf.dev, "Encoding") from bytes of the database, for streams that are
- * too long for an object per row: what the database sends is nearly what goes on the wire.
+ * Writes a message in the wire format of protobuf (protobuf.dev, "Encoding") from bytes of the database, for streams
+ * that are too long for an object per row: the database's bytes are nearly those of the wire.
  *
- * Written by hand instead of with BinaryWriter of @bufbuild/protobuf/wire because of its speed. In frames of 290 to 345 kB, a
- * second of CPU writes 2.1 million results against 1.3 million, and 4.0 million items against 3.1 to 3.6 million (release 2.17; 0.8
- * million with release 2.10). It takes numbers as the database sends them, big-endian and of up to 64 bits, and the memory of
- * the message before.
+ * Written by hand instead of with BinaryWriter of @bufbuild/protobuf/wire because of its speed. In frames of 290 to 345
+ * kB, a second of CPU writes 2.1 million results against 1.3 million, and 4.0 million items against 3.1 to 3.6 million
+ * (release 2.17; 0.8 million with release 2.10). It takes numbers as the database sends them, big-endian and of up to
+ * 64 bits, and reuses the memory of the previous message.
  */
 export class WireWriter {
-  // Small at first: most of a thousand streams that follow a run have little to tell.
+  // Small at first: most of a thousand streams that follow a run have little to send.
   #buffer = Buffer.allocUnsafeSlow(4 * 1024);
   #at = prefixBytes;
 
-  /** Begins another message, in the memory of the one before, which has to be on its way by then. */
+  /** Begins another message, in the memory of the previous one, which must have been sent by then. */
   begin(): void {
     this.#at = prefixBytes;
   }
 
-  /** The message, with its length in front of it. */
+  /** Returns the message, preceded by its length. */
   finish(): Buffer {
     const end = this.#at;
     const length = end - prefixBytes;
@@ -42,9 +42,9 @@ export class WireWriter {
   }
 
   /**
-   * Begins a message within the message. Returns what `join` takes.
+   * Begins a message within the message. Returns its start, for `join`.
    *
-   * @param lengthBytes how many its length probably takes: one for up to 127 bytes, two for up to 16,383.
+   * @param lengthBytes how many bytes its length probably takes: one for up to 127, two for up to 16,383.
    */
   fork(tag: number, lengthBytes: 1 | 2): number {
     this.#reserve(8);
@@ -53,7 +53,7 @@ export class WireWriter {
     return this.#at;
   }
 
-  /** Ends a message that begins at `start`, by writing its length in front of it. */
+  /** Ends the message that begins at `start`, by writing its length before it. */
   join(start: number, lengthBytes: 1 | 2): void {
     const length = this.#at - start;
     const shift = sizeOfVarint(length) - lengthBytes;
@@ -67,7 +67,7 @@ export class WireWriter {
     this.#at = end;
   }
 
-  /** A field that has a length. */
+  /** Writes a field that has a length. */
   bytes(tag: number, source: Uint8Array, start = 0, end = source.length): void {
     this.#reserve(end - start + 8);
     this.#varint(tag);
@@ -75,7 +75,7 @@ export class WireWriter {
     this.#copy(source, start, end);
   }
 
-  /** A text of ASCII. */
+  /** Writes an ASCII text. */
   ascii(tag: number, text: string): void {
     this.#reserve(text.length + 8);
     this.#varint(tag);
@@ -83,20 +83,20 @@ export class WireWriter {
     this.#at += this.#buffer.write(text, this.#at, "latin1");
   }
 
-  /** Fields that are encoded already. */
+  /** Appends fields that are encoded already. */
   raw(fields: Buffer): void {
     this.#reserve(fields.length);
     this.#copy(fields, 0, fields.length);
   }
 
-  /** A number from 0 to 2^53. */
+  /** Writes a number from 0 to 2^53. */
   number(tag: number, value: number): void {
     this.#reserve(16);
     this.#varint(tag);
     this.#varint(value);
   }
 
-  /** A number of 64 bits, of which `source` has those big-endian. */
+  /** Writes a number of 64 bits, which `source` holds big-endian. */
   int64(tag: number, source: Buffer, start: number): void {
     this.#reserve(16);
     this.#varint(tag);
@@ -109,7 +109,7 @@ export class WireWriter {
     this.#buffer[this.#at++] = low;
   }
 
-  /** A double, which `source` has big-endian. */
+  /** Writes a double, which `source` holds big-endian. */
   double(tag: number, source: Buffer, start: number): void {
     this.#reserve(16);
     this.#varint(tag);
@@ -138,7 +138,7 @@ export class WireWriter {
   }
 }
 
-/** Bytes of a number from 0 to 2^53. */
+/** Returns the size in bytes of a number from 0 to 2^53. */
 function sizeOfVarint(value: number): number {
   let size = 1;
   for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 0x80)) size++;

@@ -29,7 +29,7 @@ describe("a call with a request_id", () => {
     expect(later).toEqual(answers[0]);
   });
 
-  test("gives the first answer however much has changed since", async () => {
+  test("returns the first answer whatever has changed since", async () => {
     const dataset = await service.create();
     const requestId = randomUUID();
     const request = { patch: { description: "first", etag: dataset.etag }, requestId };
@@ -59,14 +59,14 @@ describe("a call with a request_id", () => {
     expect((await service.create({ name }, requestId)).name).toBe(name);
   });
 
-  test("is forgotten with what it wrote", async () => {
+  test("is forgotten with the resource it wrote", async () => {
     const [name, requestId] = [newName(), randomUUID()];
     const first = await service.create({ name }, requestId);
     await service.remove(first);
     expect((await service.create({ name }, requestId)).datasetId).not.toBe(first.datasetId);
   });
 
-  test("is remembered if it deleted", async () => {
+  test("is remembered if it deleted the resource", async () => {
     const dataset = await service.create();
     await addVersion(database.pool, dataset.datasetId);
     await addRun(database.pool, dataset.datasetId);

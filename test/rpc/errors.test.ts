@@ -72,7 +72,7 @@ describe("a failure", () => {
     );
   });
 
-  test("cuts texts that no trailer would hold, and replaces lone surrogates", () => {
+  test("cuts texts that would not fit into a trailer, and replaces lone surrogates", () => {
     const path = `$.${"x".repeat(100_000)}\ud800`;
     const error = toConnectError(
       failure("INVALID_JSON", { path, problem: "\ud800" }, [{ field: path, description: "\ud800" }]),
@@ -135,14 +135,14 @@ describe("an AbortError", () => {
     expect(toConnectError(aborted, silent, call).code).toBe(Code.Canceled);
   });
 
-  test("is INTERNAL if the call goes on", () => {
+  test("is INTERNAL if the call is still running", () => {
     const call = { method: "m", signal: new AbortController().signal };
     expect(toConnectError(aborted, silent, call).code).toBe(Code.Internal);
   });
 });
 
 describe("any other error", () => {
-  test("keeps its cause in the log, under the id that goes on the wire", () => {
+  test("has its cause in the log, under the id that the client receives", () => {
     const lines: string[] = [];
     const log = pino({}, { write: (line: string) => void lines.push(line) });
     const call = { method: "itembank.v1.ItemService/GetItem", signal: new AbortController().signal };

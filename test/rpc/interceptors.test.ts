@@ -20,7 +20,7 @@ interface Handlers {
   readonly upserts?: Partial<ServiceImpl<typeof UpsertService>>;
 }
 
-/** Serves a few handlers behind the interceptor, on a real port. */
+/** Serves a few handlers with the interceptor, on a real port. */
 async function serve({ system = {}, items = {}, upserts = {} }: Handlers) {
   const stopping = new AbortController();
   const lines: { method: string; code: string; level: number }[] = [];
@@ -43,7 +43,7 @@ async function serve({ system = {}, items = {}, upserts = {} }: Handlers) {
   };
 }
 
-/** The error that a call ends with. */
+/** Returns the error that a call ends with. */
 async function errorOf(call: Promise<unknown>): Promise<ConnectError> {
   const error = await call.then(
     () => undefined,
@@ -80,7 +80,7 @@ describe("an error in a handler", () => {
     expect(reasonOf(error)).toBe("ERROR_REASON_ITEM_NOT_FOUND");
   });
 
-  test("reaches the client of a stream, also behind frames that were sent", async () => {
+  test("reaches the client of a stream, also after frames that were sent", async () => {
     const { items, lines } = await serve({
       items: {
         async *streamItems() {
@@ -141,7 +141,7 @@ describe("while the service stops", () => {
     expect(await call).toMatchObject({ serverVersion: "1" });
   });
 
-  test("server streams end, though their handlers wait for something else", async () => {
+  test("server streams end, even though their handlers wait for something else", async () => {
     const { items, stop } = await serve({
       items: {
         async *streamItems() {
@@ -158,7 +158,7 @@ describe("while the service stops", () => {
     expect(reasonOf(error)).toBe("ERROR_REASON_SHUTTING_DOWN");
   });
 
-  test("handlers that wait for a frame are told, and may still answer", async () => {
+  test("handlers that wait for a frame are woken, and may still answer", async () => {
     const { upserts, stop } = await serve({
       upserts: {
         async *streamUpsertItems(requests) {
@@ -185,7 +185,7 @@ describe("while the service stops", () => {
 });
 
 describe("a handler that waits for a frame", () => {
-  /** Serves a handler that reads to the end, and gives what it ended with. */
+  /** Serves a handler that reads to the end, and returns the way it ended. */
   async function served() {
     let report: (outcome: unknown) => void = () => undefined;
     const outcome = new Promise<unknown>((resolve) => {
@@ -208,10 +208,10 @@ describe("a handler that waits for a frame", () => {
     return { upserts, outcome };
   }
 
-  test("hears of the deadline", async () => {
+  test("learns of the deadline", async () => {
     const { upserts, outcome } = await served();
     const hangUp = new AbortController();
-    // A client that tells the server its deadline and does not watch it itself.
+    // A client that sends its deadline to the server but does not enforce it.
     const call = upserts.streamUpsertItems(silent(hangUp.signal), { headers: { "grpc-timeout": "100m" } });
     const error = await errorOf(read(call));
     expect(error.code).toBe(Code.DeadlineExceeded);

@@ -11,7 +11,7 @@ const bound: fc.Arbitrary<Bound> = fc.oneof(text, fc.integer(), fc.bigInt(), fc.
 const binding = fc.array(bound, { maxLength: 5 });
 const position = fc.array(text, { maxLength: 3 });
 
-/** The reason that `open` refuses a token for, or undefined if it takes it. */
+/** The reason why `open` refuses a token, or undefined if it accepts it. */
 function refusal(open: () => unknown): string | undefined {
   try {
     open();
@@ -23,7 +23,7 @@ function refusal(open: () => unknown): string | undefined {
 }
 
 describe("a page token", () => {
-  test("gives its position back to the same call with the same arguments", () => {
+  test("returns its position to the same call with the same arguments", () => {
     fc.assert(
       fc.property(text, binding, position, (call, bound, at) => {
         const token = tokens.seal(call, bound, at);
@@ -53,7 +53,7 @@ describe("a page token", () => {
     ["a number is not its text", [1], ["1"]],
     ["an int64 is not a number", [1n], [1]],
     ["false is not its text", [false], ["false"]],
-    ["arguments do not run together", ["a", "b"], ["ab"]],
+    ["arguments are not concatenated", ["a", "b"], ["ab"]],
     ["empty arguments count", [""], []],
     ["the order counts", ["a", "b"], ["b", "a"]],
   ])("%s", (_, bound, other) => {

@@ -15,7 +15,7 @@ const invalid = (field: string) =>
   expect.objectContaining({ reason: "INVALID_FIELD", facts: expect.objectContaining({ field }) });
 
 describe("request_id", () => {
-  test("is a UUID of any version, in lower case from here on", () => {
+  test("is a UUID of any version, converted to lower case", () => {
     expect(requestId("request_id", "123E4567-E89B-42D3-A456-42661417400F")).toBe(
       "123e4567-e89b-42d3-a456-42661417400f",
     );
@@ -68,7 +68,7 @@ describe("a value of an enum", () => {
 });
 
 describe("a text", () => {
-  test("is as long as it has code points", () => {
+  test("is measured in code points", () => {
     expect(characterCount("")).toBe(0);
     expect(characterCount("añ")).toBe(2);
     expect(characterCount("😀😀")).toBe(2);
@@ -81,7 +81,7 @@ describe("a text", () => {
     expect(() => boundedText("name", "😀😀😀😀", 3, 3)).toThrow("has 4 characters; at most 3 are allowed");
   });
 
-  test("holds no U+0000, which PostgreSQL cannot keep", () => {
+  test("may not contain U+0000, which PostgreSQL cannot store", () => {
     expect(() => boundedText("name", "a\0b", 0, 9)).toThrow(invalid("name"));
   });
 
@@ -100,7 +100,7 @@ describe("update_mask", () => {
     expect(names("input_schema_json", "name", "name")).toEqual(new Set(["input_schema_json", "name"]));
   });
 
-  test("* stands for all that can be named", () => {
+  test("* stands for all fields that can be named", () => {
     expect(names("*")).toEqual(new Set(known));
   });
 

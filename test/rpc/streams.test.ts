@@ -9,7 +9,7 @@ async function* numbers(count: number) {
   for (let number = 0; number < count; number++) yield number;
 }
 
-/** An input that never comes, and does not care that nobody waits for it. */
+/** An input that never arrives, and ignores being closed. */
 const silence: AsyncIterable<number> = {
   [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }),
 };
@@ -21,7 +21,7 @@ async function read<T>(input: AsyncIterable<T>): Promise<T[]> {
 }
 
 describe("reading until the service stops", () => {
-  test("gives all of the input while it does not", async () => {
+  test("yields all of the input until it does", async () => {
     expect(await read(untilStopped(numbers(1_000), never, never))).toHaveLength(1_000);
   });
 
@@ -33,7 +33,7 @@ describe("reading until the service stops", () => {
     await expect(read(untilStopped(broken(), never, never))).rejects.toThrow("broken");
   });
 
-  test("ends a read that waits, with SHUTTING_DOWN", async () => {
+  test("ends a pending read with SHUTTING_DOWN", async () => {
     const stopping = new AbortController();
     const reading = read(untilStopped(silence, stopping.signal, never));
     stopping.abort();
@@ -60,7 +60,7 @@ describe("reading until the service stops", () => {
     await expect(read(untilStopped(endsOnAbort(), never, call.signal))).rejects.toThrow("cancelled");
   });
 
-  test("tells the input that nobody reads on", async () => {
+  test("closes the input that is no longer read", async () => {
     let returned = 0;
     async function* watched() {
       try {

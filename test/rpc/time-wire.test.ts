@@ -24,7 +24,7 @@ describe("an instant", () => {
     );
   });
 
-  test("loses what is finer than a microsecond", () => {
+  test("is truncated to microseconds", () => {
     const wire = create(TimestampSchema, { seconds: -1n, nanos: 999_999_999 });
     expect(instantFromWire("as_of", wire)).toBe(-1n);
   });

@@ -176,7 +176,7 @@ describe("a bad configuration ends the start with one line that names it:", () =
   test.each([
     [
       { ITEMBANK_PORT: "50051" },
-      /^itembank: ITEMBANK_PORT is not a setting\. There are: .*ITEMBANK_LISTEN.*\n$/,
+      /^itembank: ITEMBANK_PORT is not a setting\. The settings are: .*ITEMBANK_LISTEN.*\n$/,
     ],
     [{ ITEMBANK_LISTEN: "here" }, /^itembank: ITEMBANK_LISTEN=here: expected host:port.*\n$/],
     [{ ITEMBANK_LISTEN: "0.0.0.0:0" }, /^itembank: ITEMBANK_LISTEN=0\.0\.0\.0:0: .*ITEMBANK_INSECURE=1.*\n$/],

@@ -5,11 +5,11 @@ import { newPool, type Pool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 import { databaseUrl, onServer } from "./template.ts";
 
-/** A database of a suite's own, migrated and empty. */
+/** A database for a single suite, migrated and empty. */
 export interface TestDatabase {
   readonly url: string;
   readonly pool: Pool;
-  /** Checks that the suite left nothing open, and drops the database. */
+  /** Verifies that the suite left nothing open, and drops the database. */
   drop(): Promise<void>;
 }
 
@@ -19,7 +19,8 @@ export async function newTestDatabase({ connections = 20 } = {}): Promise<TestDa
   const name = `itembank_test_${randomBytes(6).toString("hex")}`;
   await onServer(serverUrl, `create database ${name} template ${template}`);
   const url = databaseUrl(serverUrl, name);
-  // Connections that the end of the pool has not closed yet are cut when the database is dropped, which is nothing to tell.
+  // Connections that the end of the pool has not closed yet are cut when the database is dropped, which is not worth a
+  // log line.
   const pool = newPool({ url, connections, log: newLog("error") });
   return {
     url,
@@ -33,11 +34,11 @@ export async function newTestDatabase({ connections = 20 } = {}): Promise<TestDa
   };
 }
 
-/** What nobody may leave behind: connections that were not given back, and transactions that were not ended. */
+/** Leaks: connections that were not returned, and transactions that were not ended. */
 async function findLeaks(pool: Pool): Promise<string[]> {
   const leaks: string[] = [];
   const checkedOut = () => pool.totalCount - pool.idleCount;
-  // What goes on behind an answer, such as telling other servers of it, ends by itself.
+  // Work that continues after an answer, such as notifying other servers of it, ends by itself.
   for (let wait = 0; checkedOut() > 0 && wait < 200; wait++) await sleep(10);
   if (checkedOut() > 0) leaks.push(`${checkedOut()} connections are checked out`);
   const { rows } = await pool.query<{ query: string }>(

@@ -1,7 +1,7 @@
 import type { TestProject } from "vitest/node";
 import { createTemplate, dropTemplate } from "./template.ts";
 
-/** The PostgreSQL that TEST_DATABASE_URL names. Leaves nothing behind. */
+/** The PostgreSQL that TEST_DATABASE_URL names. Leaves no databases on it. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
   const template = await createTemplate(process.env.TEST_DATABASE_URL ?? "");
   project.provide("template", template);

@@ -14,8 +14,8 @@ import * as grpc from "@grpc/grpc-js";
 type Init = MessageInitShape<DescMessage>;
 
 /**
- * A client of grpc-js, which shares no code with the service, for a service of the generated descriptors. Requests may be
- * plain data.
+ * Makes a grpc-js client, which shares no code with the service, for a service of the generated descriptors. Requests
+ * may be plain data.
  */
 export function newGrpcJsClient(service: DescService, address: string): InstanceType<GrpcJsClient> {
   const methods = service.methods.map((method) => [method.name, methodDefinition(method)]);
@@ -37,7 +37,7 @@ function methodDefinition({ parent, name, methodKind, input, output }: DescMetho
   } satisfies grpc.MethodDefinition<Init, Message>;
 }
 
-/** The reason of an error, as the details in its trailers name it. */
+/** The reason of an error, from the details in its trailers. */
 export function reasonOf(error: grpc.ServiceError | undefined): string | undefined {
   const [details] = error?.metadata.get("grpc-status-details-bin") ?? [];
   return /ERROR_REASON_([A-Z_]+)/.exec(Buffer.from(details ?? "").toString("latin1"))?.[1];

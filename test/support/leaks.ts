@@ -2,7 +2,7 @@ import { expect } from "vitest";
 import type { Pool } from "../../src/db/pool.ts";
 import type { TestService } from "./service.ts";
 
-/** Nothing that a test did may keep a connection of the pool or a transaction. */
+/** Expects that no connection of the pool and no transaction was left open. */
 export async function expectNothingLeaked({ resources: { pool } }: TestService): Promise<void> {
   await expectNothingLeakedFrom(pool);
 }

@@ -1,4 +1,4 @@
-/** The requests of a stream: what is pushed, until the end. */
+/** The requests of a stream: the messages pushed, until the end. */
 export class Outgoing<T> implements AsyncIterable<T> {
   readonly #waiting: T[] = [];
   #ended = false;
@@ -9,7 +9,7 @@ export class Outgoing<T> implements AsyncIterable<T> {
     this.#wake();
   }
 
-  /** Ends the stream behind what was pushed. */
+  /** Ends the stream after the messages pushed so far. */
   end(): void {
     this.#ended = true;
     this.#wake();

@@ -2,14 +2,14 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { expect } from "vitest";
 import { BadRequestSchema, ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 
-/** What a caller can tell from a failed call: the status code, the reason and its facts. */
+/** The visible facts of a failed call: the status code, the reason and its metadata. */
 export interface Refusal {
   readonly code: string;
   readonly reason: string;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** How a call, or reading a stream to its end, fails. */
+/** Returns the failure of a call, or of reading a stream to its end. */
 export async function refusalOf(call: Promise<unknown> | AsyncIterable<unknown>): Promise<Refusal> {
   const error = await errorOf(call);
   const info = error.findDetails(ErrorInfoSchema)[0];
@@ -21,7 +21,7 @@ export async function refusalOf(call: Promise<unknown> | AsyncIterable<unknown>)
   };
 }
 
-/** The fields that a failed call finds fault with, in order. */
+/** Returns the fields that a failed call reports, in order. */
 export async function faultyFieldsOf(call: Promise<unknown> | AsyncIterable<unknown>): Promise<string[]> {
   const [badRequest] = (await errorOf(call)).findDetails(BadRequestSchema);
   return badRequest?.fieldViolations.map((violation) => violation.field) ?? [];
@@ -40,12 +40,12 @@ async function drain(stream: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of stream);
 }
 
-/** What INVALID_FIELD is expected to say about a field. */
+/** The expected facts of INVALID_FIELD about a field. */
 export function invalid(field: string) {
   return { code: "InvalidArgument", reason: "INVALID_FIELD", metadata: expect.objectContaining({ field }) };
 }
 
-/** What a refusal is expected to be: `Aborted`, `VERSION_CONFLICT` and these facts at least. */
+/** The expected refusal: `Aborted`, `VERSION_CONFLICT` and these facts at least. */
 export function refused(code: keyof typeof Code, reason: string, metadata: Record<string, unknown> = {}) {
   return { code, reason, metadata: expect.objectContaining(metadata) };
 }

@@ -16,7 +16,7 @@ import { newDeletedRunSweeper } from "../../src/runs/deleted-run-sweeper.ts";
 import { runsChannel } from "../../src/runs/run.ts";
 import { versionsChannel } from "../../src/versions/version.ts";
 
-/** What handlers work with, for suites that call them without a service. Directories are made when something is put there. */
+/** The resources of handlers, for suites that call them without a service. Directories are created with their first file. */
 export async function testResources(pool: Pool, resources: Partial<Resources> = {}): Promise<Resources> {
   const directory = join(tmpdir(), `itembank-test-${randomUUID()}`);
   const log = newLog("silent");

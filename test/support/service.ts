@@ -20,12 +20,12 @@ export interface TestService extends Pick<Server, "resources"> {
   /** gRPC over HTTP/2. */
   readonly transport: Transport;
   client<S extends DescService>(service: S): Client<S>;
-  /** Stops the service, and drops the database unless it was given. */
+  /** Stops the service, and drops the database unless it was passed in. */
   close(): Promise<void>;
 }
 
 export interface TestServiceOptions {
-  /** One that the suite has and drops itself. */
+  /** A database that the suite creates and drops itself. */
   readonly database?: TestDatabase;
   readonly config?: Partial<Config>;
 }
@@ -53,7 +53,7 @@ export async function startTestService({ database, config }: TestServiceOptions 
   };
 }
 
-/** What a service of a test needs set: any free port, the database of the test, and a directory of its own. */
+/** The settings of a service under test: any free port, the database of the test, and a directory of its own. */
 export function testConfig({
   url,
 }: TestDatabase): Pick<Config, "listen" | "databaseUrl" | "dataDir" | "blobs"> {

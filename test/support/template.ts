@@ -4,7 +4,7 @@ import { migrate } from "../../src/db/migrate.ts";
 import { newPool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 
-/** A migrated database that each suite gets a copy of. */
+/** A migrated database, which each suite copies. */
 export interface Template {
   readonly serverUrl: string;
   readonly name: string;

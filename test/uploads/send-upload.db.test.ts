@@ -353,9 +353,7 @@ describe("a storage that does not answer", () => {
     expect(await refusalOf(call)).toEqual(refused("Unavailable", "STORAGE_UNAVAILABLE"));
     await call.catch((error: unknown) => {
       expect(error).toBeInstanceOf(ConnectError);
-      expect((error as ConnectError).rawMessage).toBe(
-        "the storage of files does not answer; repeat the call",
-      );
+      expect((error as ConnectError).rawMessage).toBe("the file storage is unavailable; retry the call");
     });
     await broken.close();
   });
