@@ -8,18 +8,18 @@ import {
   type OtherReason,
 } from "./failure.ts";
 
-/** Faults that one answer lists. More would not fit into the trailers that many clients accept. */
+/** Maximum faults that an answer lists. More would not fit into the trailers that many clients accept. */
 const maxListed = 100;
 
 /**
- * Gathers what is wrong with a request, so that its sender hears of all malformed fields and bad rows at once.
+ * Collects the faults of a request, so that its sender learns of all malformed fields and bad rows at once.
  *
  *     const faults = new Faults();
  *     const name = faults.check(() => datasetName("dataset.name", dataset.name));
  *     faults.throwIfAny();
  *
- * Paths take longer to write than most values take to check. So the check of a row throws failures whose fields begin at the row,
- * and the path to the row is written only for one that has a fault:
+ * Writing a path takes longer than checking most values. So the check of a row throws failures whose fields begin at
+ * the row, and the path to the row is written only if it has a fault:
  *
  *     try {
  *       rows.push(rowFromWire(item));
@@ -32,17 +32,17 @@ export class Faults {
   #count = 0;
   readonly #listed: FieldViolation[] = [];
 
-  /** Notes a fault at a field. */
+  /** Adds a fault at a field. */
   add<R extends OtherReason>(reason: R, facts: FactsOf<R>, field: string): void {
     this.take(failureAt(reason, facts, field));
   }
 
-  /** Notes a malformed field. */
+  /** Adds a malformed field. */
   addInvalid(field: string, problem: string): void {
     this.take(invalidField(field, problem));
   }
 
-  /** Runs a check and notes its failure, returning undefined then. @throws as `take` */
+  /** Runs a check and adds its failure, returning undefined then. @throws as `take` */
   check<T>(read: () => T): T | undefined {
     try {
       return read();
@@ -53,9 +53,9 @@ export class Faults {
   }
 
   /**
-   * Notes the failure of a check whose fields begin at `field`.
+   * Adds the failure of a check whose fields begin at `field`.
    *
-   * @throws the error itself if it does not say which field it is about.
+   * @throws the error itself if it is not about a field
    */
   take(error: unknown, field = ""): void {
     if (!(error instanceof Failure) || error.violations.length === 0) throw error;
@@ -78,7 +78,7 @@ export class Faults {
 /**
  * Runs a check whose failures have fields that begin at `field`.
  *
- * @throws Failure with fields that begin where `field` does.
+ * @throws Failure with `field` prepended to its fields
  */
 export function within<T>(field: string, read: () => T): T {
   try {
@@ -88,7 +88,7 @@ export function within<T>(field: string, read: () => T): T {
   }
 }
 
-/** A failure whose fields begin at `field`, as one whose fields begin where that does. */
+/** Returns the failure with `field` prepended to its fields, and to those that its facts and message name. */
 export function failureWithin(field: string, fault: Failure): Failure {
   if (field === "") return fault;
   const { reason, facts, message } = fault;
@@ -103,7 +103,7 @@ function violationWithin(field: string, violation: FieldViolation): FieldViolati
   return { field: pathWithin(field, violation.field), description: violation.description };
 }
 
-/** Puts two paths together, the second of which may be empty or begin with an index. */
+/** Joins two paths, the second of which may be empty or begin with an index. */
 function pathWithin(field: string, path: string): string {
   if (field === "" || path === "") return field + path;
   return path.startsWith("[") ? field + path : `${field}.${path}`;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Failure, failure, failureAt, invalidField } from "../src/failure.ts";
 import { Faults, failureWithin, within } from "../src/faults.ts";
 
-/** What throwIfAny throws. */
+/** The failure that throwIfAny throws. */
 function thrownBy(faults: Faults): Failure | undefined {
   try {
     faults.throwIfAny();
@@ -31,7 +31,7 @@ describe("faults", () => {
       violations: [
         { field: "page_size", description: "must not be negative" },
         { field: "name", description: "is required" },
-        { field: "items[3]", description: 'item "a" was purged and takes no content any more' },
+        { field: "items[3]", description: 'item "a" was purged and can no longer have content' },
       ],
     });
   });
@@ -68,7 +68,7 @@ describe("faults", () => {
     expect(thrown?.violations.map(({ field }) => field)).toEqual(["name", "note", "mode"]);
   });
 
-  test("do not take up a failure that is not about a field, nor any other error", () => {
+  test("reject a failure that is not about a field, and any other error", () => {
     const faults = new Faults();
     const limit = failure("LIMIT_EXCEEDED", { limit: "max_item_bytes", maximum: 1, received: 2 });
     expect(() => faults.check(refuse(limit))).toThrow(limit);
@@ -99,7 +99,7 @@ describe("faults", () => {
 });
 
 describe("within", () => {
-  test("puts a path in front of the fields of a failure, and leaves other errors alone", () => {
+  test("prepends a path to the fields of a failure, and leaves other errors alone", () => {
     expect(within("a", () => 1)).toBe(1);
     expect(() => within("a", () => within("b[2]", refuse(invalidField("c", "is bad"))))).toThrow(
       expect.objectContaining({
