@@ -41,9 +41,9 @@ async function write(
   await writeFile(path, after, { flag: "a" });
 }
 
-const cell = (text: string) => `"${text.replaceAll('"', '""')}"`;
+const field = (text: string) => `"${text.replaceAll('"', '""')}"`;
 const csvRow = ({ itemId, input, expectedOutput, metadata }: BenchRow) =>
-  [itemId, cell(input), cell(expectedOutput), cell(metadata)].join(",");
+  [itemId, field(input), field(expectedOutput), field(metadata)].join(",");
 const jsonRow = ({ itemId, input, expectedOutput, metadata }: BenchRow) =>
   `{"item_id":"${itemId}","input":${input},"expected_output":${expectedOutput},"metadata":${metadata}}`;
 

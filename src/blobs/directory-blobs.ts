@@ -61,7 +61,7 @@ export function newDirectoryBlobs(path: string): BlobStore {
       });
       try {
         try {
-          for await (const piece of content) await attempt("write", () => file.writeFile(piece));
+          for await (const chunk of content) await attempt("write", () => file.writeFile(chunk));
           await attempt("write", () => file.sync());
         } finally {
           await file.close();

@@ -5,7 +5,7 @@ import {
   CellParsing as WireParsing,
 } from "../../clients/typescript/src/contract.ts";
 import type { ColumnMapping, ColumnSource } from "../files/column-mapping.ts";
-import type { CellParsing } from "../files/table.ts";
+import type { ValueParsing } from "../files/table.ts";
 
 /** Which columns of a file, or members of its objects, make up an item. */
 export interface ColumnOptions {
@@ -14,10 +14,10 @@ export interface ColumnOptions {
   readonly expected?: string;
   readonly metadata?: string;
   readonly splits?: string;
-  readonly cells?: CellParsing;
+  readonly cells?: ValueParsing;
 }
 
-const parsings: Readonly<Record<CellParsing, WireParsing>> = {
+const parsings: Readonly<Record<ValueParsing, WireParsing>> = {
   infer: WireParsing.INFER,
   text: WireParsing.TEXT,
   json: WireParsing.JSON,

@@ -3,7 +3,7 @@ import { type Receipt, Upload_State } from "../../clients/typescript/src/contrac
 import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-options.ts";
 import { csvColumns } from "../files/csv-table.ts";
 import { decompressed } from "../files/decompression.ts";
-import { utf8Pieces } from "../files/utf8.ts";
+import { utf8Chunks } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";
 import { chooseColumns, columnsToWire } from "./column-options.ts";
@@ -73,7 +73,7 @@ export async function importUpload(
 
 /** Reads the header of a CSV file. */
 function headerOf(source: FileSource): Promise<readonly string[]> {
-  return csvColumns(utf8Pieces(decompressed(source.open(), limits.maxUploadBytes)));
+  return csvColumns(utf8Chunks(decompressed(source.open(), limits.maxUploadBytes)));
 }
 
 /** Returns the name of the upload, which the same command finds again until the upload is consumed or expires. */

@@ -5,7 +5,7 @@ import { invalidFile } from "../files/invalid-file.ts";
 import { objectsOfArray, objectsOfLines } from "../files/json-objects.ts";
 import { objectRows } from "../files/json-table.ts";
 import { itemOfRow } from "../files/table-item.ts";
-import { utf8Pieces } from "../files/utf8.ts";
+import { utf8Chunks } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
 import { type ChosenColumns, type ColumnOptions, chooseColumns } from "./column-options.ts";
 import type { FileSource } from "./file-source.ts";
@@ -22,7 +22,7 @@ export async function* jsonRows(
   options: ColumnOptions,
   onBytes: (bytes: number) => void,
 ): AsyncGenerator<ItemTexts> {
-  const text = utf8Pieces(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
+  const text = utf8Chunks(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
   const pages = objectRows(source.format === "json" ? objectsOfArray(text) : objectsOfLines(text));
   let chosen: ChosenColumns | undefined;
   let finder: ColumnFinder | undefined;
@@ -54,9 +54,9 @@ async function* counted(
   onBytes: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
   let total = 0;
-  for await (const piece of bytes) {
-    total += piece.length;
+  for await (const chunk of bytes) {
+    total += chunk.length;
     onBytes(total);
-    yield piece;
+    yield chunk;
   }
 }

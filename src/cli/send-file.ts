@@ -65,10 +65,10 @@ async function* framesOf(
   yield { frame: { case: "open", value: { requestId, format: wireFormats[format], filename } } };
   const hash = createHash("sha256");
   let offset = 0;
-  for await (const piece of source.open()) {
-    hash.update(piece);
-    for (let at = 0; at < piece.length; at += chunkBytes) {
-      const chunk = piece.subarray(at, at + chunkBytes);
+  for await (const block of source.open()) {
+    hash.update(block);
+    for (let at = 0; at < block.length; at += chunkBytes) {
+      const chunk = block.subarray(at, at + chunkBytes);
       const start = offset + at;
       const skipped = Math.max(0, from - start);
       if (skipped >= chunk.length) continue;
@@ -77,7 +77,7 @@ async function* framesOf(
       };
       onSent(start + chunk.length);
     }
-    offset += piece.length;
+    offset += block.length;
   }
   yield { frame: { case: "commit", value: { sizeBytes: BigInt(offset), sha256: hash.digest() } } };
 }

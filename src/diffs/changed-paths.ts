@@ -1,6 +1,6 @@
 import { equalSplits } from "../items/splits.ts";
 import { canonicalize } from "../json/canonical-json.ts";
-import { maxPathLength, step } from "../json/json-path.ts";
+import { maxPathLength, spelledSegment } from "../json/json-path.ts";
 
 /** What paths lead into: an item in one of the two states. Absent payloads are undefined. */
 export interface ComparedItem {
@@ -151,7 +151,7 @@ class Differences {
   add(to: string | number, read: (path: PathOf) => string[]): void {
     // Beyond that many they are left to this place, and need no path of their own.
     const crowded = this.#groups.length > maxPaths;
-    const pathOf = crowded ? this.#path : () => this.#path() + step(to);
+    const pathOf = crowded ? this.#path : () => this.#path() + spelledSegment(to);
     const below = read(pathOf);
     if (below.length === 0 || crowded) return;
     // What lies deeper has a longer path, and has left it to this place already.

@@ -38,7 +38,7 @@ class Refused extends Error {
   readonly refusal: Refusal;
 
   constructor(refusal: Refusal) {
-    super(refusal.why);
+    super(refusal.kind);
     this.refusal = refusal;
   }
 }
@@ -62,12 +62,12 @@ export async function answerStatement(request: AnswerRequest, output: AnswerOutp
     const prepared = await connection.prepare(sql);
     bind(prepared, request.parameters);
     const result = await prepared.stream();
-    await output.send({ is: "columns", columns: columnsOf(result) });
+    await output.send({ kind: "columns", columns: columnsOf(result) });
     const truncated = await sendRows(result, request, output);
     if (truncated) connection.interrupt();
-    await output.send({ is: "finished", truncated });
+    await output.send({ kind: "finished", truncated });
   } catch (error) {
-    await output.send({ is: "refused", refusal: refusalFor(error, request) });
+    await output.send({ kind: "refused", refusal: refusalFor(error, request) });
   }
 }
 
@@ -114,7 +114,8 @@ async function sendRows(
         }
         const text = `[${vectors.map((vector, column) => jsonText(vector.getItem(row), types[column])).join(",")}]`;
         const size = Buffer.byteLength(text);
-        if (size > request.maxRowBytes) throw new Refused({ why: "size", maximumBytes: request.maxRowBytes });
+        if (size > request.maxRowBytes)
+          throw new Refused({ kind: "size", maximumBytes: request.maxRowBytes });
         if (bytes + size > request.maxFrameBytes) await flush();
         rows.push(text);
         bytes += size + 1;
@@ -128,7 +129,7 @@ async function sendRows(
 
 function refusalFor(error: unknown, { sql, bounds }: AnswerRequest): Refusal {
   if (error instanceof Refused) return error.refusal;
-  if (error instanceof NoJsonForm) return { why: "statement", problem: error.message, position: undefined };
+  if (error instanceof NoJsonForm) return { kind: "statement", problem: error.message, position: undefined };
   return refusalOf(error, sql, bounds.memoryBytes);
 }
 

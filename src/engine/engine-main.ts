@@ -26,10 +26,10 @@ async function main(): Promise<void> {
 }
 
 async function perform(request: EngineRequest): Promise<void> {
-  if (request.do === "inspect") await send(await inspectStatement(request.sql));
-  if (request.do === "answer") await answerStatement(request, { send, sendRows: write });
-  if (request.do === "read") await readParquet(request, send);
-  await send({ is: "idle" });
+  if (request.kind === "inspect") await send(await inspectStatement(request.sql));
+  if (request.kind === "answer") await answerStatement(request, { send, sendRows: write });
+  if (request.kind === "read") await readParquet(request, send);
+  await send({ kind: "idle" });
 }
 
 function send(answer: EngineAnswer): Promise<void> {

@@ -33,18 +33,18 @@ function header(kind: number, length: number): Buffer {
 
 /** Yields the frames of a stream of bytes. An incomplete frame at the end of the stream is dropped. */
 export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
-  let pieces: Buffer[] = [];
+  let chunks: Buffer[] = [];
   let available = 0;
   const take = (length: number) => {
-    const all = pieces.length === 1 ? (pieces[0] as Buffer) : Buffer.concat(pieces, available);
-    pieces = [all.subarray(length)];
+    const all = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, available);
+    chunks = [all.subarray(length)];
     available -= length;
     return all.subarray(0, length);
   };
   let next: { readonly kind: number; readonly length: number } | undefined;
-  for await (const piece of input) {
-    pieces.push(piece);
-    available += piece.length;
+  for await (const chunk of input) {
+    chunks.push(chunk);
+    available += chunk.length;
     for (;;) {
       if (next === undefined) {
         if (available < headerBytes) break;

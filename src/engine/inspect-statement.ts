@@ -17,9 +17,9 @@ export async function inspectStatement(sql: string): Promise<EngineAnswer> {
   try {
     const reader = await connection.runAndReadAll("select json_serialize_sql($1::varchar)", [sql]);
     const found = readStatement(sql, JSON.parse(String(reader.getRows()[0]?.[0])));
-    return "why" in found ? { is: "refused", refusal: found } : { is: "inspected", ...found };
+    return "kind" in found ? { kind: "refused", refusal: found } : { kind: "inspected", ...found };
   } catch (error) {
-    return { is: "refused", refusal: refusalOf(error, sql, 0) };
+    return { kind: "refused", refusal: refusalOf(error, sql, 0) };
   } finally {
     connection.closeSync();
   }

@@ -43,13 +43,13 @@ export interface EngineBounds {
 
 /** Asks which tables a statement reads, and whether it may run at all. Answered by `inspected` or `refused`. */
 export interface InspectRequest {
-  readonly do: "inspect";
+  readonly kind: "inspect";
   readonly sql: string;
 }
 
 /** Runs a statement. Answered by `columns`, frames of rows, and `finished`; or by `refused` at any point. Then comes `idle`. */
 export interface AnswerRequest {
-  readonly do: "answer";
+  readonly kind: "answer";
   readonly sql: string;
   readonly parameters: readonly Parameter[];
   readonly tables: readonly TableFile[];
@@ -66,7 +66,7 @@ export interface AnswerRequest {
  * columns as text. Answered by `written` or `refused`.
  */
 export interface WriteRequest {
-  readonly do: "write";
+  readonly kind: "write";
   readonly columns: readonly SourceColumn[];
   /** The column whose members become columns as well, if all its values are JSON objects. */
   readonly membersOf: string | undefined;
@@ -80,16 +80,16 @@ export interface WriteRequest {
 /** A column of rows to write. */
 export interface SourceColumn {
   readonly name: string;
-  /** Its value in the file: an SQL expression over the text `CELL`. */
+  /** Its value in the file: an SQL expression over the text `VALUE`. */
   readonly expression: string;
 }
 
 /**
- * Reads the rows of a Parquet file of a stranger, to make items of them. Answered by `header`, any number of `cells`,
+ * Reads the rows of a Parquet file of a stranger, to make items of them. Answered by `header`, any number of `values`,
  * and `read`; or by `unreadable` at any point. Then comes `idle`.
  */
 export interface ReadRequest {
-  readonly do: "read";
+  readonly kind: "read";
   /** Absolute. */
   readonly path: string;
   /** The absolute path of a folder for data that does not fit into memory. */
@@ -100,12 +100,12 @@ export interface ReadRequest {
 /** A column of a file that is read. */
 export interface FileColumn {
   readonly name: string;
-  /** Whether its cells are texts. Otherwise they are JSON texts. */
+  /** Whether its values are texts. Otherwise they are JSON texts. */
   readonly isText: boolean;
 }
 
 /** The place of a problem in a file: rows count from 1. */
-export interface CellPlace {
+export interface ValuePosition {
   readonly row?: number;
   readonly column?: string;
 }
@@ -121,22 +121,22 @@ export interface AnswerColumn {
 /** The reason why an engine refuses a request. */
 export type Refusal =
   /** The statement cannot be run. `position` counts characters from 1. */
-  | { readonly why: "statement"; readonly problem: string; readonly position: number | undefined }
+  | { readonly kind: "statement"; readonly problem: string; readonly position: number | undefined }
   /** It names a table that is in neither schema. */
-  | { readonly why: "table"; readonly table: string }
+  | { readonly kind: "table"; readonly table: string }
   /** It exceeds its memory, or has a row of more bytes. */
-  | { readonly why: "size"; readonly maximumBytes: number }
+  | { readonly kind: "size"; readonly maximumBytes: number }
   /** A fault of the engine, or of the service. For the log. */
-  | { readonly why: "fault"; readonly problem: string };
+  | { readonly kind: "fault"; readonly problem: string };
 
 export type EngineAnswer =
-  | ({ readonly is: "inspected" } & Statement)
-  | { readonly is: "columns"; readonly columns: readonly AnswerColumn[] }
-  | { readonly is: "finished"; readonly truncated: boolean }
-  | { readonly is: "written"; readonly rowCount: number }
-  | { readonly is: "header"; readonly columns: readonly FileColumn[] }
-  | { readonly is: "cells"; readonly cells: readonly (readonly (string | null)[])[] }
-  | { readonly is: "read" }
-  | { readonly is: "unreadable"; readonly problem: string; readonly place: CellPlace }
-  | { readonly is: "refused"; readonly refusal: Refusal }
-  | { readonly is: "idle" };
+  | ({ readonly kind: "inspected" } & Statement)
+  | { readonly kind: "columns"; readonly columns: readonly AnswerColumn[] }
+  | { readonly kind: "finished"; readonly truncated: boolean }
+  | { readonly kind: "written"; readonly rowCount: number }
+  | { readonly kind: "header"; readonly columns: readonly FileColumn[] }
+  | { readonly kind: "values"; readonly values: readonly (readonly (string | null)[])[] }
+  | { readonly kind: "read" }
+  | { readonly kind: "unreadable"; readonly problem: string; readonly position: ValuePosition }
+  | { readonly kind: "refused"; readonly refusal: Refusal }
+  | { readonly kind: "idle" };

@@ -1,7 +1,7 @@
 import { type DuckDBConnection, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
 import { jsonOfValue, NoItemJsonForm, requireJsonForm } from "./item-json.ts";
-import type { CellPlace, EngineAnswer, ReadRequest } from "./protocol.ts";
+import type { EngineAnswer, ReadRequest, ValuePosition } from "./protocol.ts";
 
 /** Maximum bytes that reading may spill: much more than it needs without sorting, much less than a disk. */
 const spillBytes = 8 * 1024 ** 3;
@@ -12,13 +12,13 @@ const frameLength = 512 * 1024;
 /** Types whose values are texts already. */
 const textTypes = [DuckDBTypeId.VARCHAR, DuckDBTypeId.ENUM];
 
-/** A problem of the file, and its place. */
+/** A problem of the file, and its position. */
 class Problem extends Error {
-  readonly place: CellPlace;
+  readonly position: ValuePosition;
 
-  constructor(problem: string, place: CellPlace = {}) {
+  constructor(problem: string, position: ValuePosition = {}) {
     super(problem);
-    this.place = place;
+    this.position = position;
   }
 }
 
@@ -30,8 +30,8 @@ export async function readParquet(
   try {
     await readFile(request, send);
   } catch (error) {
-    const { message, place } = problemOf(error, request);
-    await send({ is: "unreadable", problem: message, place });
+    const { message, position } = problemOf(error, request);
+    await send({ kind: "unreadable", problem: message, position });
   }
 }
 
@@ -50,12 +50,12 @@ async function readFile(
     inColumn({ column: names[at] ?? "" }, () => requireJsonForm(type));
   });
   const isText = types.map((type) => textTypes.includes(type.typeId));
-  await send({ is: "header", columns: names.map((name, at) => ({ name, isText: isText[at] === true })) });
+  await send({ kind: "header", columns: names.map((name, at) => ({ name, isText: isText[at] === true })) });
   let count = 0;
   for (let chunk = await result.fetchChunk(); chunk !== null; chunk = await result.fetchChunk()) {
     if (chunk.rowCount === 0) break;
     const vectors = types.map((_, at) => chunk.getColumnVector(at));
-    let cells: (string | null)[][] = [];
+    let rows: (string | null)[][] = [];
     let length = 0;
     for (let at = 0; at < chunk.rowCount; at++) {
       count++;
@@ -66,15 +66,15 @@ async function readFile(
           jsonOfValue(value, types[column] as DuckDBType),
         );
       });
-      cells.push(row);
-      for (const cell of row) length += cell?.length ?? 0;
+      rows.push(row);
+      for (const value of row) length += value?.length ?? 0;
       if (length < frameLength && at + 1 < chunk.rowCount) continue;
-      await send({ is: "cells", cells });
-      cells = [];
+      await send({ kind: "values", values: rows });
+      rows = [];
       length = 0;
     }
   }
-  await send({ is: "read" });
+  await send({ kind: "read" });
 }
 
 /** The names of the columns as the file spells them. The engine changes those that differ only in case. */
@@ -98,16 +98,16 @@ async function columnNames(connection: DuckDBConnection, file: string): Promise<
   return names;
 }
 
-function inColumn<T>(place: CellPlace, work: () => T): T {
+function inColumn<T>(position: ValuePosition, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    throw error instanceof NoItemJsonForm ? new Problem(error.message, place) : error;
+    throw error instanceof NoItemJsonForm ? new Problem(error.message, position) : error;
   }
 }
 
 /** The engine describes problems of a file best, except that it mentions the path in this service. */
-function problemOf(error: unknown, { path }: ReadRequest): { message: string; place: CellPlace } {
+function problemOf(error: unknown, { path }: ReadRequest): { message: string; position: ValuePosition } {
   if (error instanceof Problem) return error;
   const said = error instanceof Error ? error.message : String(error);
   const [line = ""] = said
@@ -115,5 +115,5 @@ function problemOf(error: unknown, { path }: ReadRequest): { message: string; pl
     .replaceAll(`"${path}"`, "the file")
     .replaceAll(path, "the file")
     .split("\n");
-  return { message: `cannot be read as Parquet: ${line}`, place: {} };
+  return { message: `cannot be read as Parquet: ${line}`, position: {} };
 }

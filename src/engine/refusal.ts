@@ -28,23 +28,26 @@ export function refusalOf(error: unknown, sql: string, memoryBytes: number): Ref
   const thrown = parseError(error);
   // The longest string of V8: a value that does not fit into one is too large for any answer.
   if (error instanceof Error && "code" in error && error.code === "ERR_STRING_TOO_LONG")
-    return { why: "size", maximumBytes: memoryBytes };
+    return { kind: "size", maximumBytes: memoryBytes };
   if (thrown === undefined) {
-    return { why: "fault", problem: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+    return {
+      kind: "fault",
+      problem: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    };
   }
   const { exception_type: type, exception_message: message, position } = thrown;
-  if (type === "Out of Memory") return { why: "size", maximumBytes: memoryBytes };
-  if (faults.has(type)) return { why: "fault", problem: `${type}: ${message}` };
+  if (type === "Out of Memory") return { kind: "size", maximumBytes: memoryBytes };
+  if (faults.has(type)) return { kind: "fault", problem: `${type}: ${message}` };
   if (type === "Permission") {
     return {
-      why: "statement",
+      kind: "statement",
       problem: "files, the network and settings are not accessible",
       position: undefined,
     };
   }
   const at = position === undefined ? undefined : Number(position);
   return {
-    why: "statement",
+    kind: "statement",
     problem: message.trim(),
     position: at === undefined ? undefined : type === "Parser" ? at + 1 : characterAt(sql, at),
   };

@@ -38,25 +38,25 @@ export function readStatement(sql: string, tree: SyntaxTree): Statement | Refusa
   if (tree.error) {
     // The parser counts characters in syntax errors, and bytes everywhere else.
     const position = tree.position === undefined ? undefined : Number(tree.position) + 1;
-    return { why: "statement", problem: tree.error_message ?? "not a statement", position };
+    return { kind: "statement", problem: tree.error_message ?? "not a statement", position };
   }
   const { statements = [] } = tree;
   if (statements.length !== 1) {
     return {
-      why: "statement",
+      kind: "statement",
       problem: statements.length === 0 ? "there is no statement" : "there is more than one statement",
       position: undefined,
     };
   }
   const [statement] = statements;
   const tables = readTables(sql, statement);
-  if ("why" in tables) return tables;
+  if ("kind" in tables) return tables;
   const { named_param_map: parameters = [] } = statement as { named_param_map?: readonly { key: string }[] };
   const names = parameters.map(({ key }) => key);
   const missing = names.findIndex((_, at) => !names.includes(String(at + 1)));
   if (missing >= 0) {
     const problem = `parameters must be $1, $2, … without gaps; $${missing + 1} is missing`;
-    return { why: "statement", problem, position: undefined };
+    return { kind: "statement", problem, position: undefined };
   }
   return { tables, parameterCount: names.length };
 }
@@ -67,7 +67,7 @@ function readTables(sql: string, statement: unknown): readonly NamedTable[] | Re
   const found = new Map<string, NamedTable>();
   for (const node of nodes) {
     const refuse = (problem: string): Refusal => ({
-      why: "statement",
+      kind: "statement",
       problem,
       position: positionOf(sql, node),
     });
@@ -89,7 +89,7 @@ function readTables(sql: string, statement: unknown): readonly NamedTable[] | Re
     if (node.at_clause) return refuse('name a version as datasets."<table_name>@<version>"');
     if (schema === "" && catalog === "" && name !== undefined) {
       if (commonTables.has(name.toLowerCase())) continue;
-      if (/^[A-Za-z_][A-Za-z0-9_]*(@[A-Za-z0-9_.-]+)?$/.test(name)) return { why: "table", table: name };
+      if (/^[A-Za-z_][A-Za-z0-9_]*(@[A-Za-z0-9_.-]+)?$/.test(name)) return { kind: "table", table: name };
     }
     const key = schema?.toLowerCase();
     if (catalog !== "" || (key !== "datasets" && key !== "runs") || name === undefined) {

@@ -38,22 +38,22 @@ export async function writeParquet(): Promise<EngineAnswer> {
       spillBytes: 0,
       files: [request.path, request.scratchPath],
     });
-    return { is: "written", rowCount: await write(engine, reader, request) };
+    return { kind: "written", rowCount: await write(engine, reader, request) };
   } catch (error) {
-    return { is: "refused", refusal: refusalOf(error, "", request.bounds.memoryBytes) };
+    return { kind: "refused", refusal: refusalOf(error, "", request.bounds.memoryBytes) };
   }
 }
 
 async function write({ connection }: Engine, reader: CopyReader, request: WriteRequest): Promise<number> {
   const rows = registerRows(connection, reader);
   const { path, scratchPath, membersOf } = request;
-  // Rows arrive as arrays of texts, many in one array. The engine unpacks them, many times as fast as handing over cell
-  // by cell.
-  const cells = `(select unnest(from_json(block, '[["VARCHAR"]]')) as cells from sent_blocks())`;
+  // Rows arrive as arrays of texts, many in one array. The engine unpacks them, many times as fast as handing over value
+  // by value.
+  const unpacked = `(select unnest(from_json(block, '[["VARCHAR"]]')) as texts from sent_blocks())`;
   const columns = request.columns.map(
-    ({ name, expression }, at) => `${expression.replaceAll("CELL", `cells[${at + 1}]`)} as "${name}"`,
+    ({ name, expression }, at) => `${expression.replaceAll("VALUE", `texts[${at + 1}]`)} as "${name}"`,
   );
-  const source = `select ${columns.join(", ")} from ${cells}`;
+  const source = `select ${columns.join(", ")} from ${unpacked}`;
   if (membersOf === undefined) {
     await connection.run(`copy (${source}) to ${quoted(path)} (${fileOptions})`);
     return rows.count;

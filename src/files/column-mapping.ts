@@ -1,6 +1,6 @@
 import { invalidField } from "../failure.ts";
 import { invalidFile } from "./invalid-file.ts";
-import type { CellParsing, TableColumn, TableRow } from "./table.ts";
+import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /** Where one part of an item comes from: a column as it is, or several as members of an object. */
 export type ColumnSource = { readonly column: string } | { readonly members: readonly string[] };
@@ -19,21 +19,21 @@ export interface NamedColumns {
 export interface ColumnMapping {
   /** Undefined goes by the names of the columns, see `byName`. */
   readonly named: NamedColumns | undefined;
-  readonly parsing: CellParsing;
+  readonly parsing: ValueParsing;
 }
 
-/** A part of an item by the positions of columns; -1 for a column that these rows do not have. */
-export type PlacedPart =
-  | { readonly kind: "whole"; readonly place: number }
-  | { readonly kind: "members"; readonly places: readonly number[] };
+/** The columns of a part of an item, by their indexes; -1 for a column that these rows do not have. */
+export type PartColumns =
+  | { readonly kind: "whole"; readonly index: number }
+  | { readonly kind: "members"; readonly indexes: readonly number[] };
 
 /** Where in rows with certain columns the parts of an item stand. */
 export interface ItemColumns {
   /** -1 if rows have none. */
   readonly itemId: number;
-  readonly input: PlacedPart;
-  readonly expectedOutput: PlacedPart | undefined;
-  readonly metadata: PlacedPart | undefined;
+  readonly input: PartColumns;
+  readonly expectedOutput: PartColumns | undefined;
+  readonly metadata: PartColumns | undefined;
   /** -1 if rows have none. */
   readonly splits: number;
   /** Columns that are part of nothing. */
@@ -87,11 +87,11 @@ export class ColumnFinder {
   find(row: Pick<TableRow, "columns" | "number" | "line">): ItemColumns {
     if (row.columns === this.#columns && this.#found !== undefined) return this.#found;
     const { columns } = row;
-    const places = new Map(columns.map(({ name }, place) => [name, place]));
-    for (const name of places.keys()) this.#missing.delete(name);
+    const indexes = new Map(columns.map(({ name }, index) => [name, index]));
+    for (const name of indexes.keys()) this.#missing.delete(name);
     if (!this.#isOpen) this.requireAll();
-    const named = this.#mapping.named ?? this.#nameColumns(row, places);
-    this.#found = place(named, places);
+    const named = this.#mapping.named ?? this.#nameColumns(row, indexes);
+    this.#found = locate(named, indexes);
     this.#columns = columns;
     return this.#found;
   }
@@ -105,16 +105,16 @@ export class ColumnFinder {
 
   #nameColumns(
     row: Pick<TableRow, "columns" | "number" | "line">,
-    places: ReadonlyMap<string, number>,
+    indexes: ReadonlyMap<string, number>,
   ): NamedColumns {
     const where = (column: string) => ({
       ...(this.#isOpen ? { row: row.number } : {}),
       ...(this.#isOpen && row.line !== undefined ? { line: row.line } : {}),
       column,
     });
-    this.#byName ??= places.has("input") ? itemColumns : inputMembers;
+    this.#byName ??= indexes.has("input") ? itemColumns : inputMembers;
     if (this.#byName === inputMembers) {
-      if (places.has("input")) {
+      if (indexes.has("input")) {
         throw invalidFile(
           "is missing in the first row; say in `columns` what makes up an item",
           where("input"),
@@ -133,27 +133,27 @@ export class ColumnFinder {
   }
 }
 
-function place(named: NamedColumns, places: ReadonlyMap<string, number>): ItemColumns {
+function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): ItemColumns {
   const used = new Set<number>();
-  const placeOf = (name: string | undefined): number => {
-    const found = name === undefined ? -1 : (places.get(name) ?? -1);
+  const indexOf = (name: string | undefined): number => {
+    const found = name === undefined ? -1 : (indexes.get(name) ?? -1);
     used.add(found);
     return found;
   };
-  const part = (source: ColumnSource | undefined): PlacedPart | undefined => {
+  const part = (source: ColumnSource | undefined): PartColumns | undefined => {
     if (source === undefined) return undefined;
-    if ("column" in source) return { kind: "whole", place: placeOf(source.column) };
-    return { kind: "members", places: source.members.map(placeOf).filter((found) => found >= 0) };
+    if ("column" in source) return { kind: "whole", index: indexOf(source.column) };
+    return { kind: "members", indexes: source.members.map(indexOf).filter((found) => found >= 0) };
   };
-  const itemId = placeOf(named.itemId);
+  const itemId = indexOf(named.itemId);
   const input = part(named.input);
   const expectedOutput = part(named.expectedOutput);
   const metadata = part(named.metadata);
-  const splits = placeOf(named.splits);
-  const unused = [...places.values()].filter((found) => !used.has(found));
+  const splits = indexOf(named.splits);
+  const unused = [...indexes.values()].filter((found) => !used.has(found));
   return {
     itemId,
-    input: input ?? { kind: "members", places: unused },
+    input: input ?? { kind: "members", indexes: unused },
     expectedOutput,
     metadata,
     splits,

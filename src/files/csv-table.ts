@@ -6,9 +6,9 @@ import type { TableColumn, TableRow } from "./table.ts";
 type Kind = "unknown" | "number" | "boolean" | "text";
 
 /**
- * The rows of a CSV file, page by page. A blank cell is undefined.
+ * The rows of a CSV file, page by page. A blank field is undefined.
  *
- * @param text The file in pieces of UTF-8 that end between characters.
+ * @param text The file in chunks of UTF-8 that end between characters.
  * @param literals The columns whose texts stand for numbers or booleans, see `literalColumns`.
  * @throws Failure INVALID_FILE
  */
@@ -20,21 +20,21 @@ export async function* csvRows(
   let number = 0;
   for await (const records of csvRecords(text)) {
     const page: TableRow[] = [];
-    for (const { cells, line } of records) {
+    for (const { fields, line } of records) {
       if (columns === undefined) {
-        columns = requireNames(cells).map((name) => ({ name, isText: true, isLiteral: literals.has(name) }));
+        columns = requireNames(fields).map((name) => ({ name, isText: true, isLiteral: literals.has(name) }));
         continue;
       }
       number++;
-      if (cells.length !== columns.length) {
-        throw invalidFile(`has ${cells.length} cells; the header has ${columns.length}`, {
+      if (fields.length !== columns.length) {
+        throw invalidFile(`has ${fields.length} fields; the header has ${columns.length}`, {
           row: number,
           line,
         });
       }
       page.push({
         columns,
-        cells: cells.map((cell) => (cell === "" ? undefined : cell)),
+        values: fields.map((field) => (field === "" ? undefined : field)),
         number,
         line,
       });
@@ -46,13 +46,13 @@ export async function* csvRows(
 
 /** The names of the columns of a CSV file. Reads no further than it has to. @throws Failure INVALID_FILE */
 export async function csvColumns(text: AsyncIterable<Buffer>): Promise<string[]> {
-  for await (const [header] of csvRecords(text)) if (header !== undefined) return requireNames(header.cells);
+  for await (const [header] of csvRecords(text)) if (header !== undefined) return requireNames(header.fields);
   throw invalidFile("has no header");
 }
 
 /**
  * Tells which of the columns of a CSV file hold nothing but numbers, or nothing but true and false, each spelled as it would be
- * written back. Blank cells do not count. Reads until no column is left, mostly to the end.
+ * written back. Blank fields do not count. Reads until no column is left, mostly to the end.
  *
  * @throws Failure INVALID_FILE
  */
@@ -63,26 +63,26 @@ export async function literalColumns(
   const kinds = new Map<number, Kind>();
   let names: readonly string[] | undefined;
   for await (const page of csvRows(text)) {
-    for (const { columns, cells } of page) {
+    for (const { columns, values } of page) {
       if (names === undefined) {
         names = columns.map((column) => column.name);
-        names.forEach((name, place) => {
-          if (candidates.has(name)) kinds.set(place, "unknown");
+        names.forEach((name, index) => {
+          if (candidates.has(name)) kinds.set(index, "unknown");
         });
       }
-      for (const [place, kind] of kinds) {
-        const cell = cells[place];
-        if (cell === undefined) continue;
-        const seen = kindOf(cell);
+      for (const [index, kind] of kinds) {
+        const value = values[index];
+        if (value === undefined) continue;
+        const seen = kindOf(value);
         if (seen === kind) continue;
-        if (kind === "unknown" && seen !== "text") kinds.set(place, seen);
-        else kinds.delete(place);
+        if (kind === "unknown" && seen !== "text") kinds.set(index, seen);
+        else kinds.delete(index);
       }
     }
     if (names !== undefined && kinds.size === 0) break;
   }
   const literal = [...kinds].filter(([, kind]) => kind !== "unknown");
-  return new Set(literal.map(([place]) => names?.[place] ?? ""));
+  return new Set(literal.map(([index]) => names?.[index] ?? ""));
 }
 
 /**
@@ -107,15 +107,15 @@ function kindOf(text: string): Kind {
 
 async function* csvRecords(text: AsyncIterable<Buffer>): AsyncGenerator<CsvRecord[]> {
   const reader = new CsvReader();
-  for await (const piece of text) yield reader.feed(piece.toString());
+  for await (const chunk of text) yield reader.feed(chunk.toString());
   yield reader.end();
 }
 
 /** @throws Failure INVALID_FILE for a column without a name, and for two of one name */
 function requireNames(names: string[]): string[] {
-  names.forEach((name, place) => {
-    if (name === "") throw invalidFile(`has no name for column ${place + 1}`);
-    if (names.indexOf(name) < place) throw invalidFile("occurs twice", { column: name });
+  names.forEach((name, index) => {
+    if (name === "") throw invalidFile(`has no name for column ${index + 1}`);
+    if (names.indexOf(name) < index) throw invalidFile("occurs twice", { column: name });
   });
   return names;
 }

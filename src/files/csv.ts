@@ -2,7 +2,7 @@ import { invalidFile } from "./invalid-file.ts";
 
 /** One record of a CSV file. */
 export interface CsvRecord {
-  readonly cells: string[];
+  readonly fields: string[];
   /** The line that it begins in, from 1. */
   readonly line: number;
 }
@@ -14,15 +14,15 @@ const quote = 0x22;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-/** What may part cells where the header has no comma, the first that it has being the one. */
+/** What may part fields where the header has no comma, the first that it has being the one. */
 const otherDelimiters = ["\t", ";", "|"];
 
 /**
- * Reads CSV as RFC 4180 describes it. Cells are parted by commas; if the header has none outside of quotes, by the first of tab,
+ * Reads CSV as RFC 4180 describes it. Fields are parted by commas; if the header has none outside of quotes, by the first of tab,
  * semicolon and bar that it has. Lines end with CR LF, LF or CR; those without a character are skipped. A quote has to stand at
- * the beginning of a cell or be doubled within quotes.
+ * the beginning of a field or be doubled within quotes.
  *
- * Feed it text piece by piece, and `end` it: each gives the records that are complete.
+ * Feed it text chunk by chunk, and `end` it: each gives the records that are complete.
  *
  * @throws Failure INVALID_FILE
  */
@@ -57,12 +57,12 @@ export class CsvReader {
     let at = 0;
     for (;;) {
       const line = this.#line;
-      const cells: string[] = [];
-      const end = this.#record(at, cells, isEnd);
+      const fields: string[] = [];
+      const end = this.#record(at, fields, isEnd);
       if (end < 0) break;
       at = end;
-      if (cells.length > 0) {
-        records.push({ cells, line });
+      if (fields.length > 0) {
+        records.push({ fields, line });
         this.#count++;
       }
     }
@@ -72,10 +72,10 @@ export class CsvReader {
   }
 
   /**
-   * Reads the record at a position and gives the position behind its line break; -1 if it is not complete. Leaves `cells` empty
+   * Reads the record at a position and gives the position behind its line break; -1 if it is not complete. Leaves `fields` empty
    * for a line without a character. Counts lines only if it is complete.
    */
-  #record(start: number, cells: string[], isEnd: boolean): number {
+  #record(start: number, fields: string[], isEnd: boolean): number {
     const text = this.#text;
     const delimiter = this.#delimiter.charCodeAt(0);
     let lines = 0;
@@ -89,16 +89,16 @@ export class CsvReader {
         for (;;) {
           end = text.indexOf('"', from);
           if (end < 0 || (end + 1 === text.length && !isEnd)) {
-            if (isEnd) throw this.#problem("has a quote that is never closed", cells.length);
+            if (isEnd) throw this.#problem("has a quote that is never closed", fields.length);
             return -1;
           }
           if (text.charCodeAt(end + 1) !== quote) break;
           isDoubled = true;
           from = end + 2;
         }
-        const cell = text.slice(at + 1, end);
-        cells.push(isDoubled ? cell.replaceAll('""', '"') : cell);
-        lines += countBreaks(cell);
+        const field = text.slice(at + 1, end);
+        fields.push(isDoubled ? field.replaceAll('""', '"') : field);
+        lines += countBreaks(field);
         end++;
       } else {
         end = at;
@@ -106,9 +106,9 @@ export class CsvReader {
           const code = text.charCodeAt(end);
           if (code === delimiter || code === lineFeed || code === carriageReturn) break;
           if (code === quote)
-            throw this.#problem("has a quote within a cell that does not begin with one", cells.length);
+            throw this.#problem("has a quote within a field that does not begin with one", fields.length);
         }
-        cells.push(text.slice(at, end));
+        fields.push(text.slice(at, end));
       }
       if (end === text.length) {
         if (!isEnd) return -1;
@@ -118,9 +118,9 @@ export class CsvReader {
       const code = text.charCodeAt(end);
       if (code === delimiter) {
         at = end + 1;
-        // A delimiter at the very end has a blank cell behind it.
+        // A delimiter at the very end has a blank field behind it.
         if (at === text.length && isEnd) {
-          cells.push("");
+          fields.push("");
           this.#line += lines;
           return at;
         }
@@ -128,14 +128,14 @@ export class CsvReader {
         continue;
       }
       if (code !== lineFeed && code !== carriageReturn) {
-        throw this.#problem("has characters behind a closing quote", cells.length - 1);
+        throw this.#problem("has characters behind a closing quote", fields.length - 1);
       }
       if (code === carriageReturn) {
         if (end + 1 === text.length && !isEnd) return -1;
         if (text.charCodeAt(end + 1) === lineFeed) end++;
       }
       this.#line += lines + 1;
-      if (cells.length === 1 && cells[0] === "" && end - start <= 1) cells.length = 0;
+      if (fields.length === 1 && fields[0] === "" && end - start <= 1) fields.length = 0;
       return end + 1;
     }
   }
@@ -145,14 +145,14 @@ export class CsvReader {
     throw this.#problem(`has more than ${maxRecordLength} characters; is a quote missing?`);
   }
 
-  /** The number of a cell is told where the names of columns are not known. */
-  #problem(problem: string, cell?: number) {
-    const place = { line: this.#line, ...(this.#count === 0 ? {} : { row: this.#count }) };
-    return invalidFile(cell === undefined ? problem : `${problem}, in cell ${cell + 1}`, place);
+  /** The number of a field is told where the names of columns are not known. */
+  #problem(problem: string, field?: number) {
+    const position = { line: this.#line, ...(this.#count === 0 ? {} : { row: this.#count }) };
+    return invalidFile(field === undefined ? problem : `${problem}, in field ${field + 1}`, position);
   }
 }
 
-/** What parts the cells of the header; undefined if it is not complete. */
+/** What parts the fields of the header; undefined if it is not complete. */
 function delimiterOf(text: string, isEnd: boolean): string | undefined {
   let start = 0;
   while (text[start] === "\n" || text[start] === "\r") start++;
@@ -171,6 +171,6 @@ function delimiterOf(text: string, isEnd: boolean): string | undefined {
 }
 
 /** Line breaks within quotes: CR LF counts once. */
-function countBreaks(cell: string): number {
-  return cell.match(/\r\n|\n|\r/g)?.length ?? 0;
+function countBreaks(field: string): number {
+  return field.match(/\r\n|\n|\r/g)?.length ?? 0;
 }

@@ -8,7 +8,7 @@ const gzipMagic = Buffer.from([0x1f, 0x8b]);
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
 /**
- * Passes bytes on, decompressed if they begin as gzip or zstd does. Takes memory for a few pieces, whatever they unpack to.
+ * Passes bytes on, decompressed if they begin as gzip or zstd does. Takes memory for a few chunks, whatever they unpack to.
  *
  * @throws Failure INVALID_FILE if they cannot be decompressed; LIMIT_EXCEEDED if they unpack to more than `maxBytes`
  */
@@ -34,7 +34,7 @@ export async function* decompressed(
     })();
     const unpacker = unpackerOf(first);
     if (unpacker === undefined) {
-      for await (const piece of rest) yield Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+      for await (const chunk of rest) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
       return;
     }
     yield* unpacked(rest, unpacker, maxBytes);
@@ -64,12 +64,12 @@ async function* unpacked(
   source.pipe(stream);
   let received = 0;
   try {
-    for await (const piece of stream as AsyncIterable<Buffer>) {
-      received += piece.length;
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      received += chunk.length;
       if (received > maxBytes) {
         throw failure("LIMIT_EXCEEDED", { limit: "max_upload_bytes", maximum: maxBytes, received });
       }
-      yield piece;
+      yield chunk;
     }
   } catch (error) {
     if (fault !== undefined) throw fault.thrown;

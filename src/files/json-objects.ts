@@ -47,8 +47,8 @@ export async function* objectsOfLines(text: AsyncIterable<Buffer>): AsyncGenerat
     }
     line++;
   };
-  for await (const piece of text) {
-    const bytes = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+  for await (const chunk of text) {
+    const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const page: ObjectText[] = [];
     let at = 0;
     // What was there before has no line feed.
@@ -72,7 +72,7 @@ export async function* objectsOfLines(text: AsyncIterable<Buffer>): AsyncGenerat
  */
 export async function* objectsOfArray(text: AsyncIterable<Buffer>): AsyncGenerator<ObjectText[]> {
   const splitter = new ArraySplitter();
-  for await (const piece of text) yield splitter.feed(piece);
+  for await (const chunk of text) yield splitter.feed(chunk);
   splitter.end();
 }
 
@@ -86,16 +86,16 @@ class ArraySplitter {
   /** Within an object: how deep, and whether within a string. */
   #depth = 0;
   #isString = false;
-  /** Bytes of the next piece that an escape at the end of the last one takes along. */
+  /** Bytes of the next chunk that an escape at the end of the last one takes along. */
   #escapes = 0;
   #number = 0;
   #line = 1;
   /** The line in which the object begins. */
   #objectLine = 1;
 
-  feed(piece: Buffer): ObjectText[] {
+  feed(chunk: Buffer): ObjectText[] {
     const known = this.#bytes.length;
-    const bytes = known === 0 ? piece : Buffer.concat([this.#bytes, piece]);
+    const bytes = known === 0 ? chunk : Buffer.concat([this.#bytes, chunk]);
     const page: ObjectText[] = [];
     let start = 0;
     let at = known;
@@ -124,7 +124,7 @@ class ArraySplitter {
   end(): void {
     if (this.#expected === "nothing") return;
     if (this.#expected === "array") throw invalidFile("is empty; a JSON array is expected");
-    throw invalidFile("ends within the JSON array", this.#place());
+    throw invalidFile("ends within the JSON array", this.#position());
   }
 
   /** Takes a byte between objects, and tells whether it begins one. */
@@ -137,14 +137,14 @@ class ArraySplitter {
       throw invalidFile("goes on behind the JSON array", { line: this.#line });
     } else if (expected === "separator") {
       if (byte !== comma && byte !== closeBracket) {
-        throw invalidFile("is not followed by a comma or the end of the array", this.#place());
+        throw invalidFile("is not followed by a comma or the end of the array", this.#position());
       }
       this.#expected = byte === comma ? "object" : "nothing";
     } else if (byte === closeBracket && expected === "first") {
       this.#expected = "nothing";
     } else {
       this.#number++;
-      if (byte !== openBrace) throw invalidFile("is not a JSON object", this.#place());
+      if (byte !== openBrace) throw invalidFile("is not a JSON object", this.#position());
       this.#expected = "inside";
       this.#objectLine = this.#line;
       this.#depth = 1;
@@ -177,7 +177,7 @@ class ArraySplitter {
     return -1;
   }
 
-  #place() {
+  #position() {
     return { line: this.#line, ...(this.#number === 0 ? {} : { row: this.#number }) };
   }
 }

@@ -17,7 +17,7 @@ import type { ObjectText } from "./json-objects.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
 /**
- * The rows that objects stand for: their members are the columns, and their values the cells, spelled as they are. Whether a
+ * The rows that objects stand for: their members are the columns, and their values are spelled as they are. Whether a
  * value is JSON is not looked at.
  *
  * @throws Failure INVALID_FILE
@@ -28,31 +28,31 @@ export async function* objectRows(pages: AsyncIterable<ObjectText[]>): AsyncGene
     yield objects.map(({ text, number, line }) => {
       const { names, values } = membersOf(text, { row: number, line });
       if (!isSame(columns, names)) columns = columnsOf(names, { row: number, line });
-      return { columns, cells: values, number, line };
+      return { columns, values, number, line };
     });
   }
 }
 
 function isSame(columns: readonly TableColumn[], names: readonly string[]): boolean {
-  return columns.length === names.length && names.every((name, place) => columns[place]?.name === name);
+  return columns.length === names.length && names.every((name, index) => columns[index]?.name === name);
 }
 
 /** @throws Failure INVALID_FILE for two members of one name */
-function columnsOf(names: readonly string[], place: FilePosition): TableColumn[] {
+function columnsOf(names: readonly string[], position: FilePosition): TableColumn[] {
   const known = new Set<string>();
   return names.map((name) => {
-    if (known.has(name)) throw invalidFile("is the name of two members", { ...place, column: name });
+    if (known.has(name)) throw invalidFile("is the name of two members", { ...position, column: name });
     known.add(name);
     return { name, isText: false, isLiteral: false };
   });
 }
 
 /** The members of the object that a text is. */
-function membersOf(text: string, place: FilePosition): { names: string[]; values: string[] } {
+function membersOf(text: string, position: FilePosition): { names: string[]; values: string[] } {
   const names: string[] = [];
   const values: string[] = [];
   const fail = (): never => {
-    throw invalidFile("is not a JSON object", place);
+    throw invalidFile("is not a JSON object", position);
   };
   let at = endOfSpace(text, 1);
   if (text.charCodeAt(at) === closeBrace) {

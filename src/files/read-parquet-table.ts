@@ -23,29 +23,29 @@ export async function* parquetRows(
 ): AsyncGenerator<TableRow[]> {
   await using spill = await scratch.newFolder();
   await using engine = await engines.takeReader(signal);
-  engine.send({ do: "read", path, spillFolder: spill.path, bounds: engines.bounds });
+  engine.send({ kind: "read", path, spillFolder: spill.path, bounds: engines.bounds });
   let columns: readonly TableColumn[] = [];
   let number = 0;
   for (;;) {
     const answer = await engine.receiveAnswer().catch((error: unknown) => {
       throw error instanceof EngineGone ? lostReader(error) : error;
     });
-    switch (answer.is) {
+    switch (answer.kind) {
       case "header":
         columns = answer.columns.map((column) => ({ ...column, isLiteral: false }));
         break;
-      case "cells":
-        yield answer.cells.map((cells) => {
+      case "values":
+        yield answer.values.map((row) => {
           number++;
-          return { columns, cells: cells.map((cell) => cell ?? undefined), number, line: undefined };
+          return { columns, values: row.map((value) => value ?? undefined), number, line: undefined };
         });
         break;
       case "read":
         return;
       case "unreadable":
-        throw invalidFile(answer.problem, answer.place);
+        throw invalidFile(answer.problem, answer.position);
       default:
-        throw new Error(`the engine answered ${answer.is}`);
+        throw new Error(`the engine answered ${answer.kind}`);
     }
   }
 }

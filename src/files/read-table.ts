@@ -9,7 +9,7 @@ import { objectsOfArray, objectsOfLines } from "./json-objects.ts";
 import { objectRows } from "./json-table.ts";
 import { type ParquetResources, parquetRows } from "./read-parquet-table.ts";
 import type { TableRow } from "./table.ts";
-import { utf8Pieces } from "./utf8.ts";
+import { utf8Chunks } from "./utf8.ts";
 
 /** A file whose bytes can be streamed any number of times. */
 export interface SourceFile {
@@ -29,7 +29,7 @@ export async function* readTable(
   mapping: ColumnMapping,
   resources: ReadResources,
 ): AsyncGenerator<TableRow[]> {
-  const text = () => utf8Pieces(decompressed(file.open(), resources.maxUploadBytes));
+  const text = () => utf8Chunks(decompressed(file.open(), resources.maxUploadBytes));
   switch (file.format) {
     case "csv":
       yield* csvRows(text(), await literalsOf(text, mapping));
@@ -62,13 +62,13 @@ async function literalsOf(
     number: 0,
     line: 1,
   });
-  const places = new Set<number>();
+  const indexes = new Set<number>();
   for (const part of [input, expectedOutput]) {
-    if (part?.kind === "whole") places.add(part.place);
+    if (part?.kind === "whole") indexes.add(part.index);
   }
   for (const part of [input, expectedOutput, metadata]) {
-    if (part?.kind === "members") for (const place of part.places) places.add(place);
+    if (part?.kind === "members") for (const index of part.indexes) indexes.add(index);
   }
-  const candidates = new Set([...places].flatMap((place) => names[place] ?? []));
+  const candidates = new Set([...indexes].flatMap((index) => names[index] ?? []));
   return candidates.size === 0 ? candidates : literalColumns(text(), candidates);
 }

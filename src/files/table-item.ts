@@ -6,16 +6,16 @@ import { normalizeSplits } from "../items/splits.ts";
 import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
 import { parseJson } from "../json/json-value.ts";
 import { limits } from "../limits.ts";
-import type { ItemColumns, PlacedPart } from "./column-mapping.ts";
+import type { ItemColumns, PartColumns } from "./column-mapping.ts";
 import { type FilePosition, invalidFile } from "./invalid-file.ts";
-import type { CellParsing, TableColumn, TableRow } from "./table.ts";
+import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /**
  * The item that a row stands for, checked and hashed.
  *
  * @throws Failure INVALID_FILE with row and column; LIMIT_EXCEEDED
  */
-export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: CellParsing): Row {
+export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValueParsing): Row {
   const itemId = itemIdOf(row, columns.itemId);
   const splits = splitsOf(row, columns.splits);
   const input = partOf(row, columns.input, parsing);
@@ -23,8 +23,8 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: CellPars
   // As a whole, metadata are objects, which text can only hold as JSON.
   const metadata =
     columns.metadata && partOf(row, columns.metadata, columns.metadata.kind === "whole" ? "json" : parsing);
-  if (input === undefined) throw invalidFile("has no input", placeOf(row, wholeOf(row, columns.input)));
-  for (const place of columns.unused) requireUnused(row, place);
+  if (input === undefined) throw invalidFile("has no input", positionOf(row, wholeOf(row, columns.input)));
+  for (const index of columns.unused) requireUnused(row, index);
   const size =
     Buffer.byteLength(input) +
     (expectedOutput === undefined ? 0 : Buffer.byteLength(expectedOutput)) +
@@ -47,33 +47,33 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: CellPars
 }
 
 /** The JSON text of a part; undefined where the row has nothing for it. */
-function partOf(row: TableRow, part: PlacedPart, parsing: CellParsing): string | undefined {
+function partOf(row: TableRow, part: PartColumns, parsing: ValueParsing): string | undefined {
   if (part.kind === "whole") {
-    const cell = row.cells[part.place];
-    return cell === undefined ? undefined : jsonOf(row.columns[part.place] as TableColumn, cell, parsing);
+    const value = row.values[part.index];
+    return value === undefined ? undefined : jsonOf(row.columns[part.index] as TableColumn, value, parsing);
   }
   let json = "";
-  for (const place of part.places) {
-    const cell = row.cells[place];
-    if (cell === undefined) continue;
-    const column = row.columns[place] as TableColumn;
-    json += `${json === "" ? "{" : ","}${JSON.stringify(column.name)}:${jsonOf(column, cell, parsing)}`;
+  for (const index of part.indexes) {
+    const value = row.values[index];
+    if (value === undefined) continue;
+    const column = row.columns[index] as TableColumn;
+    json += `${json === "" ? "{" : ","}${JSON.stringify(column.name)}:${jsonOf(column, value, parsing)}`;
   }
   return json === "" ? "{}" : `${json}}`;
 }
 
-function jsonOf({ isText, isLiteral }: TableColumn, cell: string, parsing: CellParsing): string {
-  return !isText || parsing === "json" || (isLiteral && parsing === "infer") ? cell : JSON.stringify(cell);
+function jsonOf({ isText, isLiteral }: TableColumn, value: string, parsing: ValueParsing): string {
+  return !isText || parsing === "json" || (isLiteral && parsing === "infer") ? value : JSON.stringify(value);
 }
 
 /** The id as text: empty if the row has none. Numbers are taken as they are spelled. */
-function itemIdOf(row: TableRow, place: number): string {
-  const cell = row.cells[place];
-  if (cell === undefined || cell === "") return "";
-  const itemId = row.columns[place]?.isText ? cell : textOfJson(cell);
+function itemIdOf(row: TableRow, index: number): string {
+  const value = row.values[index];
+  if (value === undefined || value === "") return "";
+  const itemId = row.columns[index]?.isText ? value : textOfJson(value);
   if (itemId === "") return "";
   const problem = itemId === undefined ? "is neither a text nor a number" : itemIdProblem(itemId);
-  if (problem !== undefined) throw invalidFile(problem, placeOf(row, place));
+  if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return itemId as string;
 }
 
@@ -85,17 +85,17 @@ function textOfJson(json: string): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-function splitsOf(row: TableRow, place: number): readonly string[] {
-  const cell = row.cells[place];
-  const isText = row.columns[place]?.isText;
-  if (cell === undefined || cell === (isText ? "" : "null")) return [];
-  const isList = !isText || cell.trimStart().startsWith("[");
-  const splits = isList ? parsedOr(cell) : cell.split(";").map((name) => name.trim());
+function splitsOf(row: TableRow, index: number): readonly string[] {
+  const value = row.values[index];
+  const isText = row.columns[index]?.isText;
+  if (value === undefined || value === (isText ? "" : "null")) return [];
+  const isList = !isText || value.trimStart().startsWith("[");
+  const splits = isList ? parsedOr(value) : value.split(";").map((name) => name.trim());
   if (!Array.isArray(splits) || !splits.every((name) => typeof name === "string")) {
-    throw invalidFile("is not a list of names", placeOf(row, place));
+    throw invalidFile("is not a list of names", positionOf(row, index));
   }
   const problem = splitsProblem(splits);
-  if (problem !== undefined) throw invalidFile(problem, placeOf(row, place));
+  if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return normalizeSplits(splits);
 }
 
@@ -110,50 +110,53 @@ function parsedOr(json: string): unknown {
   }
 }
 
-/** A cell that is part of nothing has to be right all the same: half a file read is no file read. */
-function requireUnused(row: TableRow, place: number): void {
-  const cell = row.cells[place];
-  if (cell !== undefined && !row.columns[place]?.isText) requireJson(cell, placeOf(row, place));
+/** A value that is part of nothing has to be right all the same: half a file read is no file read. */
+function requireUnused(row: TableRow, index: number): void {
+  const value = row.values[index];
+  if (value !== undefined && !row.columns[index]?.isText) requireJson(value, positionOf(row, index));
 }
 
 /** @throws Failure INVALID_FILE */
-function requireJson(json: string, place: FilePosition): void {
+function requireJson(json: string, position: FilePosition): void {
   try {
     canonicalize(json);
   } catch (error) {
     if (!(error instanceof JsonProblem)) throw error;
-    throw invalidFile(worded(error.path, error.problem), place);
+    throw invalidFile(worded(error.path, error.problem), position);
   }
 }
 
 /** What is wrong with the JSON of a row, by the name of its column. */
-function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemColumns, parsing: CellParsing) {
+function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemColumns, parsing: ValueParsing) {
   const [, name = ""] = /^\$\.(\w+)/.exec(path) ?? [];
-  const parts: Readonly<Record<string, PlacedPart | undefined>> = {
+  const parts: Readonly<Record<string, PartColumns | undefined>> = {
     input: columns.input,
     expected_output: columns.expectedOutput,
     metadata: columns.metadata,
   };
   const part = parts[name];
-  for (const place of part?.kind === "members" ? part.places : []) {
-    const cell = row.cells[place];
-    if (cell !== undefined)
-      requireJson(jsonOf(row.columns[place] as TableColumn, cell, parsing), placeOf(row, place));
+  for (const index of part?.kind === "members" ? part.indexes : []) {
+    const value = row.values[index];
+    if (value !== undefined)
+      requireJson(jsonOf(row.columns[index] as TableColumn, value, parsing), positionOf(row, index));
   }
-  return invalidFile(worded(path.slice(2 + name.length), problem), placeOf(row, part && wholeOf(row, part)));
+  return invalidFile(
+    worded(path.slice(2 + name.length), problem),
+    positionOf(row, part && wholeOf(row, part)),
+  );
 }
 
-/** `path` leads from the cell down. */
+/** `path` leads from the value down. */
 function worded(path: string, problem: string): string {
   return path === "" ? problem : `$${path}: ${problem}`;
 }
 
-function wholeOf(row: TableRow, part: PlacedPart): number | undefined {
-  return part.kind === "whole" && row.columns[part.place] !== undefined ? part.place : undefined;
+function wholeOf(row: TableRow, part: PartColumns): number | undefined {
+  return part.kind === "whole" && row.columns[part.index] !== undefined ? part.index : undefined;
 }
 
-function placeOf({ number, line, columns }: TableRow, place: number | undefined): FilePosition {
-  const column = place === undefined ? undefined : columns[place]?.name;
+function positionOf({ number, line, columns }: TableRow, index: number | undefined): FilePosition {
+  const column = index === undefined ? undefined : columns[index]?.name;
   return {
     row: number,
     ...(line === undefined ? {} : { line }),

@@ -1,7 +1,7 @@
 /** A column of a file, or a member of its objects. */
 export interface TableColumn {
   readonly name: string;
-  /** Whether its cells are texts. Else they are JSON texts. */
+  /** Whether its values are texts. Else they are JSON texts. */
   readonly isText: boolean;
   /** Whether its texts are the JSON texts of numbers, or of true and false, and stand for those. */
   readonly isLiteral: boolean;
@@ -10,13 +10,13 @@ export interface TableColumn {
 /** A row of a file. Rows with the same columns share one list of them, so that what follows from it is found out once. */
 export interface TableRow {
   readonly columns: readonly TableColumn[];
-  /** By column. Undefined where the row has nothing: a blank cell of CSV, a null of Parquet, a member that is missing. */
-  readonly cells: readonly (string | undefined)[];
+  /** By column. Undefined where the row has nothing: a blank field of CSV, a null of Parquet, a member that is missing. */
+  readonly values: readonly (string | undefined)[];
   /** From 1, without the header. */
   readonly number: number;
   /** From 1. Undefined where there are no lines. */
   readonly line: number | undefined;
 }
 
-/** How text in cells becomes values. */
-export type CellParsing = "infer" | "text" | "json";
+/** How the texts of a file become JSON. */
+export type ValueParsing = "infer" | "text" | "json";

@@ -6,16 +6,16 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 const utf16Marks = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 
 /**
- * Checks that bytes are UTF-8, and passes them on in pieces that end between characters, without a byte order mark.
+ * Checks that bytes are UTF-8, and passes them on in chunks that end between characters, without a byte order mark.
  *
  * @throws Failure INVALID_FILE with the line of the first byte that is not
  */
-export async function* utf8Pieces(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+export async function* utf8Chunks(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
   let begun = false;
   let line = 1;
-  for await (const piece of bytes) {
-    let text: Buffer = rest.length === 0 ? piece : Buffer.concat([rest, piece]);
+  for await (const chunk of bytes) {
+    let text: Buffer = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     if (!begun) {
       if (text.length < byteOrderMark.length) {
         rest = text;

@@ -13,7 +13,7 @@ import {
   payloadSize,
 } from "./item-store.ts";
 import { findPublications } from "./publication-store.ts";
-import type { ItemStamp, Publications } from "./publications.ts";
+import type { Provenance, Publications } from "./publications.ts";
 import type { ReadPage, ReadSize } from "./stream-pages.ts";
 
 /** Which items of a version to list. */
@@ -173,11 +173,11 @@ export async function listItems(
     const copy = (query: string) => copyBytes(client, query);
     const publications = await findPublications(copy, datasetId, version, changesetIds);
     for (const row of rows) {
-      const stamp = publications.stampOf(...changesetsOf(row));
-      if (stamp === undefined) continue;
+      const provenance = publications.provenanceOf(...changesetsOf(row));
+      if (provenance === undefined) continue;
       if (!accept(row.size)) return undefined;
-      const { createTime: create_time, updateTime: update_time } = stamp;
-      items.push(itemFromRow({ ...row, version: stamp.version, create_time, update_time }));
+      const { createTime: create_time, updateTime: update_time } = provenance;
+      items.push(itemFromRow({ ...row, version: provenance.version, create_time, update_time }));
     }
     const last = rows.at(-1);
     const used = rows.reduce((sum, { size }) => sum + size, 0);
@@ -226,9 +226,9 @@ export async function copyItems(
   });
   const copy = (query: string) => copyPage(pool, query, { indexOrder: true });
   const buffer = await copyPage(pool, statement, { indexOrder: true, into });
-  const { changesetIds, ...looked } = lookOver(new CopiedColumns(buffer, columns.length), part);
+  const { changesetIds, ...extent } = scanPage(new CopiedColumns(buffer, columns.length), part);
   const publications = await findPublications(copy, datasetId, version, changesetIds);
-  return new CopiedItems(buffer, publications, looked);
+  return new CopiedItems(buffer, publications, extent);
 }
 
 const [idColumn, changesetColumn, originColumn, sizeColumn] = (
@@ -236,7 +236,7 @@ const [idColumn, changesetColumn, originColumn, sizeColumn] = (
 ).map((name) => columns.indexOf(name)) as [number, number, number, number];
 
 /** Finds out what there is to know before any item is passed on. */
-function lookOver(
+function scanPage(
   row: CopiedColumns,
   { limit, bytes }: Part,
 ): ReadPage<ItemCursor> & { readonly changesetIds: ReadonlySet<number> } {
@@ -262,7 +262,7 @@ export class CopiedItems implements ReadPage<ItemCursor> {
   readonly averageSize: number;
   readonly #row: CopiedColumns;
   readonly #publications: Publications;
-  #stamp: ItemStamp | undefined;
+  #provenance: Provenance | undefined;
   #changesetId = -1;
   #originId = -1;
   #idStart = 0;
@@ -286,9 +286,9 @@ export class CopiedItems implements ReadPage<ItemCursor> {
       if (changesetId !== this.#changesetId || originId !== this.#originId) {
         this.#changesetId = changesetId;
         this.#originId = originId;
-        this.#stamp = this.#publications.stampOf(changesetId, originId);
+        this.#provenance = this.#publications.provenanceOf(changesetId, originId);
       }
-      if (this.#stamp !== undefined) return true;
+      if (this.#provenance !== undefined) return true;
     }
     return false;
   }
@@ -299,9 +299,9 @@ export class CopiedItems implements ReadPage<ItemCursor> {
   }
 
   /** What the version tells about the present item. */
-  get stamp(): ItemStamp {
-    if (this.#stamp === undefined) throw new Error("there is no present item");
-    return this.#stamp;
+  get provenance(): Provenance {
+    if (this.#provenance === undefined) throw new Error("there is no present item");
+    return this.#provenance;
   }
 
   get itemId(): string {

@@ -1,7 +1,7 @@
 import { CopiedColumns, postgresEpoch } from "../db/copied-columns.ts";
 import { literal } from "../db/copy-out.ts";
 import type { DatasetHandle } from "../handles.ts";
-import { type ItemStamp, Publications } from "./publications.ts";
+import { type Provenance, Publications } from "./publications.ts";
 
 /**
  * Looks changesets up by their keys.
@@ -14,8 +14,8 @@ export async function findPublications(
   version: bigint,
   changesetIds: ReadonlySet<number>,
 ): Promise<Publications> {
-  const stamps = new Map<number, ItemStamp>();
-  if (changesetIds.size === 0) return new Publications(stamps);
+  const provenances = new Map<number, Provenance>();
+  if (changesetIds.size === 0) return new Publications(provenances);
   // Four indexes begin with dataset_id, and to the planner all are alike as long as the table is small or without statistics;
   // only the key gives the order that is asked for here, and in index order it does not sort.
   const rows = new CopiedColumns(
@@ -35,7 +35,7 @@ export async function findPublications(
   );
   while (rows.next()) {
     const time = BigInt(rows.int8(2)) + postgresEpoch;
-    stamps.set(rows.int8(0), { version: BigInt(rows.int8(1)), createTime: time, updateTime: time });
+    provenances.set(rows.int8(0), { version: BigInt(rows.int8(1)), createTime: time, updateTime: time });
   }
-  return new Publications(stamps);
+  return new Publications(provenances);
 }

@@ -1,7 +1,7 @@
 import type { Instant } from "../db/instant.ts";
 
 /** What a version tells about an item beside its content. */
-export interface ItemStamp {
+export interface Provenance {
   /** In which the content appeared. */
   readonly version: bigint;
   readonly createTime: Instant;
@@ -10,18 +10,18 @@ export interface ItemStamp {
 
 /** When changesets were published that a version shows, by changeset_id. */
 export class Publications {
-  readonly #stamps: ReadonlyMap<number, ItemStamp>;
+  readonly #provenances: ReadonlyMap<number, Provenance>;
 
-  constructor(stamps: ReadonlyMap<number, ItemStamp>) {
-    this.#stamps = stamps;
+  constructor(provenances: ReadonlyMap<number, Provenance>) {
+    this.#provenances = provenances;
   }
 
-  /** The stamp of a revision, by what wrote it and what began the item; undefined if the version does not show it. */
-  stampOf(changesetId: number, originId: number): ItemStamp | undefined {
-    const stamp = this.#stamps.get(changesetId);
-    const origin = this.#stamps.get(originId);
-    return stamp === undefined || origin === undefined || origin === stamp
-      ? stamp
-      : { ...stamp, createTime: origin.createTime };
+  /** The provenance of a revision, by what wrote it and what began the item; undefined if the version does not show it. */
+  provenanceOf(changesetId: number, originId: number): Provenance | undefined {
+    const provenance = this.#provenances.get(changesetId);
+    const origin = this.#provenances.get(originId);
+    return provenance === undefined || origin === undefined || origin === provenance
+      ? provenance
+      : { ...provenance, createTime: origin.createTime };
   }
 }

@@ -4,7 +4,7 @@ import { transaction } from "../db/transaction.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { Item } from "./item.ts";
 import { copyItems, cursorAfter, type ItemFilter, listItems, type PageBounds } from "./item-page-store.ts";
-import type { ItemStamp } from "./publications.ts";
+import type { Provenance } from "./publications.ts";
 import { cutFrames, type ReadSize, streamPages } from "./stream-pages.ts";
 
 /** What one frame may hold. */
@@ -50,7 +50,7 @@ export function streamItems(
 /** Takes items as they come, and is what a frame is made of. */
 interface ItemBatch {
   begin(): void;
-  add(item: CopiedColumns, stamp: ItemStamp): void;
+  add(item: CopiedColumns, provenance: Provenance): void;
 }
 
 /**
@@ -71,7 +71,7 @@ export function streamBatches(
     *frames(items) {
       yield* cutFrames(items, frameSize, {
         begin: () => batch.begin(),
-        add: () => batch.add(items.item, items.stamp),
+        add: () => batch.add(items.item, items.provenance),
         end: () => ({ frame: items.itemIdBefore, through: cursorAfter(items.itemIdBefore) }),
       });
       spare.push(items.memory);

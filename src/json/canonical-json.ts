@@ -55,7 +55,7 @@ const exactDigits = 15;
 /** Longest member name that a problem quotes, in characters. A name may be as long as the text. */
 const maxQuotedName = 100;
 
-/** In `#way`: the object itself, none of its members. Greater than every position. */
+/** In `#segments`: the object itself, none of its members. Greater than every position. */
 const noMember = 0x7fffffff;
 
 /**
@@ -88,7 +88,7 @@ export class CanonicalWriter {
   #pending = 0;
   #depth = 0;
   /** The path to `#at`: for each level the position of a member's name, `noMember`, or the complement of an index. */
-  readonly #way = new Int32Array(maxDepth + 1);
+  readonly #segments = new Int32Array(maxDepth + 1);
   /** The members of all open objects. */
   readonly #members = new MemberStack();
 
@@ -145,7 +145,7 @@ export class CanonicalWriter {
   #close(): void {
     this.#space();
     if (this.#at < this.#end || this.#cut) this.#unexpected(this.#at);
-    this.#settle(this.#at);
+    this.#flush(this.#at);
   }
 
   #value(): void {
@@ -175,14 +175,14 @@ export class CanonicalWriter {
 
   #object(): void {
     const source = this.#source;
-    const way = this.#way;
+    const segments = this.#segments;
     const members = this.#members;
     const firstMember = members.count;
     let sorted = true;
     let escaped = false;
     let previous = -1;
     this.#enter();
-    way[this.#depth] = noMember;
+    segments[this.#depth] = noMember;
     if (source[this.#at] === closeBrace) {
       this.#leave();
       return;
@@ -194,7 +194,7 @@ export class CanonicalWriter {
       if (this.#string()) escaped = true;
       else if (sorted && !escaped && previous >= 0) sorted = compareStrings(source, previous, name) < 0;
       previous = name;
-      way[this.#depth] = name;
+      segments[this.#depth] = name;
       this.#space();
       if (source[this.#at] !== colon) this.#unexpected(this.#at);
       this.#at++;
@@ -205,7 +205,7 @@ export class CanonicalWriter {
       if (next === closeBrace) break;
       if (next !== comma) this.#unexpected(this.#at);
       this.#at++;
-      way[this.#depth] = noMember;
+      segments[this.#depth] = noMember;
       this.#space();
     }
     // Names with escapes are not compared as they are read; sorting finds duplicates among them, too.
@@ -216,10 +216,10 @@ export class CanonicalWriter {
 
   #array(): void {
     const source = this.#source;
-    const way = this.#way;
+    const segments = this.#segments;
     let index = 0;
     this.#enter();
-    way[this.#depth] = ~index;
+    segments[this.#depth] = ~index;
     if (source[this.#at] === closeBracket) {
       this.#leave();
       return;
@@ -231,7 +231,7 @@ export class CanonicalWriter {
       if (next === closeBracket) break;
       if (next !== comma) this.#unexpected(this.#at);
       this.#at++;
-      way[this.#depth] = ~++index;
+      segments[this.#depth] = ~++index;
       this.#space();
     }
     this.#leave();
@@ -281,7 +281,7 @@ export class CanonicalWriter {
         end += 6;
       }
     }
-    this.#settle(start);
+    this.#flush(start);
     this.#output.appendCharacter(code);
     this.#pending = end;
     return end;
@@ -332,7 +332,7 @@ export class CanonicalWriter {
     // RFC 8785 takes the form of numbers from ECMAScript.
     const canonical = String(value);
     if (canonical === spelled) return;
-    this.#settle(start);
+    this.#flush(start);
     this.#output.appendAscii(canonical);
     this.#pending = end;
   }
@@ -355,13 +355,13 @@ export class CanonicalWriter {
       code = source[++at] as number;
     }
     if (at === start) return;
-    this.#settle(start);
+    this.#flush(start);
     this.#pending = at;
     this.#at = at;
   }
 
   /** Moves the pending source to the output. */
-  #settle(to: number): void {
+  #flush(to: number): void {
     if (this.#pending < to) this.#output.append(this.#source, this.#pending, to);
     this.#pending = to;
   }
@@ -370,12 +370,12 @@ export class CanonicalWriter {
   #sortMembers(firstMember: number, escaped: boolean): void {
     const members = this.#members;
     const order = members.order(this.#source, firstMember, escaped, (name) => this.#failDuplicate(name));
-    this.#settle(this.#at);
+    this.#flush(this.#at);
     this.#output.reorder(order, (member) => members.startOf(member), firstMember, members.count - 1);
   }
 
   #failDuplicate(name: string): never {
-    this.#way[this.#depth] = noMember;
+    this.#segments[this.#depth] = noMember;
     const shown = name.length > maxQuotedName ? `${name.slice(0, maxQuotedName)}…` : name;
     this.#fail(this.#at, `duplicate member ${JSON.stringify(shown)}`);
   }
@@ -389,13 +389,13 @@ export class CanonicalWriter {
   }
 
   #fail(at: number, problem: string): never {
-    const steps: (string | number)[] = [];
+    const segments: (string | number)[] = [];
     for (let level = 1; level <= this.#depth; level++) {
-      const step = this.#way[level] as number;
-      if (step === noMember) break;
-      steps.push(step < 0 ? ~step : stringAt(this.#source, step));
+      const segment = this.#segments[level] as number;
+      if (segment === noMember) break;
+      segments.push(segment < 0 ? ~segment : stringAt(this.#source, segment));
     }
-    throw new JsonProblem(this.#root, steps, this.#cut && at === this.#end ? "lone surrogate" : problem);
+    throw new JsonProblem(this.#root, segments, this.#cut && at === this.#end ? "lone surrogate" : problem);
   }
 }
 

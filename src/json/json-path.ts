@@ -1,11 +1,11 @@
 /** Maximum length of a path in UTF-16 units. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
 export const maxPathLength = 1000;
 
-/** Returns the path to a value, at most 1,000 characters: steps beyond that are left off, so the path names a parent. */
-export function jsonPath(root: string, steps: Iterable<string | number>): string {
+/** Returns the path to a value, at most 1,000 characters: segments beyond that are left off, so the path names a parent. */
+export function jsonPath(root: string, segments: Iterable<string | number>): string {
   let path = root;
-  for (const one of steps) {
-    const longer = path + step(one);
+  for (const one of segments) {
+    const longer = path + spelledSegment(one);
     if (longer.length > maxPathLength) break;
     path = longer;
   }
@@ -13,15 +13,15 @@ export function jsonPath(root: string, steps: Iterable<string | number>): string
 }
 
 /**
- * Returns a step of a JSON path (RFC 9535), from a value to its member of that name or its element at that index:
+ * Returns a segment of a JSON path (RFC 9535), from a value to its member of that name or its element at that index:
  * `.messages`, `['top-k']`, `[2]`.
  */
-export function step(to: string | number): string {
-  return typeof to === "number" ? `[${to}]` : memberStep(to);
+export function spelledSegment(to: string | number): string {
+  return typeof to === "number" ? `[${to}]` : memberSegment(to);
 }
 
 /** Returns the short form where RFC 9535 has one for ASCII names, else the form of its normalized paths. */
-function memberStep(name: string): string {
+function memberSegment(name: string): string {
   if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(name)) return `.${name}`;
   const escaped = name
     .replaceAll("\\", "\\\\")

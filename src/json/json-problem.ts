@@ -4,7 +4,7 @@ import { jsonPath } from "./json-path.ts";
 export class JsonProblem extends Error {
   override readonly name = "JsonProblem";
   /**
-   * The root that the reader was given, then steps in the manner of RFC 9535 such as `.messages`, `[2]` and
+   * The root that the reader was given, then segments in the manner of RFC 9535 such as `.messages`, `[2]` and
    * `['top-k']`. It names the innermost value that had begun; for problems with member names, the object. Steps that
    * would make it longer than 1,000 characters are left off, so it names a parent of a very deep value.
    */
@@ -12,9 +12,9 @@ export class JsonProblem extends Error {
   /** The problem, in words for people. Positions count UTF-16 units from the start of the text. */
   readonly problem: string;
 
-  /** `steps` lead from the root to the value: names of members and indexes of elements. */
-  constructor(root: string, steps: readonly (string | number)[], problem: string) {
-    const path = jsonPath(root, steps);
+  /** `segments` lead from the root to the value: names of members and indexes of elements. */
+  constructor(root: string, segments: readonly (string | number)[], problem: string) {
+    const path = jsonPath(root, segments);
     super(`${path}: ${problem}`);
     this.path = path;
     this.problem = problem;

@@ -4,7 +4,7 @@ import { failure } from "../failure.ts";
 
 /** What a caller is told of a refusal of the engine. A fault is nothing for the caller. */
 export function refusalFailure(refusal: Refusal): Error {
-  switch (refusal.why) {
+  switch (refusal.kind) {
     case "statement":
       return failure("INVALID_SQL", { position: refusal.position, problem: refusal.problem });
     case "table":

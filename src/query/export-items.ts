@@ -44,10 +44,10 @@ interface ExportResources {
 }
 
 /** Some bytes of a file, of any number of items. */
-type Piece = { readonly bytes: Buffer; readonly items: number };
+type FileChunk = { readonly bytes: Buffer; readonly items: number };
 
 /**
- * Writes the items of a version as a file, in pieces, in ascending byte order of item_id. Purged items are left out: they have
+ * Writes the items of a version as a file, in chunks, in ascending byte order of item_id. Purged items are left out: they have
  * nothing to write.
  *
  * @param signal Ends it, whatever the engine is doing.
@@ -60,11 +60,11 @@ export async function* exportItems(
   const hash = createHash("sha256");
   let sizeBytes = 0;
   let itemCount = 0;
-  const pieces =
+  const chunks =
     request.format === "parquet"
-      ? parquetPieces(resources, request, signal)
-      : textPieces(resources, request, textFormats[request.format]);
-  for await (const { bytes, items } of pieces) {
+      ? parquetChunks(resources, request, signal)
+      : textChunks(resources, request, textFormats[request.format]);
+  for await (const { bytes, items } of chunks) {
     itemCount += items;
     hash.update(bytes);
     for (let at = 0; at < bytes.length; at += limits.maxChunkBytes) {
@@ -76,11 +76,11 @@ export async function* exportItems(
   yield { sizeBytes, sha256: hash.digest(), itemCount, version: request.version };
 }
 
-async function* textPieces(
+async function* textChunks(
   { pool }: ExportResources,
   { datasetId, version, splits }: ExportRequest,
   format: TextFormat,
-): AsyncGenerator<Piece> {
+): AsyncGenerator<FileChunk> {
   const range: ItemRange = { datasetId, version, filter: { splits, view: "full" }, after: undefined };
   const pages = streamItems(pool, range, { items: limits.maxBatchSize, bytes: limits.maxBatchBytes });
   let before = format.begin;
@@ -98,11 +98,11 @@ async function* textPieces(
   if (rest !== "") yield { bytes: Buffer.from(rest), items: 0 };
 }
 
-async function* parquetPieces(
+async function* parquetChunks(
   resources: ExportResources,
   request: ExportRequest,
   signal: AbortSignal,
-): AsyncGenerator<Piece> {
+): AsyncGenerator<FileChunk> {
   const { file, items } = await writeUnpurged(resources, request, signal);
   await using _ = file;
   yield { bytes: Buffer.alloc(0), items };

@@ -61,7 +61,7 @@ export async function* runQuery(
   using deadline = newDeadline(signal, request.timeoutMilliseconds);
   engine.endOn(deadline.signal);
   engine.send({
-    do: "answer",
+    kind: "answer",
     sql: request.sql,
     parameters: request.parameters,
     tables: opened.files,
@@ -90,9 +90,9 @@ async function* readAnswer(
       continue;
     }
     const answer = frame.message as EngineAnswer;
-    if (answer.is === "refused") throw refusalFailure(answer.refusal);
-    if (answer.is === "columns") yield { columns: answer.columns };
-    if (answer.is === "finished") {
+    if (answer.kind === "refused") throw refusalFailure(answer.refusal);
+    if (answer.kind === "columns") yield { columns: answer.columns };
+    if (answer.kind === "finished") {
       yield { rowCount, truncated: answer.truncated, tables };
       return;
     }
@@ -108,13 +108,13 @@ async function inspect(
   await using engine = await engines.take(signal);
   using deadline = newDeadline(signal, timeoutMilliseconds);
   engine.endOn(deadline.signal);
-  engine.send({ do: "inspect", sql });
+  engine.send({ kind: "inspect", sql });
   try {
     const answer = await engine.receiveAnswer();
-    if (answer.is === "inspected") return answer;
-    if (answer.is !== "refused") throw new Error(`the engine answered ${answer.is}`);
+    if (answer.kind === "inspected") return answer;
+    if (answer.kind !== "refused") throw new Error(`the engine answered ${answer.kind}`);
     const { refusal } = answer;
-    throw refusal.why === "table"
+    throw refusal.kind === "table"
       ? await tableNotFound(pool, projectId, refusal.table)
       : refusalFailure(refusal);
   } catch (error) {

@@ -1,13 +1,13 @@
 import type { SourceColumn } from "../engine/protocol.ts";
 
-const text = (name: string): SourceColumn => ({ name, expression: "CELL" });
-const json = (name: string): SourceColumn => ({ name, expression: "CELL::json" });
+const text = (name: string): SourceColumn => ({ name, expression: "VALUE" });
+const json = (name: string): SourceColumn => ({ name, expression: "VALUE::json" });
 const number = (name: string, type: "bigint" | "integer" | "double"): SourceColumn => ({
   name,
-  expression: `CELL::${type}`,
+  expression: `VALUE::${type}`,
 });
-const time = (name: string): SourceColumn => ({ name, expression: "CELL::timestamptz" });
-const texts = (name: string): SourceColumn => ({ name, expression: `from_json(CELL, '["VARCHAR"]')` });
+const time = (name: string): SourceColumn => ({ name, expression: "VALUE::timestamptz" });
+const texts = (name: string): SourceColumn => ({ name, expression: `from_json(VALUE, '["VARCHAR"]')` });
 
 /** The columns that every table of a dataset has, in the order of `itemsQuery`. */
 export const itemTableColumns: readonly SourceColumn[] = [
@@ -16,7 +16,7 @@ export const itemTableColumns: readonly SourceColumn[] = [
   json("expected_output"),
   json("metadata"),
   texts("splits"),
-  { name: "content_hash", expression: "unhex(CELL)" },
+  { name: "content_hash", expression: "unhex(VALUE)" },
   number("version", "bigint"),
 ];
 
@@ -38,9 +38,9 @@ export const runTableColumns: readonly SourceColumn[] = [
   number("repetition", "integer"),
   number("attempt", "integer"),
   json("output"),
-  { name: "error_code", expression: "CELL::json->>'code'" },
-  { name: "error_message", expression: "CELL::json->>'message'" },
-  { name: "latency_ms", expression: "CELL::bigint / 1000" },
+  { name: "error_code", expression: "VALUE::json->>'code'" },
+  { name: "error_message", expression: "VALUE::json->>'message'" },
+  { name: "latency_ms", expression: "VALUE::bigint / 1000" },
   number("retry_count", "integer"),
   time("start_time"),
   time("complete_time"),
@@ -50,6 +50,6 @@ export const runTableColumns: readonly SourceColumn[] = [
   number("cost", "double"),
   {
     name: "scores",
-    expression: `map(from_json(CELL, ${scoresStructure}).names, from_json(CELL, ${scoresStructure}).values)`,
+    expression: `map(from_json(VALUE, ${scoresStructure}).names, from_json(VALUE, ${scoresStructure}).values)`,
   },
 ];

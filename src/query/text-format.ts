@@ -25,7 +25,7 @@ export const textFormats: Readonly<Record<"csv" | "json" | "jsonl", TextFormat>>
     between: "",
     end: "",
     item: ({ itemId, input, expectedOutput = "", metadata = "", splits }) =>
-      `${[itemId, input, expectedOutput, metadata, splits.length === 0 ? "" : JSON.stringify(splits)].map(cell).join(",")}\r\n`,
+      `${[itemId, input, expectedOutput, metadata, splits.length === 0 ? "" : JSON.stringify(splits)].map(field).join(",")}\r\n`,
   },
 };
 
@@ -43,7 +43,7 @@ function onOneLine(json: string): string {
   return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, " ") : json;
 }
 
-/** A cell of CSV. Quotes keep what would mean something else: also white space at the ends, which some readers drop. */
-function cell(text: string): string {
+/** A field of CSV. Quotes keep what would mean something else: also white space at the ends, which some readers drop. */
+function field(text: string): string {
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -19,19 +19,19 @@ export async function writeRows(
     signal,
   }: { readonly client: Client; readonly engines: EnginePool; readonly signal: AbortSignal },
   query: string,
-  request: Omit<WriteRequest, "do" | "bounds">,
+  request: Omit<WriteRequest, "kind" | "bounds">,
 ): Promise<number> {
   await using engine = engines.startWriter(signal);
   // Rows are in the order of a key: reading along it, the first is there at once and none is sorted.
   await client.query(setIndexOrder);
-  engine.send({ do: "write", ...request, bounds: engines.bounds });
+  engine.send({ kind: "write", ...request, bounds: engines.bounds });
   const sending = pipeline(streamOut(client, query), engine.input, { signal });
   // If the engine refuses the rows, it reads no more of them; what it says of that comes first.
   sending.catch(() => undefined);
   try {
     const answer = await engine.receiveAnswer();
-    if (answer.is === "refused") throw refusalFailure(asFault(answer.refusal));
-    if (answer.is !== "written") throw new Error(`the engine answered ${answer.is}`);
+    if (answer.kind === "refused") throw refusalFailure(asFault(answer.refusal));
+    if (answer.kind !== "written") throw new Error(`the engine answered ${answer.kind}`);
     await sending;
     return answer.rowCount;
   } catch (error) {
@@ -41,5 +41,5 @@ export async function writeRows(
 
 /** The statements are ours: whatever is wrong with them is a fault. */
 function asFault(refusal: Refusal): Refusal {
-  return refusal.why === "statement" ? { why: "fault", problem: refusal.problem } : refusal;
+  return refusal.kind === "statement" ? { kind: "fault", problem: refusal.problem } : refusal;
 }

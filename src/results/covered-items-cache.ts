@@ -20,7 +20,7 @@ const askedShare = 10;
 const mostRuns = 10_000;
 
 /** How much is read at a time. */
-const piece = { limit: 32_000, bytes: 4 * 1024 * 1024 };
+const readSize = { limit: 32_000, bytes: 4 * 1024 * 1024 };
 
 type ItemVersions = ReadonlyMap<string, bigint>;
 
@@ -42,13 +42,13 @@ export class CoveredItemsCache {
 
   /** Those of the items of these cells that a run covers, and maybe others that it covers. */
   async find(scope: RunScope, cells: readonly RunCell[]): Promise<ItemVersions> {
-    const all = this.#recall(scope, cells.length);
+    const all = this.#allItems(scope, cells.length);
     if (all !== undefined) return all;
     return findCoveredItems(this.#pool, scope, [...new Set(cells.map(({ itemId }) => itemId))]);
   }
 
   /** All items of a run, if they are remembered or worth it. */
-  #recall(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
+  #allItems(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
     const { runId } = scope;
     const known = this.#remembered.get(runId);
     if (known !== undefined) return known;
@@ -75,10 +75,10 @@ async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunSco
   const all = new Map<string, bigint>();
   let behind: ItemCursor | undefined = cursorAfter(undefined);
   while (behind !== undefined) {
-    const part = { behind, ...piece };
+    const part = { behind, ...readSize };
     const filter: ItemFilter = { splits, view: "keys" };
     const items: CopiedItems = await copyItems(pool, datasetId, datasetVersion, filter, part);
-    while (items.next()) all.set(items.itemId, items.stamp.version);
+    while (items.next()) all.set(items.itemId, items.provenance.version);
     behind = items.rest;
   }
   return all;

@@ -74,8 +74,8 @@ function violationOf(
 ): ItemViolation | undefined {
   const violation = text === undefined ? undefined : schema?.check(text);
   if (violation === undefined) return undefined;
-  const { way, keyword, problem } = violation;
-  return { path: jsonPath(root, way), keyword, problem };
+  const { segments, keyword, problem } = violation;
+  return { path: jsonPath(root, segments), keyword, problem };
 }
 
 /**

@@ -3,7 +3,7 @@ import { type JsonValue, parseJson } from "../json/json-value.ts";
 import { Patterns } from "./pattern.ts";
 import { prepareSchema } from "./prepared-schema.ts";
 import { References } from "./references.ts";
-import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { type PathSegments, SchemaProblem } from "./schema-problem.ts";
 import { isObject, member } from "./schema-tree.ts";
 import { allowSteps, StepsSpent } from "./steps.ts";
 import { compileValidator, findFormErrors, type Validator } from "./validator.ts";
@@ -29,7 +29,7 @@ export function compileSchema(text: string): JsonSchema {
   const references = new References(schema);
   const patterns = new Patterns();
   const prepared = prepareSchema(references, patterns);
-  for (const place of references.hidden) requireForm(place.schema, place.way);
+  for (const location of references.hidden) requireForm(location.schema, location.segments);
   return checkWith(validatorOf(prepared, patterns));
 }
 
@@ -44,15 +44,15 @@ export function canonicalSchema(text: string): string {
 }
 
 /** @throws SchemaProblem if it is not a schema, or one of another dialect. */
-function requireForm(schema: JsonValue, way: Way): void {
+function requireForm(schema: JsonValue, segments: PathSegments): void {
   const named = isObject(schema) ? member(schema, "$schema") : undefined;
   if (named !== undefined && named !== dialect && named !== `${dialect}#`) {
-    throw new SchemaProblem([...way, "$schema"], `is not ${dialect}, the only supported dialect`);
+    throw new SchemaProblem([...segments, "$schema"], `is not ${dialect}, the only supported dialect`);
   }
   const errors = findFormErrors(schema);
   if (errors.length === 0) return;
   const fault = violationOf(errors, schema);
-  throw new SchemaProblem([...way, ...fault.way], fault.problem);
+  throw new SchemaProblem([...segments, ...fault.segments], fault.problem);
 }
 
 function validatorOf(prepared: JsonValue, patterns: Patterns): Validator {
@@ -74,7 +74,7 @@ function checkWith(validate: Validator): JsonSchema {
       } catch (error) {
         // A RangeError is a stack overflow: references that follow each other at every level of a deep value.
         if (!(error instanceof StepsSpent || error instanceof RangeError)) throw error;
-        return { way: [], keyword: "steps", problem: "takes too many steps to check" };
+        return { segments: [], keyword: "steps", problem: "takes too many steps to check" };
       } finally {
         // Otherwise the validator would keep the value until it checks the next one.
         validate.errors = null;

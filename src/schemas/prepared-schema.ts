@@ -2,7 +2,7 @@ import type { JsonObject, JsonValue } from "../json/json-value.ts";
 import { plural } from "../quantities.ts";
 import { PatternProblem, type Patterns } from "./pattern.ts";
 import type { References, SchemaLocation } from "./references.ts";
-import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { type PathSegments, SchemaProblem } from "./schema-problem.ts";
 import { applicators, assertions, isObject, member } from "./schema-tree.ts";
 
 /** The keyword that says how many steps a schema costs each time it is applied. */
@@ -63,11 +63,11 @@ class Preparation {
 
   /** Resolves all references. Their targets may hold more of them. */
   #resolveAll(): void {
-    for (const place of this.#references.places()) {
-      const schema = place.schema as JsonObject;
+    for (const location of this.#references.locations()) {
+      const schema = location.schema as JsonObject;
       const found = (["$ref", "$dynamicRef"] as const).flatMap((keyword) => {
         const reference = member(schema, keyword);
-        return typeof reference === "string" ? [this.#references.resolve(place, keyword, reference)] : [];
+        return typeof reference === "string" ? [this.#references.resolve(location, keyword, reference)] : [];
       });
       this.#resolved.set(schema, found);
       for (const target of found) {
@@ -81,37 +81,38 @@ class Preparation {
   #requireSupported(): void {
     let contains = false;
     let unevaluated: SchemaLocation | undefined;
-    for (const place of this.#references.places()) {
-      const schema = place.schema as JsonObject;
+    for (const location of this.#references.locations()) {
+      const schema = location.schema as JsonObject;
       for (const [keyword, instead] of Object.entries(replaced)) {
         if (member(schema, keyword) === undefined) continue;
         throw new SchemaProblem(
-          [...place.way, keyword],
+          [...location.segments, keyword],
           `is not a keyword of 2020-12 and would be ignored; use ${instead}`,
         );
       }
       const properties = member(schema, "patternProperties");
       const sources = isObject(properties) ? Object.keys(properties) : [];
-      for (const source of sources) this.#compile(source, [...place.way, "patternProperties", source]);
+      for (const source of sources)
+        this.#compile(source, [...location.segments, "patternProperties", source]);
       const pattern = member(schema, "pattern");
-      if (typeof pattern === "string") this.#compile(pattern, [...place.way, "pattern"]);
+      if (typeof pattern === "string") this.#compile(pattern, [...location.segments, "pattern"]);
       if (member(schema, "contains") !== undefined) contains = true;
-      if (member(schema, "unevaluatedItems") !== undefined) unevaluated ??= place;
+      if (member(schema, "unevaluatedItems") !== undefined) unevaluated ??= location;
     }
     if (contains && unevaluated !== undefined) {
       throw new SchemaProblem(
-        [...unevaluated.way, "unevaluatedItems"],
+        [...unevaluated.segments, "unevaluatedItems"],
         "is not supported in a schema that also uses contains",
       );
     }
   }
 
-  /** Compiles a pattern while its place is known. */
-  #compile(source: string, way: Way): void {
+  /** Compiles a pattern while its location is known. */
+  #compile(source: string, segments: PathSegments): void {
     try {
       this.#patterns.compile(source);
     } catch (error) {
-      if (error instanceof PatternProblem) throw new SchemaProblem(way, error.message);
+      if (error instanceof PatternProblem) throw new SchemaProblem(segments, error.message);
       throw error;
     }
   }
@@ -167,12 +168,12 @@ class Preparation {
   #requireEnd(): void {
     const lengths = new Map<number, number>();
     const open = new Set<number>();
-    const places = [...this.#targets.keys()];
+    const locations = [...this.#targets.keys()];
     const follow = (from: number): number => {
       const known = lengths.get(from);
       if (known !== undefined) return known;
       const fail = (problem: string): never => {
-        throw new SchemaProblem(this.#wayOf(places[from]), problem);
+        throw new SchemaProblem(this.#segmentsOf(locations[from]), problem);
       };
       if (open.has(from)) return fail("refers to itself without going deeper into the value");
       if (open.size > maxReferenceChain) {
@@ -185,11 +186,12 @@ class Preparation {
       lengths.set(from, length);
       return length;
     };
-    for (const from of [-1, ...places.keys()]) follow(from);
+    for (const from of [-1, ...locations.keys()]) follow(from);
   }
 
-  #wayOf(schema: JsonObject | undefined): SchemaLocation["way"] {
-    for (const place of this.#references.places()) if (place.schema === schema) return place.way;
+  #segmentsOf(schema: JsonObject | undefined): SchemaLocation["segments"] {
+    for (const location of this.#references.locations())
+      if (location.schema === schema) return location.segments;
     return [];
   }
 }

@@ -1,11 +1,11 @@
 import type { JsonObject, JsonValue } from "../json/json-value.ts";
-import { SchemaProblem, type Way } from "./schema-problem.ts";
+import { type PathSegments, SchemaProblem } from "./schema-problem.ts";
 import { isObject, member, subschemas } from "./schema-tree.ts";
 
-/** A schema as references find it. Schemas `true` and `false` are wrapped, so that each place is an object of its own. */
+/** A schema as references find it. Schemas `true` and `false` are wrapped, so that each location is an object of its own. */
 export interface SchemaLocation {
   readonly schema: JsonValue;
-  readonly way: Way;
+  readonly segments: PathSegments;
   /** The URI that its references are relative to. */
   readonly base: string;
 }
@@ -19,7 +19,7 @@ const unnamed = "schema:///";
  */
 export class References {
   /** By the schema itself, for those that are objects. */
-  readonly #places = new Map<JsonObject, SchemaLocation>();
+  readonly #locations = new Map<JsonObject, SchemaLocation>();
   /** Schemas with a URI of their own: the root, and those with `$id`. */
   readonly #resources = new Map<string, SchemaLocation>();
   /** By URI with fragment. */
@@ -37,21 +37,21 @@ export class References {
 
   /** The number of schemas that are objects. */
   get count(): number {
-    return this.#places.size;
+    return this.#locations.size;
   }
 
   /** All schemas that are objects. */
-  places(): Iterable<SchemaLocation> {
-    return this.#places.values();
+  locations(): Iterable<SchemaLocation> {
+    return this.#locations.values();
   }
 
   /** Returns the target of `$ref` or `$dynamicRef` of a schema. @throws SchemaProblem */
-  resolve(place: SchemaLocation, keyword: "$ref" | "$dynamicRef", reference: string): SchemaLocation {
+  resolve(location: SchemaLocation, keyword: "$ref" | "$dynamicRef", reference: string): SchemaLocation {
     const fail = (problem: string): never => {
-      throw new SchemaProblem([...place.way, keyword], problem);
+      throw new SchemaProblem([...location.segments, keyword], problem);
     };
     const uri =
-      absolute(reference, place.base) ?? fail(`${JSON.stringify(reference)} is not a URI reference`);
+      absolute(reference, location.base) ?? fail(`${JSON.stringify(reference)} is not a URI reference`);
     const hash = uri.indexOf("#");
     const fragment = hash < 0 ? "" : decoded(uri.slice(hash + 1));
     if (fragment === undefined) return fail("the fragment is not well-formed");
@@ -71,64 +71,69 @@ export class References {
   }
 
   /** Adds a schema and all below it. */
-  #add(schema: JsonValue, way: Way, outerBase: string): SchemaLocation {
-    if (!isObject(schema)) return { schema, way, base: outerBase };
-    const known = this.#places.get(schema);
+  #add(schema: JsonValue, segments: PathSegments, outerBase: string): SchemaLocation {
+    if (!isObject(schema)) return { schema, segments, base: outerBase };
+    const known = this.#locations.get(schema);
     if (known !== undefined) return known;
-    const base = this.#baseOf(schema, way, outerBase);
-    const place: SchemaLocation = { schema, way, base };
-    this.#places.set(schema, place);
-    if (base !== outerBase) this.#set(this.#resources, base, place, [...way, "$id"]);
+    const base = this.#baseOf(schema, segments, outerBase);
+    const location: SchemaLocation = { schema, segments, base };
+    this.#locations.set(schema, location);
+    if (base !== outerBase) this.#set(this.#resources, base, location, [...segments, "$id"]);
     for (const keyword of ["$anchor", "$dynamicAnchor"] as const) {
       const name = member(schema, keyword);
       if (typeof name !== "string") continue;
-      this.#set(this.#anchors, `${base}#${name}`, place, [...way, keyword]);
+      this.#set(this.#anchors, `${base}#${name}`, location, [...segments, keyword]);
       if (keyword === "$dynamicAnchor") {
         this.#dynamicNames.set(name, (this.#dynamicNames.get(name) ?? 0) + 1);
       }
     }
-    for (const below of subschemas(schema, way)) this.#add(below.schema, below.way, base);
-    return place;
+    for (const below of subschemas(schema, segments)) this.#add(below.schema, below.segments, base);
+    return location;
   }
 
-  #baseOf(schema: JsonObject, way: Way, outerBase: string): string {
+  #baseOf(schema: JsonObject, segments: PathSegments, outerBase: string): string {
     const id = member(schema, "$id");
     if (typeof id !== "string") return outerBase;
     const uri = absolute(id, outerBase);
-    if (uri === undefined) throw new SchemaProblem([...way, "$id"], "is not a URI reference");
+    if (uri === undefined) throw new SchemaProblem([...segments, "$id"], "is not a URI reference");
     return uri.replace(/#$/, "");
   }
 
-  #set(map: Map<string, SchemaLocation>, key: string, place: SchemaLocation, way: Way): void {
+  #set(
+    map: Map<string, SchemaLocation>,
+    key: string,
+    location: SchemaLocation,
+    segments: PathSegments,
+  ): void {
     const other = map.get(key);
-    if (other !== undefined && other !== place)
-      throw new SchemaProblem(way, "is also that of another schema");
-    map.set(key, place);
+    if (other !== undefined && other !== location)
+      throw new SchemaProblem(segments, "is also that of another schema");
+    map.set(key, location);
   }
 
   /** Follows a JSON pointer (RFC 6901), also into places where no keyword puts schemas. */
   #walk(from: SchemaLocation, pointer: string): SchemaLocation | undefined {
     let value: JsonValue | undefined = from.schema;
     let { base } = from;
-    const way = [...from.way];
+    const segments = [...from.segments];
     for (const escaped of pointer.slice(1).split("/")) {
-      const step = escaped.replaceAll("~1", "/").replaceAll("~0", "~");
+      const segment = escaped.replaceAll("~1", "/").replaceAll("~0", "~");
       if (isObject(value)) {
-        base = this.#places.get(value)?.base ?? base;
-        value = member(value, step);
-        way.push(step);
-      } else if (Array.isArray(value) && /^(0|[1-9]\d*)$/.test(step)) {
-        value = value[Number(step)];
-        way.push(Number(step));
+        base = this.#locations.get(value)?.base ?? base;
+        value = member(value, segment);
+        segments.push(segment);
+      } else if (Array.isArray(value) && /^(0|[1-9]\d*)$/.test(segment)) {
+        value = value[Number(segment)];
+        segments.push(Number(segment));
       } else {
         return undefined;
       }
     }
     if (typeof value !== "boolean" && !isObject(value)) return undefined;
-    const isKnown = !isObject(value) || this.#places.has(value);
-    const place = this.#add(value, way, base);
-    if (!isKnown) this.hidden.push(place);
-    return place;
+    const isKnown = !isObject(value) || this.#locations.has(value);
+    const location = this.#add(value, segments, base);
+    if (!isKnown) this.hidden.push(location);
+    return location;
   }
 }
 

@@ -1,10 +1,10 @@
 import type { JsonObject, JsonValue } from "../json/json-value.ts";
-import type { Way } from "./schema-problem.ts";
+import type { PathSegments } from "./schema-problem.ts";
 
 /** A schema within a schema, and the path to it. */
 export interface Subschema {
   readonly schema: JsonValue;
-  readonly way: Way;
+  readonly segments: PathSegments;
   /** Whether it applies to the same value as the schema around it. */
   readonly inPlace: boolean;
 }
@@ -66,17 +66,17 @@ export function member(object: JsonObject, name: string): JsonValue | undefined 
 }
 
 /** Returns the schemas right below a schema, those in `$defs` and `definitions` included. */
-export function subschemas(schema: JsonObject, way: Way): Subschema[] {
+export function subschemas(schema: JsonObject, segments: PathSegments): Subschema[] {
   const found: Subschema[] = [];
   for (const [keyword, inPlace] of Object.entries(single)) {
     const one = member(schema, keyword);
-    if (one !== undefined) found.push({ schema: one, way: [...way, keyword], inPlace });
+    if (one !== undefined) found.push({ schema: one, segments: [...segments, keyword], inPlace });
   }
   for (const [keyword, inPlace] of Object.entries(lists)) {
     const list = member(schema, keyword);
     if (!Array.isArray(list)) continue;
     for (const [index, one] of list.entries()) {
-      found.push({ schema: one, way: [...way, keyword, index], inPlace });
+      found.push({ schema: one, segments: [...segments, keyword, index], inPlace });
     }
   }
   for (const [keyword, inPlace] of [
@@ -86,7 +86,7 @@ export function subschemas(schema: JsonObject, way: Way): Subschema[] {
     const map = member(schema, keyword);
     if (!isObject(map)) continue;
     for (const [name, one] of Object.entries(map)) {
-      found.push({ schema: one, way: [...way, keyword, name], inPlace });
+      found.push({ schema: one, segments: [...segments, keyword, name], inPlace });
     }
   }
   return found;

@@ -1,13 +1,13 @@
 import type { ErrorObject } from "ajv/dist/2020.js";
 import type { JsonValue } from "../json/json-value.ts";
 import { plural } from "../quantities.ts";
-import type { Way } from "./schema-problem.ts";
+import type { PathSegments } from "./schema-problem.ts";
 import { isObject } from "./schema-tree.ts";
 
 /** The reason why a value does not satisfy a schema. */
 export interface SchemaViolation {
   /** The place in the value. */
-  readonly way: Way;
+  readonly segments: PathSegments;
   /** The keyword of the schema; `false` for the schema `false`, `steps` if checking would take too long. */
   readonly keyword: string;
   /** The problem, in words for people. */
@@ -20,13 +20,13 @@ const maxQuoted = 100;
 /** Makes a violation of the most telling one of the errors that the validator found in a value. */
 export function violationOf(errors: readonly ErrorObject[], value: JsonValue): SchemaViolation {
   const error = decisive(errors);
-  const way = wayOf(error.instancePath, value);
+  const segments = segmentsOf(error.instancePath, value);
   const { additionalProperty, unevaluatedProperty } = error.params;
   const extra: string | undefined = additionalProperty ?? unevaluatedProperty;
-  if (extra !== undefined) way.push(extra);
+  if (extra !== undefined) segments.push(extra);
   const name = error.propertyName === undefined ? "" : `the name ${quoted(error.propertyName)} `;
   return {
-    way,
+    segments,
     keyword: error.keyword === "false schema" ? "false" : error.keyword,
     problem: name + problemOf(error),
   };
@@ -47,8 +47,8 @@ function decisive(errors: readonly ErrorObject[]): ErrorObject {
   return chosen;
 }
 
-/** Returns the steps of a JSON pointer (RFC 6901), which does not distinguish indexes from names: the value does. */
-function wayOf(pointer: string, value: JsonValue): (string | number)[] {
+/** Returns the segments of a JSON pointer (RFC 6901), which does not distinguish indexes from names: the value does. */
+function segmentsOf(pointer: string, value: JsonValue): (string | number)[] {
   let at: JsonValue | undefined = value;
   return pointer
     .split("/")

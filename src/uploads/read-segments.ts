@@ -20,6 +20,6 @@ export async function hashSegments(
   segments: readonly Segment[],
 ): Promise<Buffer> {
   const hash = createHash("sha256");
-  for await (const piece of readSegments(blobs, uploadId, segments)) hash.update(piece);
+  for await (const chunk of readSegments(blobs, uploadId, segments)) hash.update(chunk);
   return hash.digest();
 }

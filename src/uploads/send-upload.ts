@@ -174,8 +174,8 @@ export class UploadSession {
 
   async #sniff(segments: readonly Segment[]): Promise<FileFormat | undefined> {
     let first = Buffer.alloc(0);
-    for await (const piece of readSegments(this.#blobs, this.#upload.uploadId, segments)) {
-      first = Buffer.concat([first, piece]);
+    for await (const chunk of readSegments(this.#blobs, this.#upload.uploadId, segments)) {
+      first = Buffer.concat([first, chunk]);
       if (first.length >= sniffedBytes) break;
     }
     return formatByBytes(first);

@@ -28,7 +28,7 @@ import { failure } from "../failure.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
 import { joinBatches } from "./joined-batches.ts";
-import { stageFrame, type Taking } from "./stage-frame.ts";
+import { type FrameTarget, stageFrame } from "./stage-frame.ts";
 
 /** An import that is past its commit already: its receipt is the answer. */
 export interface FinishedImport {
@@ -83,14 +83,14 @@ export class ImportSession {
   readonly #changesetId: bigint;
   readonly #requestId: string;
   readonly #streamNumber: bigint;
-  readonly #base: Pick<Taking, "baseIsEmpty" | "schemas">;
+  readonly #base: Pick<FrameTarget, "baseIsEmpty" | "schemas">;
   #progress: Progress = { nextOffset: 0, durableOffset: 0 };
 
   constructor(
     resources: WriteResources,
     key: string,
     changeset: Changeset,
-    base: Pick<Taking, "baseIsEmpty" | "schemas">,
+    base: Pick<FrameTarget, "baseIsEmpty" | "schemas">,
   ) {
     this.#resources = resources;
     this.#mutexKey = key;

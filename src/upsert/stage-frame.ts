@@ -11,7 +11,7 @@ import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import-frame.ts";
 
 /** What frames are taken into: a changeset whose lock is held. The caller writes it back. */
-export interface Taking {
+export interface FrameTarget {
   readonly client: Client;
   readonly changeset: Changeset;
   /** Whether the base version has no items. */
@@ -22,18 +22,18 @@ export interface Taking {
 
 /** Takes a frame, and gives what its answer is once it is known how far the import has come. */
 export async function stageFrame(
-  to: Taking,
+  to: FrameTarget,
   frame: ImportFrame,
 ): Promise<(progress: Progress) => ImportAnswer> {
   switch (frame.kind) {
     case "batch":
-      await takeBatch(to, frame.offset, frame.count, frame.rows);
+      await stageBatch(to, frame.offset, frame.count, frame.rows);
       return (progress) => ({ kind: "progress", progress });
     case "supply":
-      await takeSupply(to, frame.rows);
+      await stageSupply(to, frame.rows);
       return (progress) => ({ kind: "progress", progress });
     case "offer": {
-      const positions = await takeOffer(to, frame.offset, frame.rows);
+      const positions = await stageOffer(to, frame.offset, frame.rows);
       return (progress) => ({ kind: "want", offset: frame.offset, positions, progress });
     }
     case "commit":
@@ -42,7 +42,12 @@ export async function stageFrame(
 }
 
 /** Rows with bodies. Those below what has been received are skipped unless their bodies are wanted. */
-async function takeBatch(to: Taking, offset: number, count: number, rows: readonly Row[]): Promise<void> {
+async function stageBatch(
+  to: FrameTarget,
+  offset: number,
+  count: number,
+  rows: readonly Row[],
+): Promise<void> {
   const { client, changeset } = to;
   const received = Number(changeset.received);
   requireNoGap(offset, received);
@@ -68,7 +73,7 @@ async function takeBatch(to: Taking, offset: number, count: number, rows: readon
 }
 
 /** Rows without bodies. Gives the positions of those that are wanted. */
-async function takeOffer(to: Taking, offset: number, rows: readonly OfferedRow[]): Promise<number[]> {
+async function stageOffer(to: FrameTarget, offset: number, rows: readonly OfferedRow[]): Promise<number[]> {
   const { client, changeset, baseIsEmpty } = to;
   const received = Number(changeset.received);
   requireNoGap(offset, received);
@@ -99,7 +104,7 @@ async function takeOffer(to: Taking, offset: number, rows: readonly OfferedRow[]
 }
 
 /** Bodies of offered rows, in any order. Those that are here already are skipped. */
-async function takeSupply(to: Taking, rows: readonly Row[]): Promise<void> {
+async function stageSupply(to: FrameTarget, rows: readonly Row[]): Promise<void> {
   const { client, changeset } = to;
   const wants = new Map(
     (
@@ -140,7 +145,7 @@ async function takeSupply(to: Taking, rows: readonly Row[]): Promise<void> {
   });
 }
 
-async function requireOffered(to: Taking, rows: readonly Row[]): Promise<void> {
+async function requireOffered(to: FrameTarget, rows: readonly Row[]): Promise<void> {
   const { client, changeset } = to;
   const known = await findRowNumbers(
     client,
@@ -158,7 +163,7 @@ async function requireOffered(to: Taking, rows: readonly Row[]): Promise<void> {
 
 /** Takes the bodies of wanted rows. */
 async function supply(
-  to: Taking,
+  to: FrameTarget,
   supplied: readonly { want: Want; row: Row }[],
   field: Staging["field"],
 ): Promise<void> {

@@ -1,10 +1,10 @@
 import { hash } from "node:crypto";
 
 /**
- * After so many additions and subtractions carries are settled. Each changes a limb by less than 2^32, so that limbs stay
+ * After so many additions and subtractions carries are propagated. Each changes a limb by less than 2^32, so that limbs stay
  * far within the 2^53 up to which numbers are exact.
  */
-const settleAfter = 2 ** 20;
+const propagateAfter = 2 ** 20;
 
 /** Where the hashed bytes of an item are put together. Grows to fit the longest. */
 let scratch = Buffer.allocUnsafe(1024);
@@ -18,9 +18,9 @@ let scratch = Buffer.allocUnsafe(1024);
  * of the version before and the items that changed.
  */
 export class DigestSum {
-  /** Eight digits to the base 2^32, the most significant first, give or take carries that are not settled yet. */
+  /** Eight digits to the base 2^32, the most significant first, give or take carries that are not propagated yet. */
   readonly #limbs = new Float64Array(8);
-  #unsettled = 0;
+  #pending = 0;
 
   /** Starts at zero, or at a sum of 32 big-endian bytes. */
   constructor(sum?: Uint8Array) {
@@ -44,7 +44,7 @@ export class DigestSum {
 
   /** The sum so far, as 32 big-endian bytes. Adding may go on. */
   bytes(): Buffer {
-    this.#settle();
+    this.#propagateCarries();
     const bytes = Buffer.allocUnsafe(32);
     this.#limbs.forEach((limb, i) => {
       bytes.writeUInt32BE(limb, 4 * i);
@@ -63,10 +63,10 @@ export class DigestSum {
         0;
       limbs[i] = (limbs[i] as number) + sign * limb;
     }
-    if (++this.#unsettled === settleAfter) this.#settle();
+    if (++this.#pending === propagateAfter) this.#propagateCarries();
   }
 
-  #settle(): void {
+  #propagateCarries(): void {
     const limbs = this.#limbs;
     let carry = 0;
     for (let i = 7; i >= 0; i--) {
@@ -74,7 +74,7 @@ export class DigestSum {
       carry = Math.floor(limb / 2 ** 32);
       limbs[i] = limb - carry * 2 ** 32;
     }
-    this.#unsettled = 0;
+    this.#pending = 0;
   }
 }
 

@@ -13,7 +13,7 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
     test("returns the bytes that were put, as a stream and as a file", async () => {
       const blobs = open();
       const bytes = randomBytes(300_000);
-      await blobs.put("same/a.bin", pieces(bytes, 7_000));
+      await blobs.put("same/a.bin", chunks(bytes, 7_000));
       expect(await bytesOf(blobs.read("same/a.bin"))).toEqual(bytes);
       await using file = await blobs.openFile("same/a.bin");
       expect(await readFile(file.path)).toEqual(bytes);
@@ -32,14 +32,14 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
       await blobs.put(
         "large/blob",
         (function* () {
-          for (let piece = 0; piece < 23; piece++) {
+          for (let chunk = 0; chunk < 23; chunk++) {
             const bytes = randomBytes(1024 * 1024);
             sent.update(bytes);
             yield bytes;
           }
         })(),
       );
-      for await (const piece of blobs.read("large/blob")) received.update(piece);
+      for await (const chunk of blobs.read("large/blob")) received.update(chunk);
       expect(received.digest("hex")).toBe(sent.digest("hex"));
     });
 
@@ -112,9 +112,9 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
 
     test("lets a reader stop in the middle of a blob", async () => {
       const blobs = open();
-      await blobs.put("left/blob", pieces(randomBytes(3_000_000), 100_000));
-      for await (const piece of blobs.read("left/blob")) {
-        expect(piece.length).toBeGreaterThan(0);
+      await blobs.put("left/blob", chunks(randomBytes(3_000_000), 100_000));
+      for await (const chunk of blobs.read("left/blob")) {
+        expect(chunk.length).toBeGreaterThan(0);
         break;
       }
       await blobs.delete("left/blob");
@@ -126,6 +126,6 @@ export async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer
   return Buffer.concat(await Array.fromAsync(stream));
 }
 
-function* pieces(bytes: Buffer, size: number): Generator<Buffer> {
+function* chunks(bytes: Buffer, size: number): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
 }

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type ComparedItem, changedPaths } from "../../src/diffs/changed-paths.ts";
 import { contentHash } from "../../src/items/content-hash.ts";
-import { step } from "../../src/json/json-path.ts";
+import { spelledSegment } from "../../src/json/json-path.ts";
 
 interface State {
   readonly input?: string;
@@ -157,13 +157,13 @@ describe("changed paths of random values", () => {
     if (before === undefined || after === undefined) return [path];
     if (Array.isArray(before) && Array.isArray(after)) {
       const length = Math.max(before.length, after.length);
-      return Array.from({ length }, (_, n) => naive(before[n], after[n], path + step(n))).flat();
+      return Array.from({ length }, (_, n) => naive(before[n], after[n], path + spelledSegment(n))).flat();
     }
     if (isObject(before) && isObject(after)) {
       const own = (one: { [name: string]: Json }, name: string) =>
         Object.hasOwn(one, name) ? one[name] : undefined;
       const names = [...new Set([...Object.keys(before), ...Object.keys(after)])].sort();
-      return names.flatMap((name) => naive(own(before, name), own(after, name), path + step(name)));
+      return names.flatMap((name) => naive(own(before, name), own(after, name), path + spelledSegment(name)));
     }
     return json(before) === json(after) ? [] : [path];
   }

@@ -32,7 +32,7 @@ function newPool(options: Partial<EnginePoolOptions> = {}): EnginePool {
 
 function ask(pool: EnginePool, sql: string, maxRows = 1000): AnswerRequest {
   return {
-    do: "answer",
+    kind: "answer",
     sql,
     parameters: [],
     tables: [],
@@ -59,7 +59,7 @@ async function answer(
       continue;
     }
     const message = frame.message as EngineAnswer;
-    if (message.is !== "columns") return { ...message, rows };
+    if (message.kind !== "columns") return { ...message, rows };
   }
 }
 
@@ -83,7 +83,7 @@ describe("the engine itself", () => {
   ])("lets no statement use %s, whether or not it was checked", async (_, sql) => {
     const path = join(folder, "data.csv");
     const result = await answer(newPool(), sql.replaceAll("{path}", path).replaceAll("{folder}", folder));
-    expect(result).toMatchObject({ is: "refused", refusal: { why: "statement" } });
+    expect(result).toMatchObject({ kind: "refused", refusal: { kind: "statement" } });
     expect(await readdir(folder)).toEqual(["data.csv"]);
   });
 
@@ -111,14 +111,14 @@ describe("a statement that takes too much memory", () => {
     ["in a range", "select list_transform(range(300000000), lambda x: x + 1)[1]"],
   ])("%s is refused, and the next statement is answered", async (_, sql) => {
     const pool = newPool();
-    expect(await answer(pool, sql)).toMatchObject({ is: "refused", refusal: { why: "size" } });
-    expect(await answer(pool, "select 42")).toMatchObject({ is: "finished", rows: [[42]] });
+    expect(await answer(pool, sql)).toMatchObject({ kind: "refused", refusal: { kind: "size" } });
+    expect(await answer(pool, "select 42")).toMatchObject({ kind: "finished", rows: [[42]] });
   });
 
   test("in one row of its answer is refused, or ends the process for lack of memory", async () => {
     const outcome = await answer(newPool(), "select repeat('x', 90000000)").catch((error: unknown) => error);
     if (outcome instanceof EngineGone) expect(outcome.outOfMemory).toBe(true);
-    else expect(outcome).toMatchObject({ is: "refused", refusal: { why: "size" } });
+    else expect(outcome).toMatchObject({ kind: "refused", refusal: { kind: "size" } });
   });
 });
 
@@ -133,7 +133,7 @@ describe("a process", () => {
   test("starts afresh for every statement", async () => {
     const pool = newPool();
     await answer(pool, "create table left_behind as select 1");
-    expect(await answer(pool, "select * from left_behind")).toMatchObject({ is: "refused" });
+    expect(await answer(pool, "select * from left_behind")).toMatchObject({ kind: "refused" });
   });
 
   test("is replaced when it was killed", async () => {
@@ -141,7 +141,7 @@ describe("a process", () => {
     const { pid } = await pidOf(pool);
     process.kill(pid, "SIGKILL");
     await expect
-      .poll(async () => (await answer(pool, "select 1").catch(() => undefined))?.is, { timeout: 20_000 })
+      .poll(async () => (await answer(pool, "select 1").catch(() => undefined))?.kind, { timeout: 20_000 })
       .toBe("finished");
     expect((await pidOf(pool)).pid).not.toBe(pid);
   });
@@ -172,7 +172,7 @@ describe("a process", () => {
       await engine.receive();
     }
     await expect.poll(() => isAlive(pid)).toBe(false);
-    expect(await answer(pool, "select 1")).toMatchObject({ is: "finished" });
+    expect(await answer(pool, "select 1")).toMatchObject({ kind: "finished" });
   });
 
   test("ends with the pool", async () => {
@@ -242,7 +242,7 @@ describe("a pool", () => {
 /** The process that a pool hands out next, which is then kept for others. */
 async function pidOf(pool: EnginePool): Promise<{ pid: number }> {
   await using engine = await pool.take(noSignal());
-  engine.send({ do: "inspect", sql: "select 1" });
+  engine.send({ kind: "inspect", sql: "select 1" });
   await engine.receiveAnswer();
   return { pid: engine.pid };
 }

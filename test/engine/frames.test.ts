@@ -3,14 +3,14 @@ import { type Frame, messageFrame, readFrames, rowsFrame } from "../../src/engin
 
 /** The frames in bytes that arrive in chunks of a size. */
 async function framesIn(bytes: Buffer, size: number): Promise<Frame[]> {
-  async function* pieces() {
+  async function* chunks() {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
   }
-  return Array.fromAsync(readFrames(pieces()));
+  return Array.fromAsync(readFrames(chunks()));
 }
 
 const bytes = Buffer.concat([
-  messageFrame({ is: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] }),
+  messageFrame({ kind: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] }),
   rowsFrame(2, '[["😀"],[null]]'),
   rowsFrame(0, ""),
   messageFrame(null),
@@ -24,7 +24,7 @@ describe("frames", () => {
       expect(
         frames.map((frame) => ("rows" in frame ? [frame.rowCount, frame.rows.toString()] : frame.message)),
       ).toEqual([
-        { is: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] },
+        { kind: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] },
         [2, '[["😀"],[null]]'],
         [0, ""],
         null,

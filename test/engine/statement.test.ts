@@ -7,8 +7,8 @@ import { characterAt } from "../../src/engine/statement.ts";
 /** The tables that a statement names, or its problem. */
 async function inspect(sql: string) {
   const answer = await inspectStatement(sql);
-  if (answer.is === "inspected") return answer.tables.map(({ schema, name }) => `${schema}.${name}`);
-  return answer.is === "refused" ? answer.refusal : undefined;
+  if (answer.kind === "inspected") return answer.tables.map(({ schema, name }) => `${schema}.${name}`);
+  return answer.kind === "refused" ? answer.refusal : undefined;
 }
 
 describe("the tables of a statement", () => {
@@ -37,12 +37,15 @@ describe("the tables of a statement", () => {
   });
 
   test.each(["sales", '"sales@1"', "Sales"])("without a schema are refused: %s", async (name) => {
-    expect(await inspect(`select * from ${name}`)).toEqual({ why: "table", table: name.replaceAll('"', "") });
+    expect(await inspect(`select * from ${name}`)).toEqual({
+      kind: "table",
+      table: name.replaceAll('"', ""),
+    });
   });
 
   test("are distinguished from those of a WITH by their names", async () => {
     const sql = "select * from a where exists (with b as (select 1) select * from b)";
-    expect(await inspect(sql)).toEqual({ why: "table", table: "a" });
+    expect(await inspect(sql)).toEqual({ kind: "table", table: "a" });
   });
 });
 
@@ -53,12 +56,12 @@ describe("parameters", () => {
     ["select ?, ?", 2],
     ["select * from datasets.a where b = $1 limit $2", 2],
   ])("of %s are counted", async (sql, count) => {
-    expect(await inspectStatement(sql)).toMatchObject({ is: "inspected", parameterCount: count });
+    expect(await inspectStatement(sql)).toMatchObject({ kind: "inspected", parameterCount: count });
   });
 
   test.each(["select $2", "select $1, $3", "select $name"])("of %s are refused", async (sql) => {
     expect(await inspect(sql)).toMatchObject({
-      why: "statement",
+      kind: "statement",
       problem: expect.stringContaining("is missing"),
     });
   });

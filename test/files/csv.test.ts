@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
 
-/** Rows of a file as lists of cells: what all columns hold as text, whether or not there are ids. */
-const cells = async (content: string, pieceBytes?: number) =>
-  (await inputsOfFile("csv", content, { parsing: "text", ...(pieceBytes && { pieceBytes }) })).map((input) =>
+/** Rows of a file as lists of values: what all columns hold as text, whether or not there are ids. */
+const fields = async (content: string, chunkBytes?: number) =>
+  (await inputsOfFile("csv", content, { parsing: "text", ...(chunkBytes && { chunkBytes }) })).map((input) =>
     Object.entries(JSON.parse(input)).map(([name, value]) => `${name}=${value}`),
   );
 
@@ -16,12 +16,12 @@ describe("CSV", () => {
     ["there are blank lines", "\n\na,b\n\n1,2\r\n\r\n3,4\n\n\n"],
     ["all is quoted", '"a","b"\n"1","2"\n"3","4"\n'],
     ["it begins with a byte order mark", "\ufeffa,b\n1,2\n3,4\n"],
-    ["cells are parted by semicolons", "a;b\n1;2\n3;4\n"],
-    ["cells are parted by tabs", "a\tb\n1\t2\n3\t4\n"],
-    ["cells are parted by bars", "a|b\n1|2\n3|4\n"],
+    ["fields are parted by semicolons", "a;b\n1;2\n3;4\n"],
+    ["fields are parted by tabs", "a\tb\n1\t2\n3\t4\n"],
+    ["fields are parted by bars", "a|b\n1|2\n3|4\n"],
   ])("is read where %s, in pieces of any size", async (_, content) => {
-    for (const pieceBytes of [1, 2, 3, 7, 1000]) {
-      expect(await cells(content, pieceBytes)).toEqual([
+    for (const chunkBytes of [1, 2, 3, 7, 1000]) {
+      expect(await fields(content, chunkBytes)).toEqual([
         ["a=1", "b=2"],
         ["a=3", "b=4"],
       ]);
@@ -48,7 +48,7 @@ describe("CSV", () => {
       ["__proto__=1", "constructor=2"],
     ],
   ])("keeps %s", async (_, content, row) => {
-    for (const pieceBytes of [1, 2, 5, 1000]) expect(await cells(content, pieceBytes)).toEqual([row]);
+    for (const chunkBytes of [1, 2, 5, 1000]) expect(await fields(content, chunkBytes)).toEqual([row]);
   });
 
   test("leaves out what is blank, quoted or not", async () => {
@@ -71,22 +71,22 @@ describe("CSV", () => {
     ["\n\r\n", { problem: "has no header" }],
     ["a,b\n", { problem: "has no rows" }],
     ["a,b", { problem: "has no rows" }],
-    ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 cells; the header has 2" }],
-    ["a,b\n1,2,3\n", { row: 1, line: 2, problem: "has 3 cells; the header has 2" }],
+    ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 fields; the header has 2" }],
+    ["a,b\n1,2,3\n", { row: 1, line: 2, problem: "has 3 fields; the header has 2" }],
     ["a,,b\n1,2,3\n", { problem: "has no name for column 2" }],
     ["a,b,a\n1,2,3\n", { column: "a", problem: "occurs twice" }],
     [
       'a,b\n"1\n\n",2\n3,"4\n5,6\n',
-      { row: 2, line: 5, problem: "has a quote that is never closed, in cell 2" },
+      { row: 2, line: 5, problem: "has a quote that is never closed, in field 2" },
     ],
     [
       'a,b\n1,2\n3, "4"\n',
-      { row: 2, line: 3, problem: "has a quote within a cell that does not begin with one, in cell 2" },
+      { row: 2, line: 3, problem: "has a quote within a field that does not begin with one, in field 2" },
     ],
-    ['a,b\n"1"2,3\n', { row: 1, line: 2, problem: "has characters behind a closing quote, in cell 1" }],
+    ['a,b\n"1"2,3\n', { row: 1, line: 2, problem: "has characters behind a closing quote, in field 1" }],
   ])("refuses %j", async (content, facts) => {
-    for (const pieceBytes of [1, 3, 1000]) {
-      expect(await faultOfFile("csv", content, { pieceBytes })).toEqual({ reason: "INVALID_FILE", ...facts });
+    for (const chunkBytes of [1, 3, 1000]) {
+      expect(await faultOfFile("csv", content, { chunkBytes })).toEqual({ reason: "INVALID_FILE", ...facts });
     }
   });
 
@@ -108,7 +108,7 @@ describe("CSV", () => {
   });
 });
 
-describe("cells of CSV", () => {
+describe("fields of CSV", () => {
   const values = async (...texts: string[]) =>
     (await inputsOfFile("csv", `v,w\n${texts.map((text) => `${text},x`).join("\n")}`)).map((input) =>
       JSON.stringify(JSON.parse(input).v),
@@ -189,15 +189,15 @@ describe("cells of CSV", () => {
   });
 
   test("with splits hold names or a list of them", async () => {
-    const read = async (cell: string) =>
-      (await itemsOfFile("csv", `input,splits\n1,"${cell.replaceAll('"', '""')}"\n`))[0]?.splits;
+    const read = async (field: string) =>
+      (await itemsOfFile("csv", `input,splits\n1,"${field.replaceAll('"', '""')}"\n`))[0]?.splits;
     expect(await read("train")).toEqual(["train"]);
     expect(await read("b; a;b")).toEqual(["a", "b"]);
     expect(await read('["b","a"]')).toEqual(["a", "b"]);
     expect(await read("[]")).toBeUndefined();
     expect(await read("null")).toEqual(["null"]);
-    const fault = async (cell: string) =>
-      (await faultOfFile("csv", `input,splits\n1,"${cell.replaceAll('"', '""')}"\n`)).problem;
+    const fault = async (field: string) =>
+      (await faultOfFile("csv", `input,splits\n1,"${field.replaceAll('"', '""')}"\n`)).problem;
     expect(await fault("[1]")).toBe("is not a list of names");
     expect(await fault("[a]")).toBe("is not a list of names");
     expect(await fault("a;;b")).toBe("has a split without a name");

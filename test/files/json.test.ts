@@ -33,8 +33,8 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
       `{"item_id":"a","input":${payload},"expected_output":${payload}}`,
       `{"metadata":{"m":${payload}},"input": ${payload} }`,
     );
-    for (const pieceBytes of [1, 2, 7, 1000]) {
-      expect(await itemsOfFile(format, content, { pieceBytes })).toEqual([
+    for (const chunkBytes of [1, 2, 7, 1000]) {
+      expect(await itemsOfFile(format, content, { chunkBytes })).toEqual([
         { id: "a", input: payload, expectedOutput: payload },
         { id: "", input: payload, metadata: `{"m":${payload}}` },
       ]);

@@ -8,9 +8,9 @@ const inputs = ['{"name":"äß漢😀","n":1}', '{"name":"x","n":2}'];
 
 describe("encodings", () => {
   test("UTF-8 is read with and without a byte order mark, in pieces that cut characters", async () => {
-    for (const pieceBytes of [1, 2, 3, 5, 1000]) {
-      expect(await inputsOfFile("csv", csv, { pieceBytes })).toEqual(inputs);
-      expect(await inputsOfFile("csv", `\ufeff${csv}`, { pieceBytes })).toEqual(inputs);
+    for (const chunkBytes of [1, 2, 3, 5, 1000]) {
+      expect(await inputsOfFile("csv", csv, { chunkBytes })).toEqual(inputs);
+      expect(await inputsOfFile("csv", `\ufeff${csv}`, { chunkBytes })).toEqual(inputs);
     }
   });
 
@@ -36,8 +36,8 @@ describe("encodings", () => {
     ["an image", Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a]), { line: 1, problem: "is not UTF-8" }],
   ])("%s is refused, in pieces of any size", async (_, bytes, facts) => {
     for (const format of ["csv", "json", "jsonl"] as const) {
-      for (const pieceBytes of [1, 2, 3, 1000]) {
-        expect(await faultOfFile(format, bytes, { pieceBytes })).toMatchObject({
+      for (const chunkBytes of [1, 2, 3, 1000]) {
+        expect(await faultOfFile(format, bytes, { chunkBytes })).toMatchObject({
           reason: "INVALID_FILE",
           ...(format === "csv" ? facts : {}),
         });
@@ -58,8 +58,8 @@ describe("compressions", () => {
     ["zstd", zstdCompressSync(csv)],
     ["gzip in two members", Buffer.concat([gzipSync("name,n\n"), gzipSync(csv.slice(7))])],
   ])("%s is read, in pieces of any size", async (_, bytes) => {
-    for (const pieceBytes of [1, 3, 1000])
-      expect(await inputsOfFile("csv", bytes, { pieceBytes })).toEqual(inputs);
+    for (const chunkBytes of [1, 3, 1000])
+      expect(await inputsOfFile("csv", bytes, { chunkBytes })).toEqual(inputs);
   });
 
   test("hold JSON and JSONL as well", async () => {
@@ -107,7 +107,7 @@ describe("files that are not what they are called", () => {
   test.each(files)("%s are refused as anything else", async (name, content) => {
     for (const format of ["csv", "json", "jsonl", "parquet"] as const) {
       if (name.toLowerCase() === format) continue;
-      // Lines of JSON with commas in them may pass for CSV; these have no second cell.
+      // Lines of JSON with commas in them may pass for CSV; these have no second field.
       if (format === "csv" && ["zeros", "HTML", "a Parquet file without its middle"].includes(name)) continue;
       expect(await faultOfFile(format, content)).toMatchObject({ reason: "INVALID_FILE" });
     }

@@ -257,12 +257,12 @@ describe("an export", () => {
 /** Makes a file a version of a dataset, which is created if need be. */
 async function apply(name: string, content: Buffer, format: FileFormat, mode: UpsertMode) {
   const uploads = service.service.client(UploadService);
-  const isCells = format === CSV || format === PARQUET;
+  const isText = format === CSV || format === PARQUET;
   const { receipt } = await uploads.applyUpload({
     source: { case: "inlineFile", value: { format, content } },
     dataset: named(name),
     // The columns of items are found by their names; JSON has values in the first place.
-    ...(isCells ? { columns: { cellParsing: CellParsing.JSON } } : {}),
+    ...(isText ? { columns: { cellParsing: CellParsing.JSON } } : {}),
     options: { mode, createIfMissing: true },
   });
   return receipt;

@@ -89,12 +89,12 @@ describe("unevaluated members", () => {
     expect(
       check({ if: { properties: { a: { const: 1 } } }, unevaluatedProperties: false }, { a: 2 }),
     ).toMatchObject({
-      way: ["a"],
+      segments: ["a"],
       keyword: "unevaluatedProperties",
     });
     const items = { anyOf: [{ items: { type: "string" } }, true], unevaluatedItems: { type: "boolean" } };
     expect(check(items, ["yes", "no"])).toBeUndefined();
-    expect(check(items, ["yes", 1])).toMatchObject({ way: [0], keyword: "type" });
+    expect(check(items, ["yes", 1])).toMatchObject({ segments: [0], keyword: "type" });
     expect(check(items, [true, false])).toBeUndefined();
   });
 
@@ -112,7 +112,7 @@ describe("unevaluated members", () => {
       }),
     );
     expect(tree.check('{"next":{"a":1,"next":{}}}')).toBeUndefined();
-    expect(tree.check('{"next":{"a":1,"x":1}}')).toMatchObject({ way: ["next", "x"] });
+    expect(tree.check('{"next":{"a":1,"x":1}}')).toMatchObject({ segments: ["next", "x"] });
     expect(tree.check('{"next":{"a":1},"a":2}')).toBeUndefined();
   });
 });
@@ -128,7 +128,7 @@ describe("members named like inherited properties", () => {
         const typed = compileSchema(`{"${map}":{"${name}":{"type":"string"}},"additionalProperties":false}`);
         expect(typed.check("{}")).toBeUndefined();
         expect(typed.check(`{"${name}":"x"}`)).toBeUndefined();
-        expect(typed.check(`{"${name}":1}`)).toMatchObject({ way: [name], keyword: "type" });
+        expect(typed.check(`{"${name}":1}`)).toMatchObject({ segments: [name], keyword: "type" });
       }
       const dependent = compileSchema(
         `{"dependentRequired":{"${name}":["a"]},"dependentSchemas":{"${name}":{"maxProperties":2}}}`,
@@ -140,7 +140,10 @@ describe("members named like inherited properties", () => {
       const closed = compileSchema(
         `{"anyOf":[{"properties":{"a":true}},true],"unevaluatedProperties":false}`,
       );
-      expect(closed.check(`{"${name}":1}`)).toMatchObject({ way: [name], keyword: "unevaluatedProperties" });
+      expect(closed.check(`{"${name}":1}`)).toMatchObject({
+        segments: [name],
+        keyword: "unevaluatedProperties",
+      });
       const open = compileSchema(
         `{"anyOf":[{"properties":{"${name}":true}},false],"unevaluatedProperties":false,"uniqueItems":true}`,
       );
@@ -152,7 +155,9 @@ describe("members named like inherited properties", () => {
 });
 
 describe("a violation", () => {
-  test.each<[schema: unknown, value: unknown, way: (string | number)[], keyword: string, problem: string]>([
+  test.each<
+    [schema: unknown, value: unknown, segments: (string | number)[], keyword: string, problem: string]
+  >([
     [
       { properties: { a: { items: { type: "string" } } } },
       { a: ["x", 2] },
@@ -188,8 +193,8 @@ describe("a violation", () => {
       "is less than 1",
     ],
     [{ prefixItems: [true], items: false }, [1, 2], [], "items", "has more than 1 element"],
-  ])("of %j by %j names the place", (schema, value, way, keyword, problem) => {
-    expect(check(schema, value)).toEqual({ way, keyword, problem });
+  ])("of %j by %j names the place", (schema, value, segments, keyword, problem) => {
+    expect(check(schema, value)).toEqual({ segments, keyword, problem });
   });
 });
 
@@ -217,7 +222,9 @@ describe("a reference", () => {
     }
     const tree = { properties: { value: integer, left: { $ref: "#" } }, required: ["value"] };
     expect(check(tree, { value: 1, left: { value: 2 } })).toBeUndefined();
-    expect(check(tree, { value: 1, left: { value: 2, left: {} } })).toMatchObject({ way: ["left", "left"] });
+    expect(check(tree, { value: 1, left: { value: 2, left: {} } })).toMatchObject({
+      segments: ["left", "left"],
+    });
   });
 
   test("applies next to other keywords", () => {
@@ -303,7 +310,7 @@ describe("a schema is refused", () => {
 
 describe("a hostile schema", () => {
   /** The violation of running out of steps. Time is not measured, but without steps these checks never end. */
-  const spent = { way: [], keyword: "steps", problem: "takes too many steps to check" };
+  const spent = { segments: [], keyword: "steps", problem: "takes too many steps to check" };
 
   test("decides ^(a+)+$ on 5,000 letters", () => {
     const schema = compileSchema('{"pattern":"^(a+)+$"}');
@@ -337,7 +344,10 @@ describe("a hostile schema", () => {
     expect(check({ uniqueItems: true }, elements)).toBeUndefined();
     expect(check({ uniqueItems: true }, [...elements, [7]])).toMatchObject({ keyword: "uniqueItems" });
     const values = Array.from({ length: 10_000 }, (_, n) => [n]);
-    expect(check({ items: { enum: values } }, elements)).toMatchObject({ way: [10_000], keyword: "enum" });
+    expect(check({ items: { enum: values } }, elements)).toMatchObject({
+      segments: [10_000],
+      keyword: "enum",
+    });
   });
 
   test("does not overflow the stack", () => {

@@ -8,7 +8,7 @@ import type { NamedColumns } from "../../src/files/column-mapping.ts";
 import type { FileFormat } from "../../src/files/file-format.ts";
 import { fileRows } from "../../src/files/file-rows.ts";
 import { readTable } from "../../src/files/read-table.ts";
-import type { CellParsing } from "../../src/files/table.ts";
+import type { ValueParsing } from "../../src/files/table.ts";
 import { newLog } from "../../src/log.ts";
 import type { SpelledItem } from "./sending.ts";
 
@@ -16,9 +16,9 @@ import type { SpelledItem } from "./sending.ts";
 export interface Reading {
   /** Columns by what they are for; all that are left out are unset. Undefined goes by names. */
   readonly named?: Partial<NamedColumns>;
-  readonly parsing?: CellParsing;
+  readonly parsing?: ValueParsing;
   /** Bytes that arrive at a time. */
-  readonly pieceBytes?: number;
+  readonly chunkBytes?: number;
   readonly maxUploadBytes?: number;
 }
 
@@ -26,7 +26,7 @@ export interface Reading {
 export async function itemsOfFile(
   format: FileFormat,
   content: string | Uint8Array,
-  { named, parsing = "infer", pieceBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
+  { named, parsing = "infer", chunkBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
 ): Promise<SpelledItem[]> {
   const bytes = Buffer.from(content);
   await using scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
@@ -49,7 +49,7 @@ export async function itemsOfFile(
     parsing,
   };
   const open = async function* () {
-    for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+    for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
   };
   const items: SpelledItem[] = [];
   const table = readTable({ format, open }, mapping, { scratch, engines, maxUploadBytes, signal });

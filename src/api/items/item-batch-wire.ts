@@ -3,7 +3,7 @@ import { ItemSchema } from "../../../gen/itembank/v1/item_pb.js";
 import { ItemBatchSchema } from "../../../gen/itembank/v1/item_service_pb.js";
 import type { CopiedColumns } from "../../db/copied-columns.ts";
 import { itemColumns } from "../../items/item-columns.ts";
-import type { ItemStamp } from "../../items/publications.ts";
+import type { Provenance } from "../../items/publications.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import { tagOf, WireWriter } from "../../rpc/wire-writer.ts";
 
@@ -38,8 +38,8 @@ const [itemId, input, expectedOutput, metadata, splits, contentHash, purged] = [
 export class ItemBatchWriter {
   readonly #wire = new WireWriter();
   #count = 0;
-  #stamp: ItemStamp | undefined;
-  #encodedStamp: Buffer = Buffer.alloc(0);
+  #provenance: Provenance | undefined;
+  #encodedProvenance: Buffer = Buffer.alloc(0);
 
   /** Begins another batch. The one before has to be on its way by then. */
   begin(): void {
@@ -51,10 +51,10 @@ export class ItemBatchWriter {
     return this.#count;
   }
 
-  add(item: CopiedColumns, stamp: ItemStamp): void {
-    // Most items have the stamp of the one before.
-    if (stamp !== this.#stamp) this.#encodedStamp = encodeStamp(stamp);
-    this.#stamp = stamp;
+  add(item: CopiedColumns, provenance: Provenance): void {
+    // Most items have the provenance of the one before.
+    if (provenance !== this.#provenance) this.#encodedProvenance = encodeProvenance(provenance);
+    this.#provenance = provenance;
     const wire = this.#wire;
     const start = wire.fork(tags.items, 2);
     this.#column(itemTags.itemId, item, itemId, 1);
@@ -63,7 +63,7 @@ export class ItemBatchWriter {
     this.#column(itemTags.metadata, item, metadata, 1);
     this.#splits(item);
     this.#column(itemTags.contentHash, item, contentHash, 1);
-    wire.raw(this.#encodedStamp);
+    wire.raw(this.#encodedProvenance);
     if (item.buffer[item.starts[purged] as number] === 1) wire.number(itemTags.purged, 1);
     wire.join(start, 2);
     this.#count++;
@@ -98,13 +98,13 @@ export class ItemBatchWriter {
 }
 
 /** Version and times of an item, with their tags: fields that follow each other. */
-function encodeStamp({ version, createTime, updateTime }: ItemStamp): Buffer {
-  const stamp = create(ItemSchema, {
+function encodeProvenance({ version, createTime, updateTime }: Provenance): Buffer {
+  const provenance = create(ItemSchema, {
     version,
     createTime: timestampToWire(createTime),
     updateTime: timestampToWire(updateTime),
   });
-  return Buffer.from(toBinary(ItemSchema, stamp));
+  return Buffer.from(toBinary(ItemSchema, provenance));
 }
 
 /** Where an array of one dimension has its number of elements, and where they begin: each behind its length. */

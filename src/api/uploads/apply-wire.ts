@@ -11,7 +11,7 @@ import {
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import type { ColumnMapping, ColumnSource } from "../../files/column-mapping.ts";
-import type { CellParsing } from "../../files/table.ts";
+import type { ValueParsing } from "../../files/table.ts";
 import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
@@ -20,7 +20,7 @@ import type { ApplyRequest, ApplySource } from "../../upsert/apply-upload.ts";
 import { upsertFromWire } from "../upserts/upsert-wire.ts";
 import { formatFromWire, uploadIdFromWire } from "./upload-wire.ts";
 
-const parsings: Readonly<Record<WireParsing, CellParsing>> = {
+const parsings: Readonly<Record<WireParsing, ValueParsing>> = {
   [WireParsing.UNSPECIFIED]: "infer",
   [WireParsing.INFER]: "infer",
   [WireParsing.TEXT]: "text",

@@ -76,9 +76,9 @@ async function query(cli: Cli, options: Options, sql: string): Promise<undefined
     if (frame.case === "end") end = frame.value;
     if (frame.case !== "rows") continue;
     for (const row of arrayElements(frame.value.rowsJson)) {
-      const cells = arrayElements(row);
-      if (json) await cli.write(objectOf(columns, cells));
-      else rows.push(cells.map(cellText));
+      const values = arrayElements(row);
+      if (json) await cli.write(objectOf(columns, values));
+      else rows.push(values.map(valueText));
     }
   }
   if (end === undefined) throw new CommandError("the answer was cut off", "Run the query again.");
@@ -99,19 +99,19 @@ async function query(cli: Cli, options: Options, sql: string): Promise<undefined
 }
 
 /** Returns a row as an object. Where several columns share a name, the later ones get a number. */
-function objectOf(columns: readonly QueryColumn[], cells: readonly string[]): string {
+function objectOf(columns: readonly QueryColumn[], values: readonly string[]): string {
   const known = new Map<string, number>();
-  const members = cells.map((cell, place) => {
-    const name = columns[place]?.name ?? "";
+  const members = values.map((value, index) => {
+    const name = columns[index]?.name ?? "";
     const times = (known.get(name) ?? 0) + 1;
     known.set(name, times);
-    return `${JSON.stringify(times === 1 ? name : `${name}_${times}`)}:${embedded(cell)}`;
+    return `${JSON.stringify(times === 1 ? name : `${name}_${times}`)}:${embedded(value)}`;
   });
   return `{${members.join(",")}}`;
 }
 
-/** Returns a cell for people: strings without quotes, nothing for null. */
-function cellText(json: string): string {
+/** Returns a value for people: strings without quotes, nothing for null. */
+function valueText(json: string): string {
   if (json === "null") return "";
   return oneLine(json.startsWith('"') ? String(parseJson(json)) : json);
 }
@@ -119,6 +119,6 @@ function cellText(json: string): string {
 async function standardInput(): Promise<string> {
   let text = "";
   process.stdin.setEncoding("utf8");
-  for await (const piece of process.stdin) text += piece;
+  for await (const chunk of process.stdin) text += chunk;
   return text;
 }

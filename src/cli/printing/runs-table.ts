@@ -15,7 +15,7 @@ export function runName({ targetId, name, runId }: Pick<Run, "targetId" | "name"
   return oneLine(targetId || name || runId);
 }
 
-type Cell = (terminal: Terminal, run: Run) => string;
+type ColumnText = (terminal: Terminal, run: Run) => string;
 
 /** The columns of tables of runs. Failed and missing cells stand out. */
 const columns = {
@@ -32,7 +32,7 @@ const columns = {
     { title: "created (UTC)", align: "left" },
     (_, { createTime }) => timeInWords(createTime).slice(0, 16),
   ],
-} as const satisfies Readonly<Record<string, readonly [PrintedColumn, Cell]>>;
+} as const satisfies Readonly<Record<string, readonly [PrintedColumn, ColumnText]>>;
 
 function painted(colors: Terminal["colors"], state: Run_State): string {
   const word = (Run_State[state] ?? "").toLowerCase();
@@ -49,11 +49,11 @@ function drawn(terminal: Terminal, runs: readonly Run[], names: readonly (keyof 
   const hasLabels = runs.some(({ labels }) => labels.length > 0);
   const chosen = names
     .filter((name) => name !== "labels" || hasLabels)
-    .map((name): readonly [PrintedColumn, Cell] => columns[name]);
+    .map((name): readonly [PrintedColumn, ColumnText] => columns[name]);
   return table(
     terminal,
     chosen.map(([column]) => column),
-    runs.map((run) => chosen.map(([, cell]) => cell(terminal, run))),
+    runs.map((run) => chosen.map(([, text]) => text(terminal, run))),
   );
 }
 

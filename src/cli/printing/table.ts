@@ -7,7 +7,7 @@ import { clipped } from "./text.ts";
 export interface PrintedColumn {
   readonly title: string;
   readonly align?: "left" | "right";
-  /** Whether to clip its cells where the table would be wider than the terminal. Such cells must not contain colours. */
+  /** Whether to clip its texts where the table would be wider than the terminal. Such texts must not contain colours. */
   readonly shrinks?: boolean;
   /** Whether its title stands out. */
   readonly isStrong?: boolean;
@@ -32,10 +32,10 @@ const chars = {
   middle: "  ",
 };
 
-/** The fewest columns that a cell keeps, however narrow the terminal. */
+/** The fewest columns that a text keeps, however narrow the terminal. */
 const narrowest = 8;
 
-/** Draws an aligned table. Each column is as wide as its longest cell, colours not counted. */
+/** Draws an aligned table. Each column is as wide as its longest text, colours not counted. */
 export function table(
   { colors, width }: Pick<Terminal, "colors" | "width">,
   columns: readonly PrintedColumn[],
@@ -50,9 +50,9 @@ export function table(
   });
   drawn.push(
     ...rows.map((row) =>
-      row.map((cell, place) => {
-        const limit = limits[place];
-        return limit === undefined ? cell : clipped(cell, limit);
+      row.map((text, index) => {
+        const limit = limits[index];
+        return limit === undefined ? text : clipped(text, limit);
       }),
     ),
   );
@@ -70,16 +70,16 @@ function widthLimits(
   columns: readonly PrintedColumn[],
   rows: readonly (readonly string[])[],
 ): (number | undefined)[] {
-  const widths = columns.map(({ title }, place) =>
-    Math.max(stringWidth(title), ...rows.map((row) => stringWidth(row[place] ?? ""))),
+  const widths = columns.map(({ title }, index) =>
+    Math.max(stringWidth(title), ...rows.map((row) => stringWidth(row[index] ?? ""))),
   );
   let excess = widths.reduce((sum, one) => sum + one, 0) + chars.middle.length * (columns.length - 1) - width;
   while (excess > 0) {
-    const widest = Math.max(...widths.filter((_, place) => columns[place]?.shrinks));
+    const widest = Math.max(...widths.filter((_, index) => columns[index]?.shrinks));
     if (widest <= narrowest) break;
-    const at = widths.findIndex((one, place) => one === widest && columns[place]?.shrinks);
+    const at = widths.findIndex((one, index) => one === widest && columns[index]?.shrinks);
     widths[at] = widest - 1;
     excess--;
   }
-  return columns.map(({ shrinks }, place) => (shrinks ? widths[place] : undefined));
+  return columns.map(({ shrinks }, index) => (shrinks ? widths[index] : undefined));
 }

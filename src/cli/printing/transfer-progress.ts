@@ -22,7 +22,7 @@ const redraw = 100;
 const nextLine = 5_000;
 
 /** Milliseconds before rates are shown: earlier, they say more about the start than about the work. */
-const settled = 500;
+const steady = 500;
 
 const barWidth = 20;
 
@@ -45,7 +45,7 @@ export function startTransferProgress(
     const elapsed = performance.now() - started;
     const [one, many] = unit;
     const parts = [plural(count, one, many)];
-    if (elapsed > settled) {
+    if (elapsed > steady) {
       const rate = Math.round((count * 1000) / elapsed);
       parts.push(`${plural(rate, one, many)}/s`);
       if (share !== undefined && share > 0.01 && share < 1)

@@ -2,13 +2,13 @@
 const maxPathLength = 1000;
 
 /**
- * The place within an item that `steps` lead to from `root`, in the manner of RFC 9535: `$.input.messages[2]['top-k']`.
+ * The place within an item that `segments` lead to from `root`, in the manner of RFC 9535: `$.input.messages[2]['top-k']`.
  * Steps that would make it longer than 1,000 characters are left off.
  */
-export function jsonPath(root: string, steps: readonly (string | number)[]): string {
+export function jsonPath(root: string, segments: readonly (string | number)[]): string {
   let path = root;
-  for (const step of steps) {
-    const longer = path + (typeof step === "number" ? `[${step}]` : memberStep(step));
+  for (const segment of segments) {
+    const longer = path + (typeof segment === "number" ? `[${segment}]` : memberStep(segment));
     if (longer.length > maxPathLength) break;
     path = longer;
   }

@@ -8,9 +8,9 @@ export class JsonProblem extends Error {
   /** What, in words for people. */
   readonly problem: string;
 
-  /** `steps` lead from the root to the place: names of members and indexes of elements. */
-  constructor(root: string, steps: readonly (string | number)[], problem: string) {
-    const path = jsonPath(root, steps);
+  /** `segments` lead from the root to the place: names of members and indexes of elements. */
+  constructor(root: string, segments: readonly (string | number)[], problem: string) {
+    const path = jsonPath(root, segments);
     super(`${path}: ${problem}`);
     this.path = path;
     this.problem = problem;

@@ -40,7 +40,7 @@ const escapes: Readonly<Record<string, string>> = {
 class Reader {
   readonly #text: string;
   readonly #root: string;
-  readonly #steps: (string | number)[] = [];
+  readonly #segments: (string | number)[] = [];
   #at = 0;
 
   constructor(text: string, root: string) {
@@ -84,14 +84,14 @@ class Reader {
       if (this.#text[this.#at] !== '"') this.#unexpected();
       const name = this.#string();
       if (Object.hasOwn(object, name)) this.#fail(`duplicate member ${JSON.stringify(name.slice(0, 100))}`);
-      this.#steps.push(name);
+      this.#segments.push(name);
       this.#take(spaces);
       if (!this.#skip(":")) this.#unexpected();
       this.#take(spaces);
       object[name] = this.#value(depth + 1);
       this.#take(spaces);
       const goesOn = this.#goesOn("}");
-      this.#steps.pop();
+      this.#segments.pop();
       if (!goesOn) return object;
       this.#take(spaces);
     }
@@ -102,11 +102,11 @@ class Reader {
     const array: Json[] = [];
     if (this.#skip("]")) return array;
     for (;;) {
-      this.#steps.push(array.length);
+      this.#segments.push(array.length);
       array.push(this.#value(depth + 1));
       this.#take(spaces);
       const goesOn = this.#goesOn("]");
-      this.#steps.pop();
+      this.#segments.pop();
       if (!goesOn) return array;
       this.#take(spaces);
     }
@@ -193,6 +193,6 @@ class Reader {
   }
 
   #fail(problem: string): never {
-    throw new JsonProblem(this.#root, this.#steps, problem);
+    throw new JsonProblem(this.#root, this.#segments, problem);
   }
 }

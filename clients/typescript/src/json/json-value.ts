@@ -26,10 +26,10 @@ export function plainJson(value: unknown, root: string): Json {
   return new Visit(root).value(value, "");
 }
 
-/** One walk through a value, with the way to where it is. */
+/** One walk through a value, with the path to where it is. */
 class Visit {
   readonly #root: string;
-  readonly #steps: (string | number)[] = [];
+  readonly #segments: (string | number)[] = [];
   readonly #ancestors: object[] = [];
 
   constructor(root: string) {
@@ -84,9 +84,9 @@ class Visit {
     let copy: Json[] | undefined;
     for (let index = 0; index < array.length; index++) {
       const element = array[index];
-      this.#steps.push(index);
+      this.#segments.push(index);
       const plain = this.value(element, String(index));
-      this.#steps.pop();
+      this.#segments.pop();
       if (plain !== element) copy ??= array.slice(0, index) as Json[];
       copy?.push(plain);
     }
@@ -102,9 +102,9 @@ class Visit {
     for (const name of names) {
       if (!name.isWellFormed()) this.#fail("lone surrogate in the name of a member");
       const member = members[name];
-      this.#steps.push(name);
+      this.#segments.push(name);
       const plain = member === undefined ? undefined : this.value(member, name);
-      this.#steps.pop();
+      this.#segments.pop();
       if (plain !== member || plain === undefined) changed = true;
       values.push(plain as Json);
     }
@@ -119,7 +119,7 @@ class Visit {
   }
 
   #fail(problem: string): never {
-    throw new JsonProblem(this.#root, this.#steps, problem);
+    throw new JsonProblem(this.#root, this.#segments, problem);
   }
 }
 

@@ -38,14 +38,14 @@ def _is_data_frame(items: Any) -> bool:
 
 
 def _rows_of_frame(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows as dicts by column. What is missing in a cell (None, NaN, NaT, pandas.NA) is left out of its row."""
+    """Rows as dicts by column. A missing value (None, NaN, NaT, pandas.NA) is left out of its row."""
     pandas = sys.modules["pandas"]
     names = list(frame.columns)
     if len(set(names)) < len(names):
         raise invalid_field("items", "the DataFrame has two columns of one name")
     for row in frame.itertuples(index=False, name=None):
         yield {
-            name: cell
-            for name, cell in zip(names, row, strict=True)
-            if not (pandas.api.types.is_scalar(cell) and pandas.isna(cell))
+            name: value
+            for name, value in zip(names, row, strict=True)
+            if not (pandas.api.types.is_scalar(value) and pandas.isna(value))
         }
