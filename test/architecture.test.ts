@@ -451,3 +451,12 @@ describe("the type checker", () => {
     expect(files.filter(({ text }) => anyType.test(code(text))).map((file) => file.path)).toEqual([]);
   });
 });
+
+describe("statements", () => {
+  test("take from one place which revisions a version shows", () => {
+    const rule = /superseded_at\s+is\s+null\s+or\b/;
+    expect(sources.filter(({ text }) => rule.test(text)).map(({ path }) => path)).toEqual([
+      "src/items/visible-at.ts",
+    ]);
+  });
+});

@@ -1,5 +1,6 @@
 import { withHashJoins, withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import { itemAt, supersededBetween } from "../items/visible-at.ts";
 import { writers, writtenBetween } from "../items/written-by.ts";
 import type { Changeset } from "./changeset.ts";
 import type { TouchedRow } from "./rebased-row.ts";
@@ -21,16 +22,12 @@ interface TouchedRecord {
 }
 
 /** The touched item as a version has it. */
-const itemAt = (version: string) => `
-  select revision.content_hash, revision.splits,
-         coalesce(revision.origin_changeset_id, revision.changeset_id) as origin
-  from item_revisions revision
-  cross join lateral (
-    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
-  ) changeset
-  where revision.dataset_id = $1 and revision.item_id = touched.item_id
-    and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
-  limit 1`;
+const touchedAt = (version: string) =>
+  itemAt(
+    `revision.content_hash, revision.splits, coalesce(revision.origin_changeset_id, revision.changeset_id) as origin`,
+    version,
+    "touched.item_id",
+  );
 
 /**
  * Streams the rows of a changeset whose items versions after its base have touched, page by page. Rows may be changed in
@@ -51,8 +48,8 @@ export async function* streamTouchedRows(
        select revision.item_id from item_revisions revision
        where ${writtenBetween(baseVersion, headVersion, "''")}
        union
-       select item_id from item_revisions
-       where dataset_id = $1 and superseded_at > $3 and superseded_at <= $4
+       select revision.item_id from item_revisions revision
+       where revision.dataset_id = $1 and ${supersededBetween("$3", "$4")}
      ), seen as (
        select seen.item_id, seen.row_number, segment.keeps_splits
        from changeset_seen segment, unnest(segment.item_ids, segment.row_numbers) as seen (item_id, row_number)
@@ -70,8 +67,8 @@ export async function* streamTouchedRows(
        where dataset_id = $1 and item_id = touched.item_id and changeset_id = $2
        limit 1
      ) staged on true
-     left join lateral (${itemAt("$3")}) base on true
-     left join lateral (${itemAt("$4")}) head on true
+     left join lateral (${touchedAt("$3")}) base on true
+     left join lateral (${touchedAt("$4")}) head on true
      where staged.row_number is not null or seen.row_number is not null`,
       [datasetId, changesetId, baseVersion, headVersion],
     );

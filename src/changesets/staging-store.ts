@@ -3,6 +3,7 @@ import type { Client } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ItemContent } from "../items/item.ts";
 import { listItemKeys } from "../items/item-store.ts";
+import { itemAt, notSupersededUpTo, publishedUpTo } from "../items/visible-at.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** A row in its place in a write, with an id, assigned if need be. */
@@ -124,14 +125,14 @@ async function listBaseHashes(
   const { rows } = await client.query<{ item_ids: string | null; content_hashes: Buffer }>({
     name: "list_base_hashes",
     text: `with found as materialized (
-             select item_id, content_hash, changeset_id from item_revisions
+             select item_id, content_hash, changeset_id from item_revisions revision
              where dataset_id = $1 and item_id = any((select string_to_array($3, E'\\n'))::text[])
-               and (superseded_at is null or superseded_at > $2)
+               and ${notSupersededUpTo("$2")}
            )
            select string_agg(found.item_id, E'\n') as item_ids, string_agg(found.content_hash, '') as content_hashes
            from found
            join changesets changeset on changeset.dataset_id = $1 and changeset.changeset_id = found.changeset_id
-           where changeset.version <= $2`,
+           where ${publishedUpTo("$2")}`,
     values: [datasetId, version, itemIds.join("\n")],
   });
   const row = rows[0];
@@ -185,7 +186,6 @@ export async function restageRevisions(
   revisions: readonly RestagedRevision[],
 ): Promise<void> {
   if (revisions.length === 0) return;
-  // The limits keep the planner from joining the whole dataset where items are looked up by key.
   await client.query(
     `insert into item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
                                  keeps_splits, input, expected_output, metadata)
@@ -194,17 +194,7 @@ export async function restageRevisions(
             source.input, source.expected_output, source.metadata
      from jsonb_to_recordset($4::jsonb) as wanted
             (item_id text, row_number bigint, origin_changeset_id bigint, splits jsonb, keeps_splits boolean)
-     cross join lateral (
-       select revision.*
-       from item_revisions revision
-       cross join lateral (
-         select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
-       ) changeset
-       where revision.dataset_id = $1 and revision.item_id = wanted.item_id
-         and (revision.superseded_at is null or revision.superseded_at > $3)
-         and changeset.version <= $3
-       limit 1
-     ) source`,
+     cross join lateral (${itemAt("revision.*", "$3", "wanted.item_id")}) source`,
     [
       datasetId,
       changesetId,

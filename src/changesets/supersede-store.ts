@@ -1,5 +1,6 @@
 import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
+import { publishedUpTo, revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** An item that a version takes away. */
@@ -24,7 +25,7 @@ export async function supersede(
     `update item_revisions revision set superseded_at = $3
      from changesets changeset
      where revision.dataset_id = $1 and revision.item_id = any((select $2::text[])::text[]) and revision.superseded_at is null
-       and changeset.dataset_id = $1 and changeset.changeset_id = revision.changeset_id and changeset.version <= $4`,
+       and changeset.dataset_id = $1 and changeset.changeset_id = revision.changeset_id and ${publishedUpTo("$4")}`,
     [datasetId, itemIds, version, baseVersion],
   );
   return rowCount ?? 0;
@@ -62,10 +63,8 @@ export async function* streamAbsentItems(
        select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
      )
      select revision.item_id, revision.content_hash, revision.splits
-     from item_revisions revision
-     join changesets changeset
-       on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-     where revision.dataset_id = $1 and revision.superseded_at is null and changeset.version <= $3
+     from ${revisionsWithChangesets}
+     where revision.dataset_id = $1 and ${visibleAt("$3")}
        and not exists (select from seen where seen.item_id = revision.item_id)`,
       [datasetId, changesetId, baseVersion],
     ),

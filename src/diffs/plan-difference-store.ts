@@ -3,6 +3,7 @@ import { withHashJoins, withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { assignedItemId } from "../ids.ts";
 import { keySize, payloadSize } from "../items/item-store.ts";
+import { itemAt, revisionsWithChangesets, supersededBetween, visibleAt } from "../items/visible-at.ts";
 import { writers, writtenBetween, writtenBy } from "../items/written-by.ts";
 import type { Difference } from "../versions/difference.ts";
 
@@ -30,19 +31,8 @@ export interface PlannedDifference extends Difference {
 
 const sizes = `${keySize} as key_bytes, coalesce(${payloadSize}, 0) as payload_bytes`;
 
-/**
- * The item of a key as a version has it. The limits keep the planner from making joins of what are look-ups by key, see
- * `listRevisions`.
- */
-const itemAt = (version: string, itemId: string) => `
-  select revision.changeset_id, revision.content_hash, revision.splits, ${sizes}
-  from item_revisions revision
-  cross join lateral (
-    select version from changesets where dataset_id = $1 and changeset_id = revision.changeset_id limit 1
-  ) changeset
-  where revision.dataset_id = $1 and revision.item_id = ${itemId}
-    and (revision.superseded_at is null or revision.superseded_at > ${version}) and changeset.version <= ${version}
-  limit 1`;
+/** What rows of a plan are compared with. */
+const comparedColumns = `revision.changeset_id, revision.content_hash, revision.splits, ${sizes}`;
 
 /** What rows with an id do to the items of version $4. A row without splits leaves those of its item as they are. */
 const comparedWithHead = `
@@ -53,7 +43,7 @@ const comparedWithHead = `
          (wanted.key_bytes + coalesce(head.key_bytes, 0))::bigint as key_bytes,
          (wanted.payload_bytes + coalesce(head.payload_bytes, 0))::bigint as payload_bytes
   from wanted
-  left join lateral (${itemAt("$4", "wanted.item_id")}) head on true
+  left join lateral (${itemAt(comparedColumns, "$4", "wanted.item_id")}) head on true
   order by wanted.item_id`;
 
 /** What the rows with an id that a plan has revisions of do to the items of a version, in ascending order of item_id. */
@@ -99,8 +89,8 @@ export async function listCarriedDifferences(
          where ${writtenBetween(lower, upper, "$5")}
          union
          select revision.item_id from item_revisions revision
-         where revision.dataset_id = $1 and revision.superseded_at > least($3::bigint, $4::bigint)
-           and revision.superseded_at <= greatest($3::bigint, $4::bigint) and revision.item_id > $5
+         where revision.dataset_id = $1 and ${supersededBetween("least($3::bigint, $4::bigint)", "greatest($3::bigint, $4::bigint)")}
+           and revision.item_id > $5
        ), seen as materialized (
          select unnest(item_ids) as item_id, keeps_splits from changeset_seen
          where dataset_id = $1 and changeset_id = $2 and not changed
@@ -112,7 +102,7 @@ export async function listCarriedDifferences(
        ), wanted as materialized (
          select carried.item_id, carried.keeps_splits, base.*
          from carried
-         cross join lateral (${itemAt("$3", "carried.item_id")}) base
+         cross join lateral (${itemAt(comparedColumns, "$3", "carried.item_id")}) base
        )
        ${comparedWithHead}`,
       [datasetId, changesetId, baseVersion, headVersion, after ?? "", limit],
@@ -152,11 +142,8 @@ export async function listUnaddressedDifferences(
                 row_number() over (
                   partition by revision.content_hash
                   order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
-         from item_revisions revision
-         join changesets changeset
-           on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-         where revision.dataset_id = $1 and changeset.version <= $4
-           and (revision.superseded_at is null or revision.superseded_at > $4)
+         from ${revisionsWithChangesets}
+         where revision.dataset_id = $1 and ${visibleAt("$4")}
            and ($5 or revision.content_hash in (select content_hash from staged))
            and not exists (select from addressed where addressed.item_id = revision.item_id)
        )

@@ -15,6 +15,7 @@ import {
 import { findPublications } from "./publication-store.ts";
 import type { Provenance, Publications } from "./publications.ts";
 import type { ReadPage, ReadSize } from "./stream-pages.ts";
+import { notSupersededUpTo } from "./visible-at.ts";
 
 /** Which items of a version to list. */
 export interface ItemFilter {
@@ -74,7 +75,7 @@ function pageStatement(view: ItemView, $: PageValues): string {
         from item_revisions revision
         where dataset_id = ${$.datasetId} and (item_id, changeset_id) > (${$.itemId}, ${$.changesetId})
           and changeset_id <= (${newestChangeset($)})
-          and (superseded_at is null or superseded_at > ${$.version})
+          and ${notSupersededUpTo($.version)}
           and (cardinality(${$.splits}) = 0 or splits && ${$.splits})
         order by item_id, changeset_id
         limit ${$.limit}

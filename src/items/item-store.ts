@@ -2,6 +2,7 @@ import type { Instant } from "../db/instant.ts";
 import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { Item, ItemKey } from "./item.ts";
+import { notSupersededUpTo, publishedUpTo, revisionsWithChangesets, visibleAt } from "./visible-at.ts";
 
 /** An item as statements with `keyColumns` and payload columns give it. */
 export interface ItemRow {
@@ -21,18 +22,14 @@ export interface ItemRow {
  * Where item_ids are looked up, the array comes from a subselect: the planner then always takes the key, also on a table that
  * is being filled and has no statistics, and does not weigh the members of the array one by one.
  *
- * The items of version $2 of dataset $1: revisions that a changeset up to that version wrote and none up to it replaced or
- * deleted.
+ * The items of version $2 of dataset $1, with the changesets in which they began.
  */
 const itemsOfVersion = `
-  item_revisions revision
-  join changesets changeset
-    on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-   and changeset.version <= $2
+  ${revisionsWithChangesets}
   join changesets origin
     on origin.dataset_id = revision.dataset_id
    and origin.changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)
-  where revision.dataset_id = $1 and (revision.superseded_at is null or revision.superseded_at > $2)`;
+  where revision.dataset_id = $1 and ${visibleAt("$2")}`;
 
 /** What tells about an item beside its payloads, from its `revision`, the `changeset` that wrote it and its `origin`. */
 export const keyColumns = `
@@ -73,13 +70,13 @@ export async function listItemsById(
     `select ${keyColumns}, ${payloadColumns}
      from (select distinct item_id from unnest($3::text[]) as wanted(item_id)) wanted
      cross join lateral (
-       select * from item_revisions
-       where dataset_id = $1 and item_id = wanted.item_id and (superseded_at is null or superseded_at > $2)
+       select * from item_revisions revision
+       where dataset_id = $1 and item_id = wanted.item_id and ${notSupersededUpTo("$2")}
        offset 0
      ) revision
      cross join lateral (
-       select version, publish_time from changesets
-       where dataset_id = revision.dataset_id and changeset_id = revision.changeset_id and version <= $2
+       select version, publish_time from changesets changeset
+       where dataset_id = revision.dataset_id and changeset_id = revision.changeset_id and ${publishedUpTo("$2")}
        limit 1
      ) changeset
      cross join lateral (
@@ -173,10 +170,8 @@ export async function listItemBeginnings(
     `select known.item_id, live.origin_changeset_id is not null as live, beginning.content_hash
      from (
        select distinct revision.item_id
-       from item_revisions revision
-       join changesets changeset
-         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-       where revision.dataset_id = $1 and revision.item_id = any((select $3::text[])::text[]) and changeset.version <= $2
+       from ${revisionsWithChangesets}
+       where revision.dataset_id = $1 and revision.item_id = any((select $3::text[])::text[]) and ${publishedUpTo("$2")}
      ) known
      left join lateral (
        select origin.changeset_id as origin_changeset_id from ${itemsOfVersion} and revision.item_id = known.item_id

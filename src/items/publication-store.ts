@@ -2,6 +2,7 @@ import { CopiedColumns, postgresEpoch } from "../db/copied-columns.ts";
 import { literal } from "../db/copy-out.ts";
 import type { DatasetHandle } from "../handles.ts";
 import { type Provenance, Publications } from "./publications.ts";
+import { publishedUpTo } from "./visible-at.ts";
 
 /**
  * Looks changesets up by their keys.
@@ -23,10 +24,10 @@ export async function findPublications(
       `select changeset.changeset_id, changeset.version, changeset.publish_time
        from unnest('{${[...changesetIds].join()}}'::bigint[]) as wanted(changeset_id)
        cross join lateral (
-         select changeset_id, version, publish_time from changesets
+         select changeset_id, version, publish_time from changesets changeset
          where dataset_id = ${literal(datasetId)}
            and changeset_id >= wanted.changeset_id and changeset_id <= wanted.changeset_id
-           and version <= ${literal(version)}
+           and ${publishedUpTo(literal(version))}
          order by changeset_id
          limit 1
        ) changeset`,

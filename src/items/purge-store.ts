@@ -1,6 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
+import { revisionsWithChangesets } from "./visible-at.ts";
 
 /**
  * Those of these items that were purged. Whoever is about to store content of an item asks this under a lock that purging
@@ -78,9 +79,7 @@ export async function countRevisions(
 ): Promise<bigint> {
   const { rows } = await db.query<{ count: bigint }>(
     `select count(*)
-     from item_revisions revision
-     join changesets changeset
-       on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+     from ${revisionsWithChangesets}
      where revision.dataset_id = $1 and revision.item_id = $2 and changeset.version is not null`,
     [datasetId, itemId],
   );

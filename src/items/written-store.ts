@@ -2,6 +2,7 @@ import { withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ItemContent } from "./item.ts";
+import { notSupersededUpTo } from "./visible-at.ts";
 import { writtenBy } from "./written-by.ts";
 
 /** Revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
@@ -44,7 +45,7 @@ export async function* streamWritten(
               octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) as bytes
        from item_revisions revision
        where ${found} and revision.input is not null
-         and ($3::bigint is null or revision.superseded_at is null or revision.superseded_at > $3)`,
+         and ($3::bigint is null or ${notSupersededUpTo("$3")})`,
       [datasetId, changesetIds, at, ...(given === undefined ? [] : [given])],
     ),
   );
@@ -80,9 +81,9 @@ async function listWritten(
     input: string;
     expected_output: string | null;
   }>(
-    `select item_id, row_number, input, expected_output from item_revisions
+    `select item_id, row_number, input, expected_output from item_revisions revision
      where dataset_id = $1 and item_id = any((select $2::text[])::text[]) and changeset_id = any($3)
-       and input is not null and ($4::bigint is null or superseded_at is null or superseded_at > $4)`,
+       and input is not null and ($4::bigint is null or ${notSupersededUpTo("$4")})`,
     [datasetId, itemIds, changesetIds, at],
   );
   return rows.map((row) => ({

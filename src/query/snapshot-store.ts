@@ -1,6 +1,7 @@
 import { literal } from "../db/copy-out.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle, RunHandle } from "../handles.ts";
+import { revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 
 /** The file of a version, as long as so many items were purged. */
 export interface SnapshotKey {
@@ -38,13 +39,8 @@ export function exportQuery(
 }
 
 function itemsOf(datasetId: DatasetHandle, version: bigint): string {
-  return `
-    item_revisions revision
-    join changesets changeset
-      on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-     and changeset.version <= ${literal(version)}
-    where revision.dataset_id = ${literal(datasetId)}
-      and (revision.superseded_at is null or revision.superseded_at > ${literal(version)})`;
+  return `${revisionsWithChangesets}
+    where revision.dataset_id = ${literal(datasetId)} and ${visibleAt(literal(version))}`;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
+import { itemAt } from "../items/visible-at.ts";
 import type { RunScope } from "./run.ts";
 import { coveredRevisions } from "./run-item-store.ts";
 
@@ -39,20 +40,9 @@ export async function copyResults(
               coalesce(source.carried_from_result_id, $7 || ${idDigits("source.number")}) as origin
        from run_results as source
        cross join lateral (
-         select c.version
-         from ${coveredRevisions} and r.item_id = source.item_id
-           and r.content_hash = (
-             select before.content_hash
-             from item_revisions as before
-             cross join lateral (
-               select from changesets as c
-               where c.dataset_id = before.dataset_id and c.changeset_id = before.changeset_id and c.version <= $8
-               limit 1
-             ) as c
-             where before.dataset_id = $1 and before.item_id = source.item_id
-               and (before.superseded_at is null or before.superseded_at > $8)
-             limit 1
-           )
+         select changeset.version
+         from ${coveredRevisions} and revision.item_id = source.item_id
+           and revision.content_hash = (${itemAt("revision.content_hash", "$8", "source.item_id")})
          limit 1
        ) as unchanged
        where source.dataset_id = $1 and source.run_id = $9 and source.superseded_by is null

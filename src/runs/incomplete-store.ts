@@ -24,8 +24,8 @@ export async function countBlock(
 ): Promise<ItemBlock> {
   const { rows } = await client.query<{ through: string | null; item_count: bigint; succeeded: bigint }>(
     `with block as materialized (
-       select r.item_id from ${coveredRevisions} and r.item_id > $5
-       order by r.item_id
+       select revision.item_id from ${coveredRevisions} and revision.item_id > $5
+       order by revision.item_id
        limit $6
      ), bounds as (
        select max(item_id) as through, count(*) as item_count from block
@@ -82,9 +82,9 @@ export async function listOpenItems(
   }>(
     `select covered.*, cells.*
      from (
-       select r.item_id, 256 + 2 * octet_length(r.item_id) + 3 * $7::int + ${view === "with_item" ? itemSize : "0"} as size
-       from ${coveredRevisions} and r.item_id > $5 and r.item_id <= $6 and r.input is not null
-       order by r.item_id
+       select revision.item_id, 256 + 2 * octet_length(revision.item_id) + 3 * $7::int + ${view === "with_item" ? itemSize : "0"} as size
+       from ${coveredRevisions} and revision.item_id > $5 and revision.item_id <= $6 and revision.input is not null
+       order by revision.item_id
      ) as covered
      cross join lateral (
        select coalesce(array_agg(repetition order by repetition) filter (where output is not null), '{}') as succeeded,
@@ -106,5 +106,5 @@ export async function listOpenItems(
 }
 
 const itemSize = `
-  coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.expected_output), 0) + coalesce(octet_length(r.metadata), 0)
-  + octet_length(array_to_string(r.splits, '')) + 4 * cardinality(r.splits)`;
+  coalesce(octet_length(revision.input), 0) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)
+  + octet_length(array_to_string(revision.splits, '')) + 4 * cardinality(revision.splits)`;

@@ -1,4 +1,5 @@
 import type { Queryable } from "../db/pool.ts";
+import { notSupersededUpTo, publishedUpTo, revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 import type { RunScope } from "./run.ts";
 
 /** A version of a dataset, and the splits to narrow it to. Empty splits keep all items. */
@@ -18,12 +19,10 @@ export async function findCoveredItems(
     `select array_agg(wanted.position) as positions, array_agg(found.version) as versions
      from unnest($2::text[]) with ordinality as wanted(item_id, position)
      cross join lateral (
-       select c.version
-       from item_revisions as r
-       join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
-       where r.dataset_id = $1 and r.item_id = wanted.item_id
-         and c.version <= $3 and (r.superseded_at is null or r.superseded_at > $3)
-         and (cardinality($4::text[]) = 0 or r.splits && $4::text[])
+       select changeset.version
+       from ${revisionsWithChangesets}
+       where revision.dataset_id = $1 and revision.item_id = wanted.item_id and ${visibleAt("$3")}
+         and (cardinality($4::text[]) = 0 or revision.splits && $4::text[])
        limit 1
      ) as found`,
     [datasetId, itemIds, datasetVersion, splits],
@@ -43,10 +42,8 @@ export async function countCoveredItems(
     splits.length === 0
       ? `select item_count as count from changesets where dataset_id = $1 and version = $2`
       : `select count(*) as count
-         from item_revisions as r
-         join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
-         where r.dataset_id = $1 and c.version <= $2 and (r.superseded_at is null or r.superseded_at > $2)
-           and r.splits && $3::text[]`,
+         from ${revisionsWithChangesets}
+         where revision.dataset_id = $1 and ${visibleAt("$2")} and revision.splits && $3::text[]`,
     splits.length === 0 ? [datasetId, datasetVersion] : [datasetId, datasetVersion, splits],
   );
   return rows[0]?.count ?? 0n;
@@ -59,19 +56,20 @@ export interface CoveredItem {
 }
 
 /**
- * The items that a run covers, as revisions `r` of changesets `c`: of dataset $1, as version $2 has them, in any of the splits $3. More conditions
- * may follow. `limit 1` makes each revision look for its changeset rather than the reverse, so that revisions may be read along
- * their key, see `withIndexOrder`.
+ * The items that a run covers, each a `revision` with its `changeset`: of dataset $1, as version $2 has them, in any of the splits
+ * $3. More conditions may follow. `limit 1` makes each revision look for its changeset rather than the reverse, so that revisions
+ * may be read along their key, see `withIndexOrder`.
  */
 export const coveredRevisions = `
-  item_revisions as r
+  item_revisions revision
   cross join lateral (
-    select c.version from changesets as c
-    where c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id and c.version <= $2
+    select changeset.version from changesets changeset
+    where changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
+      and ${publishedUpTo("$2")}
     limit 1
-  ) as c
-  where r.dataset_id = $1 and (r.superseded_at is null or r.superseded_at > $2)
-    and (cardinality($3::text[]) = 0 or r.splits && $3::text[])`;
+  ) changeset
+  where revision.dataset_id = $1 and ${notSupersededUpTo("$2")}
+    and (cardinality($3::text[]) = 0 or revision.splits && $3::text[])`;
 
 /** The items that a run covers behind `afterItemId`, in ascending byte order of their ids. */
 export async function listCoveredItems(
@@ -81,9 +79,9 @@ export async function listCoveredItems(
   limit: number,
 ): Promise<CoveredItem[]> {
   const { rows } = await db.query<{ item_id: string; content_hash: Buffer }>(
-    `select r.item_id, r.content_hash
-     from ${coveredRevisions} and r.item_id > $4
-     order by r.item_id
+    `select revision.item_id, revision.content_hash
+     from ${coveredRevisions} and revision.item_id > $4
+     order by revision.item_id
      limit $5`,
     [datasetId, datasetVersion, splits, afterItemId, limit],
   );
@@ -103,13 +101,11 @@ export async function findItemSizes(
     `select wanted.item_id, found.size
      from unnest($2::text[]) as wanted(item_id)
      cross join lateral (
-       select 512 + octet_length(array_to_string(r.splits, ','))
-              + coalesce(octet_length(r.input), 0) + coalesce(octet_length(r.expected_output), 0)
-              + coalesce(octet_length(r.metadata), 0) as size
-       from item_revisions as r
-       join changesets as c on c.dataset_id = r.dataset_id and c.changeset_id = r.changeset_id
-       where r.dataset_id = $1 and r.item_id = wanted.item_id
-         and c.version <= $3 and (r.superseded_at is null or r.superseded_at > $3)
+       select 512 + octet_length(array_to_string(revision.splits, ','))
+              + coalesce(octet_length(revision.input), 0) + coalesce(octet_length(revision.expected_output), 0)
+              + coalesce(octet_length(revision.metadata), 0) as size
+       from ${revisionsWithChangesets}
+       where revision.dataset_id = $1 and revision.item_id = wanted.item_id and ${visibleAt("$3")}
        limit 1
      ) as found`,
     [datasetId, itemIds, datasetVersion],

@@ -3,6 +3,12 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ItemState } from "../items/item.ts";
 import { type ItemRow, itemFromRow, keyColumns, keySize, payloadSize } from "../items/item-store.ts";
+import {
+  notSupersededUpTo,
+  revisionsWithChangesets,
+  supersededBetween,
+  visibleAt,
+} from "../items/visible-at.ts";
 import { writers, writtenBetween } from "../items/written-by.ts";
 import type { Difference, RevisionRef, Span } from "./difference.ts";
 
@@ -65,12 +71,12 @@ export async function listTouchedDifferences(
     client.query<DifferenceRow>(
       `with ${writers("$2", "$3")}, earlier as (
          select ${sideColumns} from item_revisions revision
-         where revision.dataset_id = $1 and revision.superseded_at > $2 and revision.superseded_at <= $3
+         where revision.dataset_id = $1 and ${supersededBetween("$2", "$3")}
            and revision.changeset_id not in (select changeset_id from writers) and revision.item_id > $4
        ), later as (
          select ${sideColumns} from item_revisions revision
          where ${writtenBetween(lower, upper, "$4")}
-           and (revision.superseded_at is null or revision.superseded_at > $3)
+           and ${notSupersededUpTo("$3")}
        )
        ${differences}
        limit $5`,
@@ -106,12 +112,9 @@ export async function listDifferencesInRange(
 ): Promise<Difference[]> {
   const [lower, upper] = inOrder(before, after);
   const itemsOf = (version: string) => `
-    select ${sideColumns} from item_revisions revision
-    join changesets changeset
-      on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-     and changeset.version <= ${version}
+    select ${sideColumns} from ${revisionsWithChangesets}
     where revision.dataset_id = $1 and revision.item_id > $4 and ($5::text is null or revision.item_id <= $5)
-      and (revision.superseded_at is null or revision.superseded_at > ${version})`;
+      and ${visibleAt(version)}`;
   const { rows } = await withHashJoins(client, () =>
     client.query<DifferenceRow>(
       `with earlier as (${itemsOf("$2")}), later as (${itemsOf("$3")}) ${differences}`,
