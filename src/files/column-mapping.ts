@@ -2,32 +2,32 @@ import { invalidField } from "../failure.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
-/** Where one part of an item comes from: a column as it is, or several as members of an object. */
+/** The source of one part of an item: a column as it is, or several as members of an object. */
 export type ColumnSource = { readonly column: string } | { readonly members: readonly string[] };
 
-/** Which columns make up an item, as a caller says it. */
+/** A caller's mapping of columns to the parts of an item. */
 export interface NamedColumns {
   readonly itemId: string | undefined;
-  /** Undefined takes all columns that nothing else uses, as members. */
+  /** Undefined takes all columns without another use, as members. */
   readonly input: ColumnSource | undefined;
   readonly expectedOutput: ColumnSource | undefined;
   readonly metadata: ColumnSource | undefined;
   readonly splits: string | undefined;
 }
 
-/** How columns become items. */
+/** The way from columns to items. */
 export interface ColumnMapping {
-  /** Undefined goes by the names of the columns, see `byName`. */
+  /** Undefined maps columns by their names, see `byName`. */
   readonly named: NamedColumns | undefined;
   readonly parsing: ValueParsing;
 }
 
-/** The columns of a part of an item, by their indexes; -1 for a column that these rows do not have. */
+/** The columns of a part of an item, by their indexes; -1 for a column that these rows lack. */
 export type PartColumns =
   | { readonly kind: "whole"; readonly index: number }
   | { readonly kind: "members"; readonly indexes: readonly number[] };
 
-/** Where in rows with certain columns the parts of an item stand. */
+/** The positions of the parts of items in rows with certain columns. */
 export interface ItemColumns {
   /** -1 if rows have none. */
   readonly itemId: number;
@@ -36,11 +36,11 @@ export interface ItemColumns {
   readonly metadata: PartColumns | undefined;
   /** -1 if rows have none. */
   readonly splits: number;
-  /** Columns that are part of nothing. */
+  /** Columns that no part uses. */
   readonly unused: readonly number[];
 }
 
-/** The columns that are taken as a whole where nothing is said and there is one called input. */
+/** The mapping by default if there is a column called input: columns are parts as a whole. */
 const itemColumns: NamedColumns = {
   itemId: "item_id",
   input: { column: "input" },
@@ -50,7 +50,7 @@ const itemColumns: NamedColumns = {
 };
 const itemColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
 
-/** Where nothing is said and there is no column called input: all columns are members of the input. */
+/** The mapping by default if there is no column called input: all columns are members of the input. */
 const inputMembers: NamedColumns = {
   itemId: undefined,
   input: undefined,
@@ -60,13 +60,13 @@ const inputMembers: NamedColumns = {
 };
 
 /**
- * Finds the parts of items among the columns of a file. Objects may lack members that others have, so in a file that is `open`
- * each row is looked at for itself; columns of others are all known from the first row on.
+ * Finds the parts of items among the columns of a file. Objects may lack members that others have, so an `open` file is
+ * checked row by row; in others all columns are known from the first row on.
  */
 export class ColumnFinder {
   readonly #mapping: ColumnMapping;
   readonly #isOpen: boolean;
-  /** What the first row decided where nothing is said. */
+  /** The default mapping, which the first row decided. */
   #byName: NamedColumns | undefined;
   #columns: readonly TableColumn[] | undefined;
   #found: ItemColumns | undefined;
@@ -80,9 +80,10 @@ export class ColumnFinder {
   }
 
   /**
-   * The parts of the item that a row stands for.
+   * Returns the positions of the parts of a row's item.
    *
-   * @throws Failure INVALID_FIELD if the mapping names a column that there is not; INVALID_FILE for a column that is not allowed.
+   * @throws Failure INVALID_FIELD if the mapping names a column that does not exist; INVALID_FILE for a column that is
+   * not allowed
    */
   find(row: Pick<TableRow, "columns" | "number" | "line">): ItemColumns {
     if (row.columns === this.#columns && this.#found !== undefined) return this.#found;
@@ -96,10 +97,10 @@ export class ColumnFinder {
     return this.#found;
   }
 
-  /** Makes sure that every column that the mapping names has been there. @throws Failure INVALID_FIELD */
+  /** Verifies that every column that the mapping names was found. @throws Failure INVALID_FIELD */
   requireAll(): void {
     for (const [name, field] of this.#missing) {
-      throw invalidField(field, `names the column ${JSON.stringify(name)}, which the file does not have`);
+      throw invalidField(field, `names the column ${JSON.stringify(name)}, which is not in the file`);
     }
   }
 
@@ -116,7 +117,7 @@ export class ColumnFinder {
     if (this.#byName === inputMembers) {
       if (indexes.has("input")) {
         throw invalidFile(
-          "is missing in the first row; say in `columns` what makes up an item",
+          "is missing in the first row; map the columns to the parts of an item explicitly",
           where("input"),
         );
       }
@@ -125,7 +126,7 @@ export class ColumnFinder {
     for (const { name } of row.columns) {
       if (itemColumnNames.includes(name)) continue;
       throw invalidFile(
-        `is none of ${itemColumnNames.join(", ")}; say in \`columns\` what makes up an item`,
+        `is not one of ${itemColumnNames.join(", ")}; map the columns to the parts of an item explicitly`,
         where(name),
       );
     }
@@ -161,7 +162,7 @@ function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): Item
   };
 }
 
-/** The columns that a mapping names, each with the field that names it first. */
+/** Returns the columns that a mapping names, each with the field that names it first. */
 function fieldsByColumn(named: NamedColumns): [string, string][] {
   const fields: [string, string][] = [];
   const add = (column: string | undefined, field: string) => {
@@ -179,6 +180,6 @@ function fieldsByColumn(named: NamedColumns): [string, string][] {
   addSource(named.expectedOutput, "columns.expected_output");
   addSource(named.metadata, "columns.metadata");
   add(named.splits, "columns.splits_column");
-  // The first of several fields that name a column is told, so it is written last.
+  // Reports name the first of several fields with the same column, so it is written last.
   return fields.reverse();
 }

@@ -1,12 +1,13 @@
+import { plural } from "../quantities.ts";
 import { CsvReader, type CsvRecord } from "./csv.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
-/** What the texts of a column are, as far as they have been looked at. */
+/** The kind of the texts of a column, as far as they are known. */
 type Kind = "unknown" | "number" | "boolean" | "text";
 
 /**
- * The rows of a CSV file, page by page. A blank field is undefined.
+ * Yields the rows of a CSV file, page by page. A blank field is undefined.
  *
  * @param text The file in chunks of UTF-8 that end between characters.
  * @param literals The columns whose texts stand for numbers or booleans, see `literalColumns`.
@@ -27,7 +28,7 @@ export async function* csvRows(
       }
       number++;
       if (fields.length !== columns.length) {
-        throw invalidFile(`has ${fields.length} fields; the header has ${columns.length}`, {
+        throw invalidFile(`has ${plural(fields.length, "field")}; the header has ${columns.length}`, {
           row: number,
           line,
         });
@@ -44,15 +45,15 @@ export async function* csvRows(
   if (columns === undefined) throw invalidFile("has no header");
 }
 
-/** The names of the columns of a CSV file. Reads no further than it has to. @throws Failure INVALID_FILE */
+/** Returns the names of the columns of a CSV file. Reads only as far as necessary. @throws Failure INVALID_FILE */
 export async function csvColumns(text: AsyncIterable<Buffer>): Promise<string[]> {
   for await (const [header] of csvRecords(text)) if (header !== undefined) return requireNames(header.fields);
   throw invalidFile("has no header");
 }
 
 /**
- * Tells which of the columns of a CSV file hold nothing but numbers, or nothing but true and false, each spelled as it would be
- * written back. Blank fields do not count. Reads until no column is left, mostly to the end.
+ * Returns the columns of a CSV file that contain only numbers, or only true and false, each spelled as it would be
+ * written back. Blank fields do not count. Reads until no candidate is left, mostly to the end.
  *
  * @throws Failure INVALID_FILE
  */
@@ -86,12 +87,12 @@ export async function literalColumns(
 }
 
 /**
- * Decimals that all end in the same place, as prices do, mostly have zeros at their ends. JSON keeps those. Up to so many digits
- * survive a double unchanged (DBL_DIG in C).
+ * Decimals with the same number of digits after the point, such as prices, mostly end with zeros. JSON keeps those. Up
+ * to this many digits survive a double unchanged (DBL_DIG in C).
  */
 const maxDecimalDigits = 15;
 
-/** What a text reads as, and would be written back as. */
+/** Returns the kind of a text, if it would be written back as it is. */
 function kindOf(text: string): Kind {
   if (text === "true" || text === "false") return "boolean";
   if (!/^-?\d/.test(text)) return "text";
@@ -101,7 +102,7 @@ function kindOf(text: string): Kind {
     return !isNegativeZero && text.replace(/\D/g, "").length <= maxDecimalDigits ? "number" : "text";
   }
   if (!Number.isFinite(value) || String(value) !== text) return "text";
-  // Beyond 2^53 neighbours share a double: what is written back would be right by chance.
+  // Beyond 2^53 neighbours share a double: the text written back would be right only by chance.
   return Number.isInteger(value) && !Number.isSafeInteger(value) ? "text" : "number";
 }
 
@@ -111,7 +112,7 @@ async function* csvRecords(text: AsyncIterable<Buffer>): AsyncGenerator<CsvRecor
   yield reader.end();
 }
 
-/** @throws Failure INVALID_FILE for a column without a name, and for two of one name */
+/** @throws Failure INVALID_FILE for a column without a name, and for two with the same name */
 function requireNames(names: string[]): string[] {
   names.forEach((name, index) => {
     if (name === "") throw invalidFile(`has no name for column ${index + 1}`);

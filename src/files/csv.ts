@@ -1,28 +1,32 @@
+import { plural } from "../quantities.ts";
 import { invalidFile } from "./invalid-file.ts";
 
 /** One record of a CSV file. */
 export interface CsvRecord {
   readonly fields: string[];
-  /** The line that it begins in, from 1. */
+  /** The line in which it begins, from 1. */
   readonly line: number;
 }
 
-/** Characters that one record may have: much more than an item may. Without a bound, one quote too few would take all memory. */
+/**
+ * Maximum length of a record in characters: much more than an item may have. Without a bound, a missing quote would
+ * take all memory.
+ */
 const maxRecordLength = 4 * 1024 * 1024;
 
 const quote = 0x22;
 const lineFeed = 0x0a;
 const carriageReturn = 0x0d;
 
-/** What may part fields where the header has no comma, the first that it has being the one. */
+/** Delimiters to try if the header has no comma; the first of them that it contains is used. */
 const otherDelimiters = ["\t", ";", "|"];
 
 /**
- * Reads CSV as RFC 4180 describes it. Fields are parted by commas; if the header has none outside of quotes, by the first of tab,
- * semicolon and bar that it has. Lines end with CR LF, LF or CR; those without a character are skipped. A quote has to stand at
- * the beginning of a field or be doubled within quotes.
+ * Reads CSV as RFC 4180 describes it. Commas separate fields; if the header has none outside of quotes, the first tab,
+ * semicolon or bar that it has. Lines end with CR LF, LF or CR; empty lines are skipped. A quote must begin a field or
+ * be doubled within quotes.
  *
- * Feed it text chunk by chunk, and `end` it: each gives the records that are complete.
+ * Call `feed` with text chunk by chunk, then `end`: each returns the records that are complete.
  *
  * @throws Failure INVALID_FILE
  */
@@ -33,13 +37,13 @@ export class CsvReader {
   /** Records so far: the first is the header. */
   #count = 0;
 
-  /** Takes more text, and gives the records that it completes. */
+  /** Takes more text. Returns the records that it completes. */
   feed(text: string): CsvRecord[] {
     this.#text += text;
     return this.#take(false);
   }
 
-  /** Gives the record that no line break ends. */
+  /** Returns the record that no line break ends. */
   end(): CsvRecord[] {
     return this.#take(true);
   }
@@ -72,8 +76,8 @@ export class CsvReader {
   }
 
   /**
-   * Reads the record at a position and gives the position behind its line break; -1 if it is not complete. Leaves `fields` empty
-   * for a line without a character. Counts lines only if it is complete.
+   * Reads the record at a position. Returns the position after its line break; -1 if it is not complete. Leaves `fields`
+   * empty for an empty line. Counts lines only if it is complete.
    */
   #record(start: number, fields: string[], isEnd: boolean): number {
     const text = this.#text;
@@ -89,7 +93,7 @@ export class CsvReader {
         for (;;) {
           end = text.indexOf('"', from);
           if (end < 0 || (end + 1 === text.length && !isEnd)) {
-            if (isEnd) throw this.#problem("has a quote that is never closed", fields.length);
+            if (isEnd) throw this.#problem("has an unclosed quote", fields.length);
             return -1;
           }
           if (text.charCodeAt(end + 1) !== quote) break;
@@ -105,8 +109,7 @@ export class CsvReader {
         for (; end < text.length; end++) {
           const code = text.charCodeAt(end);
           if (code === delimiter || code === lineFeed || code === carriageReturn) break;
-          if (code === quote)
-            throw this.#problem("has a quote within a field that does not begin with one", fields.length);
+          if (code === quote) throw this.#problem("has a quote within an unquoted field", fields.length);
         }
         fields.push(text.slice(at, end));
       }
@@ -118,7 +121,7 @@ export class CsvReader {
       const code = text.charCodeAt(end);
       if (code === delimiter) {
         at = end + 1;
-        // A delimiter at the very end has a blank field behind it.
+        // A blank field follows a delimiter at the very end.
         if (at === text.length && isEnd) {
           fields.push("");
           this.#line += lines;
@@ -128,7 +131,7 @@ export class CsvReader {
         continue;
       }
       if (code !== lineFeed && code !== carriageReturn) {
-        throw this.#problem("has characters behind a closing quote", fields.length - 1);
+        throw this.#problem("has characters after a closing quote", fields.length - 1);
       }
       if (code === carriageReturn) {
         if (end + 1 === text.length && !isEnd) return -1;
@@ -142,17 +145,17 @@ export class CsvReader {
 
   #requireShort(from: number): void {
     if (this.#text.length - from <= maxRecordLength) return;
-    throw this.#problem(`has more than ${maxRecordLength} characters; is a quote missing?`);
+    throw this.#problem(`has more than ${plural(maxRecordLength, "character")}; is a quote missing?`);
   }
 
-  /** The number of a field is told where the names of columns are not known. */
+  /** The number of the field stands in for the name of its column, which is not known here. */
   #problem(problem: string, field?: number) {
     const position = { line: this.#line, ...(this.#count === 0 ? {} : { row: this.#count }) };
     return invalidFile(field === undefined ? problem : `${problem}, in field ${field + 1}`, position);
   }
 }
 
-/** What parts the fields of the header; undefined if it is not complete. */
+/** Returns the delimiter of the header; undefined if it is not complete. */
 function delimiterOf(text: string, isEnd: boolean): string | undefined {
   let start = 0;
   while (text[start] === "\n" || text[start] === "\r") start++;

@@ -3,12 +3,13 @@ import { createGunzip, createZstdDecompress } from "node:zlib";
 import { failure } from "../failure.ts";
 import { invalidFile } from "./invalid-file.ts";
 
-/** What compressed files begin with. No text does: the first is no UTF-8, and the second neither. */
+/** The first bytes of compressed files. No text begins with them: neither is valid UTF-8. */
 const gzipMagic = Buffer.from([0x1f, 0x8b]);
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 
 /**
- * Passes bytes on, decompressed if they begin as gzip or zstd does. Takes memory for a few chunks, whatever they unpack to.
+ * Passes bytes on, decompressed if they begin as gzip or zstd does. Takes memory for a few chunks, whatever they unpack
+ * to.
  *
  * @throws Failure INVALID_FILE if they cannot be decompressed; LIMIT_EXCEEDED if they unpack to more than `maxBytes`
  */
@@ -57,7 +58,7 @@ async function* unpacked(
   const source = Readable.from(packed, { objectMode: false });
   let fault: { readonly thrown: unknown } | undefined;
   source.on("error", (thrown) => {
-    // What goes wrong with the source is no fault of the file.
+    // A failure of the source is not a fault of the file.
     fault = { thrown };
     stream.destroy(thrown);
   });

@@ -1,4 +1,4 @@
-/** How the bytes of a file are read. */
+/** The format of the bytes of a file. */
 export const fileFormats = ["csv", "json", "jsonl", "parquet"] as const;
 export type FileFormat = (typeof fileFormats)[number];
 
@@ -27,20 +27,23 @@ const endings: ReadonlyMap<string, FileFormat> = new Map([
   ["parquet", "parquet"],
 ]);
 
-/** What a Parquet file begins with. */
+/** The first bytes of a Parquet file. */
 const parquetMagic = Buffer.from("PAR1");
 
-/** The format that a content type tells, else the ending of a file name, but for that of a compression; undefined if neither does. */
+/**
+ * Returns the format by the content type, or else by the extension of the file name, ignoring that of a compression;
+ * undefined if neither is known.
+ */
 export function formatByName(contentType: string, filename: string): FileFormat | undefined {
   const [type = ""] = contentType.split(";");
   const [, ending = ""] = /\.([a-z]+)(?:\.(?:gz|zst))?$/.exec(filename.toLowerCase()) ?? [];
   return contentTypes.get(type.trim().toLowerCase()) ?? endings.get(ending);
 }
 
-/** How many bytes it takes to tell a format by them. */
+/** Bytes needed to recognize a format. */
 export const sniffedBytes = parquetMagic.length;
 
-/** The format that the first bytes of a file tell; undefined if they do not. */
+/** Returns the format by the first bytes of a file; undefined if they are not characteristic. */
 export function formatByBytes(first: Uint8Array): FileFormat | undefined {
   return parquetMagic.equals(first.subarray(0, parquetMagic.length)) ? "parquet" : undefined;
 }

@@ -8,22 +8,23 @@ import type { SourceFile } from "./read-table.ts";
 import type { TableRow } from "./table.ts";
 import { itemOfRow } from "./table-item.ts";
 
-/** Some rows that follow each other, the first of which has this number, from 0. */
+/** Consecutive rows, the first of which has this number, from 0. */
 export interface RowBatch {
   readonly offset: number;
   readonly rows: readonly Row[];
 }
 
 /**
- * Rows that are checked before others get a turn, as for rows that come in frames: a few hundred microseconds nobody notices.
+ * Rows that are checked before other work gets a turn, as for rows in frames: a few hundred microseconds are not
+ * noticeable.
  */
 const rowsPerTurn = 200;
 
 /**
  * Makes items of the rows of a table, batch by batch, each within the bounds of one request.
  *
- * @throws Failure INVALID_FILE, also for a file without rows; INVALID_FIELD if the mapping does not fit; LIMIT_EXCEEDED;
- * DUPLICATE_ITEM_ID for two rows of one batch
+ * @throws Failure INVALID_FILE, also for a file without rows; INVALID_FIELD if the mapping does not fit;
+ * LIMIT_EXCEEDED; DUPLICATE_ITEM_ID for two rows of one batch
  */
 export async function* fileRows(
   pages: AsyncIterable<readonly TableRow[]>,

@@ -11,9 +11,10 @@ import {
   space,
   tab,
 } from "../json/json-bytes.ts";
+import { plural } from "../quantities.ts";
 import { invalidFile } from "./invalid-file.ts";
 
-/** One object of a JSON or JSONL file, as text that begins with a brace. Whether it is right beyond that was not looked at. */
+/** One object of a JSON or JSONL file, as text that begins with a brace. The rest has not been validated. */
 export interface ObjectText {
   readonly text: string;
   /** From 1. */
@@ -22,14 +23,17 @@ export interface ObjectText {
   readonly line: number;
 }
 
-/** Bytes that one object may have: much more than an item may. Without a bound, a missing quote would take all memory. */
+/**
+ * Maximum size of an object in bytes: much more than an item may have. Without a bound, a missing quote would take all
+ * memory.
+ */
 const maxObjectBytes = 4 * 1024 * 1024;
 
 const isSpace = (byte: number | undefined) =>
   byte === space || byte === lineFeed || byte === carriageReturn || byte === tab;
 
 /**
- * The objects of a JSONL file, page by page. Lines without anything but white space are skipped.
+ * Yields the objects of a JSONL file, page by page. Lines with only white space are skipped.
  *
  * @throws Failure INVALID_FILE
  */
@@ -51,7 +55,7 @@ export async function* objectsOfLines(text: AsyncIterable<Buffer>): AsyncGenerat
     const bytes = rest.length === 0 ? chunk : Buffer.concat([rest, chunk]);
     const page: ObjectText[] = [];
     let at = 0;
-    // What was there before has no line feed.
+    // The rest from before contains no line feed.
     for (let end = bytes.indexOf(lineFeed, rest.length); end >= 0; end = bytes.indexOf(lineFeed, at)) {
       take(bytes.subarray(at, end), page);
       at = end + 1;
@@ -66,7 +70,7 @@ export async function* objectsOfLines(text: AsyncIterable<Buffer>): AsyncGenerat
 }
 
 /**
- * The objects of a JSON file that holds one array of them, page by page.
+ * Yields the objects of a JSON file that contains one array of them, page by page.
  *
  * @throws Failure INVALID_FILE
  */
@@ -76,17 +80,20 @@ export async function* objectsOfArray(text: AsyncIterable<Buffer>): AsyncGenerat
   splitter.end();
 }
 
-/** What may come next. */
+/** The tokens that may come next. */
 type Expected = "array" | "first" | "object" | "separator" | "inside" | "nothing";
 
-/** Cuts an array into its elements. Follows strings and the depth of brackets, and leaves all else to whoever reads them. */
+/**
+ * Splits an array into its elements. Follows strings and the depth of brackets, and leaves all other checks to later
+ * readers.
+ */
 class ArraySplitter {
   #bytes: Buffer = Buffer.alloc(0);
   #expected: Expected = "array";
-  /** Within an object: how deep, and whether within a string. */
+  /** Within an object: the depth, and whether it is within a string. */
   #depth = 0;
   #isString = false;
-  /** Bytes of the next chunk that an escape at the end of the last one takes along. */
+  /** Bytes of the next chunk that belong to an escape at the end of the last one. */
   #escapes = 0;
   #number = 0;
   #line = 1;
@@ -123,18 +130,18 @@ class ArraySplitter {
 
   end(): void {
     if (this.#expected === "nothing") return;
-    if (this.#expected === "array") throw invalidFile("is empty; a JSON array is expected");
+    if (this.#expected === "array") throw invalidFile("is empty; expected a JSON array");
     throw invalidFile("ends within the JSON array", this.#position());
   }
 
-  /** Takes a byte between objects, and tells whether it begins one. */
+  /** Takes a byte between objects. Returns whether it begins one. */
   #outside(byte: number): boolean {
     const expected = this.#expected;
     if (expected === "array") {
       if (byte !== openBracket) throw invalidFile("is not a JSON array of objects", { line: this.#line });
       this.#expected = "first";
     } else if (expected === "nothing") {
-      throw invalidFile("goes on behind the JSON array", { line: this.#line });
+      throw invalidFile("continues after the JSON array", { line: this.#line });
     } else if (expected === "separator") {
       if (byte !== comma && byte !== closeBracket) {
         throw invalidFile("is not followed by a comma or the end of the array", this.#position());
@@ -154,7 +161,7 @@ class ArraySplitter {
     return false;
   }
 
-  /** Goes on within an object, and gives the position behind it; -1 if it does not end here. */
+  /** Continues within an object. Returns the position after it; -1 if it does not end here. */
   #inside(bytes: Buffer, from: number): number {
     let at = from + this.#escapes;
     this.#escapes = 0;
@@ -189,5 +196,6 @@ function startOfText(bytes: Buffer, from: number): number {
 }
 
 function requireShort(length: number, row: number, line: number): void {
-  if (length > maxObjectBytes) throw invalidFile(`has more than ${maxObjectBytes} bytes`, { row, line });
+  if (length > maxObjectBytes)
+    throw invalidFile(`has more than ${plural(maxObjectBytes, "byte")}`, { row, line });
 }

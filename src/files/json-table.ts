@@ -17,8 +17,8 @@ import type { ObjectText } from "./json-objects.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
 /**
- * The rows that objects stand for: their members are the columns, and their values are spelled as they are. Whether a
- * value is JSON is not looked at.
+ * Yields rows made of objects: their members are the columns, and their values keep their spelling. Values are not
+ * validated.
  *
  * @throws Failure INVALID_FILE
  */
@@ -37,17 +37,17 @@ function isSame(columns: readonly TableColumn[], names: readonly string[]): bool
   return columns.length === names.length && names.every((name, index) => columns[index]?.name === name);
 }
 
-/** @throws Failure INVALID_FILE for two members of one name */
+/** @throws Failure INVALID_FILE for two members with the same name */
 function columnsOf(names: readonly string[], position: FilePosition): TableColumn[] {
   const known = new Set<string>();
   return names.map((name) => {
-    if (known.has(name)) throw invalidFile("is the name of two members", { ...position, column: name });
+    if (known.has(name)) throw invalidFile("occurs twice", { ...position, column: name });
     known.add(name);
     return { name, isText: false, isLiteral: false };
   });
 }
 
-/** The members of the object that a text is. */
+/** Returns the members of the object in a text. */
 function membersOf(text: string, position: FilePosition): { names: string[]; values: string[] } {
   const names: string[] = [];
   const values: string[] = [];
@@ -80,23 +80,23 @@ function membersOf(text: string, position: FilePosition): { names: string[]; val
   return { names, values };
 }
 
-/** Names with neither escapes nor what a string must not hold: nearly all, and parsing them would take a quarter of the time. */
+/** Names without escapes and invalid characters: nearly all, and parsing them would take a quarter of the time. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
 const plainName = /^"[^"\\\u0000-\u001f]*"$/;
 
-/** A member name; undefined if it is none that I-JSON allows. */
+/** Returns a member name; undefined if I-JSON does not allow it. */
 function nameAt(json: string): string | undefined {
   if (plainName.test(json)) return json.slice(1, -1);
   try {
     const name: unknown = JSON.parse(json);
     return typeof name === "string" && name.isWellFormed() ? name : undefined;
   } catch {
-    // Whoever asks says where it stands.
+    // The caller adds the place.
     return undefined;
   }
 }
 
-/** The position behind the value at a position, if it is one. */
+/** Returns the position after the value at a position, if it is valid. */
 function endOfValue(text: string, from: number): number {
   const first = text.charCodeAt(from);
   if (first === quote) return endOfString(text, from);
@@ -111,7 +111,7 @@ function endOfValue(text: string, from: number): number {
   return text.length;
 }
 
-/** The position behind a number, true, false or null. */
+/** Returns the position after a number, true, false or null. */
 function endOfWord(text: string, from: number): number {
   let at = from;
   for (; at < text.length; at++) {
@@ -121,7 +121,7 @@ function endOfWord(text: string, from: number): number {
   return at;
 }
 
-/** The position behind the string at a position; that behind the text if it does not end. */
+/** Returns the position after the string at a position; that after the text if it does not end. */
 function endOfString(text: string, from: number): number {
   for (let at = from + 1; at < text.length; at++) {
     const code = text.charCodeAt(at);

@@ -4,16 +4,16 @@ import type { EnginePool } from "../engine/engine-pool.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
-/** What reading a Parquet file takes. */
+/** The resources to read a Parquet file. */
 export interface ParquetResources {
   readonly engines: EnginePool;
   readonly scratch: Scratch;
-  /** Fires when nobody wants the rows any more. */
+  /** Fires when the rows are no longer wanted. */
   readonly signal: AbortSignal;
 }
 
 /**
- * The rows of a Parquet file, page by page, read in a process of its own. A null is undefined.
+ * Yields the rows of a Parquet file, page by page, read in a process of its own. A null is undefined.
  *
  * @throws Failure INVALID_FILE; the reason of the signal
  */
@@ -50,8 +50,8 @@ export async function* parquetRows(
   }
 }
 
-/** A file that ends its reader is no better than one that its reader refuses. */
+/** A file that crashes its reader counts as unreadable, like one that its reader refuses. */
 function lostReader({ outOfMemory }: EngineGone) {
-  const why = outOfMemory ? "it takes more memory than there is" : "its reader came to an end";
+  const why = outOfMemory ? "it needs more memory than is available" : "its reader ended unexpectedly";
   return invalidFile(`cannot be read as Parquet: ${why}`);
 }

@@ -17,13 +17,13 @@ export interface SourceFile {
   open(): AsyncIterable<Uint8Array>;
 }
 
-/** What reading a file takes. */
+/** The resources to read a file. */
 export interface ReadResources extends ParquetResources {
-  /** Bytes that a compressed file may unpack to. */
+  /** Maximum unpacked size of a compressed file in bytes. */
   readonly maxUploadBytes: number;
 }
 
-/** The rows of a file, page by page. @throws Failure INVALID_FILE; LIMIT_EXCEEDED for one that unpacks to too much */
+/** Yields the rows of a file, page by page. @throws Failure INVALID_FILE; LIMIT_EXCEEDED for one that unpacks to too much */
 export async function* readTable(
   file: SourceFile,
   mapping: ColumnMapping,
@@ -41,7 +41,7 @@ export async function* readTable(
       yield* objectRows(objectsOfLines(text()));
       break;
     case "parquet": {
-      // The engine reads back and forth.
+      // The engine needs random access.
       await using copy = await resources.scratch.newFile();
       await pipeline(file.open(), createWriteStream(copy.path));
       yield* parquetRows(copy.path, resources);
@@ -49,7 +49,7 @@ export async function* readTable(
   }
 }
 
-/** Looks through a CSV file for columns that hold numbers or booleans, if that makes a difference. */
+/** Scans a CSV file for columns of numbers or booleans, if that makes a difference. */
 async function literalsOf(
   text: () => AsyncIterable<Buffer>,
   mapping: ColumnMapping,

@@ -11,7 +11,7 @@ import { type FilePosition, invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /**
- * The item that a row stands for, checked and hashed.
+ * Returns the item of a row, checked and hashed.
  *
  * @throws Failure INVALID_FILE with row and column; LIMIT_EXCEEDED
  */
@@ -20,7 +20,7 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValuePar
   const splits = splitsOf(row, columns.splits);
   const input = partOf(row, columns.input, parsing);
   const expectedOutput = columns.expectedOutput && partOf(row, columns.expectedOutput, parsing);
-  // As a whole, metadata are objects, which text can only hold as JSON.
+  // A whole column of metadata must hold objects, which text can only express as JSON.
   const metadata =
     columns.metadata && partOf(row, columns.metadata, columns.metadata.kind === "whole" ? "json" : parsing);
   if (input === undefined) throw invalidFile("has no input", positionOf(row, wholeOf(row, columns.input)));
@@ -46,7 +46,7 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValuePar
   }
 }
 
-/** The JSON text of a part; undefined where the row has nothing for it. */
+/** Returns the JSON text of a part; undefined if the row has none. */
 function partOf(row: TableRow, part: PartColumns, parsing: ValueParsing): string | undefined {
   if (part.kind === "whole") {
     const value = row.values[part.index];
@@ -66,18 +66,18 @@ function jsonOf({ isText, isLiteral }: TableColumn, value: string, parsing: Valu
   return !isText || parsing === "json" || (isLiteral && parsing === "infer") ? value : JSON.stringify(value);
 }
 
-/** The id as text: empty if the row has none. Numbers are taken as they are spelled. */
+/** Returns the id as text: empty if the row has none. Numbers keep their spelling. */
 function itemIdOf(row: TableRow, index: number): string {
   const value = row.values[index];
   if (value === undefined || value === "") return "";
   const itemId = row.columns[index]?.isText ? value : textOfJson(value);
   if (itemId === "") return "";
-  const problem = itemId === undefined ? "is neither a text nor a number" : itemIdProblem(itemId);
+  const problem = itemId === undefined ? "must be a text or a number" : itemIdProblem(itemId);
   if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return itemId as string;
 }
 
-/** The text that a JSON text holds, or spells as a number; empty for null; undefined for all else. */
+/** Returns the text of a JSON string, or the spelling of a number; empty for null; undefined for any other value. */
 function textOfJson(json: string): string | undefined {
   if (json === "null") return "";
   if (/^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/.test(json)) return json;
@@ -92,25 +92,25 @@ function splitsOf(row: TableRow, index: number): readonly string[] {
   const isList = !isText || value.trimStart().startsWith("[");
   const splits = isList ? parsedOr(value) : value.split(";").map((name) => name.trim());
   if (!Array.isArray(splits) || !splits.every((name) => typeof name === "string")) {
-    throw invalidFile("is not a list of names", positionOf(row, index));
+    throw invalidFile("must be a list of names", positionOf(row, index));
   }
   const problem = splitsProblem(splits);
   if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return normalizeSplits(splits);
 }
 
-/** The value of a JSON text; undefined if it is none. */
+/** Returns the value of a JSON text; undefined if it is not JSON. */
 function parsedOr(json: string): unknown {
   try {
     canonicalize(json);
     return parseJson(json);
   } catch {
-    // Whoever asks says what it should have been.
+    // The caller describes what it expected.
     return undefined;
   }
 }
 
-/** A value that is part of nothing has to be right all the same: half a file read is no file read. */
+/** An unused value must be valid, too: a file is not half right. */
 function requireUnused(row: TableRow, index: number): void {
   const value = row.values[index];
   if (value !== undefined && !row.columns[index]?.isText) requireJson(value, positionOf(row, index));
@@ -126,7 +126,7 @@ function requireJson(json: string, position: FilePosition): void {
   }
 }
 
-/** What is wrong with the JSON of a row, by the name of its column. */
+/** Makes the failure of a problem in the JSON of a row, with the name of its column. */
 function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemColumns, parsing: ValueParsing) {
   const [, name = ""] = /^\$\.(\w+)/.exec(path) ?? [];
   const parts: Readonly<Record<string, PartColumns | undefined>> = {
@@ -146,7 +146,7 @@ function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemCol
   );
 }
 
-/** `path` leads from the value down. */
+/** Words a problem. `path` leads from the value down. */
 function worded(path: string, problem: string): string {
   return path === "" ? problem : `$${path}: ${problem}`;
 }

@@ -1,22 +1,22 @@
 /** A column of a file, or a member of its objects. */
 export interface TableColumn {
   readonly name: string;
-  /** Whether its values are texts. Else they are JSON texts. */
+  /** Whether its values are texts. Otherwise they are JSON texts. */
   readonly isText: boolean;
   /** Whether its texts are the JSON texts of numbers, or of true and false, and stand for those. */
   readonly isLiteral: boolean;
 }
 
-/** A row of a file. Rows with the same columns share one list of them, so that what follows from it is found out once. */
+/** A row of a file. Rows with the same columns share one list of them, so that conclusions from it are drawn once. */
 export interface TableRow {
   readonly columns: readonly TableColumn[];
-  /** By column. Undefined where the row has nothing: a blank field of CSV, a null of Parquet, a member that is missing. */
+  /** By column. Undefined where the row has no value: a blank field of CSV, a null of Parquet, a missing member. */
   readonly values: readonly (string | undefined)[];
   /** From 1, without the header. */
   readonly number: number;
-  /** From 1. Undefined where there are no lines. */
+  /** From 1. Undefined if the format has no lines. */
   readonly line: number | undefined;
 }
 
-/** How the texts of a file become JSON. */
+/** The conversion of the texts of a file to JSON. */
 export type ValueParsing = "infer" | "text" | "json";

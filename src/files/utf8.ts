@@ -6,9 +6,9 @@ const byteOrderMark = Buffer.from([0xef, 0xbb, 0xbf]);
 const utf16Marks = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 
 /**
- * Checks that bytes are UTF-8, and passes them on in chunks that end between characters, without a byte order mark.
+ * Verifies that bytes are UTF-8, and yields them in chunks that end between characters, without a byte order mark.
  *
- * @throws Failure INVALID_FILE with the line of the first byte that is not
+ * @throws Failure INVALID_FILE with the line of the first invalid byte
  */
 export async function* utf8Chunks(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   let rest: Buffer = Buffer.alloc(0);
@@ -44,7 +44,7 @@ function withoutMark(text: Buffer): Buffer {
   return byteOrderMark.equals(text.subarray(0, 3)) ? text.subarray(3) : text;
 }
 
-/** Where the last character that is there as a whole ends. A character takes four bytes at most. */
+/** Returns the end of the last complete character. A character takes four bytes at most. */
 function endOfCharacters(text: Buffer): number {
   for (let back = 1; back <= Math.min(3, text.length); back++) {
     const byte = text[text.length - back] as number;
@@ -57,7 +57,7 @@ function endOfCharacters(text: Buffer): number {
 }
 
 function notUtf8(text: Buffer, line: number) {
-  // Halving finds the first byte that does not belong.
+  // A binary search for the first invalid byte.
   let good = 0;
   let bad = text.length;
   while (bad - good > 1) {

@@ -4,24 +4,24 @@ import { faultOfFile, itemsOfFile } from "../uploads/reading.ts";
 const sales = "id,question,answer,level,source,set\nq1,2+2?,4,1,book,train\nq2,3+3?,6,2,web,test\n";
 
 describe("columns", () => {
-  test("called as the parts of an item are taken as a whole, those of them that exist", async () => {
+  test("called like the parts of an item are taken as a whole, as far as they exist", async () => {
     expect(await itemsOfFile("csv", "splits,input\ntrain,x\n")).toEqual([
       { id: "", input: '"x"', splits: ["train"] },
     ]);
   });
 
-  test("without one called input are all members of the input", async () => {
+  test("are all members of the input if none is called input", async () => {
     expect(await itemsOfFile("csv", "item_id,b,a\n1,x,2\n")).toEqual([
       { id: "", input: '{"item_id":1,"b":"x","a":2}' },
     ]);
   });
 
-  test("beside one called input are refused if they are called otherwise", async () => {
+  test("are refused if one is called input and another has an unknown name", async () => {
     expect(await faultOfFile("csv", "input,answer\n1,2\n")).toEqual({
       reason: "INVALID_FILE",
       column: "answer",
       problem:
-        "is none of item_id, input, expected_output, metadata, splits; say in `columns` what makes up an item",
+        "is not one of item_id, input, expected_output, metadata, splits; map the columns to the parts of an item explicitly",
     });
     expect(await faultOfFile("jsonl", '{"input":1}\n{"input":1,"answer":2}')).toMatchObject({
       row: 2,
@@ -30,7 +30,7 @@ describe("columns", () => {
     });
   });
 
-  test("are named, and all that nothing else uses are the input", async () => {
+  test("are mapped by name, and all without another use are the input", async () => {
     const named = {
       itemId: "id",
       expectedOutput: { column: "answer" },
@@ -55,14 +55,14 @@ describe("columns", () => {
     ]);
   });
 
-  test("that are named for nothing are left out if the input is named", async () => {
+  test("that are not mapped are left out if the input is mapped", async () => {
     expect(await itemsOfFile("csv", sales, { named: { input: { column: "question" } } })).toEqual([
       { id: "", input: '"2+2?"' },
       { id: "", input: '"3+3?"' },
     ]);
   });
 
-  test("may be used more than once, each time as it is for", async () => {
+  test("may be used more than once, for different parts", async () => {
     const named = { itemId: "n", input: { members: ["n"] }, expectedOutput: { column: "n" } };
     expect(await itemsOfFile("csv", "n\n1\n2\n", { named })).toEqual([
       { id: "1", input: '{"n":1}', expectedOutput: "1" },
@@ -80,11 +80,11 @@ describe("columns", () => {
     ]);
   });
 
-  test("of JSON objects are not called input in some rows and otherwise in others", async () => {
+  test("of JSON objects may not be called input in some rows only", async () => {
     expect(await faultOfFile("jsonl", '{"a":1}\n{"input":2}')).toMatchObject({
       row: 2,
       column: "input",
-      problem: "is missing in the first row; say in `columns` what makes up an item",
+      problem: "is missing in the first row; map the columns to the parts of an item explicitly",
     });
     expect(await faultOfFile("jsonl", '{"input":1}\n{"item_id":"b"}')).toMatchObject({
       row: 2,
@@ -92,7 +92,7 @@ describe("columns", () => {
     });
   });
 
-  test("that a file lacks are told by the field that names them", async () => {
+  test("that a file lacks are reported by the field that names them", async () => {
     const missing = async (named: object) => faultOfFile("csv", "a,b\n1,2\n", { named });
     expect(await missing({ itemId: "c" })).toMatchObject({
       reason: "INVALID_FIELD",

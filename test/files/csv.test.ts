@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
 
-/** Rows of a file as lists of values: what all columns hold as text, whether or not there are ids. */
+/** Rows of a file as lists of values: all columns as text, whether or not there are ids. */
 const fields = async (content: string, chunkBytes?: number) =>
   (await inputsOfFile("csv", content, { parsing: "text", ...(chunkBytes && { chunkBytes }) })).map((input) =>
     Object.entries(JSON.parse(input)).map(([name, value]) => `${name}=${value}`),
@@ -14,12 +14,12 @@ describe("CSV", () => {
     ["lines end with CR", "a,b\r1,2\r3,4\r"],
     ["the last line does not end", "a,b\n1,2\n3,4"],
     ["there are blank lines", "\n\na,b\n\n1,2\r\n\r\n3,4\n\n\n"],
-    ["all is quoted", '"a","b"\n"1","2"\n"3","4"\n'],
+    ["every field is quoted", '"a","b"\n"1","2"\n"3","4"\n'],
     ["it begins with a byte order mark", "\ufeffa,b\n1,2\n3,4\n"],
-    ["fields are parted by semicolons", "a;b\n1;2\n3;4\n"],
-    ["fields are parted by tabs", "a\tb\n1\t2\n3\t4\n"],
-    ["fields are parted by bars", "a|b\n1|2\n3|4\n"],
-  ])("is read where %s, in pieces of any size", async (_, content) => {
+    ["semicolons separate fields", "a;b\n1;2\n3;4\n"],
+    ["tabs separate fields", "a\tb\n1\t2\n3\t4\n"],
+    ["bars separate fields", "a|b\n1|2\n3|4\n"],
+  ])("is read where %s, in chunks of any size", async (_, content) => {
     for (const chunkBytes of [1, 2, 3, 7, 1000]) {
       expect(await fields(content, chunkBytes)).toEqual([
         ["a=1", "b=2"],
@@ -51,7 +51,7 @@ describe("CSV", () => {
     for (const chunkBytes of [1, 2, 5, 1000]) expect(await fields(content, chunkBytes)).toEqual([row]);
   });
 
-  test("leaves out what is blank, quoted or not", async () => {
+  test("leaves out blank fields, quoted or not", async () => {
     const content = 'item_id,input,expected_output,metadata,splits\na,x,,,\n,"","","",""\n';
     expect(await faultOfFile("csv", content)).toEqual({
       reason: "INVALID_FILE",
@@ -71,26 +71,20 @@ describe("CSV", () => {
     ["\n\r\n", { problem: "has no header" }],
     ["a,b\n", { problem: "has no rows" }],
     ["a,b", { problem: "has no rows" }],
-    ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 fields; the header has 2" }],
+    ["a,b\n1,2\n3\n", { row: 2, line: 3, problem: "has 1 field; the header has 2" }],
     ["a,b\n1,2,3\n", { row: 1, line: 2, problem: "has 3 fields; the header has 2" }],
     ["a,,b\n1,2,3\n", { problem: "has no name for column 2" }],
     ["a,b,a\n1,2,3\n", { column: "a", problem: "occurs twice" }],
-    [
-      'a,b\n"1\n\n",2\n3,"4\n5,6\n',
-      { row: 2, line: 5, problem: "has a quote that is never closed, in field 2" },
-    ],
-    [
-      'a,b\n1,2\n3, "4"\n',
-      { row: 2, line: 3, problem: "has a quote within a field that does not begin with one, in field 2" },
-    ],
-    ['a,b\n"1"2,3\n', { row: 1, line: 2, problem: "has characters behind a closing quote, in field 1" }],
+    ['a,b\n"1\n\n",2\n3,"4\n5,6\n', { row: 2, line: 5, problem: "has an unclosed quote, in field 2" }],
+    ['a,b\n1,2\n3, "4"\n', { row: 2, line: 3, problem: "has a quote within an unquoted field, in field 2" }],
+    ['a,b\n"1"2,3\n', { row: 1, line: 2, problem: "has characters after a closing quote, in field 1" }],
   ])("refuses %j", async (content, facts) => {
     for (const chunkBytes of [1, 3, 1000]) {
       expect(await faultOfFile("csv", content, { chunkBytes })).toEqual({ reason: "INVALID_FILE", ...facts });
     }
   });
 
-  test("gives up on a quote that is not closed before it takes all memory", async () => {
+  test("gives up on an unclosed quote before it takes all memory", async () => {
     const fault = await faultOfFile("csv", `a,b\n1,"${"x".repeat(5_000_000)}`);
     expect(fault).toMatchObject({ row: 1, line: 2, problem: expect.stringContaining("is a quote missing?") });
   });
@@ -153,13 +147,13 @@ describe("fields of CSV", () => {
     expect(await values(...texts)).toEqual(expected);
   });
 
-  test("are looked at in the whole column before the first row is taken", async () => {
+  test("are examined in the whole column before the first row is taken", async () => {
     const rows = Array.from({ length: 5_000 }, (_, row) => `${row}`);
     expect((await values(...rows))[0]).toBe("0");
     expect((await values(...rows, "x"))[0]).toBe('"0"');
   });
 
-  test("are texts if asked for, or JSON", async () => {
+  test("are texts or JSON on request", async () => {
     const content = "input,expected_output\n1,true\n";
     expect(await itemsOfFile("csv", content, { parsing: "text" })).toEqual([
       { id: "", input: '"1"', expectedOutput: '"true"' },
@@ -176,7 +170,7 @@ describe("fields of CSV", () => {
     });
   });
 
-  test("that are metadata as a whole are JSON in any case", async () => {
+  test("of a metadata column are always JSON", async () => {
     expect(await itemsOfFile("csv", 'input,metadata\n1,"{""n"":1}"\n', { parsing: "text" })).toEqual([
       { id: "", input: '"1"', metadata: '{"n":1}' },
     ]);
@@ -188,7 +182,7 @@ describe("fields of CSV", () => {
     });
   });
 
-  test("with splits hold names or a list of them", async () => {
+  test("of splits contain names separated by semicolons, or a list", async () => {
     const read = async (field: string) =>
       (await itemsOfFile("csv", `input,splits\n1,"${field.replaceAll('"', '""')}"\n`))[0]?.splits;
     expect(await read("train")).toEqual(["train"]);
@@ -198,13 +192,13 @@ describe("fields of CSV", () => {
     expect(await read("null")).toEqual(["null"]);
     const fault = async (field: string) =>
       (await faultOfFile("csv", `input,splits\n1,"${field.replaceAll('"', '""')}"\n`)).problem;
-    expect(await fault("[1]")).toBe("is not a list of names");
-    expect(await fault("[a]")).toBe("is not a list of names");
+    expect(await fault("[1]")).toBe("must be a list of names");
+    expect(await fault("[a]")).toBe("must be a list of names");
     expect(await fault("a;;b")).toBe("has a split without a name");
     expect(await fault("x".repeat(200))).toContain("at most 128 are allowed");
   });
 
-  test("with ids are taken as they are", async () => {
+  test("of ids are taken literally", async () => {
     expect((await itemsOfFile("csv", "item_id,input\n007,1\n 1 ,2\n,3\n")).map((item) => item.id)).toEqual([
       "007",
       " 1 ",

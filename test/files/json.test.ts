@@ -28,7 +28,7 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
   const file = (...objects: string[]) =>
     format === "jsonl" ? objects.join("\n") : `[${objects.join(",\n")}]`;
 
-  test.each(payloads)("keeps %s as it is spelled, in pieces of any size", async (payload) => {
+  test.each(payloads)("keeps %s as it is spelled, in chunks of any size", async (payload) => {
     const content = file(
       `{"item_id":"a","input":${payload},"expected_output":${payload}}`,
       `{"metadata":{"m":${payload}},"input": ${payload} }`,
@@ -68,7 +68,7 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     expect(await faultOfFile(format, members)).toMatchObject({ row: 2, column: "n" });
   });
 
-  test("refuses a value that nothing uses and that is not right", async () => {
+  test("refuses an unused value that is not valid", async () => {
     const named = { input: { column: "a" } };
     expect(await faultOfFile(format, file('{"a":1,"b":tru}'), { named })).toMatchObject({
       row: 1,
@@ -93,15 +93,15 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     expect(await faultOfFile(format, file('{"a":1}', object))).toMatchObject({ reason: "INVALID_FILE" });
   });
 
-  test("refuses two members of one name, however they are spelled", async () => {
+  test("refuses two members with the same name, however they are spelled", async () => {
     expect(await faultOfFile(format, file('{"a":1}', '{"a":1,"\\u0061":2}'))).toMatchObject({
       row: 2,
       column: "a",
-      problem: "is the name of two members",
+      problem: "occurs twice",
     });
   });
 
-  test("refuses what is no object", async () => {
+  test("refuses values that are not objects", async () => {
     for (const value of ["1", '"a"', "null", "[1]"]) {
       expect(await faultOfFile(format, file('{"a":1}', value))).toMatchObject({
         row: 2,
@@ -111,7 +111,7 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     }
   });
 
-  test("takes ids and splits as they come", async () => {
+  test("accepts all forms of ids and splits", async () => {
     const content = file(
       '{"item_id":17,"input":1,"splits":["b","a"]}',
       '{"item_id":"0x\\u0061","input":1,"splits":null}',
@@ -124,11 +124,11 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     ]);
     const fault = async (members: string) =>
       (await faultOfFile(format, file(`{"input":1,${members}}`))).problem;
-    expect(await fault('"item_id":true')).toBe("is neither a text nor a number");
-    expect(await fault('"item_id":{"a":1}')).toBe("is neither a text nor a number");
+    expect(await fault('"item_id":true')).toBe("must be a text or a number");
+    expect(await fault('"item_id":{"a":1}')).toBe("must be a text or a number");
     expect(await fault('"item_id":"\\u0000"')).toBe("contains a control character");
-    expect(await fault('"splits":"train"')).toBe("is not a list of names");
-    expect(await fault('"splits":[1]')).toBe("is not a list of names");
+    expect(await fault('"splits":"train"')).toBe("must be a list of names");
+    expect(await fault('"splits":[1]')).toBe("must be a list of names");
     expect(await fault('"metadata":null')).toBe("must be a JSON object");
     expect(await fault('"metadata":[]')).toBe("must be a JSON object");
   });
@@ -144,13 +144,13 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     expect(await faultOfFile(format, file('{"input":1}', huge))).toMatchObject({
       reason: "INVALID_FILE",
       row: 2,
-      problem: "has more than 4194304 bytes",
+      problem: "has more than 4,194,304 bytes",
     });
   });
 });
 
 describe("jsonl", () => {
-  test("skips blank lines, and takes line breaks of Windows and a byte order mark", async () => {
+  test("skips blank lines, and accepts line breaks of Windows and a byte order mark", async () => {
     expect(await inputsOfFile("jsonl", '\ufeff\n{"a":1}\r\n\r\n  \n {"a":2} \r\n')).toEqual([
       '{"a":1}',
       '{"a":2}',
@@ -169,7 +169,7 @@ describe("jsonl", () => {
 });
 
 describe("json", () => {
-  test("takes any white space", async () => {
+  test("accepts any white space", async () => {
     expect(await inputsOfFile("json", '\ufeff \n[\r\n\t{"a":1}\n,\n{\n"a":2\n}\n]\n ')).toEqual([
       '{"a":1}',
       '{"a":2}',
@@ -177,8 +177,8 @@ describe("json", () => {
   });
 
   test.each([
-    ["", { problem: "is empty; a JSON array is expected" }],
-    [" \n", { problem: "is empty; a JSON array is expected" }],
+    ["", { problem: "is empty; expected a JSON array" }],
+    [" \n", { problem: "is empty; expected a JSON array" }],
     ["[]", { problem: "has no rows" }],
     ['{"a":1}', { line: 1, problem: "is not a JSON array of objects" }],
     ['[{"a":1}', { row: 1, line: 1, problem: "ends within the JSON array" }],
@@ -188,7 +188,7 @@ describe("json", () => {
       '[{"a":1}\n{"a":2}]',
       { row: 1, line: 2, problem: "is not followed by a comma or the end of the array" },
     ],
-    ['[{"a":1}]\n[{"a":2}]', { line: 2, problem: "goes on behind the JSON array" }],
+    ['[{"a":1}]\n[{"a":2}]', { line: 2, problem: "continues after the JSON array" }],
   ])("refuses %j", async (content, facts) => {
     expect(await faultOfFile("json", content)).toEqual({ reason: "INVALID_FILE", ...facts });
   });

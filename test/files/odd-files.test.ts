@@ -7,7 +7,7 @@ const csv = "name,n\näß漢😀,1\nx,2\n";
 const inputs = ['{"name":"äß漢😀","n":1}', '{"name":"x","n":2}'];
 
 describe("encodings", () => {
-  test("UTF-8 is read with and without a byte order mark, in pieces that cut characters", async () => {
+  test("UTF-8 is read with and without a byte order mark, in chunks that cut characters", async () => {
     for (const chunkBytes of [1, 2, 3, 5, 1000]) {
       expect(await inputsOfFile("csv", csv, { chunkBytes })).toEqual(inputs);
       expect(await inputsOfFile("csv", `\ufeff${csv}`, { chunkBytes })).toEqual(inputs);
@@ -34,7 +34,7 @@ describe("encodings", () => {
       { line: 2, problem: "is not UTF-8" },
     ],
     ["an image", Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a]), { line: 1, problem: "is not UTF-8" }],
-  ])("%s is refused, in pieces of any size", async (_, bytes, facts) => {
+  ])("%s is refused, in chunks of any size", async (_, bytes, facts) => {
     for (const format of ["csv", "json", "jsonl"] as const) {
       for (const chunkBytes of [1, 2, 3, 1000]) {
         expect(await faultOfFile(format, bytes, { chunkBytes })).toMatchObject({
@@ -45,7 +45,7 @@ describe("encodings", () => {
     }
   });
 
-  test("UTF-16 without a mark is refused for what it looks like", async () => {
+  test("UTF-16 without a mark is refused as what it looks like", async () => {
     expect(await faultOfFile("csv", Buffer.from("a,b\n1,2\n", "utf16le"))).toMatchObject({
       reason: "INVALID_FILE",
     });
@@ -57,12 +57,12 @@ describe("compressions", () => {
     ["gzip", gzipSync(csv)],
     ["zstd", zstdCompressSync(csv)],
     ["gzip in two members", Buffer.concat([gzipSync("name,n\n"), gzipSync(csv.slice(7))])],
-  ])("%s is read, in pieces of any size", async (_, bytes) => {
+  ])("%s is read, in chunks of any size", async (_, bytes) => {
     for (const chunkBytes of [1, 3, 1000])
       expect(await inputsOfFile("csv", bytes, { chunkBytes })).toEqual(inputs);
   });
 
-  test("hold JSON and JSONL as well", async () => {
+  test("contain JSON and JSONL as well", async () => {
     expect(await inputsOfFile("json", gzipSync('[{"a":1}]'))).toEqual(['{"a":1}']);
     expect(await inputsOfFile("jsonl", zstdCompressSync('{"a":1}'))).toEqual(['{"a":1}']);
   });
@@ -70,7 +70,7 @@ describe("compressions", () => {
   test.each([
     ["gzip", gzipSync(randomBytes(5_000).toString("hex"))],
     ["zstd", zstdCompressSync(randomBytes(5_000).toString("hex"))],
-  ])("%s that is cut off or damaged is refused", async (name, bytes) => {
+  ])("%s that is truncated or damaged is refused", async (name, bytes) => {
     const refusal = {
       reason: "INVALID_FILE",
       problem: expect.stringContaining(`cannot be decompressed as ${name}`),
@@ -84,7 +84,7 @@ describe("compressions", () => {
   test.each([
     ["gzip", gzipSync(Buffer.alloc(200_000_000, "a,b\n"))],
     ["zstd", zstdCompressSync(Buffer.alloc(200_000_000, "a,b\n"))],
-  ])("%s that unpacks to much more than it is stops at the limit", async (_, bytes) => {
+  ])("%s that unpacks to a multiple of its size stops at the limit", async (_, bytes) => {
     expect(bytes.length).toBeLessThan(300_000);
     expect(await faultOfFile("csv", bytes, { maxUploadBytes: 1_000_000 })).toMatchObject({
       reason: "LIMIT_EXCEEDED",
@@ -94,7 +94,7 @@ describe("compressions", () => {
   });
 });
 
-describe("files that are not what they are called", () => {
+describe("files with a wrong name", () => {
   const files: readonly (readonly [string, string | Buffer])[] = [
     ["zeros", Buffer.alloc(1_000)],
     ["noise", randomBytes(10_000)],
@@ -104,10 +104,11 @@ describe("files that are not what they are called", () => {
     ["CSV", "a,b\n1,2\n"],
     ["a Parquet file without its middle", Buffer.from("PAR1PAR1")],
   ];
-  test.each(files)("%s are refused as anything else", async (name, content) => {
+  test.each(files)("%s are refused in any other format", async (name, content) => {
     for (const format of ["csv", "json", "jsonl", "parquet"] as const) {
       if (name.toLowerCase() === format) continue;
-      // Lines of JSON with commas in them may pass for CSV; these have no second field.
+      // Lines of JSON with commas may pass for CSV; these have no second field.
+
       if (format === "csv" && ["zeros", "HTML", "a Parquet file without its middle"].includes(name)) continue;
       expect(await faultOfFile(format, content)).toMatchObject({ reason: "INVALID_FILE" });
     }

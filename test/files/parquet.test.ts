@@ -74,7 +74,7 @@ describe("the JSON form of a Parquet value", () => {
     expect(input.slice(1, -1)).toBe(members.join(","));
   });
 
-  test("of null is nothing: the member is left out", async () => {
+  test("of null is a missing member", async () => {
     expect(
       await inputsOfFile("parquet", await parquet("select 1 as a, null::integer as b, null::varchar as c")),
     ).toEqual(['{"a":1}']);
@@ -105,7 +105,7 @@ describe("the JSON form of a Parquet value", () => {
 });
 
 describe("Parquet", () => {
-  test("makes items of columns by their names, and reads text as JSON if asked to", async () => {
+  test("makes items of columns by their names, and reads text as JSON on request", async () => {
     const query = `select * from (values
       ('a', '"1.0"', '1.50', '{"m":1}', ['y', 'x']), ('b', '{"q":1}', null, null, null)
     ) as t (item_id, input, expected_output, metadata, splits)`;
@@ -160,7 +160,7 @@ describe("Parquet", () => {
     );
   });
 
-  test("has 2,000 columns, of which some differ in case only", async () => {
+  test("has 2,000 columns, some of which differ only in case", async () => {
     const columns = Array.from({ length: 1_999 }, (_, n) => `${n} as c${n}`);
     const wide = await inputsOfFile("parquet", await parquet(`select ${columns.join(", ")}`));
     expect(JSON.parse(wide[0] ?? "")).toMatchObject({ c0: 0, c1998: 1_998 });
@@ -175,7 +175,7 @@ describe("Parquet", () => {
     expect(await inputsOfFile("parquet", cased)).toEqual(['{"name":"x","Name":"y"}']);
   });
 
-  test("with a column without a name, or two of one name, is refused", async () => {
+  test("with a column without a name, or two with the same name, is refused", async () => {
     const written = (...names: string[]) =>
       Buffer.from(
         parquetWriteBuffer({
@@ -191,7 +191,7 @@ describe("Parquet", () => {
     });
   });
 
-  test("of rows that are large is read in pieces that fit into memory", async () => {
+  test("of large rows is read in chunks that fit into memory", async () => {
     const file = await parquet(
       "select n, repeat('x', 900000) || n as s from range(150) as t (n)",
       ", compression zstd",
@@ -200,7 +200,7 @@ describe("Parquet", () => {
     expect([inputs.length, inputs[149]?.length]).toEqual([150, '{"n":149,"s":""}'.length + 900_003]);
   });
 
-  test("with more in one group of rows than memory holds is refused, and says so", async () => {
+  test("with a row group larger than memory is refused with that reason", async () => {
     const query = "select repeat('x', 900000) || n as s from range(1000) as t (n)";
     expect(await faultOfFile("parquet", await parquet(query, ", compression zstd"))).toMatchObject({
       reason: "INVALID_FILE",
@@ -208,7 +208,7 @@ describe("Parquet", () => {
     });
   });
 
-  test("keeps a text as it is, also with what looks like a byte order mark", async () => {
+  test("keeps texts unchanged, even with a character like a byte order mark", async () => {
     expect(await inputsOfFile("parquet", await parquet("select chr(65279) || 'x' as s"))).toEqual([
       '{"s":"\ufeffx"}',
     ]);
@@ -221,7 +221,7 @@ describe("Parquet", () => {
     });
   });
 
-  test("that is empty, cut off or damaged is refused, or read, and never more than that", async () => {
+  test("that is empty, truncated or damaged is either refused or read, without other effects", async () => {
     const file = await parquet("select n, 'text ' || n as s, [n, n + 1] as l from range(3000) as t (n)");
     const outcomes: string[] = [];
     const attempt = async (bytes: Buffer) => {
