@@ -1,6 +1,7 @@
 import { withHashJoins } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { assignedItemId } from "../ids.ts";
+import { revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 import type { Changeset } from "./changeset.ts";
 
 /** A row without an id, and the item that it stands for. */
@@ -18,12 +19,60 @@ export interface Match {
 /** Rows read at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;
 
+/** What a statement wants to know of rows and items besides what it takes to match them. */
+export interface MatchingOptions {
+  /** Columns of the `revision` that keeps a row. */
+  readonly staged?: readonly string[];
+  /** Columns of the `revision` of an item. */
+  readonly live: readonly string[];
+  /** Selects item_ids that rows with an id stand for, besides those that the changeset has seen. */
+  readonly alsoAddressed?: string;
+  /** A condition under which items whose content no row has are in `live` as well. */
+  readonly othersToo?: string;
+}
+
 /**
- * Matches the rows without an id with items of the head version, for the rest of the transaction, and says how many there
- * are. Matching is by content hash, as a multiset: the first such row with the first such item that no row with an id stands
- * for, and so on; items with assigned ids come before others, and both in order of item_id. Rows of one content are ordered
- * by their splits, so that the order in which rows were sent never matters.
+ * How rows without an id are matched with items: by content hash, as a multiset. The first row of a content goes with the first
+ * item of that content that no row with an id stands for, and so on; items with assigned ids come before others, and both in
+ * order of item_id. Rows of one content are ordered by their splits, so that the order in which rows were sent never matters.
+ *
+ * The text of CTEs, `staged` with the rows and `live` with the items, of which those go together that `areMatched` says. Dataset
+ * $1, changeset $2, the prefix $3 of the ids that the changeset assigned, and the version $4 that has the items.
  */
+export function matching({ staged = [], live, alsoAddressed, othersToo }: MatchingOptions): string {
+  const key = ["revision.item_id", "revision.content_hash", "revision.splits"];
+  const hasContent = "revision.content_hash in (select content_hash from staged)";
+  return `
+    staged as materialized (
+      select ${[...key, "revision.keeps_splits", ...staged].join(", ")},
+             row_number() over (
+               partition by revision.content_hash
+               order by revision.splits, revision.keeps_splits, revision.item_id) as place
+      from item_revisions revision
+      where revision.dataset_id = $1 and revision.item_id >= $3 and revision.item_id < $3 || '~'
+        and revision.changeset_id = $2
+    ), addressed as materialized (
+      select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
+      ${alsoAddressed === undefined ? "" : `union all ${alsoAddressed}`}
+    ), live as (
+      select ${[...key, ...live].join(", ")},
+             row_number() over (
+               partition by revision.content_hash
+               order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
+      from ${revisionsWithChangesets}
+      where revision.dataset_id = $1 and ${visibleAt("$4")}
+        and ${othersToo === undefined ? hasContent : `(${othersToo} or ${hasContent})`}
+        and not exists (select from addressed where addressed.item_id = revision.item_id)
+    )`;
+}
+
+/** Whether a row and an item go together. */
+export const areMatched = "live.content_hash = staged.content_hash and live.place = staged.place";
+
+/** The splits that an item has after a row that is matched with it. */
+export const matchedSplits = "case when staged.keeps_splits then live.splits else staged.splits end";
+
+/** Matches the rows without an id with items of the head version, for the rest of the transaction, and counts them. */
 export async function matchUnidentified(
   client: Client,
   { datasetId, changesetId, itemIdPrefix }: Changeset,
@@ -34,30 +83,12 @@ export async function matchUnidentified(
   await withHashJoins(client, () =>
     client.query(
       `create temporary table matched on commit drop as
-     with staged as (
-       select item_id, content_hash, splits, keeps_splits,
-              row_number() over (partition by content_hash order by splits, keeps_splits, item_id) as place
-       from item_revisions
-       where dataset_id = $1 and item_id >= $3 and item_id < $3 || '~' and changeset_id = $2
-     ), seen as materialized (
-       select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
-     ), live as (
-       select revision.item_id, revision.content_hash, revision.splits,
-              coalesce(revision.origin_changeset_id, revision.changeset_id) as origin_changeset_id,
-              row_number() over (
-                partition by revision.content_hash
-                order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
-       from item_revisions revision
-       join changesets changeset
-         on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id
-       where revision.dataset_id = $1 and revision.superseded_at is null and changeset.version <= $4
-         and revision.content_hash in (select content_hash from staged)
-         and not exists (select from seen where seen.item_id = revision.item_id)
-     )
-     select staged.item_id as assigned_id, live.item_id, live.origin_changeset_id, content_hash,
-            staged.splits as staged_splits, live.splits as old_splits,
-            case when staged.keeps_splits then live.splits else staged.splits end as new_splits
-     from staged join live using (content_hash, place)`,
+     with ${matching({
+       live: ["coalesce(revision.origin_changeset_id, revision.changeset_id) as origin_changeset_id"],
+     })}
+     select staged.item_id as assigned_id, live.item_id, live.origin_changeset_id, staged.content_hash,
+            staged.splits as staged_splits, live.splits as old_splits, ${matchedSplits} as new_splits
+     from staged join live on ${areMatched}`,
       [datasetId, changesetId, itemIdPrefix, headVersion],
     ),
   );

@@ -1,9 +1,9 @@
 import type { Changeset } from "../changesets/changeset.ts";
+import { areMatched, matchedSplits, matching } from "../changesets/match-store.ts";
 import { withHashJoins, withIndexes } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
-import { assignedItemId } from "../ids.ts";
 import { keySize, payloadSize } from "../items/item-store.ts";
-import { itemAt, revisionsWithChangesets, supersededBetween, visibleAt } from "../items/visible-at.ts";
+import { itemAt, supersededBetween } from "../items/visible-at.ts";
 import { writers, writtenBetween, writtenBy } from "../items/written-by.ts";
 import type { Difference } from "../versions/difference.ts";
 
@@ -124,40 +124,24 @@ export async function listUnaddressedDifferences(
   const inOnePass = <T>(work: () => Promise<T>) => withHashJoins(client, () => withIndexes(client, work));
   const { rows } = await inOnePass(() =>
     client.query<PlannedRow>(
-      `with staged as materialized (
-         select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, revision.keeps_splits,
-                ${sizes},
-                row_number() over (
-                  partition by revision.content_hash
-                  order by revision.splits, revision.keeps_splits, revision.item_id) as place
-         from item_revisions revision
-         where revision.dataset_id = $1 and revision.item_id >= $3 and revision.item_id < $3 || '~'
-           and revision.changeset_id = $2
-       ), addressed as materialized (
-         select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
-         union all
-         select revision.item_id from item_revisions revision where ${writtenBy("$2", "''")}
-       ), live as (
-         select revision.item_id, revision.changeset_id, revision.content_hash, revision.splits, ${sizes},
-                row_number() over (
-                  partition by revision.content_hash
-                  order by revision.item_id !~ '${assignedItemId.source}', revision.item_id) as place
-         from ${revisionsWithChangesets}
-         where revision.dataset_id = $1 and ${visibleAt("$4")}
-           and ($5 or revision.content_hash in (select content_hash from staged))
-           and not exists (select from addressed where addressed.item_id = revision.item_id)
-       )
+      `with ${matching({
+        staged: ["revision.changeset_id", sizes],
+        live: ["revision.changeset_id", sizes],
+        // A plan has seen items of its base alone; publishing it would rebase it first and see those of the head.
+        alsoAddressed: `select revision.item_id from item_revisions revision where ${writtenBy("$2", "''")}`,
+        othersToo: "$5",
+      })}
        select coalesce(live.item_id, staged.item_id) as item_id, live.changeset_id as before_changeset,
               staged.item_id as after_item_id, staged.changeset_id as after_changeset, staged.keeps_splits,
               true as differs,
               (coalesce(live.key_bytes, 0) + coalesce(staged.key_bytes, 0))::bigint as key_bytes,
               (coalesce(live.payload_bytes, 0) + coalesce(staged.payload_bytes, 0))::bigint as payload_bytes
        from staged
-       full join live on live.content_hash = staged.content_hash and live.place = staged.place
+       full join live on ${areMatched}
        where coalesce(live.item_id, staged.item_id) > $6
          and case when staged.item_id is null then $5
                   when live.item_id is null then true
-                  else not staged.keeps_splits and staged.splits <> live.splits end
+                  else ${matchedSplits} <> live.splits end
        order by coalesce(live.item_id, staged.item_id)
        limit $7`,
       [datasetId, changesetId, itemIdPrefix, headVersion, mode === "mirror", after ?? "", limit],
