@@ -1,4 +1,4 @@
-/** What both entry points give. */
+/** The exports that both entry points share. */
 export { Code } from "@connectrpc/connect";
 export type { ClientOptions, ItembankClient } from "./client.ts";
 export { TimeoutError } from "./experiment/attempt.ts";

@@ -6,33 +6,33 @@ import { invalidField } from "./rpc/error.ts";
 
 export * from "./api.ts";
 
-/** What a client in a browser can be told. */
+/** The options of a client in a browser. */
 export interface ItembankClientOptions extends ClientOptions {
-  /** Where the server is. Has to allow the origin of the page, see its setting `ITEMBANK_ALLOWED_ORIGINS`. */
+  /** The server. It must allow the origin of the page; see its setting `ITEMBANK_ALLOWED_ORIGINS`. */
   readonly url: string;
-  /** Takes the place of the browser's `fetch`, to send cookies for example. */
+  /** Replaces the browser's `fetch`, for example to send cookies. */
   readonly fetch?: typeof globalThis.fetch;
 }
 
 const encoder = new TextEncoder();
 
 const platform: Platform = {
-  // That of the browser itself is there only with TLS, and only asynchronous.
+  // The browser's own is available only with TLS, and only asynchronously.
   sha256: (text) => sha256(encoder.encode(text)),
   byteLength: (text) => encoder.encode(text).length,
   userAgentHeader: "x-user-agent",
 };
 
 /**
- * A client that speaks Connect by `fetch`. Browsers cannot send a stream, so `upsertDataset` takes what fits into one call
- * (1,000 rows, 3 MiB), and there is no `workRun`; all else is as in Node.
+ * Creates a client that speaks Connect over `fetch`. Browsers cannot send a stream, so `upsertDataset` takes at most one call's
+ * worth of rows (1,000 rows, 3 MiB), and `workRun` is not available; everything else is as in Node.
  *
- * @throws ItembankError INVALID_FIELD for a `url` that is none
+ * @throws ItembankError INVALID_FIELD for an invalid `url`
  */
 export function createItembankClient(options: ItembankClientOptions): ItembankClient {
   const { url, fetch } = options;
   if (!URL.canParse(url)) throw invalidField("url", `${JSON.stringify(url)} is not a URL`);
   const transport = createConnectTransport({ baseUrl: url, useBinaryFormat: true, ...(fetch && { fetch }) });
-  // Connections belong to the browser.
+  // The browser manages the connections.
   return newClient({ transport, platform, duplex: false, close: () => undefined }, options);
 }

@@ -30,24 +30,24 @@ import type { UpsertDatasetOptions } from "./upsert/upsert-options.ts";
 import { type ApplyOptions, toHex, type UpsertPlan, type UpsertResult } from "./upsert/upsert-outcome.ts";
 import { clientVersion } from "./version.ts";
 
-/** What the constructor of `Headers` takes. */
+/** Anything that the constructor of `Headers` accepts. */
 export type HeadersLike = ConstructorParameters<typeof Headers>[0];
 
-/** What every client can be told, in Node and in browsers. */
+/** The options of every client, in Node and in browsers. */
 export interface ClientOptions {
-  /** Sent as `authorization: Bearer …`. A function is asked before every call, so that a token can be renewed. */
+  /** Sent as `authorization: Bearer …`. A function is called before every attempt, so that a token can be renewed. */
   readonly token?: string | (() => string | Promise<string>);
-  /** Sent with every call. A function is asked before every call. */
+  /** Sent with every call. A function is called before every attempt. */
   readonly headers?: HeadersLike | (() => HeadersLike | Promise<HeadersLike>);
-  /** Put in front of the client's own name in the user agent: `my-pipeline/1.4`. */
+  /** Prepended to the client's own name in the user agent: `my-pipeline/1.4`. */
   readonly userAgent?: string;
-  /** Deadline of unary calls that name none, in milliseconds, all attempts together. 60,000 unless set. */
+  /** Deadline of unary calls without one of their own, in milliseconds, covering all attempts. 60,000 by default. */
   readonly timeoutMs?: number;
-  /** How often and how fast calls are repeated and streams resumed. */
+  /** How often and how fast calls are retried and streams resumed. */
   readonly retry?: Partial<RetrySettings>;
 }
 
-/** How to reach a server: what the entry points for Node and for browsers provide. */
+/** How to reach a server. The entry points for Node and for browsers provide it. */
 export interface Route {
   readonly transport: Transport;
   readonly platform: Platform;
@@ -57,23 +57,23 @@ export interface Route {
 }
 
 /**
- * A client of one Itembank server. The services of the contract are there as they are, typed; the other methods do what most
- * people come for. All errors are ItembankErrors, except that an aborted call throws the reason of its signal.
+ * A client of one Itembank server. It exposes the services of the contract, typed; its other methods cover the common tasks.
+ * All errors are ItembankErrors, except that an aborted call throws the reason of its signal.
  */
 export interface ItembankClient extends Services {
-  /** What the server takes. Asked for once. */
+  /** Returns the limits of the server, which are fetched once. */
   limits(signal?: AbortSignal): Promise<Limits>;
 
   /**
-   * Brings a dataset in line with rows. Hashes them, sends bodies only for what the server does not hold, resumes where a
-   * connection broke, and makes at most one version, which readers see as a whole or not at all. Rows that change nothing
+   * Brings a dataset in line with rows. Hashes them, sends bodies only for items that the server does not hold, resumes after
+   * a broken connection, and makes at most one version, which readers see as a whole or not at all. Rows that change nothing
    * make no version.
    *
-   * With `plan: true`, gives what would happen instead, to be applied or discarded.
+   * With `plan: true`, returns a plan of the changes instead, to be applied or discarded.
    *
    * @throws ItembankError INVALID_JSON, INVALID_FIELD and LIMIT_EXCEEDED naming the row, whichever side finds it;
-   * DUPLICATE_ITEM_ID; DELETE_LIMIT_EXCEEDED, after which the upsert is kept as a plan: `applyUpsert` with other guards
-   * publishes it; VERSION_CONFLICT; DATASET_NOT_FOUND
+   * DUPLICATE_ITEM_ID; DELETE_LIMIT_EXCEEDED, after which the upsert is kept as a plan that `applyUpsert` with other guards
+   * publishes; VERSION_CONFLICT; DATASET_NOT_FOUND
    */
   upsertDataset<Row>(options: UpsertDatasetOptions<Row> & { readonly plan: true }): Promise<UpsertPlan>;
   upsertDataset<Row>(
@@ -82,11 +82,12 @@ export interface ItembankClient extends Services {
   upsertDataset<Row>(options: UpsertDatasetOptions<Row>): Promise<UpsertResult | UpsertPlan>;
 
   /**
-   * Runs an experiment: gives every item of one version to a task, so many at a time, lets evaluators judge the outputs, and
-   * streams the results into a run as they come. A task or evaluator that fails is part of the result, and of the summary.
+   * Runs an experiment: passes every item of one version to a task, `concurrency` of them at a time, has evaluators score the
+   * outputs, and streams the results into a run as they arrive. A failed task or evaluator is part of the result and of the
+   * summary.
    *
-   * With `runId`, continues a run that was interrupted: works on the cells that lack a success, and on no others. With
-   * `dryRun`, tries the task on a few items and writes nothing.
+   * With `runId`, resumes an interrupted run: works only on the cells that lack a success. With `dryRun`, tries the task on a
+   * few items and writes nothing.
    *
    * @throws ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that
    */
@@ -95,8 +96,8 @@ export interface ItembankClient extends Services {
   ): Promise<ExperimentResult>;
 
   /**
-   * Works on a run together with others: the server hands out cells without a success, this worker gives results, until
-   * there is nothing left. Not in browsers.
+   * Works on a run together with other workers: the server leases out cells without a success, and this worker returns their
+   * results, until no cells are left. Not available in browsers.
    *
    * @throws ItembankError RUN_NOT_FOUND; STREAM_SUPERSEDED if another worker has taken its name
    */
@@ -104,38 +105,38 @@ export interface ItembankClient extends Services {
     options: WorkRunOptions<Input, Output, Expected>,
   ): Promise<WorkRunResult>;
 
-  /** All items of a version, in order of their ids. Goes on where a connection broke, on the same version. */
+  /** Yields all items of a version, in order of their ids. Resumes after a broken connection, on the same version. */
   streamItems<Input = unknown, Expected = unknown>(
     options: StreamItemsOptions,
   ): AsyncGenerator<ReadItem<Input, Expected>, ItemsRead>;
 
-  /** The results of a run, in the order of their last change; with `follow`, until the run has ended. Returns the run. */
+  /** Yields the results of a run, in the order of their last change; with `follow`, until the run ends. Returns the run. */
   streamResults(options: StreamRunResultsOptions): AsyncGenerator<RunResult, Run>;
 
-  /** How items differ between two versions, or between the latest and a plan. Returns the totals. */
+  /** Yields the differences between two versions, or between the latest and a plan. Returns the totals. */
   diffVersions(options: DiffOptions): AsyncGenerator<ItemChange, DiffSummary>;
 
-  /** The versions of a dataset as they are made, without gaps. */
+  /** Yields the versions of a dataset as they are made, without gaps. */
   watchDataset(options: WatchOptions): AsyncGenerator<DatasetVersion, never>;
 
   /** Compares two runs item by item. */
   compareRuns(options: CompareOptions): Promise<Comparison>;
 
-  /** Publishes a plan by the `requestId` of its upsert, also one that a guard made of an upsert. */
+  /** Publishes the plan of the upsert with this `requestId`, including one that a guard has stopped. */
   applyUpsert(
     dataset: DatasetAddress,
     write: { readonly requestId: string } & ApplyOptions,
   ): Promise<UpsertResult>;
 
-  /** The content hash of an item, `sha256-jcs-v1`, in hexadecimal. @throws ItembankError INVALID_JSON */
+  /** Returns the content hash of an item, `sha256-jcs-v1`, in hexadecimal. @throws ItembankError INVALID_JSON */
   contentHash(item: ItemInit): string;
 
-  /** Closes the connections. Calls under way fail. */
+  /** Closes the connections. Calls in flight fail. */
   close(): void;
   [Symbol.dispose](): void;
 }
 
-/** Makes a client for a server that can be reached by `route`. */
+/** Creates a client that reaches its server by `route`. */
 export function newClient(route: Route, options: ClientOptions): ItembankClient {
   const { transport, platform, duplex } = route;
   const retry = { ...defaultRetry, ...options.retry };

@@ -1,4 +1,4 @@
-/** The contract: the messages and services that `buf generate` makes of it. */
+/** The contract: the messages and services that `buf generate` generates. */
 
 export * from "../gen/google/rpc/error_details_pb.js";
 export * from "../gen/itembank/v1/comparison_pb.js";

@@ -6,9 +6,9 @@ import { invalidField } from "./rpc/error.ts";
 
 export * from "./api.ts";
 
-/** What a client in Node can be told. */
+/** The options of a client in Node. */
 export interface ItembankClientOptions extends ClientOptions {
-  /** Where the server is: `http://127.0.0.1:50051`, or `https://…` for one behind TLS. */
+  /** The server: `http://127.0.0.1:50051`, or `https://…` for one with TLS. */
   readonly url: string;
 }
 
@@ -18,13 +18,13 @@ const platform: Platform = {
   userAgentHeader: "user-agent",
 };
 
-/** Silence, in milliseconds, after which a connection with open calls is asked whether it is still there. */
+/** The time without traffic, in milliseconds, after which a connection with open calls is pinged. */
 const pingIntervalMs = 20_000;
 
 /**
- * A client that speaks gRPC over HTTP/2. It connects when it is first used, and again whenever it has to.
+ * Creates a client that speaks gRPC over HTTP/2. It connects on first use, and reconnects whenever needed.
  *
- * @throws ItembankError INVALID_FIELD for a `url` that is none
+ * @throws ItembankError INVALID_FIELD for an invalid `url`
  */
 export function createItembankClient(options: ItembankClientOptions): ItembankClient {
   const { url } = options;

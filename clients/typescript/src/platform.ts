@@ -1,9 +1,9 @@
-/** What Node and browsers do differently. */
+/** The functions that Node and browsers implement differently. */
 export interface Platform {
-  /** The SHA-256 of a text in UTF-8, 32 bytes. */
+  /** Returns the SHA-256 of a text in UTF-8, 32 bytes. */
   sha256(text: string): Uint8Array;
-  /** How many bytes a text takes in UTF-8. */
+  /** Returns the length of a text in UTF-8, in bytes. */
   byteLength(text: string): number;
-  /** The header in which a client names itself. Browsers keep `user-agent` to themselves. */
+  /** The header that names the client. Browsers do not allow setting `user-agent`. */
   readonly userAgentHeader: "user-agent" | "x-user-agent";
 }

@@ -1,13 +1,13 @@
-/** An attempt, or an evaluator, took longer than it may. */
+/** An attempt, or an evaluator, exceeded its time limit. */
 export class TimeoutError extends Error {
   override readonly name = "TimeoutError";
   readonly code = "TIMEOUT";
 }
 
 /**
- * Runs `work` with a signal of its own, and waits no longer than `timeoutMs`, also for work that does not look at it.
+ * Runs `work` with a signal of its own, and waits at most `timeoutMs`, even if `work` ignores the signal.
  *
- * @throws TimeoutError; the reason of `signal`; what `work` throws
+ * @throws TimeoutError; the reason of `signal`; any error of `work`
  */
 export async function attempt<T>(
   work: (signal: AbortSignal) => T | Promise<T>,

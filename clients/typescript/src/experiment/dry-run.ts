@@ -9,7 +9,7 @@ import type { Cell } from "./run-cell.ts";
 import { SummaryBuilder } from "./summary.ts";
 import { workOnCells } from "./work-on-cells.ts";
 
-/** Works on the first items of a version as a run would, and records nothing. */
+/** Works on the first items of a version as in a run, but records nothing. */
 export async function dryRun<Input, Output, Expected>(
   connection: Connection,
   options: RunExperimentOptions<Input, Output, Expected>,

@@ -1,11 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { ResultErrorSchema } from "../../gen/itembank/v1/result_pb.js";
 
-/** Bytes, by the contract. Texts that people read are cut rather than refused: half an explanation beats none. */
+/** Limits of the contract, in bytes. Texts for people are truncated rather than refused: half an explanation beats none. */
 const maxMessageBytes = 16 * 1024;
 const maxStackBytes = 64 * 1024;
 
-/** A failure as a run records it. */
+/** Converts an error to the form in which a run records it. */
 export function toResultError(error: unknown): MessageInitShape<typeof ResultErrorSchema> {
   if (!(error instanceof Error))
     return { code: "ERROR", message: shortened(describe(error), maxMessageBytes) };
@@ -16,7 +16,7 @@ export function toResultError(error: unknown): MessageInitShape<typeof ResultErr
   };
 }
 
-/** What went wrong, in one text. */
+/** Returns the message of an error, including those of its causes. */
 export function describeFailure(error: unknown): string {
   return error instanceof Error ? messageOf(error) : describe(error);
 }
@@ -26,7 +26,7 @@ function messageOf(error: Error): string {
   return error.cause instanceof Error ? `${own}: ${messageOf(error.cause)}` : own;
 }
 
-/** Short and constant, for grouping: the code that the error carries, else its class. */
+/** Returns a short, constant code for grouping: the code that the error carries, else its class. */
 function codeOf(error: Error): string {
   const code: unknown = "code" in error ? error.code : undefined;
   const status: unknown = "status" in error ? error.status : undefined;
@@ -40,17 +40,17 @@ function describe(thrown: unknown): string {
   try {
     return typeof thrown === "string" ? thrown : (JSON.stringify(thrown) ?? String(thrown));
   } catch {
-    // It cannot be shown; that it was thrown is all there is to say.
-    return "something that is not an Error was thrown";
+    // It cannot be serialized.
+    return "a value that is not an Error was thrown";
   }
 }
 
-/** Cuts a text to so many bytes of UTF-8, of which every UTF-16 unit takes three at most. */
+/** Truncates a text to at most `maxBytes` of UTF-8, of which a UTF-16 unit takes at most three. */
 export function shortened(text: string, maxBytes: number): string {
   const whole = text.toWellFormed();
   if (whole.length * 3 <= maxBytes) return whole;
   const bytes = new TextEncoder().encode(whole);
   if (bytes.length <= maxBytes) return whole;
-  // Half a character at the cut becomes a replacement character, which is taken off.
+  // Half a character at the cut becomes a replacement character, which is removed.
   return `${new TextDecoder().decode(bytes.subarray(0, maxBytes - 3)).replace(/\ufffd$/, "")}…`;
 }

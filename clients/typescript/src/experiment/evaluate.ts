@@ -10,12 +10,12 @@ export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
 
 const kinds = { code: AnnotatorKind.CODE, llm: AnnotatorKind.LLM, human: AnnotatorKind.HUMAN };
 
-/** Bytes of an explanation or error, and characters of a label, by the contract. */
+/** The limits of the contract: bytes of an explanation or error, and characters of a label. */
 const maxTextBytes = 16 * 1024;
 const maxLabelLength = 256;
 
 /**
- * Lets an evaluator judge. Whatever goes wrong becomes the error of the score, so that it is counted and seen.
+ * Runs an evaluator. Any failure becomes the error of the score, so that it is counted and visible.
  *
  * @returns undefined if there is nothing to judge
  * @throws the reason of `signal`, and nothing else
@@ -42,11 +42,11 @@ export async function evaluate<Input, Output, Expected>(
     return verdict === null ? undefined : score(judge(verdict));
   } catch (error) {
     signal.throwIfAborted();
-    return score({ error: shortened(describeFailure(error), maxTextBytes) || "failed without a word" });
+    return score({ error: shortened(describeFailure(error), maxTextBytes) || "failed without a message" });
   }
 }
 
-/** @throws Error for what is no judgement */
+/** Converts a verdict to a score. @throws Error for an invalid verdict */
 function judge(verdict: Verdict): ScoreInit {
   const judgement: Judgement =
     typeof verdict === "string"
@@ -58,14 +58,16 @@ function judge(verdict: Verdict): ScoreInit {
   const number = typeof value === "boolean" ? Number(value) : value;
   if (number === undefined && label === undefined) {
     throw new Error(
-      "the evaluator gave neither a value nor a label; null says that there is nothing to judge",
+      "the evaluator returned neither a value nor a label; return null if there is nothing to judge",
     );
   }
   if (number !== undefined && (typeof number !== "number" || !Number.isFinite(number))) {
-    throw new Error(`the evaluator gave ${String(number)}, which is no finite number`);
+    throw new Error(`the evaluator returned ${String(number)}, which is not a finite number`);
   }
   if (label !== undefined && (typeof label !== "string" || label === "" || label.length > maxLabelLength)) {
-    throw new Error(`the evaluator gave a label that is not a text of 1 to ${maxLabelLength} characters`);
+    throw new Error(
+      `the evaluator returned a label that is not a string of 1 to ${maxLabelLength} characters`,
+    );
   }
   return {
     ...(number !== undefined && { value: number }),

@@ -1,7 +1,7 @@
-/** An experiment was stopped after its run had been created: by its signal, or by what its cause says. */
+/** An experiment was stopped after its run had been created, by its signal or by the error in `cause`. */
 export class ExperimentInterruptedError extends Error {
   override readonly name = "ExperimentInterruptedError";
-  /** The run. `runExperiment` with this `runId` goes on with it, unless the run has ended. */
+  /** The run. `runExperiment` with this `runId` resumes it, unless the run has ended. */
   readonly runId: string;
 
   constructor(runId: string, cause: unknown) {

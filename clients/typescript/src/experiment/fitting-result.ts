@@ -4,8 +4,8 @@ import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb
 import type { ResultInit } from "./run-cell.ts";
 
 /**
- * A result as it can be recorded. One that is too large with all its scores becomes an error that says so: else the server
- * would refuse all others in its frame as well.
+ * Returns a result that can be recorded. A result that is too large with its scores is replaced by an error that says so:
+ * otherwise the server would refuse all results in its frame.
  */
 export function fittingResult(
   init: ResultInit,
@@ -15,7 +15,7 @@ export function fittingResult(
   const bytes = toBinary(RunResultSchema, result).length;
   if (bytes <= maxResultBytes) return result;
   const { itemId, repetition, startTime, completeTime, latency, retryCount } = result;
-  const message = `the result takes ${bytes} bytes with its scores, but the server takes ${maxResultBytes}`;
+  const message = `the result with its scores has ${bytes} bytes; the server accepts at most ${maxResultBytes} bytes`;
   return create(RunResultSchema, {
     itemId,
     repetition,

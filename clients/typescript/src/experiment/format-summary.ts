@@ -1,10 +1,10 @@
 import type { ExperimentSummary, ScoreSummary } from "./summary.ts";
 
-/** Longest example of a failure, in characters: one line of a terminal. */
+/** The longest example of a failure, in characters: one line of a terminal. */
 const maxExample = 80;
 
 /**
- * A summary in some lines of text:
+ * Formats a summary as a few lines of text:
  *
  *     COMPLETED  reader-2 on data… version 3  (runs…)
  *     cells      300 = 290 succeeded + 8 failed + 2 missing

@@ -7,8 +7,8 @@ import type { Cell } from "./run-cell.ts";
 const pageSize = 1_000;
 
 /**
- * The cells of a run that lack a success, in order of item and repetition: all of them in a new run, what is left in one
- * that was interrupted. Cells are not given twice, whatever is recorded meanwhile.
+ * Yields the cells of a run that lack a success, in order of item and repetition: all cells of a new run, the rest of an
+ * interrupted one. No cell is yielded twice, whatever is recorded meanwhile.
  */
 export async function* openCells<Input, Expected>(
   { runs }: Connection,

@@ -1,20 +1,20 @@
 import { jittered } from "../rpc/backoff.ts";
 import { sleep } from "../rpc/sleep.ts";
 
-/** The pauses after a rate limit that does not say how long it lasts: a second is soon enough, a minute resets most. */
+/** The pauses after a rate limit without a `retry-after`: a second is soon enough, and a minute resets most limits. */
 const pauses = { initialDelayMs: 1_000, maxDelayMs: 60_000 };
 
-/** All workers that waited for a pause start again spread over this share of it, and over a second at most. */
+/** Attempts that waited for a pause restart spread over this share of it, over at most a second. */
 const spread = 0.1;
 const maxSpreadMs = 1_000;
 
-/** How an attempt was let through: behind how many pauses, and when, in milliseconds since the epoch. */
+/** The admission of an attempt: the number of pauses before it, and the time, in milliseconds since the epoch. */
 export interface Pass {
   readonly pauses: number;
   readonly time: number;
 }
 
-/** What every attempt at a task goes through. Holds all of them back when one has met a rate limit. */
+/** Admits the attempts at a task, and holds all of them back after one has hit a rate limit. */
 export class RateGate {
   readonly #spacingMs: number;
   #nextStart = 0;
@@ -24,12 +24,12 @@ export class RateGate {
   /** Pauses since an attempt last succeeded. */
   #strikes = 0;
 
-  /** @param perMinute the most attempts to start in a minute, evenly spaced; any number unless given */
+  /** @param perMinute the most attempts to start in a minute, evenly spaced; unlimited by default */
   constructor(perMinute?: number) {
     this.#spacingMs = perMinute === undefined ? 0 : 60_000 / perMinute;
   }
 
-  /** When attempts may start again, in milliseconds since the epoch. In the past unless there is a pause. */
+  /** The time when attempts may start again, in milliseconds since the epoch. In the past unless there is a pause. */
   get opensAt(): number {
     return this.#opensAt;
   }
@@ -48,7 +48,7 @@ export class RateGate {
     return { pauses: this.#pauses, time: Date.now() };
   }
 
-  /** An attempt met a rate limit. Several that started together count as one. */
+  /** Reports that an attempt hit a rate limit. Several that started together count as one. */
   pause(pass: Pass, retryAfterMs: number | undefined): void {
     const isNews = pass.pauses === this.#pauses;
     if (isNews) {
@@ -63,20 +63,20 @@ export class RateGate {
     this.#opensAt = Date.now() + pause;
   }
 
-  /** An attempt met none. */
+  /** Reports that an attempt hit none. */
   succeeded(): void {
     this.#strikes = 0;
   }
 }
 
-/** A rate limit, and how long it lasts if it says so. */
+/** A rate limit, and its duration if known. */
 export interface RateLimit {
   readonly retryAfterMs: number | undefined;
 }
 
 /**
- * Whether an error is a rate limit of something that a task called: status 429, or 503 and 529 with a time to wait, as
- * most clients of HTTP APIs carry it, in the error or in what caused it.
+ * Returns the rate limit that an error reports, if it does: status 429, or 503 and 529 with a time to wait, in the error or in
+ * its causes, as most clients of HTTP APIs report it.
  */
 export function rateLimitOf(error: unknown): RateLimit | undefined {
   let cause = error;
@@ -91,7 +91,7 @@ export function rateLimitOf(error: unknown): RateLimit | undefined {
   return undefined;
 }
 
-/** `retry-after` is in seconds or a date; some APIs have `retry-after-ms` as well, which is finer. */
+/** Returns the time to wait, in milliseconds. `retry-after` is in seconds or a date; `retry-after-ms`, which is finer, wins. */
 function retryAfter(headers: unknown): number | undefined {
   if (!isRecord(headers)) return undefined;
   const read = (name: string): unknown =>

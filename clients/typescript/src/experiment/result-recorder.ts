@@ -16,13 +16,13 @@ interface Frame {
   readonly results: readonly RunResult[];
 }
 
-/** Results that wait to be sent or answered at most: whoever brings more has to wait. */
+/** The most results that wait to be sent or acknowledged. Adding another one waits. */
 const maxWaiting = 2_000;
 
-/** While a frame is under way, results gather until there are so many. */
+/** The size of a batch: while a frame is in flight, the next one waits for this many results. */
 const gathered = 200;
 
-/** Frames under way at most. */
+/** The most frames in flight. */
 const maxUnanswered = 8;
 
 /** Bytes of a frame besides its results, and of a result besides its encoding. */
@@ -30,11 +30,11 @@ const frameOverhead = 128;
 const resultOverhead = 6;
 
 /**
- * Streams results into a run as they come, each until it is durable: what a broken stream leaves without an answer is sent
- * again on the next one, which is harmless.
+ * Streams results into a run as they arrive, each until it is durable. Results that a broken stream leaves unacknowledged are
+ * sent again on the next one, which is idempotent.
  */
 export class ResultRecorder {
-  /** Results that were not taken because their cells had another success already, or their items were purged. */
+  /** Results that the run did not accept because their cells already had another success, or their items were purged. */
   readonly notTaken: RunResult[] = [];
   readonly #connection: Connection;
   readonly #runId: string;
@@ -60,9 +60,9 @@ export class ResultRecorder {
   }
 
   /**
-   * Takes a result, as soon as there is room.
+   * Queues a result, as soon as there is room.
    *
-   * @throws ItembankError RUN_ENDED, or whatever else keeps results from being recorded; the reason of the signal
+   * @throws ItembankError RUN_ENDED, or any other error that keeps results from being recorded; the reason of the signal
    */
   async add(result: ResultInit, signal: AbortSignal): Promise<void> {
     while (this.#waiting >= maxWaiting && this.#fault === undefined) {
@@ -75,12 +75,12 @@ export class ResultRecorder {
     this.#changes.tell();
   }
 
-  /** @throws what keeps results from being recorded */
+  /** @throws the error that keeps results from being recorded */
   throwIfFailed(): void {
     if (this.#fault !== undefined) throw this.#fault.error;
   }
 
-  /** Returns when all results are durable. @throws as `add` */
+  /** Resolves when all results are durable. @throws as `add` does */
   async finish(): Promise<void> {
     this.#closing = true;
     this.#changes.tell();
@@ -88,7 +88,7 @@ export class ResultRecorder {
     this.throwIfFailed();
   }
 
-  /** Gives up what is not durable after so many milliseconds. */
+  /** Does the same, but abandons results that are not durable within a time. */
   async finishWithin(milliseconds: number): Promise<void> {
     const timer = setTimeout(() => this.#stop.abort(), milliseconds);
     await this.finish().finally(() => clearTimeout(timer));
@@ -112,7 +112,7 @@ export class ResultRecorder {
     }
   }
 
-  /** One stream, until there is nothing left or it breaks. */
+  /** Runs one stream, until all results are sent or it breaks. */
   async #stream(backoff: Backoff): Promise<void> {
     const { runs } = this.#connection;
     const stream = { isOver: false };
@@ -127,7 +127,7 @@ export class ResultRecorder {
       this.#changes.tell();
     }
     if (this.#unanswered.size > 0) {
-      throw new ItembankError("the stream ended without all answers", {
+      throw new ItembankError("the stream ended before all results were acknowledged", {
         code: Code.Unavailable,
         retryable: true,
       });
@@ -136,7 +136,7 @@ export class ResultRecorder {
 
   async *#frames(stream: { readonly isOver: boolean }): AsyncGenerator<Request> {
     const runId = this.#runId;
-    // Only those of the stream before this one: what follows is in the queue.
+    // Frames that the previous stream left unanswered go first. Later results are in the queue.
     for (const [frameNumber, { results }] of [...this.#unanswered])
       yield { runId, frameNumber, results: [...results] };
     while (!(this.#closing && this.#queue.length === 0) && !stream.isOver) {
@@ -150,7 +150,7 @@ export class ResultRecorder {
     }
   }
 
-  /** The same without a stream, for browsers. */
+  /** Sends one frame without a stream, for browsers. */
   async #call(): Promise<void> {
     const [next = this.#nextFrame()] = this.#unanswered;
     const [frameNumber, { results }] = next;
@@ -182,8 +182,8 @@ export class ResultRecorder {
   }
 
   /**
-   * Takes out the result that the server refuses for itself: its cell has got another success from somewhere else, or its
-   * item was purged. The frame goes again without it.
+   * Removes the one result that made the server refuse a frame: its cell has another success, or its item was purged. The
+   * frame is sent again without it.
    */
   #drop(error: unknown): boolean {
     if (!(error instanceof ItembankError)) return false;

@@ -13,6 +13,7 @@ import { evaluate, type ScoreInit } from "./evaluate.ts";
 import { type RateGate, rateLimitOf } from "./rate-gate.ts";
 import type { TaskUsage, WorkOptions } from "./task.ts";
 
+/** The result of a cell, as a message of the contract. */
 export type ResultInit = MessageInitShape<typeof RunResultSchema> & {
   readonly itemId: string;
   readonly repetition: number;
@@ -26,7 +27,7 @@ export interface Cell<Input, Expected> {
   readonly repetition: number;
 }
 
-/** What all cells have in common. */
+/** The setting that all cells share. */
 export interface CellSetting<Input, Output, Expected> {
   readonly options: WorkOptions<Input, Output, Expected>;
   readonly gate: RateGate;
@@ -38,13 +39,13 @@ export interface CellSetting<Input, Output, Expected> {
 
 const defaultRetries = 2;
 
-/** The pauses before an attempt is repeated. */
+/** The pauses before retries. */
 const pauses = { initialDelayMs: 250, maxDelayMs: 10_000 };
 
-/** Rate limits that one cell waits for at most. Beyond that, something else is wrong than haste. */
+/** The most rate limits that one cell waits for. More of them mean that slowing down does not help. */
 const maxRateLimits = 20;
 
-/** An answer that cannot be recorded. */
+/** An output that cannot be recorded. */
 class OutputError extends Error {
   override readonly name = "OutputError";
   readonly code: string;
@@ -56,8 +57,8 @@ class OutputError extends Error {
 }
 
 /**
- * Works on one cell: tries until there is an output or there have been enough attempts, then lets all evaluators judge.
- * What fails becomes part of the result.
+ * Works on one cell: attempts the task until it returns an output or no retries are left, then runs all evaluators. Failures
+ * become part of the result.
  *
  * @throws the reason of `signal`, and nothing else
  */
@@ -122,13 +123,13 @@ export async function runCell<Input, Output, Expected>(
   }
 }
 
-/** A time in milliseconds, to the microsecond. */
+/** Converts milliseconds to a Duration, to the microsecond. */
 function toDuration(milliseconds: number) {
   const microseconds = Math.round(milliseconds * 1_000);
   return { seconds: BigInt(Math.floor(microseconds / 1e6)), nanos: (microseconds % 1e6) * 1_000 };
 }
 
-/** The output as JSON. @throws OutputError */
+/** Serializes the output as JSON. @throws OutputError */
 function spell<Input, Output, Expected>(
   { platform, limits }: CellSetting<Input, Output, Expected>,
   output: Output,
@@ -141,7 +142,10 @@ function spell<Input, Output, Expected>(
   }
   const bytes = platform.byteLength(text);
   if (bytes > limits.maxItemBytes) {
-    throw new OutputError("OUTPUT_TOO_LARGE", `${bytes} bytes, but the server takes ${limits.maxItemBytes}`);
+    throw new OutputError(
+      "OUTPUT_TOO_LARGE",
+      `the output has ${bytes} bytes; the server accepts at most ${limits.maxItemBytes} bytes`,
+    );
   }
   return text;
 }
@@ -163,7 +167,7 @@ async function judge<Input, Output, Expected>(
   return scores.filter((score) => score !== undefined);
 }
 
-/** @throws RangeError for what is no amount: the task reported it, so the task hears of it */
+/** Converts usage to a message of the contract. @throws RangeError for an invalid amount, to the task that reported it */
 function usageToWire({ inputTokens, outputTokens, cost, currencyCode = "" }: TaskUsage): UsageInit {
   for (const [name, amount] of Object.entries({ inputTokens, outputTokens, cost })) {
     const isCount = name !== "cost";
@@ -173,10 +177,12 @@ function usageToWire({ inputTokens, outputTokens, cost, currencyCode = "" }: Tas
     ) {
       continue;
     }
-    throw new RangeError(`usage.${name} is ${amount}, which is no ${isCount ? "count" : "amount"}`);
+    throw new RangeError(
+      `usage.${name} must be a ${isCount ? "whole " : ""}number of 0 or more, not ${amount}`,
+    );
   }
   if (!/^([A-Z]{3})?$/.test(currencyCode))
-    throw new RangeError(`usage.currencyCode is ${currencyCode}, not a code of ISO 4217`);
+    throw new RangeError(`usage.currencyCode must be an ISO 4217 code, not ${currencyCode}`);
   return {
     ...(inputTokens !== undefined && { inputTokens: BigInt(inputTokens) }),
     ...(outputTokens !== undefined && { outputTokens: BigInt(outputTokens) }),

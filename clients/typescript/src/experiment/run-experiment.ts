@@ -13,7 +13,7 @@ import { SummaryBuilder } from "./summary.ts";
 import type { WorkOptions } from "./task.ts";
 import { workOnCells } from "./work-on-cells.ts";
 
-/** How long results that are done may take to be recorded when the experiment ends early. */
+/** The time to record finished results when the experiment ends early. */
 const flushMilliseconds = 10_000;
 
 /** Works on all open cells of a run. See `ItembankClient.runExperiment`. */
@@ -44,7 +44,7 @@ export async function runExperiment<Input, Output, Expected>(
   };
 }
 
-/** @throws ItembankError INVALID_FIELD for names that no score may have, before any work is done in vain */
+/** Checks the names of evaluators before any work is wasted. @throws ItembankError INVALID_FIELD for an invalid score name */
 export function checkEvaluators({
   evaluators = {},
 }: Pick<WorkOptions<never, never, never>, "evaluators">): void {
@@ -55,7 +55,7 @@ export function checkEvaluators({
   }
 }
 
-/** Creates the run, or finds the one to be continued. */
+/** Creates the run, or gets the one to resume. */
 async function openRun<Input, Output, Expected>(
   { runs }: Connection,
   options: RunExperimentOptions<Input, Output, Expected>,
@@ -99,9 +99,9 @@ async function openRun<Input, Output, Expected>(
 }
 
 /**
- * Gives the number of results that the run has not taken.
+ * Works on the open cells. Returns the number of results that the run did not accept.
  *
- * @throws ExperimentInterruptedError, with what stopped it as its cause
+ * @throws ExperimentInterruptedError, whose cause is the error that stopped it
  */
 async function workOnRun<Input, Output, Expected>(
   connection: Connection,
@@ -120,7 +120,7 @@ async function workOnRun<Input, Output, Expected>(
     await recorder.finish();
     return recorder.notTaken.length;
   } catch (error) {
-    // What is done is not lost. If that fails as well, the first error is the one to tell.
+    // Records finished results. If that fails as well, the first error is the one to report.
     await recorder.finishWithin(flushMilliseconds).catch(() => undefined);
     throw new ExperimentInterruptedError(runId, error);
   }

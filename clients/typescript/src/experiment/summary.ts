@@ -2,16 +2,16 @@ import { durationMs } from "@bufbuild/protobuf/wkt";
 import type { RunResult } from "../../gen/itembank/v1/result_pb.js";
 import { type Run, Run_State } from "../../gen/itembank/v1/run_pb.js";
 
-/** One score over a run. Always, the successes of the run are n + labelled + failed + unscored. */
+/** One score over a run. The successes of the run always equal n + labelled + failed + unscored. */
 export interface ScoreSummary {
   readonly name: string;
   /** Results with a number. */
   readonly n: number;
-  /** The mean of those. Undefined if there are none. */
+  /** The mean of the `n` numbers. Undefined if there are none. */
   readonly mean: number | undefined;
   /** Results with a label and no number. */
   readonly labelled: number;
-  /** How often each label was given, with a number or without. */
+  /** The number of results with each label, with a number or without. */
   readonly labels: Readonly<Record<string, number>>;
   /** Results that the evaluator failed on. */
   readonly failed: number;
@@ -27,7 +27,7 @@ export interface FailureSummary {
   readonly example: string;
 }
 
-/** What a run gave. Always, expected = succeeded + failed + missing: nothing drops out of the denominator. */
+/** The summary of a run. Always, expected = succeeded + failed + missing: nothing drops out of the denominator. */
 export interface ExperimentSummary {
   /** Empty for a dry run. */
   readonly runId: string;
@@ -41,9 +41,9 @@ export interface ExperimentSummary {
   readonly failed: number;
   readonly missing: number;
   readonly scores: readonly ScoreSummary[];
-  /** By number, the most frequent first. */
+  /** The most frequent first. */
   readonly failures: readonly FailureSummary[];
-  /** How long successes took. Undefined without any. */
+  /** The latency of successes, in milliseconds. Undefined if there are none. */
   readonly latencyMs: { readonly mean: number; readonly p50: number; readonly p95: number } | undefined;
 }
 
@@ -55,7 +55,7 @@ interface MutableScore {
   failed: number;
 }
 
-/** Adds results up. */
+/** Accumulates results into a summary. */
 export class SummaryBuilder {
   readonly #scores = new Map<string, MutableScore>();
   readonly #failures = new Map<string, { count: number; example: string }>();
@@ -94,7 +94,7 @@ export class SummaryBuilder {
     }
   }
 
-  /** The summary of a run with these results. */
+  /** Returns the summary of a run with these results. */
   ofRun(run: Run): ExperimentSummary {
     return this.#build({
       runId: run.runId,
@@ -106,7 +106,7 @@ export class SummaryBuilder {
     });
   }
 
-  /** The summary of cells that were tried without a run. */
+  /** Returns the summary of a dry run. */
   ofDryRun(datasetId: string, version: number, name: string, expected: number): ExperimentSummary {
     return this.#build({ runId: "", name, datasetId, version, state: "DRY_RUN", expected });
   }

@@ -1,39 +1,39 @@
 import type { JsonObject } from "@bufbuild/protobuf";
 import type { ReadItem } from "../reading/read-item.ts";
 
-/** What a result cost. Left out means unknown, which is not 0. */
+/** The usage of an attempt. Absent values are unknown, which is not 0. */
 export interface TaskUsage {
   readonly inputTokens?: number;
   readonly outputTokens?: number;
   readonly cost?: number;
-  /** ISO 4217. USD unless set. */
+  /** ISO 4217. USD by default. */
   readonly currencyCode?: string;
 }
 
-/** What a task knows besides its item. */
+/** The context of a task besides its item. */
 export interface TaskContext {
-  /** Which repetition, from 1. */
+  /** The repetition, from 1. */
   readonly repetition: number;
-  /** Which attempt at it, from 1. */
+  /** The attempt at it, from 1. */
   readonly attempt: number;
-  /** Aborted when the attempt has run out of time, and when the experiment ends early. Hand it on to whatever you call. */
+  /** Aborts when the attempt times out, and when the experiment ends early. Pass it to the calls that the task makes. */
   readonly signal: AbortSignal;
   /** The run. Empty in a dry run. */
   readonly runId: string;
-  /** Records what the attempt cost, and where it is traced. */
+  /** Records the usage of the attempt, and its trace. */
   report(about: { readonly usage?: TaskUsage; readonly traceId?: string }): void;
 }
 
 /**
- * What is tried: gives the output for an item, any JSON, `null` included. Throwing is a failed attempt. An error with the
- * status 429 is a rate limit: it holds back all attempts for as long as its `retry-after` says.
+ * The subject of an experiment. Returns the output for an item, any JSON, `null` included. Throwing fails the attempt. An error
+ * with the status 429 is a rate limit: it holds back all attempts for the time in its `retry-after`.
  */
 export type Task<Input, Output, Expected> = (
   item: ReadItem<Input, Expected>,
   context: TaskContext,
 ) => Output | Promise<Output>;
 
-/** What an evaluator judges. */
+/** An output for an evaluator to score. */
 export interface Subject<Input, Output, Expected> {
   readonly input: Input;
   readonly output: Output;
@@ -44,7 +44,7 @@ export interface Subject<Input, Output, Expected> {
   readonly signal: AbortSignal;
 }
 
-/** A judgement in full. */
+/** A full judgement of an output. */
 export interface Judgement {
   /** True counts as 1, false as 0. */
   readonly value?: number | boolean;
@@ -54,35 +54,37 @@ export interface Judgement {
 }
 
 /**
- * A judgement: a number, a truth value (1 or 0), a label, or all of it. `null` means that there is nothing to judge; then
- * no score is recorded.
+ * The result of an evaluator: a number, a boolean (1 or 0), a label, or a full judgement. `null` means that there is nothing to
+ * judge, so no score is recorded.
  */
 export type Verdict = number | boolean | string | null | Judgement;
 
+/** Scores an output. */
 export type Evaluate<Input, Output, Expected> = (
   subject: Subject<Input, Output, Expected>,
 ) => Verdict | Promise<Verdict>;
 
-/** Judges outputs: a function, or one with a word on who judges (`code` unless said). Throwing records an error as the score. */
+/** Scores outputs: a function, or one with its kind of annotator (`code` by default). Throwing records an error as the score. */
 export type Evaluator<Input, Output, Expected> =
   | Evaluate<Input, Output, Expected>
   | { readonly evaluate: Evaluate<Input, Output, Expected>; readonly kind: "code" | "llm" | "human" };
 
+/** The default of `WorkOptions.concurrency`. */
 export const defaultConcurrency = 10;
 
-/** How the cells of a run are worked on. */
+/** How to work on the cells of a run. */
 export interface WorkOptions<Input, Output, Expected> {
   readonly task: Task<Input, Output, Expected>;
   /** Evaluators by the names of their scores. */
   readonly evaluators?: Readonly<Record<string, Evaluator<Input, Output, Expected>>>;
-  /** How many items to work on at a time. 10 unless set. */
+  /** The most cells to work on at a time. 10 by default. */
   readonly concurrency?: number;
-  /** How long an attempt, and each evaluator, may take, in milliseconds. Any time unless set. */
+  /** The time limit of an attempt, and of each evaluator, in milliseconds. None by default. */
   readonly timeoutMs?: number;
-  /** How often an attempt that failed is repeated, after pauses. 2 unless set. Rate limits do not count. */
+  /** How often to retry a failed attempt, after pauses. 2 by default. Rate limits do not count. */
   readonly retries?: number;
-  /** Whether a failure is worth another attempt. Every one is unless this says otherwise. */
+  /** Whether to retry after an error. By default, after every one. */
   readonly shouldRetry?: (error: unknown) => boolean;
-  /** The most attempts to start in a minute. Any number unless set. */
+  /** The most attempts to start in a minute, evenly spaced. Unlimited by default. */
   readonly rateLimit?: { readonly perMinute: number };
 }

@@ -5,19 +5,23 @@ import { type Cell, type ResultInit, runCell } from "./run-cell.ts";
 import { defaultConcurrency } from "./task.ts";
 import { forEachAtATime } from "./workers.ts";
 
-/** Cells to work on, and what becomes of their results. */
+/** Cells to work on, and where their results go. */
 export interface CellWork<Input, Expected> {
   /** Empty in a dry run. */
   readonly runId: string;
-  /** How many cells there are in all, as far as is known. */
+  /** Returns the number of all cells, as far as known. */
   expected(): number;
-  /** How many of them were done before. */
+  /** The number of cells that had succeeded before. */
   readonly succeeded: number;
   cells(signal: AbortSignal): AsyncGenerator<Cell<Input, Expected>>;
   record(result: ResultInit, signal: AbortSignal): Promise<void> | void;
 }
 
-/** Works on cells, so many at a time. @throws what keeps results from being recorded; the reason of the signal */
+/**
+ * Works on cells, `concurrency` of them at a time.
+ *
+ * @throws any error that keeps results from being recorded; the reason of the signal
+ */
 export async function workOnCells<Input, Output, Expected>(
   connection: Connection,
   options: RunExperimentOptions<Input, Output, Expected>,

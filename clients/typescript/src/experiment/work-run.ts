@@ -9,29 +9,29 @@ import { checkEvaluators } from "./run-experiment.ts";
 import type { WorkOptions } from "./task.ts";
 import { type WorkCounts, Worker } from "./worker.ts";
 
-/** A worker on a run: one of any number, in any language, among whom the server hands out the cells. */
+/** A worker on a run: one of any number, in any language, to which the server leases the cells. */
 export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Input, Output, Expected> {
   readonly runId: string;
   /**
-   * The name of this worker within the run. One that comes back under its name gets the cells it still holds. Random
-   * unless set.
+   * The name of this worker within the run. A worker that reconnects under its name keeps its cells. Random by default.
    */
   readonly workerId?: string;
-  /** How long a cell stays with a worker that is not heard of, in milliseconds. 60,000 unless set. */
+  /** How long a worker keeps a cell without a heartbeat, in milliseconds. 60,000 by default. */
   readonly leaseMs?: number;
-  /** How often a cell that failed is leased in all, to whichever worker. 1 unless set. */
+  /** How often a failing cell is leased in all, to any worker. 1 by default. */
   readonly maxAttempts?: number;
   readonly onProgress?: (progress: WorkCounts) => void;
-  /** Gives all cells back and leaves. */
+  /** Releases all cells and leaves. */
   readonly signal?: AbortSignal;
 }
 
+/** The outcome of working on a run. */
 export interface WorkRunResult extends WorkCounts {
-  /** The run as it is when there is nothing left to do. It is not ended by that: `FinishRun` does it. */
+  /** The run once no work is left. It is still open: `FinishRun` ends it. */
   readonly run: Run;
 }
 
-/** Works on a run until there is nothing left to do. See `ItembankClient.workRun`. */
+/** Works on a run until no work is left. See `ItembankClient.workRun`. */
 export async function workRun<Input, Output, Expected>(
   connection: Connection,
   options: WorkRunOptions<Input, Output, Expected>,

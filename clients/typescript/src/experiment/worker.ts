@@ -15,17 +15,17 @@ import { type CellSetting, runCell } from "./run-cell.ts";
 import { defaultConcurrency } from "./task.ts";
 import type { WorkRunOptions } from "./work-run.ts";
 
-/** What a worker has done so far. */
+/** The progress of a worker. */
 export interface WorkCounts {
-  /** Cells that it is working on. */
+  /** Cells in progress. */
   readonly running: number;
-  /** Results that the run has from it. */
+  /** Results that the run has recorded. */
   readonly recorded: number;
   /** Results that came too late: another worker was faster, or the run has ended. */
   readonly dropped: number;
-  /** Cells that it lost because it was not heard of in time. */
+  /** Cells whose leases expired because heartbeats failed to arrive in time. */
   readonly lost: number;
-  /** True while all cells that are left are with other workers. */
+  /** True while other workers hold all remaining cells. */
   readonly idle: boolean;
 }
 
@@ -33,26 +33,26 @@ type Request = MessageInitShape<typeof WorkRunRequestSchema>;
 
 const defaultLeaseMs = 60_000;
 
-/** Heartbeats per lease: two may get lost. */
+/** Heartbeats per lease: two of them may be lost. */
 const beatsPerLease = 3;
 
-/** How long the server gets to hear that the worker leaves. */
+/** The time to tell the server that the worker leaves. */
 const leaveMilliseconds = 2_000;
 
 /** Bytes of a frame besides its results, and of a result besides its encoding and the id of its lease. */
 const frameOverhead = 64;
 const resultOverhead = 16;
 
-/** What outlasts a broken stream of a worker: the cells it works on, and the results the server has not answered. */
+/** The state of a worker that survives a broken stream: its cells in progress, and the results not yet acknowledged. */
 export class Worker<Input, Output, Expected> {
   readonly #connection: Connection;
   readonly #setting: CellSetting<Input, Output, Expected>;
   readonly #options: WorkRunOptions<Input, Output, Expected> & { readonly workerId: string };
   readonly #limits: Limits;
   readonly #changes = new Changes();
-  /** The cells at work, by lease. */
+  /** The cells in progress, by lease. */
   readonly #running = new Map<string, AbortController>();
-  /** Results without an answer, by lease. */
+  /** Results not yet acknowledged, by lease. */
   readonly #results = new Map<string, RunResult>();
   /** Leases of results that this stream has not sent yet. */
   #unsent: string[] = [];
@@ -76,17 +76,16 @@ export class Worker<Input, Output, Expected> {
     return { ...this.#counts, running: this.#running.size };
   }
 
-  /** Ends the work on all cells. */
+  /** Stops the work on all cells. */
   stop(): void {
     for (const cell of this.#running.values()) cell.abort(new Error("the worker was stopped"));
     this.#running.clear();
   }
 
   /**
-   * One stream, until there is nothing left to do, which gives the run. Calls `onAnswer` whenever the server has said
-   * something.
+   * Runs one stream until no work is left, and returns the run. Calls `onAnswer` for every frame of the server.
    *
-   * @throws ItembankError, retryable if the stream broke; the reason of the signal, when all leases have been given back
+   * @throws ItembankError, retryable if the stream broke; the reason of the signal, once all leases are released
    */
   async stream(onAnswer: () => void, signal: AbortSignal | undefined): Promise<Run> {
     const stream = { isOver: false };
@@ -123,7 +122,7 @@ export class Worker<Input, Output, Expected> {
       this.#changes.tell();
       signal?.throwIfAborted();
     }
-    throw new ItembankError("the stream of work ended without a last frame", {
+    throw new ItembankError("the stream of work ended without its last frame", {
       code: Code.Unavailable,
       retryable: true,
     });
@@ -143,7 +142,7 @@ export class Worker<Input, Output, Expected> {
       if (this.#unsent.length > 0) {
         yield { frame: { case: "results", value: { results: this.#nextResults() } } };
       } else if (this.#leaving) {
-        // Else what is given back may come straight back.
+        // Without this, released cells might be assigned to this worker again.
         yield { frame: { case: "heartbeat", value: { capacity: 0 } } };
         yield { frame: { case: "release", value: {} } };
         return;
@@ -190,12 +189,12 @@ export class Worker<Input, Output, Expected> {
         this.#counts.idle = true;
         break;
       default:
-        // A frame of a newer server, which means nothing here.
+        // An unknown frame of a newer server.
         break;
     }
   }
 
-  /** Works on a cell, unless that is under way: a worker that comes back is given again what it holds. */
+  /** Starts on a cell, unless it is in progress: a worker that reconnects is assigned its cells again. */
   #begin({ leaseId, item, repetition }: WorkAssignment): void {
     if (item === undefined || this.#running.has(leaseId) || this.#results.has(leaseId)) return;
     const cell = new AbortController();
@@ -208,7 +207,7 @@ export class Worker<Input, Output, Expected> {
         this.#unsent.push(leaseId);
         this.#changes.tell();
       },
-      // Only the signal ends a cell without a result, and then nobody waits for one.
+      // A cell without a result was aborted by its signal, so no result is expected.
       () => undefined,
     );
   }

@@ -1,8 +1,8 @@
 /**
- * Works on what a source gives, on so many at a time, in the order in which they are given. The first failure stops
- * everything else, and is thrown when all has come to rest.
+ * Calls `work` for each element of a source, in order, with at most `concurrency` calls in flight. The first failure aborts
+ * the others, and is thrown once all have settled.
  *
- * @param signal ends it early: its reason is thrown
+ * @param signal ends it early, throwing its reason
  */
 export async function forEachAtATime<T>(
   source: (signal: AbortSignal) => AsyncGenerator<T>,
@@ -16,7 +16,7 @@ export async function forEachAtATime<T>(
   const worker = async () => {
     try {
       for (;;) {
-        // Generators queue those who ask.
+        // Generators queue concurrent calls of next.
         const { done, value } = await given.next();
         if (done) return;
         either.throwIfAborted();

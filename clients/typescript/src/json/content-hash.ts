@@ -3,16 +3,16 @@ import { JsonProblem } from "./json-problem.ts";
 import { readJsonText } from "./json-text.ts";
 import { type Json, plainJson } from "./json-value.ts";
 
-/** What a content hash is of, as JSON texts. */
+/** The content that is hashed, as JSON texts. */
 export interface ContentTexts {
   readonly inputJson: string;
-  /** Left out means that there is none, which is not the same as `null`. */
+  /** Absent if there is none, which is not the same as `null`. */
   readonly expectedOutputJson?: string | undefined;
-  /** A JSON object. Left out or empty means that there is none. */
+  /** A JSON object. Absent or empty if there is none. */
   readonly metadataJson?: string | undefined;
 }
 
-/** Texts and the hash of what they mean. */
+/** Texts and the hash of their content. */
 export interface HashedContent {
   readonly inputJson: string;
   readonly expectedOutputJson: string | undefined;
@@ -22,14 +22,14 @@ export interface HashedContent {
   readonly contentHash: Uint8Array;
 }
 
-/** A payload on its way into an item: a value, or a text that is to be kept as it is spelled. */
+/** A payload of a new item: a value, or a JSON text whose spelling is kept. */
 export type Payload = { readonly value: unknown } | { readonly text: string };
 
 /**
- * Spells payloads and hashes them (`sha256-jcs-v1`): the SHA-256 of the RFC 8785 form of an object with the members
- * expected_output, input and metadata, without those that are undefined.
+ * Serializes payloads and hashes them (`sha256-jcs-v1`): the SHA-256 of the RFC 8785 form of an object with the members
+ * expected_output, input and metadata, except undefined ones.
  *
- * @throws JsonProblem whose path starts at the item, as in `$.input.messages[2]`
+ * @throws JsonProblem with a path from the item, as in `$.input.messages[2]`
  */
 export function hashContent(
   platform: Platform,
@@ -57,9 +57,9 @@ export function hashContent(
 }
 
 /**
- * The content hash of an item whose payloads are JSON texts.
+ * Returns the content hash of an item whose payloads are JSON texts.
  *
- * @throws JsonProblem as `hashContent`
+ * @throws JsonProblem, as `hashContent` does
  */
 export function contentHashOfTexts(platform: Platform, texts: ContentTexts): Uint8Array {
   const { inputJson, expectedOutputJson, metadataJson } = texts;
@@ -80,7 +80,7 @@ function spell(payload: Payload, root: string): { readonly text: string; readonl
   return { text, canonical: isSorted(plain) ? text : canonical(plain) };
 }
 
-/** The RFC 8785 form: that of JSON.stringify, with members sorted by the UTF-16 units of their names. */
+/** Returns the RFC 8785 form: that of JSON.stringify, with members sorted by the UTF-16 units of their names. */
 function canonical(plain: Json): string {
   if (plain === null || typeof plain !== "object") return JSON.stringify(plain);
   if (Array.isArray(plain)) return `[${plain.map(canonical).join(",")}]`;
@@ -89,7 +89,7 @@ function canonical(plain: Json): string {
   return `{${members.map((name) => `${JSON.stringify(name)}:${canonical(object[name] as Json)}`).join(",")}}`;
 }
 
-/** Whether all members are in canonical order: JSON.stringify then gives the canonical form, in a fraction of the time. */
+/** Whether all members are in canonical order. JSON.stringify then returns the canonical form, in a fraction of the time. */
 function isSorted(plain: Json): boolean {
   if (plain === null || typeof plain !== "object") return true;
   if (Array.isArray(plain)) return plain.every(isSorted);

@@ -1,9 +1,9 @@
-/** Longest path that an error quotes, in characters. */
+/** The longest path in an error, in characters. */
 const maxPathLength = 1000;
 
 /**
- * The place within an item that `segments` lead to from `root`, in the manner of RFC 9535: `$.input.messages[2]['top-k']`.
- * Steps that would make it longer than 1,000 characters are left off.
+ * Returns the path of `segments` from `root`, in the notation of RFC 9535: `$.input.messages[2]['top-k']`. It is cut off before
+ * the segment that would make it longer than 1,000 characters.
  */
 export function jsonPath(root: string, segments: readonly (string | number)[]): string {
   let path = root;

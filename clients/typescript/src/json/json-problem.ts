@@ -1,14 +1,14 @@
 import { jsonPath } from "./json-path.ts";
 
-/** Why a value or a text cannot be a payload. */
+/** A value or a text is not a valid payload. */
 export class JsonProblem extends Error {
   override readonly name = "JsonProblem";
-  /** Where: `$.input.messages[2]`. */
+  /** The path of the problem: `$.input.messages[2]`. */
   readonly path: string;
-  /** What, in words for people. */
+  /** The problem, for people. */
   readonly problem: string;
 
-  /** `segments` lead from the root to the place: names of members and indexes of elements. */
+  /** @param segments lead from the root to the problem: names of members and indexes of elements */
   constructor(root: string, segments: readonly (string | number)[], problem: string) {
     const path = jsonPath(root, segments);
     super(`${path}: ${problem}`);

@@ -4,7 +4,7 @@ import { type Json, maxDepth } from "./json-value.ts";
 /**
  * Reads a JSON text strictly, by the rules of the contract (I-JSON).
  *
- * @throws JsonProblem if the text is not JSON or holds a duplicate member name, a lone surrogate, an integer (no fraction,
+ * @throws JsonProblem if the text is not JSON or contains a duplicate member name, a lone surrogate, an integer (no fraction,
  * no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than 128 levels. Its path starts with
  * `root`.
  */
@@ -13,17 +13,17 @@ export function readJsonText(text: string, root: string): Json {
 }
 
 /**
- * Reads a JSON text that is known to be valid, such as a payload that a server gave.
+ * Reads a JSON text that is known to be valid, such as a payload that a server returned.
  *
- * V8 may take an escaped name for another once it has seen one that ends with a backslash (nodejs/node#63785), so texts
- * with such names are read the slow way.
+ * V8 may mistake an escaped name for another once it has seen one that ends with a backslash (nodejs/node#63785), so texts
+ * with such names take the slow path.
  */
 export function parseJson(text: string): Json {
   return /(?:\\\\|\\u005c)"\s*:/i.test(text) ? readJsonText(text, "$") : JSON.parse(text);
 }
 
 const spaces = /[ \t\n\r]*/y;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what a JSON string must not hold.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: a JSON string must not contain control characters.
 const plainCharacters = /[^"\\\u0000-\u001f]*/y;
 const numbers = /-?(?:0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?/y;
 const escapes: Readonly<Record<string, string>> = {
@@ -176,7 +176,7 @@ class Reader {
     return true;
   }
 
-  /** Takes what a sticky expression matches, which may be nothing. */
+  /** Consumes and returns the match of a sticky expression, which may be empty. */
   #take(expression: RegExp): string {
     expression.lastIndex = this.#at;
     const [taken = ""] = expression.exec(this.#text) ?? [];

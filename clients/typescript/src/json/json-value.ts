@@ -1,24 +1,24 @@
 import { JsonProblem } from "./json-problem.ts";
 
-/** What JSON can hold. */
+/** A JSON value. */
 export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
 
 /** How deep arrays and objects may nest, by the contract. */
 export const maxDepth = 128;
 
 /**
- * A value as plain JSON data, or an error where JSON.stringify would lose something without a word:
+ * Returns a value as plain JSON data, and refuses values that JSON.stringify would silently lose:
  *
  * - members that are undefined are left out, as JSON.stringify does; elements that are undefined, functions and symbols are
  *   refused;
- * - an object with a `toJSON` method stands for what the method gives, so a Date is its ISO text; an invalid Date is
- *   refused;
- * - any other object has to be plain: a Map, a Promise or a Uint8Array is refused rather than turned into `{}`;
- * - a bigint is a number if it is within ±(2^53-1), else refused;
+ * - an object with a `toJSON` method is replaced by the result of the method, so a Date becomes an ISO string; an invalid Date
+ *   is refused;
+ * - any other object must be plain: a Map, a Promise or a Uint8Array is refused rather than turned into `{}`;
+ * - a bigint becomes a number if it is within ±(2^53-1), else it is refused;
  * - NaN, the infinities, integers that JSON.stringify spells with digits beyond ±(2^53-1), lone surrogates, cycles, and more
  *   than 128 levels are refused.
  *
- * The value is not changed; what comes back shares the parts of it that are plain already.
+ * The value is not changed; the result shares the parts of it that are plain already.
  *
  * @throws JsonProblem with a path that starts with `root`
  */
@@ -26,7 +26,7 @@ export function plainJson(value: unknown, root: string): Json {
   return new Visit(root).value(value, "");
 }
 
-/** One walk through a value, with the path to where it is. */
+/** One traversal of a value, with its current path. */
 class Visit {
   readonly #root: string;
   readonly #segments: (string | number)[] = [];
@@ -46,7 +46,9 @@ class Visit {
         return value;
       case "bigint": {
         const number = Number(value);
-        return Number.isSafeInteger(number) ? number : this.#fail("integer beyond 2^53-1; send it as a text");
+        return Number.isSafeInteger(number)
+          ? number
+          : this.#fail("integer beyond 2^53-1; send it as a string");
       }
       case "object":
         return value === null ? null : this.#object(value, key);
@@ -57,9 +59,9 @@ class Visit {
 
   #number(value: number): number {
     if (!Number.isFinite(value)) this.#fail(`${value} is not JSON`);
-    // From 1e21 on numbers are spelled with an exponent, which says that they are no exact integers.
+    // From 1e21 on, numbers are spelled with an exponent, which marks them as inexact.
     if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21) {
-      this.#fail("integer beyond 2^53-1; send it as a text");
+      this.#fail("integer beyond 2^53-1; send it as a string");
     }
     return value;
   }
@@ -68,11 +70,11 @@ class Visit {
     if ("toJSON" in object && typeof object.toJSON === "function") {
       if (object instanceof Date && Number.isNaN(object.getTime())) this.#fail("an invalid Date is not JSON");
       const stand: unknown = object.toJSON(key);
-      // JSON.stringify does not ask what toJSON gave for its own toJSON.
-      if (stand === object) this.#fail("toJSON gives the object itself");
+      // JSON.stringify does not call toJSON again on the result of toJSON.
+      if (stand === object) this.#fail("toJSON returns the object itself");
       return this.value(stand, key);
     }
-    if (this.#ancestors.includes(object)) this.#fail("refers to an object that holds it");
+    if (this.#ancestors.includes(object)) this.#fail("circular reference");
     if (this.#ancestors.length === maxDepth) this.#fail(`more than ${maxDepth} levels`);
     this.#ancestors.push(object);
     const plain = Array.isArray(object) ? this.#array(object) : this.#members(object);
@@ -94,7 +96,7 @@ class Visit {
   }
 
   #members(object: object): Json {
-    if (!isPlain(object)) this.#fail(`${describe(object)} is not JSON; give what stands for it`);
+    if (!isPlain(object)) this.#fail(`${describe(object)} is not JSON; convert it to plain values`);
     const members = object as Readonly<Record<string, unknown>>;
     const names = Object.keys(members);
     const values: Json[] = [];
@@ -123,7 +125,7 @@ class Visit {
   }
 }
 
-/** Whether it is made by a literal, by JSON.parse or by Object.create(null), in this realm or another. */
+/** Whether an object was made by a literal, by JSON.parse or by Object.create(null), in this realm or another. */
 export function isPlain(object: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(object);
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;

@@ -16,22 +16,23 @@ import {
 import { enumValue } from "../rpc/enum-value.ts";
 import { resumed } from "./resumed.ts";
 
+/** The two states to compare. */
 export interface DiffOptions {
   readonly dataset: DatasetLike;
   /** The earlier state. Required unless `planned` is set. */
   readonly before?: VersionLike;
-  /** The later state. The latest unless set. */
+  /** The later state. The latest by default. */
   readonly after?: VersionLike;
-  /** The requestId of a plan: compares the latest version with what applying it would make. */
+  /** The requestId of a plan: compares the latest version with the one that applying the plan would make. */
   readonly planned?: string;
-  /** How much of the items to return: `keys` leaves payloads out. `full` unless set. */
+  /** How much of the items to return: `keys` leaves out payloads. `full` by default. */
   readonly view?: "full" | "keys";
   readonly signal?: AbortSignal;
 }
 
 const views = { full: ItemView.FULL, keys: ItemView.KEYS } as const;
 
-/** How the items of a dataset differ between two states. Goes on where the stream broke. Returns the totals. */
+/** Yields the items that differ between two states of a dataset. Resumes after a broken stream. Returns the totals. */
 export async function* diffVersions(
   connection: Connection,
   { dataset, before, after, planned = "", view = "full", signal }: DiffOptions,
@@ -53,17 +54,18 @@ export async function* diffVersions(
     }
     if (frame.case === "summary") return frame.value;
   }
-  throw new Error("a stream of differences was read to its end without one");
+  throw new Error("the stream of differences ended without a summary");
 }
 
+/** The dataset to watch, and the version to start after. */
 export interface WatchOptions {
   readonly dataset: DatasetLike;
-  /** Tells the versions behind this one, those that are there already first. 0, all of them, unless set. */
+  /** Yields the versions after this one, existing ones first. 0 by default: all versions. */
   readonly afterVersion?: number | bigint;
   readonly signal?: AbortSignal;
 }
 
-/** The versions of a dataset as they are made, without gaps. Ends only by its signal, or when nobody reads on. */
+/** Yields the versions of a dataset as they are made, without gaps. Ends only by its signal, or when the caller stops reading. */
 export async function* watchDataset(
   connection: Connection,
   { dataset, afterVersion = 0, signal }: WatchOptions,
@@ -80,5 +82,5 @@ export async function* watchDataset(
     version = frame.value.version;
     yield frame.value;
   }
-  throw new Error("a stream without an end has ended");
+  throw new Error("the endless stream of versions has ended");
 }

@@ -20,19 +20,21 @@ export interface ScoreSettings {
   readonly failureValue?: number;
 }
 
+/** The two runs to compare. */
 export interface CompareOptions {
-  /** The run to compare with. */
+  /** The id of the run to compare with. */
   readonly base: string;
-  /** The run to judge. */
+  /** The id of the run to compare. */
   readonly candidate: string;
-  /** Which scores, and how. All that either run has unless set. */
+  /** The scores to compare, with their settings. All scores of either run by default. */
   readonly scores?: readonly ScoreSettings[];
   readonly signal?: AbortSignal;
 }
 
+/** A comparison of two runs. */
 export interface Comparison {
   readonly summary: ComparisonSummary;
-  /** The items that both runs cover, in order of item_id. Asks the server again. */
+  /** Yields the items that both runs cover, in order of item_id. Calls the server again. */
   rows(): AsyncGenerator<ComparisonRow, void>;
 }
 
@@ -54,7 +56,7 @@ export async function compareRuns(
   const open = (view: ComparisonView) =>
     connection.runs.compareRuns({ baseRunId: base, candidateRunId: candidate, scores: settings, view }, call);
   const cut = () =>
-    new ItembankError("the comparison was cut off: ask again", { code: Code.Unavailable, retryable: true });
+    new ItembankError("the comparison was cut off; try again", { code: Code.Unavailable, retryable: true });
 
   async function* rows(): AsyncGenerator<ComparisonRow, void> {
     for await (const { frame } of open(ComparisonView.FULL)) {

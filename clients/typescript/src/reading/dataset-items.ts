@@ -4,22 +4,23 @@ import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from 
 import { type ReadItem, readItem } from "./read-item.ts";
 import { resumed } from "./resumed.ts";
 
+/** The version to read, and the splits to read of it. */
 export interface StreamItemsOptions {
   readonly dataset: DatasetLike;
-  /** The latest unless set. The stream stays on it, whatever is written meanwhile. */
+  /** The latest by default. The stream stays on it while new versions are made. */
   readonly version?: VersionLike;
-  /** Keeps items in any of these splits. All items unless set. */
+  /** Yields only items in any of these splits. All items by default. */
   readonly splits?: readonly string[];
   readonly signal?: AbortSignal;
 }
 
-/** What was read when all items were. */
+/** The version and the number of items that a complete stream has read. */
 export interface ItemsRead {
   readonly version: number;
   readonly itemCount: number;
 }
 
-/** All items of a version in ascending byte order of their ids. Goes on where the stream broke, on the same version. */
+/** Yields all items of a version in ascending byte order of their ids. Resumes after a broken stream, on the same version. */
 export async function* streamItems<Input, Expected>(
   connection: Connection,
   { dataset, version, splits = [], signal }: StreamItemsOptions,
@@ -37,5 +38,5 @@ export async function* streamItems<Input, Expected>(
       return { version: Number(frame.value.version), itemCount: Number(frame.value.itemCount) };
     }
   }
-  throw new Error("a stream of items was read to its end without one");
+  throw new Error("the stream of items ended without its last frame");
 }

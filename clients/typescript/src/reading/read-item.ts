@@ -3,18 +3,18 @@ import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { parseJson } from "../json/json-text.ts";
 import { toHex } from "../upsert/upsert-outcome.ts";
 
-/** An item as it stands at a version, with its payloads as values. It can be written again as it is. */
+/** An item at a version, with its payloads as values. It can be written again unchanged. */
 export interface ReadItem<Input = unknown, Expected = unknown> {
   readonly itemId: string;
   readonly input: Input;
-  /** Left out if there is no reference answer, which is not the same as `null`. */
+  /** Absent if there is no reference answer, which is not the same as `null`. */
   readonly expectedOutput?: Expected;
-  /** Left out if there are none. */
+  /** Absent if there is none. */
   readonly metadata?: Readonly<Record<string, unknown>>;
   readonly splits: readonly string[];
   /** `sha256-jcs-v1`, in hexadecimal. */
   readonly contentHash: string;
-  /** The version that wrote the item as it stands here. */
+  /** The version that wrote this state of the item. */
   readonly version: number;
   readonly createTime: Date | undefined;
   readonly updateTime: Date | undefined;
@@ -22,7 +22,7 @@ export interface ReadItem<Input = unknown, Expected = unknown> {
   readonly purged: boolean;
 }
 
-/** The item of a message. What it holds is taken to be of the caller's types. */
+/** Converts an item of the contract. Its payloads are assumed, not checked, to have the types of the caller. */
 export function readItem<Input, Expected>(item: Item): ReadItem<Input, Expected> {
   const { itemId, inputJson, expectedOutputJson, metadataJson, splits, purged } = item;
   return {

@@ -4,10 +4,10 @@ import type { Connection } from "../rpc/connection.ts";
 import { ItembankError } from "../rpc/error.ts";
 
 /**
- * Reads a stream to its last frame, and opens it again where it broke.
+ * Reads a stream to its last frame, and reopens it where it broke.
  *
- * @param open opens the stream from where the frames so far have come
- * @param isLast whether a frame is the one that ends a whole stream; a stream that ends without it was cut
+ * @param open opens the stream after the frames that have arrived
+ * @param isLast whether a frame is the last one; a stream that ends without it was cut off
  * @throws ItembankError of the service; the reason of the signal
  */
 export async function* resumed<Frame>(

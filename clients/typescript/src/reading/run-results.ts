@@ -5,20 +5,21 @@ import type { Connection } from "../rpc/connection.ts";
 import { enumValue } from "../rpc/enum-value.ts";
 import { resumed } from "./resumed.ts";
 
+/** The run whose results to read, and how. */
 export interface StreamRunResultsOptions {
   readonly runId: string;
-  /** Goes on with changes as they happen, until the run has ended. A result that changes comes again. */
+  /** Continues with changes as they happen, until the run ends. A result that changes is yielded again. */
   readonly follow?: boolean;
-  /** Goes on behind this `sequence`. */
+  /** Resumes after this `sequence`. */
   readonly afterSequence?: number | bigint;
-  /** How much of the results to return: `with_item` adds their items. `basic` unless set. */
+  /** How much of the results to return: `with_item` adds their items. `basic` by default. */
   readonly view?: "basic" | "with_item";
   readonly signal?: AbortSignal;
 }
 
 const views = { basic: ResultView.BASIC, with_item: ResultView.WITH_ITEM } as const;
 
-/** The current results of a run in the order of their last change. Returns the run as it is at the end. */
+/** Yields the current results of a run in the order of their last change. Returns the run as it is at the end. */
 export async function* streamRunResults(
   connection: Connection,
   { runId, follow = false, afterSequence = 0, view = "basic", signal }: StreamRunResultsOptions,
@@ -46,5 +47,5 @@ export async function* streamRunResults(
         return frame.value.run as Run;
     }
   }
-  throw new Error("a stream of results was read to its end without one");
+  throw new Error("the stream of results ended without its last frame");
 }

@@ -1,15 +1,15 @@
 import { ItembankError } from "./error.ts";
 import { sleep } from "./sleep.ts";
 
-/** How often and how fast the client repeats what failed and may be repeated. */
+/** How often and how fast the client retries calls and resumes streams. */
 export interface RetrySettings {
-  /** How often a unary call is tried in all. 5 unless set; 1 switches repeating off. */
+  /** Attempts at a unary call, the first included. 5 by default; 1 disables retries. */
   readonly callAttempts: number;
-  /** How often a stream is resumed without getting any further. 12 unless set, which is most of a minute. */
+  /** How often a stream is resumed without progress. 12 by default, which takes most of a minute. */
   readonly resumeAttempts: number;
-  /** The first pause, in milliseconds. 100 unless set; every further one is twice as long. */
+  /** The first pause, in milliseconds. 100 by default; every further one is twice as long. */
   readonly initialDelayMs: number;
-  /** The longest pause, in milliseconds, unless the server asks for a longer one. 10,000 unless set. */
+  /** The longest pause, in milliseconds, unless the server asks for a longer one. 10,000 by default. */
   readonly maxDelayMs: number;
 }
 
@@ -20,7 +20,7 @@ export const defaultRetry: RetrySettings = {
   maxDelayMs: 10_000,
 };
 
-/** The pauses between the attempts at one thing. */
+/** The pauses between the attempts at one operation. */
 export class Backoff {
   readonly #settings: Pick<RetrySettings, "initialDelayMs" | "maxDelayMs">;
   readonly #attempts: number;
@@ -31,12 +31,12 @@ export class Backoff {
     this.#attempts = attempts;
   }
 
-  /** How often the thing has failed since it last succeeded. */
+  /** How often the operation has failed since it last made progress. */
   get failed(): number {
     return this.#failed;
   }
 
-  /** The thing got further: what fails next is a first failure again. */
+  /** The operation has made progress: the next failure counts as the first. */
   succeeded(): void {
     this.#failed = 0;
   }
@@ -44,7 +44,7 @@ export class Backoff {
   /**
    * Waits before the next attempt, at least as long as the server asks for.
    *
-   * @throws the error itself if it is not worth another attempt or there have been enough; the reason of the signal
+   * @throws the error itself if it is not worth another attempt or no attempts are left; the reason of the signal
    */
   async wait(
     error: unknown,
@@ -59,8 +59,8 @@ export class Backoff {
 }
 
 /**
- * The pause after so many failures, in milliseconds: doubling, and between half and all of that at random, so that clients
- * that failed together do not come back together.
+ * Returns the pause after a number of failures, in milliseconds. It doubles with each, and is a random part of that from half
+ * up, so that clients that failed together do not retry together.
  */
 export function jittered(
   { initialDelayMs, maxDelayMs }: Pick<RetrySettings, "initialDelayMs" | "maxDelayMs">,

@@ -1,14 +1,14 @@
-/** Lets one part of a procedure wait until another part says that something has changed. */
+/** A signal for one part of a procedure to wait until another part has changed something. */
 export class Changes {
   #told: PromiseWithResolvers<void> = Promise.withResolvers();
 
-  /** Wakes everybody who waits. */
+  /** Wakes all waiters. */
   tell(): void {
     this.#told.resolve();
     this.#told = Promise.withResolvers();
   }
 
-  /** Resolves the next time that something changes. */
+  /** Resolves at the next change. */
   next(): Promise<void> {
     return this.#told.promise;
   }

@@ -21,12 +21,12 @@ export interface Services {
   readonly system: Client<typeof SystemService>;
 }
 
-/** A server as the procedures of this package see it. */
+/** The connection to a server that the procedures of this package use. */
 export interface Connection extends Services {
   readonly platform: Platform;
   readonly retry: RetrySettings;
   /** Whether client and server can both stream at once. Browsers cannot. */
   readonly duplex: boolean;
-  /** What the server takes. Asked for once. */
+  /** Returns the limits of the server, which are fetched once. */
   limits(signal?: AbortSignal): Promise<Limits>;
 }

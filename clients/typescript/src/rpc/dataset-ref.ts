@@ -3,22 +3,22 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { DatasetRefSchema, VersionSelectorSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import { invalidField } from "./error.ts";
 
-/** Which dataset: by its name, or by its id, which never changes. Exactly one of the two. */
+/** Names a dataset, by its name or by its id, which never changes. Exactly one of them must be set. */
 export interface DatasetAddress {
   readonly name?: string | undefined;
   readonly datasetId?: string | undefined;
 }
 
-/** Which dataset: as an address, or simply its name. */
+/** Names a dataset, by an address or simply by its name. */
 export type DatasetLike = string | DatasetAddress;
 
-/** Which state: by number, tag or time. Left out means the latest. */
+/** Names a version, by number, tag or time. The latest by default. */
 export type VersionLike = number | bigint | { readonly tag: string } | { readonly asOf: Date };
 
 export type DatasetRefInit = MessageInitShape<typeof DatasetRefSchema>;
 export type VersionSelectorInit = MessageInitShape<typeof VersionSelectorSchema>;
 
-/** @throws ItembankError INVALID_FIELD unless there is exactly one of name and id */
+/** Converts to a message of the contract. @throws ItembankError INVALID_FIELD unless exactly one of name and id is set */
 export function datasetRef(dataset: DatasetLike): DatasetRefInit {
   if (typeof dataset === "string") return { by: { case: "name", value: dataset } };
   const { name, datasetId } = dataset;
@@ -27,6 +27,7 @@ export function datasetRef(dataset: DatasetLike): DatasetRefInit {
   throw invalidField("dataset", "needs exactly one of name and datasetId");
 }
 
+/** Converts to a message of the contract. @throws ItembankError INVALID_FIELD for a number that is not whole */
 export function versionSelector(version: VersionLike | undefined): VersionSelectorInit {
   if (version === undefined) return {};
   if (typeof version !== "object") return { by: { case: "version", value: toInt64("version", version) } };
@@ -34,7 +35,7 @@ export function versionSelector(version: VersionLike | undefined): VersionSelect
   return { by: { case: "asOf", value: timestampFromDate(version.asOf) } };
 }
 
-/** @throws ItembankError INVALID_FIELD for a number that is not a whole one */
+/** Converts to a 64-bit integer. @throws ItembankError INVALID_FIELD for a number that is not whole */
 export function toInt64(field: string, value: number | bigint): bigint {
   if (typeof value === "number" && !Number.isSafeInteger(value)) {
     throw invalidField(field, `${value} is not a whole number`);

@@ -2,10 +2,10 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { ErrorReason } from "../../gen/itembank/v1/error_reason_pb.js";
 
-/** Why a call failed, in the words of the contract: `DATASET_NOT_FOUND`. */
+/** The reason of a failed call, as the contract names it: `DATASET_NOT_FOUND`. */
 export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
 
-/** One fault in a request: where and what. */
+/** One invalid field of a request. */
 export interface FieldViolation {
   /** A path of field names from the request down: `items[17].input_json`. */
   readonly field: string;
@@ -23,22 +23,22 @@ export interface ItembankErrorInit {
 }
 
 /**
- * Everything that goes wrong between this client and a server, and what the client itself refuses in the words that the
- * server would use. Act on `reason`, or on `code` where there is none; messages are for people and may change.
+ * The error of a call that failed, or that the client itself refused as the server would have. Act on `reason`, or on `code`
+ * where there is none; messages are for people and may change.
  */
 export class ItembankError extends Error {
   override readonly name = "ItembankError";
   /** The status code. */
   readonly code: Code;
-  /** Why, if Itembank itself says so. Undefined for errors of the network and for reasons that this client does not know. */
+  /** The reason, if Itembank names one. Undefined for network errors and for reasons that this client does not know. */
   readonly reason: Reason | undefined;
   /** The facts of the reason, as the comments of `ErrorReason` list them: `{ index: "17", item_id: "q17", … }`. */
   readonly facts: Readonly<Record<string, string>>;
-  /** The fields at fault, as many as the server named. */
+  /** The invalid fields, as far as the server names them. */
   readonly violations: readonly FieldViolation[];
-  /** How long the server asks to wait before repeating the call. */
+  /** How long the server asks to wait before a retry, in milliseconds. */
   readonly retryDelayMs: number | undefined;
-  /** Whether repeating the same call may help. The client has done so already, as often as its settings say. */
+  /** Whether retrying the same call may help. The client has already retried it, as often as its settings allow. */
   readonly retryable: boolean;
 
   constructor(message: string, init: ItembankErrorInit) {
@@ -52,7 +52,7 @@ export class ItembankError extends Error {
   }
 }
 
-/** Reasons of which the contract says to repeat the call. */
+/** Reasons after which the contract says to retry the call. */
 const retryableReasons: ReadonlySet<Reason> = new Set([
   "WRITE_CONTENTION",
   "SHUTTING_DOWN",
@@ -61,9 +61,9 @@ const retryableReasons: ReadonlySet<Reason> = new Set([
 ] satisfies Reason[]);
 
 /**
- * What was thrown in a call, as an ItembankError.
+ * Returns the error of a call as an ItembankError.
  *
- * @param signal of the caller: once it is aborted, its reason is what is to be thrown, as `fetch` does it.
+ * @param signal of the caller: once it is aborted, its reason is returned instead, as `fetch` does.
  */
 export function toItembankError(error: unknown, signal?: AbortSignal): unknown {
   if (signal?.aborted) return signal.reason;
@@ -100,14 +100,14 @@ function knownReason(name: string): Reason | undefined {
 }
 
 /**
- * Whether an error without a word from Itembank is one of a connection that broke or of a server that is away. Connect has
- * no code of its own for that: it depends on where the connection broke.
+ * Whether an error that Itembank did not raise means that the connection broke or the server is away. Connect has no code of
+ * its own for that: the code depends on where the connection broke.
  */
 function isInterruption(error: ConnectError): boolean {
   switch (error.code) {
     case Code.Unavailable:
     case Code.Aborted:
-    // The caller did not cancel, so something between here and the server did.
+    // The caller did not cancel, so something between the client and the server did.
     case Code.Canceled:
       return true;
     case Code.Internal:
@@ -122,7 +122,7 @@ function isInterruption(error: ConnectError): boolean {
   }
 }
 
-/** Whether a fault comes from a socket: Node names those by codes, `fetch` throws a TypeError and leaves it at that. */
+/** Whether an error comes from the network: Node sets a code, `fetch` throws a bare TypeError. */
 function isNetworkFault(fault: unknown): boolean {
   for (let cause = fault; cause instanceof Error; cause = cause.cause) {
     if (
@@ -142,7 +142,7 @@ function isNetworkFault(fault: unknown): boolean {
   return false;
 }
 
-/** A payload that the client refuses, as the server would. */
+/** Makes the error for an invalid payload, as the server would. */
 export function invalidJson(index: number, itemId: string, path: string, problem: string): ItembankError {
   const at = `in row ${index}${itemId ? ` (item ${JSON.stringify(itemId)})` : ""}`;
   return new ItembankError(`${path} ${at}: ${problem}`, {
@@ -153,7 +153,7 @@ export function invalidJson(index: number, itemId: string, path: string, problem
   });
 }
 
-/** An argument that the client refuses, as the server would refuse a field. */
+/** Makes the error for an invalid argument, as the server would for a field. */
 export function invalidField(field: string, problem: string): ItembankError {
   return new ItembankError(`${field}: ${problem}`, {
     code: Code.InvalidArgument,
@@ -163,7 +163,7 @@ export function invalidField(field: string, problem: string): ItembankError {
   });
 }
 
-/** Something beyond a field of `Limits`. */
+/** Makes the error for a value beyond a field of `Limits`. */
 export function limitExceeded(
   limit: string,
   maximum: bigint | number,

@@ -18,12 +18,12 @@ import { Backoff, type RetrySettings } from "./backoff.ts";
 import { toItembankError } from "./error.ts";
 import { newUuid } from "./uuid.ts";
 
-/** What holds for all calls of a client. */
+/** The settings of all calls of a client. */
 export interface CallSettings {
   readonly retry: RetrySettings;
-  /** Deadline of unary calls that name none, in milliseconds, all attempts together. */
+  /** Deadline of unary calls without one of their own, in milliseconds, covering all attempts. */
   readonly timeoutMs: number;
-  /** Headers for the next attempt at a call. */
+  /** Returns the headers for the next attempt at a call. */
   readonly headers: () => Promise<Headers>;
 }
 
@@ -33,12 +33,12 @@ type StreamCall = (request: Init | AsyncIterable<Init>, options?: CallOptions) =
 type UploadCall = (requests: AsyncIterable<Init>, options?: CallOptions) => Promise<unknown>;
 
 /**
- * A typed client of one service. Beyond what Connect's does:
+ * Creates a typed client of one service, which adds to Connect's:
  *
  * - all errors are ItembankErrors, or the reason of the caller's signal once that is aborted;
- * - unary calls have a deadline, and are repeated where that may help. Each carries a request_id, so that a call which is
- *   repeated takes effect once;
- * - who stops reading a stream ends it.
+ * - unary calls have a deadline, and are retried where that may help. Each carries a request_id, which makes retries
+ *   idempotent;
+ * - a caller that stops reading a stream ends it.
  */
 export function newServiceClient<S extends DescService>(
   service: S,
@@ -82,10 +82,10 @@ function unary(method: DescMethodUnary, call: UnaryCall, settings: CallSettings)
   };
 }
 
-/** Calls whose request_id names a write that there is already, rather than the call itself. */
+/** Calls whose request_id names an existing write rather than the call itself. */
 const looksUp = new Set(["GetUpsert", "ApplyUpsert", "DiscardUpsert", "GetUpload"]);
 
-/** Gives a request a name of its own, if it is one that may have a name and has none. */
+/** Sets the request_id of a request that has such a field and leaves it empty. */
 function withRequestId({ name, input }: DescMethod, request: Init): Init {
   const field = input.field.requestId;
   if (field?.scalar === undefined || looksUp.has(name)) return request;
@@ -109,7 +109,7 @@ function upload(call: UploadCall, settings: CallSettings): UploadCall {
 
 function stream(call: StreamCall, settings: CallSettings): StreamCall {
   return async function* (request, options = {}) {
-    // Connect leaves a stream open whose reader has gone away, until it is told to end it.
+    // Connect leaves a stream open when its reader stops, until the signal aborts.
     const own = new Cancellation(options.signal);
     try {
       const headers = await headersOf(settings, options);
@@ -123,8 +123,8 @@ function stream(call: StreamCall, settings: CallSettings): StreamCall {
 }
 
 /**
- * A signal that follows the caller's, and ends what is left of a call. Its reason is always the
- * same: what callers give is taken for a fault of the client by Connect, and by the server that it tells.
+ * A signal that follows the caller's, and ends a call that is still open. Its reason is always the same: Connect, and the
+ * server in turn, would treat any other reason as a client error.
  */
 class Cancellation {
   readonly #controller = new AbortController();
@@ -142,14 +142,14 @@ class Cancellation {
     return this.#controller.signal;
   }
 
-  /** The call is over, or nobody reads on. */
+  /** The call is over, or its caller has stopped reading. */
   end(): void {
     this.#caller?.removeEventListener("abort", this.#cancel);
     this.#cancel();
   }
 }
 
-/** Those of the call win over those of the client. */
+/** Merges the headers of the client with those of the call, which take precedence. */
 async function headersOf(settings: CallSettings, { headers: own }: CallOptions): Promise<Headers> {
   const headers = await settings.headers();
   if (own !== undefined) for (const [name, value] of new Headers(own)) headers.set(name, value);

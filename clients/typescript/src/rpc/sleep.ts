@@ -1,4 +1,4 @@
-/** Waits. @throws the reason of the signal, as soon as it is aborted */
+/** Resolves after a time. @throws the reason of the signal, as soon as it is aborted */
 export function sleep(milliseconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) {

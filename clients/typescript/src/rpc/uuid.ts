@@ -1,4 +1,4 @@
-/** A random UUID. `crypto.randomUUID` alone is missing in pages that came without TLS. */
+/** Returns a random UUID. Pages without TLS lack `crypto.randomUUID`. */
 export function newUuid(): string {
   if (typeof crypto.randomUUID === "function") return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

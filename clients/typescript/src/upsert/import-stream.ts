@@ -14,7 +14,7 @@ import type { RowWindow } from "./row-window.ts";
 
 type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 
-/** What all streams of one import have in common. */
+/** The settings that all streams of one import share. */
 export interface ImportPlan {
   readonly open: MessageInitShape<typeof UpsertOpenSchema>;
   /** Whether rows with an id are offered before their bodies are sent. */
@@ -22,23 +22,23 @@ export interface ImportPlan {
   readonly limits: Limits;
 }
 
-/** What a stream reports while it runs. */
+/** Receives the progress of a stream. */
 export interface ImportListener {
   /** The server has answered a frame. */
   onAnswer(progress: UpsertProgress): void;
-  /** Bodies go out. */
+  /** Bodies are being sent. */
   onSend(rows: number, bytes: number): void;
 }
 
-/** Frames that may wait for their answers: enough that the server always has some, few enough to be sent again. */
+/** The most unanswered frames: enough to keep the server busy, few enough to send again. */
 const maxUnanswered = 32;
 
 /** Bytes of a frame besides its rows. */
 const frameOverhead = 64;
 
 /**
- * One stream of an import: from where the server says that the import stands, to its receipt. All that has to outlast a
- * broken stream is in the window.
+ * One stream of an import, from the offset that the server resumes at to the receipt. All state that must survive a broken
+ * stream is in the window.
  */
 export class ImportStream<Row> {
   readonly #plan: ImportPlan;
@@ -54,8 +54,8 @@ export class ImportStream<Row> {
   #wanted: number[] = [];
 
   /**
-   * @param failures how many streams in a row got nothing through. Each halves the frames, so that a connection which
-   * breaks ever so often still takes some rows.
+   * @param failures the number of successive streams without progress. Each halves the frames, so that even a connection that
+   * breaks often carries some rows.
    */
   constructor(plan: ImportPlan, window: RowWindow<Row>, listener: ImportListener, failures: number) {
     this.#plan = plan;
@@ -120,7 +120,7 @@ export class ImportStream<Row> {
     }
   }
 
-  /** The next frame, or undefined as long as there is nothing to send. */
+  /** Returns the next frame, or undefined while there is nothing to send. */
   #next(): Request | undefined {
     this.#window.throwIfFailed();
     if (this.#wanted.length > 0) return this.#supply();
@@ -133,7 +133,7 @@ export class ImportStream<Row> {
     return { frame: { case: "commit", value: { itemCount: BigInt(this.#window.end) } } };
   }
 
-  /** A frame of the next rows. As long as others are under way, it waits until it is full, unless told not to. */
+  /** Returns a frame of the next rows; undefined if it is not full yet, unless it must go out `now`. */
   #rows(now: boolean): Request | undefined {
     const window = this.#window;
     const offers = this.#plan.offering && window.row(this.#position).item.itemId !== "";
@@ -153,7 +153,7 @@ export class ImportStream<Row> {
     return { frame: { case: "batch", value: { offset, items: this.#bodies(rows) } } };
   }
 
-  /** Takes rows as long as a batch has room, and tells whether it is full. */
+  /** Takes rows while a batch has room. Returns whether it is full. */
   #takeBatch(rows: PreparedRow[]): boolean {
     let bytes = 0;
     for (let number = this.#position; number < this.#window.end; number++) {
@@ -165,7 +165,7 @@ export class ImportStream<Row> {
     return false;
   }
 
-  /** The same for an offer, which ends in front of a row without an id. */
+  /** Does the same for an offer, which ends before a row without an id. */
   #takeOffer(rows: PreparedRow[]): boolean {
     let bytes = 0;
     let bodies = 0;
@@ -180,7 +180,7 @@ export class ImportStream<Row> {
     return false;
   }
 
-  /** A frame of wanted bodies. */
+  /** Returns a frame of wanted bodies. */
   #supply(): Request {
     const rows: PreparedRow[] = [];
     let bytes = 0;
@@ -203,10 +203,10 @@ export class ImportStream<Row> {
   }
 }
 
-/** Bytes of the bodies that wait for the answer to one offer: some of them have to fit into the window together. */
+/** The most bytes of the bodies in one offer: the bodies of several unanswered offers must fit into the window. */
 const maxOfferedBytes = 4 * 1024 * 1024;
 
-/** The most bytes that a row takes in an offer. Its id and splits have at most three bytes for each UTF-16 unit. */
+/** Returns an upper bound on the bytes of a row in an offer. Its id and splits take at most three bytes per UTF-16 unit. */
 function keyBytes({ item }: PreparedRow): number {
   return 48 + 3 * item.itemId.length + item.splits.reduce((sum, split) => sum + 3 * split.length + 4, 0);
 }

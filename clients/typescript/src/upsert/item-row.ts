@@ -8,43 +8,44 @@ import { invalidField, invalidJson, limitExceeded } from "../rpc/error.ts";
 
 /** An item as values. */
 export interface ItemValues {
-  /** The stable key. Left out, the row is matched by its content. */
+  /** The stable key. A row without one is matched by its content. */
   readonly itemId?: string | undefined;
   readonly input: unknown;
-  /** Undefined means that there is none; `null` is a value. */
+  /** Undefined if there is none; `null` is a value. */
   readonly expectedOutput?: unknown;
   readonly metadata?: object | undefined;
   readonly splits?: readonly string[] | undefined;
 }
 
-/** An item as JSON texts, which are kept as they are spelled: `1.0` stays `1.0`, and members stay in their order. */
+/** An item as JSON texts, whose spelling is kept: `1.0` stays `1.0`, and members stay in their order. */
 export interface ItemTexts {
   readonly itemId?: string | undefined;
   readonly inputJson: string;
   readonly expectedOutputJson?: string | undefined;
-  /** Empty means that there is none. */
+  /** Empty if there is none. */
   readonly metadataJson?: string | undefined;
   readonly splits?: readonly string[] | undefined;
 }
 
+/** An item to write, as values or as JSON texts. */
 export type ItemInit = ItemValues | ItemTexts;
 
 /** How rows become items. */
 export interface RowConversion<Row> {
-  /** Where the id of a row comes from: a member of it, or a function, which may give undefined for a row without one. */
+  /** The member of a row that is its id, or a function that returns the id, or undefined for a row without one. */
   readonly itemId?: string | ((row: Row, index: number) => string | number | bigint | undefined) | undefined;
-  /** Makes an item of a row. Left out, see `UpsertDatasetOptions.items`. */
+  /** Converts a row to an item. For the default, see `UpsertDatasetOptions.items`. */
   readonly map?: ((row: Row, index: number) => ItemInit) | undefined;
 }
 
-/** A row that is ready to be sent. */
+/** A row that is ready to send. */
 export interface PreparedRow {
   readonly item: Item;
-  /** The most bytes that the item takes in a message. */
+  /** An upper bound on the bytes of the item in a message. */
   readonly bytes: number;
 }
 
-/** The two spellings of the members that make an item, and what they are called here. */
+/** The members of an item, in both spellings, with their names here. */
 const itemMembers: ReadonlyMap<string, keyof ItemValues | keyof ItemTexts> = new Map([
   ["itemId", "itemId"],
   ["item_id", "itemId"],
@@ -61,7 +62,7 @@ const itemMembers: ReadonlyMap<string, keyof ItemValues | keyof ItemTexts> = new
   ["splits", "splits"],
 ]);
 
-/** What a server sets: items that were read can be written again. */
+/** Members that the server sets. They are ignored, so that items that were read can be written again. */
 const setByServer = new Set(
   "contentHash content_hash version createTime create_time updateTime update_time purged $typeName $unknown".split(
     " ",
@@ -69,7 +70,7 @@ const setByServer = new Set(
 );
 
 /**
- * Turns row number `index` into an item. Without `limits`, its size does not matter.
+ * Converts row number `index` to an item. Without `limits`, its size is not checked.
  *
  * @throws ItembankError INVALID_JSON, INVALID_FIELD or LIMIT_EXCEEDED, naming the row
  */
@@ -106,10 +107,10 @@ export function prepareRow<Row>(
   }
 }
 
-/** Bytes of an encoded item besides its texts: the hash, and tags and lengths of all fields and of the item itself. */
+/** Bytes of an encoded item besides its texts: the hash, and the tags and lengths of all fields and of the item itself. */
 const overhead = 34 + 6 * 4;
 
-/** What a row stands for that no `map` explains. */
+/** Converts a row without `map`. */
 function itemOf(row: unknown, index: number, idMember: unknown): ItemInit {
   const isItem = isObject(row) && ("input" in row || "inputJson" in row || "input_json" in row);
   if (!isItem) return { input: row };
@@ -120,11 +121,11 @@ function itemOf(row: unknown, index: number, idMember: unknown): ItemInit {
       if (setByServer.has(name) || name === idMember) continue;
       throw invalidField(
         `items[${index}].${name}`,
-        "is not part of an item, and would be lost beside `input`: put it into `metadata`, or give `map`",
+        "is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
       );
     }
     if (value === undefined) continue;
-    if (member in init) throw invalidField(`items[${index}].${name}`, `is there twice, as ${member} too`);
+    if (member in init) throw invalidField(`items[${index}].${name}`, `is present twice, also as ${member}`);
     init[member] = value;
   }
   return init as unknown as ItemInit;
@@ -166,15 +167,15 @@ function idOf<Row>({ itemId: from }: RowConversion<Row>, init: ItemInit, row: Ro
   if (typeof given === "bigint" || Number.isSafeInteger(given)) return String(given);
   if (typeof from === "function" && given === undefined) return "";
   const source =
-    typeof from === "function" ? "what `itemId` gives" : `member ${JSON.stringify(from)} of the row`;
-  throw invalidField(field, `${source} is ${describe(given)}; an id is a text or a whole number`);
+    typeof from === "function" ? "the result of `itemId`" : `member ${JSON.stringify(from)} of the row`;
+  throw invalidField(field, `${source} is ${describe(given)}; an id must be a string or a whole number`);
 }
 
-/** Texts outside of payloads travel as UTF-8, which would replace half a character without a word. */
+/** Checks a text outside of payloads. They are sent as UTF-8, which would silently replace a lone surrogate. */
 function requireText(text: unknown, index: number, field: string): void {
   if (typeof text !== "string")
-    throw invalidField(`items[${index}].${field}`, `is ${describe(text)}, not a text`);
-  if (!text.isWellFormed()) throw invalidField(`items[${index}].${field}`, "holds a lone surrogate");
+    throw invalidField(`items[${index}].${field}`, `is ${describe(text)}, not a string`);
+  if (!text.isWellFormed()) throw invalidField(`items[${index}].${field}`, "contains a lone surrogate");
 }
 
 function describe(value: unknown): string {

@@ -1,20 +1,20 @@
-/** Where rows may come from. */
+/** A source of rows. */
 export type Rows<Row> = Iterable<Row> | AsyncIterable<Row> | ReadableStream<Row>;
 
-/** Rows, one at a time. A promise is given only where the source has to be waited for. */
+/** Reads rows one at a time. Returns a promise only where it must wait for the source. */
 export interface RowIterator<Row> {
   next(): IteratorResult<Row> | Promise<IteratorResult<Row>>;
-  /** Tells the source that no more rows are needed. Does not wait for it. */
+  /** Closes the source. Does not wait for it. */
   stop(): void;
 }
 
-/** Starts to read rows. */
+/** Starts reading rows. */
 export function openRows<Row>(rows: Rows<Row>): RowIterator<Row> {
   const iterator = iteratorOf(rows);
   return {
     next: () => iterator.next(),
     stop() {
-      // A source that fails while it is given up has nothing more to say.
+      // No more rows are needed, so an error of the source does not matter.
       void Promise.resolve(iterator.return?.()).catch(() => undefined);
     },
   };
@@ -23,7 +23,7 @@ export function openRows<Row>(rows: Rows<Row>): RowIterator<Row> {
 function iteratorOf<Row>(rows: Rows<Row>): Iterator<Row> | AsyncIterator<Row> {
   if (Symbol.asyncIterator in rows) return rows[Symbol.asyncIterator]();
   if (Symbol.iterator in rows) return rows[Symbol.iterator]();
-  // Not every browser iterates over streams.
+  // Not every browser can iterate over streams.
   const reader = (rows as ReadableStream<Row>).getReader();
   return {
     async next() {
@@ -37,7 +37,7 @@ function iteratorOf<Row>(rows: Rows<Row>): Iterator<Row> | AsyncIterator<Row> {
   };
 }
 
-/** How many rows there are, where that is known from the start. */
+/** Returns the number of rows, if known in advance. */
 export function countRows(rows: Rows<unknown>): number | undefined {
   if (Array.isArray(rows)) return rows.length;
   return rows instanceof Set || rows instanceof Map ? rows.size : undefined;

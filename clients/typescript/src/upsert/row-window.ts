@@ -2,25 +2,25 @@ import { Changes } from "../rpc/changes.ts";
 import type { PreparedRow } from "./item-row.ts";
 import type { RowIterator } from "./row-source.ts";
 
-/** What a window may hold. */
+/** The capacity of a window. */
 export interface WindowBounds {
   readonly rows: number;
-  /** Of payloads, as encoded. */
+  /** Bytes of encoded rows. */
   readonly bytes: number;
 }
 
-/** Rows that are read before others get a turn. Short enough to answer the server in time, long enough to cost nothing. */
+/** Rows to read before yielding to the event loop: few enough to answer the server in time, many enough to cost nothing. */
 const rowsPerTurn = 500;
 
-/** How long a row may wait for others to be sent with it. */
+/** How long a row may wait for others to join its frame. */
 const waitMilliseconds = 10;
 
 /**
- * The rows of a source that the server may still ask for: from the first that would not survive a crash to the last that
- * was read. The source is read once, and no further ahead than the bounds allow.
+ * The rows of a source that the server may still ask for: from the first that is not durable to the last that was read. The
+ * source is read once, and no further ahead than the bounds allow.
  */
 export class RowWindow<Row> {
-  /** Tells when rows came, or the end of them. */
+  /** Signals new rows, or the end of the source. */
   readonly changes = new Changes();
   readonly #source: RowIterator<Row>;
   readonly #prepare: (row: Row, index: number) => PreparedRow;
@@ -29,7 +29,7 @@ export class RowWindow<Row> {
   #rows: PreparedRow[] = [];
   /** The number of the first row that is kept. */
   #start = 0;
-  /** How many of `#rows` were let go of and are still in front. */
+  /** The number of rows at the front of `#rows` that are released already. */
   #released = 0;
   #bytes = 0;
   #end = 0;
@@ -48,22 +48,22 @@ export class RowWindow<Row> {
     this.#bounds = bounds;
   }
 
-  /** How many rows were read. */
+  /** The number of rows read. */
   get end(): number {
     return this.#end;
   }
 
-  /** Whether those are all. */
+  /** Whether all rows were read. */
   get isComplete(): boolean {
     return this.#ended;
   }
 
-  /** @throws what the source threw, or what is wrong with a row */
+  /** @throws the error of the source, or of a row */
   throwIfFailed(): void {
     if (this.#fault !== undefined) throw this.#fault.error;
   }
 
-  /** Begins to read, on the first call. */
+  /** Starts reading, on the first call. */
   fill(): void {
     this.#reading ??= this.#read().then(
       () => {
@@ -77,7 +77,7 @@ export class RowWindow<Row> {
     );
   }
 
-  /** A row that is kept. */
+  /** Returns a row that is kept. */
   row(number: number): PreparedRow {
     const row = this.#rows[number - this.#start + this.#released];
     if (row === undefined)
@@ -85,7 +85,7 @@ export class RowWindow<Row> {
     return row;
   }
 
-  /** Lets go of the rows in front of `number`, also of those that were not read yet: they are passed over. */
+  /** Releases the rows before `number`. Rows that are not read yet are skipped when they are. */
   release(number: number): void {
     for (; this.#start < number; this.#start++) {
       const row = this.#rows[this.#released];
@@ -96,7 +96,7 @@ export class RowWindow<Row> {
       this.#bytes -= row.bytes;
       this.#released++;
     }
-    // Taking rows off the front one by one would take time in proportion to the square of their number.
+    // Removing rows from the front one by one would take quadratic time.
     if (this.#released > this.#rows.length / 2) {
       this.#rows = this.#rows.slice(this.#released);
       this.#released = 0;
@@ -104,7 +104,7 @@ export class RowWindow<Row> {
     this.#space.tell();
   }
 
-  /** Reads no further. */
+  /** Stops reading. */
   close(): void {
     this.#closed = true;
     this.#space.tell();

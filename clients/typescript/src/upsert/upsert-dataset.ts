@@ -17,21 +17,21 @@ import {
 } from "./upsert-options.ts";
 import { type ApplyOptions, planOf, resultOf, type UpsertPlan, type UpsertResult } from "./upsert-outcome.ts";
 
-/** Rows to keep at most. Each takes some hundred bytes besides its payload. */
+/** The most rows to keep. Each takes some hundred bytes besides its payload. */
 const maxBufferedRows = 50_000;
 const defaultBufferedBytes = 32 * 1024 * 1024;
 
-/** What names an import and says what is to become of its rows. */
+/** The name and the options of an import. */
 interface Opening {
   readonly dataset: DatasetRefInit;
   readonly requestId: string;
   readonly options: ReturnType<typeof optionsToWire>;
 }
 
-/** How long publishing a plan may take: as long as it takes to look at all items that it deletes. */
+/** The deadline for publishing a plan: enough to check all items that it deletes. */
 const applyTimeoutMs = 600_000;
 
-/** How long to try to give up a write that failed. If that fails as well, the server does it when the write expires. */
+/** The deadline for discarding a failed write. If that fails as well, the server discards it when it expires. */
 const discardTimeoutMs = 5_000;
 
 /** Brings a dataset in line with rows. See `ItembankClient.upsertDataset`. */
@@ -41,9 +41,9 @@ export async function upsertDataset<Row>(
 ): Promise<UpsertResult | UpsertPlan> {
   const { signal } = options;
   signal?.throwIfAborted();
-  // A text can be iterated over, and is surely not meant to be.
+  // A string is iterable, but passing one is surely a mistake.
   if (typeof options.items !== "object" || options.items === null) {
-    throw invalidField("items", "has to be an array, something iterable or a stream");
+    throw invalidField("items", "must be an array, an iterable or a stream");
   }
   const dataset = datasetRef({ name: options.name, datasetId: options.datasetId });
   const open: Opening = {
@@ -67,13 +67,13 @@ export async function upsertDataset<Row>(
         await connection.upserts.discardUpsert({ dataset, requestId: receipt.requestId });
       },
     });
-    // A write that its guard had stopped, and that is repeated: what it says is for `apply` to say again.
+    // A repeated write that its guard had stopped: `apply` throws the same error again.
     return options.plan ? plan : plan.apply(signal ? { signal } : {});
   }
   return finished(connection, receipt, signal);
 }
 
-/** Publishes a plan, also one that a guard made of an upsert. */
+/** Publishes a plan, including one that a guard has stopped. */
 export async function applyUpsert(
   connection: Connection,
   dataset: DatasetRefInit,
@@ -99,7 +99,7 @@ async function finished(
   return resultOf(receipt, version?.digest ?? new Uint8Array());
 }
 
-/** Streams rows, and resumes until there is a receipt. */
+/** Streams rows, and resumes the stream until there is a receipt. */
 async function importRows<Row>(
   connection: Connection,
   options: UpsertDatasetOptions<Row>,
@@ -135,7 +135,7 @@ async function importRows<Row>(
       report = { ...report, bodiesSent: report.bodiesSent + rows, bytesSent: report.bytesSent + bytes };
     },
   };
-  // Ends the wait for a source that gives nothing more.
+  // Ends the wait for a source that has stalled.
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   try {
@@ -145,7 +145,7 @@ async function importRows<Row>(
         return await stream.run(connection.upserts, either);
       } catch (error) {
         signal?.throwIfAborted();
-        // It ended the frames, and with them the stream.
+        // A failed source ends the frames, and with them the stream.
         window.throwIfFailed();
         await backoff.wait(error, signal, isResumable(error, window.end));
         report = { ...report, resumptions: report.resumptions + 1 };
@@ -157,16 +157,16 @@ async function importRows<Row>(
   }
 }
 
-/** Whether another stream may put the import right: after a crash a server may lack rows that it had. */
+/** Whether another stream can resume the import. After a crash, the server may lack rows that it had received. */
 function isResumable(error: unknown, rows: number): boolean {
   if (!(error instanceof ItembankError)) return false;
   if (error.reason === "OFFSET_GAP") return true;
-  // Of an import that was begun by another program with more rows, this one cannot make less.
+  // An import that another program began with more rows cannot be completed with fewer.
   if (error.reason === "INCOMPLETE_STREAM") return Number(error.facts.received_item_count) <= rows;
   return error.retryable;
 }
 
-/** Whether there is a dataset with items in it, so that it may hold some of the rows. */
+/** Whether the dataset exists and has items, so that it may already hold some of the rows. */
 async function holdsItems(
   connection: Connection,
   dataset: DatasetRefInit,
@@ -176,13 +176,13 @@ async function holdsItems(
     const answer = await connection.datasets.getDataset({ dataset }, signal ? { signal } : {});
     return (answer.dataset?.itemCount ?? 0n) > 0n;
   } catch (error) {
-    // If it is not to be created either, opening the import says so.
+    // If it may not be created either, opening the import throws.
     if (error instanceof ItembankError && error.reason === "DATASET_NOT_FOUND") return false;
     throw error;
   }
 }
 
-/** For browsers, which cannot send a stream: all rows in one call, or none. */
+/** Upserts all rows in one call, for browsers, which cannot send a stream. */
 async function upsertInOneCall<Row>(
   connection: Connection,
   options: UpsertDatasetOptions<Row>,
@@ -198,7 +198,7 @@ async function upsertInOneCall<Row>(
       limit,
       maximum,
       received,
-      "this connection cannot stream, so an upsert has to fit into one call",
+      "this connection cannot stream, so an upsert must fit into one call",
     );
   try {
     for (;;) {
@@ -228,14 +228,14 @@ async function upsertInOneCall<Row>(
   return receipt as Receipt;
 }
 
-/** Discards a write that failed, so that it takes no room until it expires. Says nothing if that fails as well. */
+/** Discards a failed write, so that it takes no space until it expires. Ignores errors of its own. */
 async function giveUp(
   connection: Connection,
   dataset: DatasetRefInit,
   requestId: string,
   error: unknown,
 ): Promise<void> {
-  // A plan that its guard stopped is worth a look. What is unreachable cannot be told.
+  // A plan that its guard stopped is kept for inspection. After a retryable error, the server is probably unreachable.
   if (error instanceof ItembankError && (error.reason === "DELETE_LIMIT_EXCEEDED" || error.retryable)) return;
   await connection.upserts
     .discardUpsert({ dataset, requestId }, { timeoutMs: discardTimeoutMs })

@@ -10,27 +10,28 @@ import type { Guards } from "./upsert-outcome.ts";
 
 const modes = { merge: UpsertMode.MERGE, mirror: UpsertMode.MIRROR } as const;
 
-/** What a dataset looks like that an upsert creates. */
+/** The fields of a dataset that an upsert creates. */
 export interface NewDataset {
   readonly description?: string;
-  /** What SQL calls it. Left out, it is made from the name. */
+  /** Its name in SQL. Derived from the name of the dataset by default. */
   readonly tableName?: string;
   readonly metadata?: JsonObject;
-  /** A JSON Schema that every input has to satisfy. */
+  /** A JSON Schema that every input must satisfy. */
   readonly inputSchema?: object | boolean;
   /** The same for expected outputs. */
   readonly expectedOutputSchema?: object | boolean;
 }
 
-/** How far an upsert has come. */
+/** The progress of an upsert. */
 export interface UpsertProgressReport {
   readonly rowsRead: number;
-  /** How many rows there are, where the source says so in advance. */
+  /** The number of rows, if the source knows it in advance. */
   readonly rowsTotal: number | undefined;
-  /** Rows in front of the first of which the server still needs something. */
+  /** Rows before the first one that the server still needs something of. */
   readonly rowsTaken: number;
-  /** Rows sent with their bodies, and what those took. The others were known to the server by their hashes. */
+  /** Rows sent with their bodies. The server knew the others by their hashes. */
   readonly bodiesSent: number;
+  /** The bytes of those bodies. */
   readonly bytesSent: number;
   /** How often the stream broke and was resumed. */
   readonly resumptions: number;
@@ -39,51 +40,52 @@ export interface UpsertProgressReport {
 /** An upsert: exactly one of `name` and `datasetId`, and the rows. */
 export interface UpsertDatasetOptions<Row> extends DatasetAddress, RowConversion<Row> {
   /**
-   * The rows: an array, anything iterable, at once or asynchronously, or a stream. They are read once and not kept beyond
-   * what the server may still ask for (`maxBufferedBytes`), also where they come from a generator.
+   * The rows: an array, an iterable, an async iterable, or a stream. They are read once, and kept only while the server may
+   * still ask for them (`maxBufferedBytes`), even if they come from a generator.
    *
    * Without `map`, an object with a member `input` (or `inputJson`) is an item: its other members may be `itemId`,
-   * `expectedOutput`, `metadata` and `splits`, in snake_case as well, and whatever else an item has that was read. Any other
-   * member is refused, because it would be lost; the one that `itemId` names is not. Anything else is the input as a whole.
+   * `expectedOutput`, `metadata` and `splits`, also in snake_case, and the members that reading an item returns. Any other
+   * member is refused, because it would be lost, except the one that `itemId` names. A row of any other kind is the input as
+   * a whole.
    */
   readonly items: Rows<Row>;
-  /** What becomes of items that are not among the rows: `merge`, the default, keeps them, `mirror` deletes them. */
+  /** Whether to keep (`merge`, the default) or delete (`mirror`) items that are not among the rows. */
   readonly mode?: "merge" | "mirror";
-  /** Gives a plan of what would happen, to be applied or discarded. */
+  /** Makes a plan of the changes instead, to be applied or discarded. */
   readonly plan?: boolean;
   /**
-   * Whether a dataset with this `name` is created if there is none, and what it looks like then. True unless set; has no
-   * effect on a dataset that exists.
+   * Whether to create a dataset with this `name` if there is none, and with which fields. True by default; has no effect on
+   * an existing dataset.
    */
   readonly create?: boolean | NewDataset;
   /** Bounds on deletions. Only for `mirror`. */
   readonly guards?: Guards;
   /** If set, the upsert fails with VERSION_CONFLICT unless this is the latest version. */
   readonly expectedVersion?: number | bigint;
-  /** If true, a row without splits takes its item out of all splits. Else it leaves them alone. */
+  /** If true, a row without splits removes its item from all splits. Otherwise it leaves them unchanged. */
   readonly replaceSplits?: boolean;
-  /** Kept with the version. */
+  /** A note to keep with the version. */
   readonly note?: string;
   /**
-   * A UUID that names the write. A program that was stopped goes on where it was if it repeats the upsert with the same
-   * requestId, options and rows; if the write was published already, it gets the first answer. Left out, a random one is
-   * taken, and an upsert that fails is given up for good.
+   * A UUID that names the write. A program that was stopped resumes the upsert by repeating it with the same requestId,
+   * options and rows; if the write is already published, it gets the first response. Random by default; an upsert without one
+   * is discarded if it fails.
    */
   readonly requestId?: string;
-  /** Called whenever the server has answered. What it throws ends the upsert. */
+  /** Called for every response of the server. Throwing ends the upsert. */
   readonly onProgress?: (progress: UpsertProgressReport) => void;
   /** Ends the upsert early: it then fails with the signal's reason, and nothing is published. */
   readonly signal?: AbortSignal;
-  /** Payload bytes to keep at most, for the server to ask for. 32 MiB unless set; at least one row is always kept. */
+  /** The most payload bytes to keep for the server to ask for. 32 MiB by default; at least one row is always kept. */
   readonly maxBufferedBytes?: number;
 }
 
-/** The options as they go over the wire. @throws ItembankError INVALID_FIELD */
+/** Converts the options to a message of the contract. @throws ItembankError INVALID_FIELD */
 export function optionsToWire(
   options: Omit<UpsertDatasetOptions<never>, "items">,
 ): MessageInitShape<typeof UpsertOptionsSchema> {
   const { mode = "merge", create = options.name !== undefined, expectedVersion, note } = options;
-  if (note !== undefined && !note.isWellFormed()) throw invalidField("note", "holds a lone surrogate");
+  if (note !== undefined && !note.isWellFormed()) throw invalidField("note", "contains a lone surrogate");
   return {
     mode: enumValue("mode", mode, modes),
     createIfMissing: create !== false,
@@ -96,6 +98,7 @@ export function optionsToWire(
   };
 }
 
+/** Converts guards to a message of the contract. @throws ItembankError INVALID_FIELD */
 export function guardsToWire({ maxDeleteCount, maxDeleteRatio, allowEmpty }: Guards) {
   return {
     ...(maxDeleteCount !== undefined && { maxDeleteCount: toInt64("guards.maxDeleteCount", maxDeleteCount) }),

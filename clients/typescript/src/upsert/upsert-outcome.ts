@@ -2,7 +2,7 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ChangeCounts } from "../../gen/itembank/v1/dataset_pb.js";
 import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
 
-/** What a write did, or will do, in items. Always, received = created + updated + unchanged. */
+/** The effect of a write, in items. Always, received = created + updated + unchanged. */
 export interface Counts {
   readonly received: number;
   readonly created: number;
@@ -12,15 +12,15 @@ export interface Counts {
   readonly deleted: number;
 }
 
-/** What an upsert has done. */
+/** The outcome of an upsert. */
 export interface UpsertResult {
   readonly datasetId: string;
-  /** The version that readers see as the outcome: a new one or, if `noOp`, the one that was the latest already. */
+  /** The resulting version: a new one or, if `noOp`, the latest before. */
   readonly version: number;
-  /** True if nothing had to change. No version was made then. */
+  /** True if nothing had to change, so that no version was made. */
   readonly noOp: boolean;
   readonly counts: Counts;
-  /** How many items the version has. */
+  /** The number of items in the version. */
   readonly itemCount: number;
   /** The digest of the version, in hexadecimal: equal for versions of equal items, in any dataset and on any server. */
   readonly digest: string;
@@ -36,10 +36,11 @@ export interface Guards {
   readonly maxDeleteCount?: number;
   /** The largest share of the present items it may delete, 0 to 1. */
   readonly maxDeleteRatio?: number;
-  /** Whether a mirror without any row may empty the dataset. */
+  /** Whether a mirror without rows may empty the dataset. */
   readonly allowEmpty?: boolean;
 }
 
+/** How to publish a plan. */
 export interface ApplyOptions {
   /** Applies the plan to the latest version even if that is not the one it was made for. */
   readonly allowRebase?: boolean;
@@ -48,27 +49,28 @@ export interface ApplyOptions {
   readonly signal?: AbortSignal;
 }
 
-/** What an upsert would do. Nobody sees anything of it until it is applied. */
+/** The effect that an upsert would have. Readers see none of it until it is applied. */
 export interface UpsertPlan {
   readonly datasetId: string;
-  /** The version that `counts` compare with. */
+  /** The version that `counts` are relative to. */
   readonly baseVersion: number;
   /** True if applying it would change nothing. */
   readonly noOp: boolean;
   readonly counts: Counts;
-  /** How many items the dataset has afterwards. */
+  /** The number of items in the dataset afterwards. */
   readonly itemCount: number;
   readonly createsDataset: boolean;
-  /** When the plan is discarded if nothing happens. */
+  /** The time at which the plan expires. */
   readonly expireTime: Date | undefined;
   readonly requestId: string;
   readonly receipt: Receipt;
-  /** Publishes the plan. @throws ItembankError VERSION_CONFLICT if the dataset has moved on, unless rebasing is allowed */
+  /** Publishes the plan. @throws ItembankError VERSION_CONFLICT if the dataset has changed, unless rebasing is allowed */
   apply(options?: ApplyOptions): Promise<UpsertResult>;
-  /** Gives the plan up. */
+  /** Discards the plan. */
   discard(): Promise<void>;
 }
 
+/** Converts the counts of a receipt. */
 export function countsOf(counts: ChangeCounts | undefined): Counts {
   return {
     received: Number(counts?.received ?? 0n),
@@ -79,6 +81,7 @@ export function countsOf(counts: ChangeCounts | undefined): Counts {
   };
 }
 
+/** Converts the receipt of a published write. */
 export function resultOf(receipt: Receipt, digest: Uint8Array): UpsertResult {
   return {
     datasetId: receipt.datasetId,
@@ -93,6 +96,7 @@ export function resultOf(receipt: Receipt, digest: Uint8Array): UpsertResult {
   };
 }
 
+/** Converts the receipt of a planned write. */
 export function planOf(receipt: Receipt, actions: Pick<UpsertPlan, "apply" | "discard">): UpsertPlan {
   return {
     datasetId: receipt.datasetId,
@@ -108,6 +112,7 @@ export function planOf(receipt: Receipt, actions: Pick<UpsertPlan, "apply" | "di
   };
 }
 
+/** Returns bytes in hexadecimal. */
 export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

@@ -3,7 +3,7 @@ import { startTestService, type TestService } from "../../../../test/support/ser
 import { createItembankClient, type ReadItem } from "../../src/browser.ts";
 import { createItembankClient as createNodeClient } from "../../src/node.ts";
 
-// The entry point for browsers runs wherever there is `fetch`. That it needs nothing of Node is for the package's tests to say.
+// The entry point for browsers runs wherever there is `fetch`. The tests of the package check that it needs nothing of Node.
 let service: TestService;
 let itembank: ReturnType<typeof createItembankClient>;
 
@@ -18,7 +18,7 @@ const rows = (count: number, text = "") =>
   Array.from({ length: count }, (_, n) => ({ itemId: `k${n}`, input: { n, text } }));
 
 describe("in a browser", () => {
-  test("an upsert is one call, with all that belongs to it", async () => {
+  test("an upsert is one call", async () => {
     const result = await itembank.upsertDataset({ name: "small", items: rows(1_000) });
     expect(result).toMatchObject({
       version: 1,
@@ -46,7 +46,7 @@ describe("in a browser", () => {
     });
   });
 
-  test("experiments run, and are continued", async () => {
+  test("experiments run, and are resumed", async () => {
     await itembank.upsertDataset({ name: "tried", items: rows(50) });
     const abort = new AbortController();
     const task = ({ input }: ReadItem<{ n: number }>) => {
@@ -79,7 +79,7 @@ describe("in a browser", () => {
     });
   });
 
-  test("a server that is not there can be told from one that refuses", async () => {
+  test("an unreachable server is distinguished from one that refuses", async () => {
     const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       retry: { callAttempts: 2, initialDelayMs: 1 },

@@ -53,16 +53,16 @@ describe("an error", () => {
     await expect(call).rejects.toBe(reason);
   });
 
-  test("is told apart by instanceof", () => {
+  test("is recognized by instanceof", () => {
     expect(new Error("x") instanceof ItembankError).toBe(false);
   });
 });
 
 describe("a call", () => {
-  test("that is repeated after its answer was lost takes effect once", async () => {
+  test("that is retried after its response was lost takes effect once", async () => {
     const through = createItembankClient({ url: proxy.url, retry: { initialDelayMs: 5 } });
     await through.limits();
-    // The connection breaks when the request has just gone through, before the answer can come.
+    // The connection breaks once the request has passed, before the response can arrive.
     let cuts = 0;
     proxy.strikeAfter(60, () => {
       cuts++;
@@ -74,7 +74,7 @@ describe("a call", () => {
     through.close();
   });
 
-  test("is given up after so many attempts", async () => {
+  test("fails after the last attempt", async () => {
     const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       retry: { callAttempts: 3, initialDelayMs: 1 },
@@ -83,7 +83,7 @@ describe("a call", () => {
     nobody.close();
   });
 
-  test("has a deadline, all attempts together", async () => {
+  test("has a deadline that covers all attempts", async () => {
     const nobody = createItembankClient({
       url: "http://127.0.0.1:1",
       timeoutMs: 50,
@@ -95,7 +95,7 @@ describe("a call", () => {
     nobody.close();
   });
 
-  test("is not repeated where that is no use", async () => {
+  test("is not retried where that cannot help", async () => {
     const begin = performance.now();
     const slow = createItembankClient({ url: service.url, retry: { initialDelayMs: 60_000 } });
     await expect(slow.datasets.getDataset({ dataset: named("nowhere") })).rejects.toMatchObject({
@@ -105,7 +105,7 @@ describe("a call", () => {
     slow.close();
   });
 
-  test.each(["127.0.0.1:50051", "ftp://host", ""])("needs a URL, which %j is not", (url) => {
+  test.each(["127.0.0.1:50051", "ftp://host", ""])("needs a valid URL, which %j is not", (url) => {
     expect(() => createItembankClient({ url })).toThrow(expect.objectContaining({ reason: "INVALID_FIELD" }));
   });
 });
@@ -125,7 +125,7 @@ describe("headers", () => {
   });
   afterAll(() => server.close());
 
-  test("carry the name of the client, and nothing secret by themselves", async () => {
+  test("include the name of the client, and no credentials by default", async () => {
     const client = createItembankClient({ url });
     await expect(client.limits()).rejects.toMatchObject({ code: Code.Unimplemented });
     expect(seen.at(-1)?.["user-agent"]).toBe(`itembank-client-ts/${clientVersion}`);
@@ -133,7 +133,7 @@ describe("headers", () => {
     client.close();
   });
 
-  test("carry what they are told to, asked before every call", async () => {
+  test("include the token and the given headers, evaluated before every call", async () => {
     let asked = 0;
     const client = createItembankClient({
       url,
@@ -163,12 +163,12 @@ describe("headers", () => {
 });
 
 describe("a stream", () => {
-  test("is ended by whoever stops reading", async () => {
+  test("ends when its reader stops", async () => {
     const closed = Promise.withResolvers<void>();
     const server = createServer().listen(0, "127.0.0.1");
     server.on("stream", (stream) => {
       stream.respond({ ":status": 200, "content-type": "application/grpc+proto" });
-      // One message without any field. More might come.
+      // One message without any field. More might follow.
       stream.write(Buffer.alloc(5));
       stream.on("error", () => undefined).once("close", closed.resolve);
     });

@@ -13,7 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.close());
 
-test("examples/typescript tells the story of a dataset through two versions", async () => {
+test("examples/typescript shows a dataset through two versions", async () => {
   const { stdout } = await run(
     process.execPath,
     ["--conditions=@itembank/source", "examples/typescript/main.ts"],

@@ -21,7 +21,7 @@ afterAll(async () => {
 test("the quickstart of docs/clients.md runs as written, with the package as it is published", async () => {
   const [, code = ""] = /### Quickstart\n+```ts\n(.*?)```/s.exec(guide) ?? [];
   expect(code).toContain("http://127.0.0.1:50051");
-  // All but the address, which is that of a service started for this.
+  // Everything but the address, which is that of the test's own service.
   await writeFile(
     join(installed.folder, "quickstart.mts"),
     code.replace("http://127.0.0.1:50051", service.url),

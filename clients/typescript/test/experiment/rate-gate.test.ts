@@ -33,10 +33,10 @@ describe("an error is a rate limit", () => {
   test.each<[string, unknown]>([
     ["500", { status: 500 }],
     ["503 without a time", { status: 503 }],
-    ["no error", undefined],
-    ["a text", "429"],
+    ["undefined", undefined],
+    ["a string", "429"],
     [
-      "a cause of its own",
+      "a circular cause",
       (() => {
         const error: { cause?: unknown } = {};
         error.cause = error;
@@ -52,7 +52,7 @@ describe("the gate", () => {
   beforeEach(() => vi.useFakeTimers());
   afterEach(() => vi.useRealTimers());
 
-  /** When attempts that ask now are let through, in milliseconds from now. */
+  /** Returns when attempts that arrive now are admitted, in milliseconds from now. */
   async function passes(gate: RateGate, count: number): Promise<number[]> {
     const begin = Date.now();
     const all = Array.from({ length: count }, () => gate.pass(signal));
@@ -68,7 +68,7 @@ describe("the gate", () => {
     expect(await passes(new RateGate(60), 4)).toEqual([0, 1_000, 2_000, 3_000]);
   });
 
-  test("pauses everybody, and lets them go on one after the other", async () => {
+  test("pauses all attempts, and admits them spread out after that", async () => {
     const gate = new RateGate();
     gate.pause(await gate.pass(signal), 10_000);
     for (const time of await passes(gate, 20)) {
@@ -77,7 +77,7 @@ describe("the gate", () => {
     }
   });
 
-  test("pauses longer each time if nobody says how long, and counts those that started together once", async () => {
+  test("pauses longer each time without a retry-after, and counts attempts that started together once", async () => {
     const gate = new RateGate();
     const pauses: number[] = [];
     for (let round = 0; round < 4; round++) {
@@ -101,7 +101,7 @@ describe("the gate", () => {
     expect((await passes(gate, 1))[0]).toBeGreaterThanOrEqual(10_000);
   });
 
-  test("lets those go who were told to stop", async () => {
+  test("rejects attempts whose signal is aborted", async () => {
     const gate = new RateGate();
     gate.pause(await gate.pass(signal), 10_000);
     const abort = new AbortController();

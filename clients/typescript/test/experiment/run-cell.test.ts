@@ -36,7 +36,7 @@ const failing = (message: string) => () => {
 };
 
 describe("a cell", () => {
-  test("gives the output, and what there is to say about it", async () => {
+  test("returns the output with its context, usage and times", async () => {
     const result = await run({
       task: ({ input }, { repetition, attempt, runId, report }) => {
         report({ usage: { inputTokens: 10, cost: 0.5 }, traceId: "t1" });
@@ -64,7 +64,12 @@ describe("a cell", () => {
   test.each<[string, () => unknown, string, string]>([
     ["undefined", () => undefined, "INVALID_OUTPUT", "$.output: undefined is not JSON"],
     ["NaN within", () => ({ a: [Number.NaN] }), "INVALID_OUTPUT", "$.output.a[0]: NaN is not JSON"],
-    ["too much", () => "x".repeat(999), "OUTPUT_TOO_LARGE", "1001 bytes, but the server takes 1000"],
+    [
+      "too much",
+      () => "x".repeat(999),
+      "OUTPUT_TOO_LARGE",
+      "the output has 1001 bytes; the server accepts at most 1000 bytes",
+    ],
     ["an error", failing("no idea"), "ERROR", "no idea"],
     ["an error of a class", () => JSON.parse("{"), "SyntaxError", expect.stringContaining("JSON") as string],
     [
@@ -80,23 +85,23 @@ describe("a cell", () => {
       "a: b",
     ],
     ["something else", () => Promise.reject({ odd: 1 }), "ERROR", '{"odd":1}'],
-  ])("records as its error: %s", async (_, task, code, message) => {
+  ])("records as an error: %s", async (_, task, code, message) => {
     const result = await run({ task, retries: 0 });
     expect(result.outcome).toMatchObject({ case: "error", value: { code, message } });
     expect(result.scores).toBeUndefined();
   });
 
-  test("refuses costs that are none", async () => {
+  test("refuses an invalid cost", async () => {
     const result = await run({
       retries: 0,
       task: (_, { report }) => report({ usage: { cost: Number.NaN } }),
     });
     expect(result.outcome).toMatchObject({
-      value: { code: "RangeError", message: "usage.cost is NaN, which is no amount" },
+      value: { code: "RangeError", message: "usage.cost must be a number of 0 or more, not NaN" },
     });
   });
 
-  test("is tried again after a failure, with a context of its own", async () => {
+  test("is retried after a failure, with a context of its own", async () => {
     const attempts: number[] = [];
     const result = await run({
       retries: 1,
@@ -113,7 +118,7 @@ describe("a cell", () => {
     expect(result).toMatchObject({ outcome: { case: "outputJson" }, retryCount: 1, traceId: "" });
   });
 
-  test("is not tried again where that is no use", async () => {
+  test("is not retried if shouldRetry says no", async () => {
     let attempts = 0;
     const task = () => {
       attempts++;
@@ -126,7 +131,7 @@ describe("a cell", () => {
     expect(attempts).toBe(1);
   });
 
-  test("has a fresh timeout for each attempt, also for tasks that do not look at their signal", async () => {
+  test("has a fresh timeout for each attempt, even for tasks that ignore their signal", async () => {
     const signals: AbortSignal[] = [];
     const result = await run({
       retries: 1,
@@ -163,7 +168,7 @@ describe("a cell", () => {
 });
 
 describe("evaluators", () => {
-  test("give numbers, truth values, labels, or all of it", async () => {
+  test("return numbers, booleans, labels, or all of them", async () => {
     const { scores } = await run({
       task: ({ input }) => input * 2,
       evaluators: {
@@ -196,23 +201,23 @@ describe("evaluators", () => {
     ["throws", failing("no judge"), "no judge"],
     ["rejects", () => Promise.reject(new Error("away")), "away"],
     [
-      "gives nothing",
+      "returns undefined",
       () => undefined,
-      "the evaluator gave neither a value nor a label; null says that there is nothing to judge",
+      "the evaluator returned neither a value nor a label; return null if there is nothing to judge",
     ],
-    ["gives NaN", () => Number.NaN, "the evaluator gave NaN, which is no finite number"],
+    ["returns NaN", () => Number.NaN, "the evaluator returned NaN, which is not a finite number"],
     [
-      "gives an empty judgement",
+      "returns an empty judgement",
       () => ({}),
-      "the evaluator gave neither a value nor a label; null says that there is nothing to judge",
+      "the evaluator returned neither a value nor a label; return null if there is nothing to judge",
     ],
     [
-      "gives a long label",
+      "returns a long label",
       () => "x".repeat(257),
-      "the evaluator gave a label that is not a text of 1 to 256 characters",
+      "the evaluator returned a label that is not a string of 1 to 256 characters",
     ],
     [
-      "gives metadata that are not JSON",
+      "returns metadata that are not JSON",
       () => ({ value: 1, metadata: { f() {} } }),
       "$.metadata.f: a function is not JSON",
     ],
@@ -236,7 +241,7 @@ describe("a rate limit", () => {
   const limited = (headers: Record<string, string>) =>
     Object.assign(new Error("slow down"), { status: 429, headers });
 
-  test("is waited for as long as it says, and does not use retries up", async () => {
+  test("is waited out for its retry-after, and does not use up retries", async () => {
     let attempts = 0;
     const begin = performance.now();
     const result = await run({
@@ -266,7 +271,7 @@ describe("a rate limit", () => {
     expect(started).toBeGreaterThanOrEqual(opensAt);
   });
 
-  test("that never ends is a failure at last", async () => {
+  test("that never ends fails the cell in the end", async () => {
     let attempts = 0;
     const result = await run({
       retries: 0,

@@ -32,7 +32,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** A dataset of so many sums: item `n` asks for n + 1. */
+/** Makes a dataset of `count` sums: item `n` asks for n + 1. */
 async function sums(name: string, count: number): Promise<string> {
   const items = Array.from({ length: count }, (_, n) => ({
     itemId: `${n}`.padStart(5, "0"),
@@ -50,7 +50,7 @@ const correct = ({ output, expectedOutput }: { output: number; expectedOutput: n
   output === expectedOutput;
 
 describe("an experiment", () => {
-  test("answers every cell of the pinned version, judges, and finishes the run", async () => {
+  test("answers every cell of the pinned version, scores it, and finishes the run", async () => {
     await sums("whole", 25);
     const seen: string[] = [];
     const result = await itembank.runExperiment({
@@ -96,7 +96,7 @@ describe("an experiment", () => {
     expect(result.run?.counts).toMatchObject({ expected: 50n, succeeded: 49n, failed: 1n, missing: 0n });
   });
 
-  test("keeps to its splits, and to the number that may be worked on at a time", async () => {
+  test("keeps to its splits and its concurrency", async () => {
     await sums("bounded", 30);
     let running = 0;
     let most = 0;
@@ -115,7 +115,7 @@ describe("an experiment", () => {
     expect(summary).toMatchObject({ expected: 15, succeeded: 15 });
   });
 
-  test("stays on its version, whatever is written meanwhile", async () => {
+  test("stays on its version while new ones are made", async () => {
     await sums("moving", 3);
     let written = false;
     const { version, summary } = await itembank.runExperiment({
@@ -130,7 +130,7 @@ describe("an experiment", () => {
     expect([version, summary.expected, summary.missing]).toEqual([1, 3, 0]);
   });
 
-  test("tells how it goes", async () => {
+  test("reports its progress", async () => {
     await sums("told", 5);
     const progress: string[] = [];
     const results: string[] = [];
@@ -172,7 +172,7 @@ describe("an experiment", () => {
     });
   });
 
-  test("takes over what has not changed since an earlier run", async () => {
+  test("carries over successes for items that have not changed since an earlier run", async () => {
     const datasetId = await sums("carried", 4);
     const first = await itembank.runExperiment({
       dataset: { datasetId },
@@ -204,7 +204,7 @@ describe("an experiment", () => {
     });
   });
 
-  test("refuses what it cannot do before it begins", async () => {
+  test("refuses invalid arguments before it begins", async () => {
     await sums("refused", 1);
     await expect(itembank.runExperiment({ task: add })).rejects.toMatchObject({ reason: "INVALID_FIELD" });
     await expect(itembank.runExperiment({ dataset: "nowhere", task: add })).rejects.toMatchObject({
@@ -248,7 +248,7 @@ describe("a dry run", () => {
 });
 
 describe("an experiment that is interrupted", () => {
-  test("records what is done, and goes on with what is not", async () => {
+  test("records finished results, and is resumed with the open cells", async () => {
     await sums("interrupted", 40);
     const abort = new AbortController();
     const answered: string[] = [];
@@ -292,7 +292,7 @@ describe("an experiment that is interrupted", () => {
     expect(summary.scores).toMatchObject([{ name: "correct", n: again.length, unscored: answered.length }]);
   });
 
-  test("cannot be continued once the run has ended, and is whole if nothing is left", async () => {
+  test("cannot be resumed once the run has ended, except if no cells are open", async () => {
     await sums("ended", 3);
     const task = ({ input }: Sum) => (input.n === 1 ? Promise.reject(new Error("one")) : 1);
     const { runId } = await itembank.runExperiment({ dataset: "ended", retries: 0, task });
@@ -308,7 +308,7 @@ describe("an experiment that is interrupted", () => {
     expect(again.summary).toEqual(whole.summary);
   });
 
-  test("by the end of its run stops at once", async () => {
+  test("because its run has ended stops at once", async () => {
     await sums("cancelled", 2_000);
     let runId = "";
     const error = await itembank
@@ -334,7 +334,7 @@ describe("an experiment that is interrupted", () => {
 });
 
 describe("broken connections", () => {
-  test("lose no result and repeat none", async () => {
+  test("lose no result and duplicate none", async () => {
     await sums("broken", 400);
     let cuts = 0;
     const strike = () => {
@@ -389,7 +389,7 @@ describe("broken connections", () => {
 });
 
 describe("two programs on one run", () => {
-  test("leave each cell to whoever was first, and both end well", async () => {
+  test("leave each cell to the first of them, and both succeed", async () => {
     await sums("shared", 40);
     const { run } = await itembank.runs.createRun({
       dataset: { by: { case: "name", value: "shared" } },

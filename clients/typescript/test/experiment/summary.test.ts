@@ -28,7 +28,7 @@ const run = (expected: number) =>
   });
 
 describe("a summary", () => {
-  test("leaves nothing out", () => {
+  test("counts every result", () => {
     const builder = new SummaryBuilder();
     for (const result of [
       success(100, [
@@ -84,7 +84,7 @@ describe("a summary", () => {
     );
   });
 
-  test("without any result has no mean", () => {
+  test("without results has no mean", () => {
     const summary = new SummaryBuilder().ofDryRun("data1", 1, "", 5);
     expect(summary).toMatchObject({
       state: "DRY_RUN",

@@ -25,7 +25,7 @@ afterAll(async () => {
 
 const pause = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** A run on a dataset of its own with so many items. */
+/** Makes a run on a new dataset with `count` items. */
 async function newRun(name: string, count: number, repetitions = 1): Promise<string> {
   const items = Array.from({ length: count }, (_, n) => ({ itemId: `k${n}`, input: { n } }));
   await itembank.upsertDataset({ name, items });
@@ -39,7 +39,7 @@ async function newRun(name: string, count: number, repetitions = 1): Promise<str
 type Numbered = ReadItem<{ n: number }>;
 
 describe("workers", () => {
-  test("share a run, and answer each cell once", async () => {
+  test("share a run and answer each cell once", async () => {
     const runId = await newRun("shared work", 100, 2);
     const answered: string[] = [];
     const work = (client: ItembankClient) =>
@@ -62,7 +62,7 @@ describe("workers", () => {
     expect(one.run.counts?.expected).toBe(200n);
   });
 
-  test("never hold more cells than they may work on", async () => {
+  test("never hold more cells than their concurrency", async () => {
     const runId = await newRun("bounded work", 30);
     let running = 0;
     let most = 0;
@@ -79,7 +79,7 @@ describe("workers", () => {
     expect(most).toBe(3);
   });
 
-  test("come back after a broken connection to the cells they have", async () => {
+  test("keep their cells after a broken connection", async () => {
     const runId = await newRun("broken work", 60);
     const answered: string[] = [];
     const { recorded } = await broken.workRun({
@@ -97,7 +97,7 @@ describe("workers", () => {
     expect([new Set(answered).size, answered.length]).toEqual([60, 60]);
   });
 
-  test("keep their cells for longer than a lease by being heard of", async () => {
+  test("keep their cells for longer than a lease by sending heartbeats", async () => {
     const runId = await newRun("long work", 1);
     let attempts = 0;
     const { recorded, lost } = await itembank.workRun({
@@ -112,7 +112,7 @@ describe("workers", () => {
     expect([attempts, recorded, lost]).toEqual([1, 1, 0]);
   });
 
-  test("that leave give their cells back at once", async () => {
+  test("that leave release their cells at once", async () => {
     const runId = await newRun("left work", 4);
     const abort = new AbortController();
     const reason = new Error("scaled down");
@@ -129,11 +129,11 @@ describe("workers", () => {
     });
     await expect(leaving).rejects.toBe(reason);
     expect(signals.every((signal) => signal.aborted)).toBe(true);
-    // Else these would have to wait for the leases to end, for a minute.
+    // Otherwise these would wait a minute for the leases to expire.
     expect(await itembank.workRun({ runId, task: () => 1 })).toMatchObject({ recorded: 4 });
   });
 
-  test("are idle while others have what is left", async () => {
+  test("are idle while others hold the remaining cells", async () => {
     const runId = await newRun("idle work", 1);
     const begun = Promise.withResolvers<void>();
     const idle = Promise.withResolvers<void>();
@@ -154,7 +154,7 @@ describe("workers", () => {
     expect((await waiting).recorded).toBe(0);
   });
 
-  test("repeat failures as often as they are told, and no more", async () => {
+  test("repeat failures up to maxAttempts, and no more", async () => {
     const runId = await newRun("failing work", 2);
     let attempts = 0;
     const task = ({ input }: Numbered) => {
@@ -168,7 +168,7 @@ describe("workers", () => {
     expect(run?.counts).toMatchObject({ succeeded: 1n, failed: 1n });
   });
 
-  test("cannot work in browsers, or on a run that is not there", async () => {
+  test("cannot work in browsers, or on a run that does not exist", async () => {
     const browser = createBrowserClient({ url: service.url });
     const runId = await newRun("no work", 1);
     await expect(browser.workRun({ runId, task: () => 1 })).rejects.toMatchObject({
@@ -182,7 +182,7 @@ describe("workers", () => {
     });
   });
 
-  test("make room for another of their name", async () => {
+  test("are superseded by another worker of the same name", async () => {
     const runId = await newRun("superseded work", 1);
     const begun = Promise.withResolvers<void>();
     const older = itembank.workRun({

@@ -5,7 +5,7 @@ import { contentOf, vectors } from "../../../../test/vectors/content-hash.ts";
 import { createItembankClient as createBrowserClient } from "../../src/browser.ts";
 import { createItembankClient } from "../../src/node.ts";
 
-// Neither connects: hashing needs no server.
+// Neither client connects: hashing needs no server.
 const url = "http://127.0.0.1:1";
 const clients = [
   ["in Node", createItembankClient({ url })],
@@ -40,7 +40,7 @@ describe.each(clients)("the content hash %s", (_, client) => {
 
 describe("the content hash of values", () => {
   const [, client] = clients[0];
-  /** Any JSON that a JavaScript value can hold, awkward names and numbers included. */
+  /** Any JSON that a JavaScript value can represent, awkward names and numbers included. */
   const value = fc.jsonValue({ maxDepth: 5, stringUnit: "binary" });
   const hashOf = (inputJson: string, expectedOutputJson: string | undefined) =>
     serverHash({ input: inputJson, expectedOutput: expectedOutputJson, metadata: undefined }).toString("hex");
@@ -49,14 +49,14 @@ describe("the content hash of values", () => {
       ? !Number.isInteger(json) || Number.isSafeInteger(json) || Math.abs(json) >= 1e21
       : json === null || typeof json !== "object" || Object.values(json).every(isSafe);
 
-  test("is the one that the service computes of their JSON", () => {
+  test("equals the one that the service computes of their JSON", () => {
     fc.assert(
       fc.property(value, fc.option(value, { nil: undefined }), (input, expectedOutput) => {
         fc.pre(isSafe(input) && isSafe(expectedOutput));
         const expectedText = expectedOutput === undefined ? undefined : JSON.stringify(expectedOutput);
         const expected = hashOf(JSON.stringify(input), expectedText);
         expect(client.contentHash({ input, expectedOutput })).toBe(expected);
-        // What is spelled otherwise and means the same.
+        // Another spelling of the same value.
         const spelled = JSON.stringify(input, null, 2);
         expect(
           client.contentHash({

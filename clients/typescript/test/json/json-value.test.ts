@@ -4,7 +4,7 @@ import { JsonProblem } from "../../src/json/json-problem.ts";
 import { parseJson, readJsonText } from "../../src/json/json-text.ts";
 import { plainJson } from "../../src/json/json-value.ts";
 
-/** The text that a value is sent as. */
+/** Returns the JSON text of a value. */
 const text = (value: unknown) => JSON.stringify(plainJson(value, "$.input"));
 
 function problemOf(value: unknown): string {
@@ -17,7 +17,7 @@ function problemOf(value: unknown): string {
   return "";
 }
 
-describe("values that JSON can hold", () => {
+describe("values that JSON can represent", () => {
   test("are spelled as JSON.stringify spells them", () => {
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: "binary", maxDepth: 4 }), (value) => {
@@ -33,8 +33,8 @@ describe("values that JSON can hold", () => {
   });
 
   test.each([
-    ["a Date is its ISO text", new Date(0), '"1970-01-01T00:00:00.000Z"'],
-    ["toJSON speaks for its object", { a: { toJSON: () => [1n] } }, '{"a":[1]}'],
+    ["a Date is its ISO string", new Date(0), '"1970-01-01T00:00:00.000Z"'],
+    ["toJSON replaces its object", { a: { toJSON: () => [1n] } }, '{"a":[1]}'],
     ["a bigint is a number", [2n ** 53n - 1n, -1n], "[9007199254740991,-1]"],
     ["undefined members are left out", { a: undefined, b: 1, c: { d: undefined } }, '{"b":1,"c":{}}'],
     ["-0 is 0", -0, "0"],
@@ -43,7 +43,7 @@ describe("values that JSON can hold", () => {
     ["an object without prototype", Object.assign(Object.create(null), { a: 1 }), '{"a":1}'],
     ["__proto__ is a name", JSON.parse('{"__proto__":{"x":1},"d":1}'), '{"__proto__":{"x":1},"d":1}'],
     [
-      "the same object twice is no cycle",
+      "the same object twice is not a cycle",
       (() => {
         const one = {};
         return [one, one];
@@ -61,7 +61,7 @@ describe("values that JSON can hold", () => {
   });
 });
 
-describe("values that JSON cannot hold are refused", () => {
+describe("values that JSON cannot represent are refused", () => {
   const cycle: Record<string, unknown> = { a: {} };
   (cycle.a as Record<string, unknown>).back = [cycle];
   let deep: unknown = 0;
@@ -77,31 +77,35 @@ describe("values that JSON cannot hold are refused", () => {
     ["a symbol", [Symbol("s")], "$.input[0]: a symbol is not JSON"],
     ["a lone surrogate", ["a\ud800"], "$.input[0]: lone surrogate"],
     ["one in a name", { "\udc00": 1 }, "$.input: lone surrogate in the name of a member"],
-    ["a large bigint", { n: 2n ** 53n }, "$.input.n: integer beyond 2^53-1; send it as a text"],
-    ["a large integer", [2 ** 53], "$.input[0]: integer beyond 2^53-1; send it as a text"],
-    ["a cycle", cycle, "$.input.a.back[0]: refers to an object that holds it"],
+    ["a large bigint", { n: 2n ** 53n }, "$.input.n: integer beyond 2^53-1; send it as a string"],
+    ["a large integer", [2 ** 53], "$.input[0]: integer beyond 2^53-1; send it as a string"],
+    ["a cycle", cycle, "$.input.a.back[0]: circular reference"],
     ["an invalid Date", { at: new Date("x") }, "$.input.at: an invalid Date is not JSON"],
-    ["a Map", { m: new Map() }, "$.input.m: an object of class Map is not JSON; give what stands for it"],
+    ["a Map", { m: new Map() }, "$.input.m: an object of class Map is not JSON; convert it to plain values"],
     [
       "a Promise",
       Promise.resolve(1),
-      "$.input: an object of class Promise is not JSON; give what stands for it",
+      "$.input: an object of class Promise is not JSON; convert it to plain values",
     ],
     [
       "bytes",
       new Uint8Array(1),
-      "$.input: an object of class Uint8Array is not JSON; give what stands for it",
+      "$.input: an object of class Uint8Array is not JSON; convert it to plain values",
     ],
-    ["an Error", new Error("x"), "$.input: an object of class Error is not JSON; give what stands for it"],
-    ["a boxed number", Object(1), "$.input: an object of class Number is not JSON; give what stands for it"],
-    ["what toJSON makes", { toJSON: () => [Number.NaN] }, "$.input[0]: NaN is not JSON"],
+    ["an Error", new Error("x"), "$.input: an object of class Error is not JSON; convert it to plain values"],
+    [
+      "a boxed number",
+      Object(1),
+      "$.input: an object of class Number is not JSON; convert it to plain values",
+    ],
+    ["an invalid result of toJSON", { toJSON: () => [Number.NaN] }, "$.input[0]: NaN is not JSON"],
     [
       "toJSON of itself",
       (() => {
         const o = { toJSON: (): unknown => o };
         return o;
       })(),
-      "$.input: toJSON gives the object itself",
+      "$.input: toJSON returns the object itself",
     ],
   ])("%s", (_, value, expected) => {
     expect(problemOf(value)).toBe(expected);
@@ -114,7 +118,7 @@ describe("values that JSON cannot hold are refused", () => {
 });
 
 describe("a JSON text", () => {
-  test("is read like JSON.parse reads it", () => {
+  test("is read as JSON.parse reads it", () => {
     fc.assert(
       fc.property(fc.jsonValue({ stringUnit: "binary", maxDepth: 4 }), (value) => {
         const spelled = JSON.stringify(value, null, 1);
@@ -124,7 +128,7 @@ describe("a JSON text", () => {
     );
   });
 
-  test("is read right where a name ends with a backslash and others are escaped", () => {
+  test("is read correctly where a name ends with a backslash and others are escaped", () => {
     const spelled = '[{"a\\\\":1,"\\u0062":2},{"a\\\\":3,"\\u0062\\"":4,"b":5}]';
     expect(JSON.stringify(parseJson(spelled))).toBe('[{"a\\\\":1,"b":2},{"a\\\\":3,"b\\"":4,"b":5}]');
   });

@@ -15,7 +15,7 @@ const sources = readdirSync(folder, { recursive: true, encoding: "utf8" })
     };
   });
 
-/** Files that import something, other than `except`. */
+/** Returns the files other than `except` that import a module. */
 const importers = (pattern: RegExp, except: string) =>
   sources
     .filter(({ path, imports }) => path !== except && imports.some((name) => pattern.test(name)))
@@ -27,7 +27,7 @@ describe("the sources of the client", () => {
     expect(sources.find(({ path }) => path === "node.ts")?.imports).toContain("node:crypto");
   });
 
-  test("use what only Node has in one file, and what only browsers need in another", () => {
+  test("use Node's own modules in one file, and modules for browsers in another", () => {
     expect(importers(/^node:|connect-node/, "node.ts")).toEqual([]);
     expect(importers(/connect-web|^@noble/, "browser.ts")).toEqual([]);
     const globals = sources.filter(
@@ -36,7 +36,7 @@ describe("the sources of the client", () => {
     expect(globals.map(({ path }) => path)).toEqual([]);
   });
 
-  test("reach nothing of the service", () => {
+  test("import nothing of the service", () => {
     expect(importers(/\.\.\/(src|test)\//, "")).toEqual([]);
     const beyond = sources.filter(({ path, imports }) =>
       imports.some(
@@ -49,7 +49,7 @@ describe("the sources of the client", () => {
     expect(beyond.map(({ path }) => path)).toEqual([]);
   });
 
-  test("are named in kebab-case after what they give, and short", () => {
+  test("are named in kebab-case after their content, and short", () => {
     const drawers = /^(lib|utils?|helpers?|common|types|misc|shared|index)$/;
     const badly = sources.filter(({ path, text }) => {
       const parts = path.replace(/\.ts$/, "").split("/");

@@ -13,7 +13,7 @@ import { startTestService, type TestService } from "../../../../test/support/ser
 import { createItembankClient } from "../../src/node.ts";
 import { type InstalledPackage, installPackage } from "./installed-package.ts";
 
-/** A browser, if the machine has one. */
+/** The browser of the machine, if there is one. */
 const browser = ["chromium", "chromium-browser", "google-chrome"]
   .flatMap((name) => (process.env.PATH ?? "").split(delimiter).map((folder) => join(folder, name)))
   .find((path) => {
@@ -25,7 +25,7 @@ const browser = ["chromium", "chromium-browser", "google-chrome"]
     }
   });
 
-/** What the page does. It tells its own server how that went. */
+/** The script of the page. It reports its results to its own server. */
 const script = `
 import { ItembankError, createItembankClient, formatSummary } from "@itembank/client";
 
@@ -79,7 +79,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   site.close();
-  // Helpers of the browser end a moment after it, and write to the profile until then.
+  // Child processes of the browser outlive it for a moment, and still write to the profile.
   const removal = rm(profile, { recursive: true, force: true, maxRetries: 10 });
   await Promise.all([service.close(), installed.remove(), removal]);
 });
@@ -107,7 +107,7 @@ test.skipIf(browser === undefined)("a page of another origin uses the client in 
       "--no-sandbox",
       "--disable-gpu",
       "--disable-dev-shm-usage",
-      // Without something to stay open for it ends once the page is loaded.
+      // Without debugging, the browser exits once the page is loaded.
       "--remote-debugging-port=0",
       `--user-data-dir=${profile}`,
       `${originOf(site)}/`,

@@ -6,21 +6,21 @@ import { promisify } from "node:util";
 
 const run = promisify(execFile);
 
-/** The package of the client, and the repository that brings its dependencies. */
+/** The package of the client, and the repository that provides its dependencies. */
 const packageFolder = join(import.meta.dirname, "../..");
 const repository = join(packageFolder, "../..");
 
-/** A project that has installed the client as it is published. */
+/** A project with the client installed as it is published. */
 export interface InstalledPackage {
   readonly folder: string;
-  /** What the package consists of, from its root down. */
+  /** The files of the package, relative to its root. */
   readonly files: readonly string[];
   remove(): Promise<void>;
 }
 
 /**
  * Builds and packs the client, and installs the tarball into an empty project. Works on a copy, because several suites may do
- * so at once.
+ * this at once.
  */
 export async function installPackage(): Promise<InstalledPackage> {
   const folder = await mkdtemp(join(tmpdir(), "itembank-client-"));
@@ -47,7 +47,7 @@ export async function installPackage(): Promise<InstalledPackage> {
   };
 }
 
-/** Runs a program of the repository's dependencies in a folder. */
+/** Runs a program from the repository's dependencies in a folder. */
 export async function runTool(name: string, args: readonly string[], cwd: string): Promise<string> {
   const bin = join(repository, "node_modules", ".bin", name);
   const { stdout } = await run(bin, args, { cwd }).catch((error: { stdout: string; stderr: string }) => {

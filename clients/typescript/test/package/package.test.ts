@@ -27,14 +27,14 @@ itembank.close();
 `;
 
 describe("the package", () => {
-  test("holds what is built, what is generated, a license, and nothing else", () => {
+  test("contains the built code, the generated code, a license, and nothing else", () => {
     const kinds = new Set(installed.files.map((file) => file.replace(/\/.*|\.(d\.ts|js)$/, "")));
     expect([...kinds].sort()).toEqual(["LICENSE", "README.md", "dist", "gen", "package.json"]);
     expect(installed.files.filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))).toEqual([]);
     expect(installed.files).toContain("gen/itembank/v1/item_pb.js");
   });
 
-  test("has the version that it says in calls", () => {
+  test("has the version that it sends in calls", () => {
     const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
     expect(clientVersion).toBe(version);
   });
@@ -50,11 +50,11 @@ describe("the package", () => {
   test.each([
     [
       "in Node",
-      // Connect's own declarations name types of browsers; ours are checked below.
+      // Connect's own declarations refer to types of browsers; ours are checked below.
       { module: "nodenext", types: ["node"], lib: ["es2024", "esnext.disposable"], skipLibCheck: true },
     ],
     [
-      "in browsers, without a word of Node",
+      "in browsers, without the types of Node",
       {
         module: "esnext",
         moduleResolution: "bundler",
@@ -63,7 +63,7 @@ describe("the package", () => {
         lib: ["es2024", "esnext.disposable", "dom", "dom.iterable", "dom.asynciterable"],
       },
     ],
-  ])("has types that hold %s", async (_, compilerOptions) => {
+  ])("has types that compile %s", async (_, compilerOptions) => {
     await writeFile(join(installed.folder, "typed.mts"), program);
     const config = {
       compilerOptions: { target: "es2022", strict: true, noEmit: true, ...compilerOptions },
@@ -73,7 +73,7 @@ describe("the package", () => {
     await runTool("tsc", ["--project", "tsconfig.json"], installed.folder);
   });
 
-  test("is bundled for browsers without anything of Node", async () => {
+  test("is bundled for browsers without modules of Node", async () => {
     await writeFile(
       join(installed.folder, "page.mjs"),
       'import { createItembankClient } from "@itembank/client";\n' +

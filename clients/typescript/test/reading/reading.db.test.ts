@@ -27,7 +27,7 @@ const rows = (count: number, revision = 0) =>
   }));
 
 describe("streamItems", () => {
-  test("gives every item once, although the connection breaks, on the version that it began with", async () => {
+  test("yields every item once, although the connection breaks, on the version that it began with", async () => {
     await itembank.upsertDataset({ name: "read", items: rows(5_000) });
     const ids: string[] = [];
     const items = itembank.streamItems<{ n: number }>({ dataset: "read" });
@@ -47,7 +47,7 @@ describe("streamItems", () => {
     expect(last.value).toEqual({ version: 1, itemCount: 5_000 });
   });
 
-  test("gives items that can be written again as they are", async () => {
+  test("yields items that can be written again unchanged", async () => {
     const read = await Array.fromAsync(itembank.streamItems({ dataset: "read" }));
     expect(read[3]).toMatchObject({
       itemId: "k00003",
@@ -60,7 +60,7 @@ describe("streamItems", () => {
     expect(again).toMatchObject({ noOp: true, counts: { unchanged: 5_000 } });
   });
 
-  test("ends when nobody reads on, or when it is told to", async () => {
+  test("ends when its reader stops, or when its signal is aborted", async () => {
     for await (const { itemId } of itembank.streamItems({ dataset: "read" })) {
       expect(itemId).toBe("k00000");
       break;
@@ -74,7 +74,7 @@ describe("streamItems", () => {
     await expect(read()).rejects.toBe(reason);
   });
 
-  test("does not go on where asking again is no use", async () => {
+  test("does not resume after an error where that cannot help", async () => {
     await expect(itembank.streamItems({ dataset: "nowhere" }).next()).rejects.toMatchObject({
       name: "ItembankError",
       reason: "DATASET_NOT_FOUND",
@@ -137,7 +137,7 @@ describe("streamResults", () => {
 });
 
 describe("watchDataset", () => {
-  test("tells every version once, although the connection breaks", async () => {
+  test("yields every version once, although the connection breaks", async () => {
     await itembank.upsertDataset({ name: "watched", items: rows(1) });
     const versions: bigint[] = [];
     for await (const { version } of itembank.watchDataset({ dataset: "watched" })) {
@@ -152,7 +152,7 @@ describe("watchDataset", () => {
 });
 
 describe("diffVersions", () => {
-  test("gives every difference once, although the connection breaks, and the totals", async () => {
+  test("yields every difference once, although the connection breaks, and returns the totals", async () => {
     await itembank.upsertDataset({ name: "differing", items: rows(4_000) });
     const changed = rows(4_000).map((row) => ({ ...row, input: { ...row.input, revision: 1 } }));
     await itembank.upsertDataset({ name: "differing", items: changed.slice(0, 3_000), mode: "mirror" });
@@ -174,7 +174,7 @@ describe("diffVersions", () => {
     });
   });
 
-  test("leaves payloads out on request", async () => {
+  test("leaves out payloads on request", async () => {
     const inputs = async (view?: "full" | "keys") => {
       const changes = itembank.diffVersions({
         dataset: "differing",
@@ -195,7 +195,7 @@ describe("diffVersions", () => {
     });
   });
 
-  test("shows what a plan would change", async () => {
+  test("yields the changes that a plan would make", async () => {
     const items = [{ itemId: "k00000", input: "planned" }];
     const plan = await itembank.upsertDataset({ name: "differing", items, plan: true });
     const changes = await Array.fromAsync(
@@ -214,7 +214,7 @@ describe("diffVersions", () => {
 });
 
 describe("compareRuns", () => {
-  test("gives the numbers, and the rows to who wants them", async () => {
+  test("returns the summary, and the rows on demand", async () => {
     await itembank.upsertDataset({ name: "compared", items: rows(20) });
     const run = (score: (n: number) => number) =>
       itembank.runExperiment<{ n: number }>({

@@ -24,7 +24,7 @@ afterEach(async () => {
   await database.drop();
 });
 
-/** Rows that are given once, with incompressible content of about 120 bytes. */
+/** Yields rows once, with incompressible content of about 120 bytes. */
 async function* rows(count: number, revision = (_: number) => 0) {
   for (let number = 0; number < count; number++) {
     const text = createHash("sha512")
@@ -34,7 +34,7 @@ async function* rows(count: number, revision = (_: number) => 0) {
   }
 }
 
-/** Cuts all connections every so many bytes that the client sends. Gives how often it has. */
+/** Cuts all connections every `bytes` that the client sends. Returns a counter of the cuts. */
 function cutEvery(bytes: number): () => number {
   let cuts = 0;
   const strike = () => {
@@ -84,7 +84,7 @@ describe("an upsert whose connection breaks again and again", () => {
 
   test("sends smaller frames where large ones never arrive", async () => {
     await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
-    // The offers of all rows take more than 800 kB, and a frame that is full takes more than passes between two cuts.
+    // The offers of all rows take more than 800 kB, and a full frame more than passes between two cuts.
     const cuts = cutEvery(150_000);
     const again = await itembank.upsertDataset({ name: "qa", items: rows(20_000) });
     expect(cuts()).toBeGreaterThanOrEqual(5);
@@ -117,8 +117,8 @@ describe("an upsert whose connection breaks again and again", () => {
   });
 });
 
-describe("an upsert that cannot go on", () => {
-  test("gives up after so many attempts without getting further", async () => {
+describe("an upsert that cannot continue", () => {
+  test("gives up after a number of attempts without progress", async () => {
     const stubborn = createItembankClient({
       url: proxy.url,
       retry: { initialDelayMs: 1, resumeAttempts: 3, callAttempts: 1 },
@@ -159,7 +159,7 @@ describe("an upsert that cannot go on", () => {
     expect(open).toEqual([]);
   });
 
-  test("throws what its source throws", async () => {
+  test("throws the error of its source", async () => {
     const fault = new Error("the file is gone");
     const source = async function* () {
       yield* rows(3_000);
@@ -173,7 +173,7 @@ describe("an upsert that cannot go on", () => {
     });
   });
 
-  test("names the row that is wrong, whichever side finds it", async () => {
+  test("names the invalid row, whichever side finds it", async () => {
     const source = async function* () {
       yield* rows(1_500);
       yield { itemId: "bad", input: { number: Number.NaN, text: "" } };

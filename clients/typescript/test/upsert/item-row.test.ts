@@ -12,7 +12,7 @@ const platform: Platform = {
 
 const limits = { maxItemBytes: 1000n };
 
-/** What a row becomes. */
+/** Returns the item of a row. */
 function itemOf(row: unknown, conversion: RowConversion<never> = {}) {
   const { item } = prepareRow(platform, limits, conversion as RowConversion<unknown>, row, 17);
   const { itemId, inputJson, expectedOutputJson, metadataJson, splits } = item;
@@ -25,7 +25,7 @@ function itemOf(row: unknown, conversion: RowConversion<never> = {}) {
   };
 }
 
-/** Why a row is refused: reason and message. */
+/** Returns why a row is refused: reason and message. */
 function refusalOf(row: unknown, conversion: RowConversion<never> = {}): string {
   try {
     itemOf(row, conversion);
@@ -53,17 +53,17 @@ describe("a row with an input is an item", () => {
     expect(itemOf(row)).toEqual({ itemId: "a", inputJson: "null", expectedOutputJson: '"x"' });
   });
 
-  test("of texts, which stay as they are spelled", () => {
+  test("of texts, which keep their spelling", () => {
     const row = { itemId: "a", inputJson: '{"b": 1.0, "a": 2}', expectedOutputJson: "1e2", metadataJson: "" };
     expect(itemOf(row)).toEqual({ itemId: "a", inputJson: '{"b": 1.0, "a": 2}', expectedOutputJson: "1e2" });
   });
 
-  test("as it was read, with what the server set", () => {
+  test("as it was read, with the members that the server set", () => {
     const row = { itemId: "a", inputJson: "1", version: 3n, contentHash: new Uint8Array(32), purged: false };
     expect(itemOf(row)).toEqual({ itemId: "a", inputJson: "1" });
   });
 
-  test("whose undefined members are not there", () => {
+  test("whose undefined members are ignored", () => {
     expect(itemOf({ input: 1, expectedOutput: undefined, metadata: undefined })).toEqual({ inputJson: "1" });
   });
 
@@ -71,12 +71,12 @@ describe("a row with an input is an item", () => {
     [
       "another member",
       { input: 1, category: "x" },
-      "INVALID_FIELD items[17].category: is not part of an item, and would be lost beside `input`: put it into `metadata`, or give `map`",
+      "INVALID_FIELD items[17].category: is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
     ],
     [
       "a member twice",
       { input: 1, expectedOutput: 1, expected_output: 1 },
-      "INVALID_FIELD items[17].expected_output: is there twice, as expectedOutput too",
+      "INVALID_FIELD items[17].expected_output: is present twice, also as expectedOutput",
     ],
     [
       "an undefined input",
@@ -84,22 +84,22 @@ describe("a row with an input is an item", () => {
       "INVALID_JSON $.input in row 17: is undefined; every item needs an input, which may be null",
     ],
     [
-      "an id that is no text",
+      "an id that is not a string",
       { input: 1, itemId: 5 },
       "INVALID_FIELD items[17].item_id: is a number, not a string",
     ],
     [
-      "half a character in its id",
+      "a lone surrogate in its id",
       { input: 1, itemId: "a\ud800" },
-      "INVALID_FIELD items[17].item_id: holds a lone surrogate",
+      "INVALID_FIELD items[17].item_id: contains a lone surrogate",
     ],
     [
-      "a split that is no text",
+      "a split that is not a string",
       { input: 1, splits: [1] },
-      "INVALID_FIELD items[17].splits: is a number, not a text",
+      "INVALID_FIELD items[17].splits: is a number, not a string",
     ],
     [
-      "metadata that are no object",
+      "metadata that are not an object",
       { input: 1, metadata: [1] },
       "INVALID_JSON $.metadata in row 17: must be a JSON object",
     ],
@@ -130,7 +130,7 @@ describe("any other row is the input as a whole", () => {
     expect(itemOf(row)).toEqual({ inputJson: JSON.stringify(row) });
   });
 
-  test("the member that is the id included", () => {
+  test("including the member that is its id", () => {
     expect(itemOf({ sku: "a", q: 1 }, { itemId: "sku" })).toEqual({
       itemId: "a",
       inputJson: '{"sku":"a","q":1}',
@@ -148,7 +148,7 @@ describe("ids", () => {
     expect(itemOf({ sku, input: 1 }, { itemId: "sku" })).toEqual({ itemId, inputJson: "1" });
   });
 
-  test("come from a function, which may leave some out", () => {
+  test("come from a function, which may return undefined", () => {
     const itemId = (row: { a?: number }, index: number) => (row.a ? `${row.a}-${index}` : undefined);
     expect(itemOf({ a: 3 }, { itemId })).toMatchObject({ itemId: "3-17" });
     expect(itemOf({}, { itemId })).toEqual({ inputJson: "{}" });
@@ -162,7 +162,7 @@ describe("ids", () => {
     [{}, "a object"],
   ])("are refused where the member is %s", (sku, described) => {
     expect(refusalOf({ sku }, { itemId: "sku" })).toBe(
-      `INVALID_FIELD items[17].item_id: member "sku" of the row is ${described}; an id is a text or a whole number`,
+      `INVALID_FIELD items[17].item_id: member "sku" of the row is ${described}; an id must be a string or a whole number`,
     );
   });
 });
@@ -181,7 +181,7 @@ describe("map", () => {
     });
   });
 
-  test("leaves the id to itemId, which sees the row", () => {
+  test("leaves the id to itemId, which receives the row", () => {
     const map = (row: { q: string }) => ({ input: row.q });
     expect(itemOf({ q: "x", id: "i" }, { map, itemId: "id" })).toEqual({ itemId: "i", inputJson: '"x"' });
   });
@@ -202,7 +202,7 @@ describe("the size of a row", () => {
       },
     ]) {
       const { item, bytes } = prepareRow(platform, undefined, {}, row, 0);
-      // Three bytes more for tag and length within the message around it, counted as overhead.
+      // Three more bytes for tag and length in the enclosing message, counted as overhead.
       expect(toBinary(ItemSchema, item).length + 4).toBeLessThanOrEqual(bytes);
     }
   });

@@ -15,7 +15,7 @@ afterAll(async () => {
   await service.close();
 });
 
-// So many rows take a while on a small machine.
+// This many rows take a while on a small machine.
 const timeout = 240_000;
 
 test("a generator of 200,000 rows is never read further ahead than the buffer allows", {
@@ -40,7 +40,7 @@ test("a generator of 200,000 rows is never read further ahead than the buffer al
   };
   const first = await itembank.upsertDataset({ name: "large", items: rows(1), maxBufferedBytes, onProgress });
   expect(first).toMatchObject({ version: 1, counts: { received: count, created: count } });
-  // A row takes 150 bytes at least, and 1 MiB of slack is more than what is under way besides.
+  // A row takes at least 150 bytes, and 1 MiB of slack exceeds everything else in flight.
   const bound = (maxBufferedBytes + 1024 * 1024) / 150;
   expect(furthestAhead).toBeLessThan(bound);
   expect(furthestAhead).toBeGreaterThan(1_000);

@@ -21,7 +21,7 @@ const capitals = [
   { sku: "de", input: "capital of Germany", expectedOutput: "Berlin" },
 ];
 
-/** The items of a version, as the service gives them. */
+/** Returns the items of a version, as the service returns them. */
 async function itemsOf(name: string, version?: number) {
   const at =
     version === undefined ? {} : { at: { by: { case: "version", value: BigInt(version) } as const } };
@@ -40,7 +40,7 @@ async function itemsOf(name: string, version?: number) {
 }
 
 describe("an upsert", () => {
-  test("creates the dataset, and says what it did", async () => {
+  test("creates the dataset, and returns the counts", async () => {
     const result = await itembank.upsertDataset({
       name: "capitals",
       items: capitals,
@@ -87,7 +87,7 @@ describe("an upsert", () => {
     expect(sent.at(-1)).toBe(0);
   });
 
-  test("sends the bodies of what changed alone", async () => {
+  test("sends the bodies of changed rows only", async () => {
     const sent: number[] = [];
     const changed = await itembank.upsertDataset({
       name: "capitals",
@@ -110,7 +110,7 @@ describe("an upsert", () => {
     expect(result).toMatchObject({ datasetId, counts: { unchanged: 1, deleted: 1 }, itemCount: 1 });
   });
 
-  test("plans first, and applies then", async () => {
+  test("makes a plan, and applies it", async () => {
     const plan = await itembank.upsertDataset({
       name: "planned",
       items: capitals,
@@ -122,7 +122,7 @@ describe("an upsert", () => {
     expect(await plan.apply()).toMatchObject({ version: 1, counts: { created: 2 }, createdDataset: true });
   });
 
-  test("is refused where a guard forbids it, and can be applied all the same", async () => {
+  test("is refused where a guard forbids it, and can be applied with another guard", async () => {
     await itembank.upsertDataset({ name: "guarded", items: capitals, itemId: "sku" });
     const requestId = randomUUID();
     const upsert = { name: "guarded", items: [], mode: "mirror", requestId } as const;
@@ -142,7 +142,7 @@ describe("an upsert", () => {
     });
   });
 
-  test("of nothing into a dataset that is empty makes no version", async () => {
+  test("of no rows into an empty dataset makes no version", async () => {
     expect(await itembank.upsertDataset({ name: "empty", items: [] })).toMatchObject({
       version: 0,
       noOp: true,
@@ -156,21 +156,18 @@ describe("an upsert", () => {
     });
   });
 
-  test.each([[{}], [{ name: "a", datasetId: "b" }]])(
-    "of a dataset that is called %j is refused",
-    async (by) => {
-      await expect(itembank.upsertDataset({ ...by, items: [] })).rejects.toMatchObject({
-        facts: { field: "dataset" },
-      });
-    },
-  );
+  test.each([[{}], [{ name: "a", datasetId: "b" }]])("of the dataset %j is refused", async (by) => {
+    await expect(itembank.upsertDataset({ ...by, items: [] })).rejects.toMatchObject({
+      facts: { field: "dataset" },
+    });
+  });
 
-  test("finds no dataset where it may not create one", async () => {
+  test("fails without a dataset if it may not create one", async () => {
     const upsert = itembank.upsertDataset({ name: "nowhere", items: capitals, itemId: "sku", create: false });
     await expect(upsert).rejects.toMatchObject({ reason: "DATASET_NOT_FOUND", facts: { name: "nowhere" } });
   });
 
-  test("creates what it is told to create", async () => {
+  test("creates the dataset with the given fields", async () => {
     await itembank.upsertDataset({
       name: "described",
       items: capitals,
@@ -193,7 +190,7 @@ describe("an upsert", () => {
     });
   });
 
-  test("that others were faster than is refused", async () => {
+  test("that expects an older version is refused", async () => {
     await itembank.upsertDataset({ name: "guarded by version", items: capitals, itemId: "sku" });
     const stale = itembank.upsertDataset({ name: "guarded by version", items: [], expectedVersion: 0 });
     await expect(stale).rejects.toMatchObject({ reason: "VERSION_CONFLICT", facts: { latest_version: "1" } });
