@@ -12,7 +12,7 @@ import { ItembankError } from "../rpc/error.ts";
 /** How to compare one score. */
 export interface ScoreSettings {
   readonly name: string;
-  /** Which values are better. `higher_is_better` unless set. */
+  /** Which values are better. `higher_is_better` by default. */
   readonly direction?: "higher_is_better" | "lower_is_better";
   /** The largest difference that does not matter, in units of the score. */
   readonly tolerance?: number;
