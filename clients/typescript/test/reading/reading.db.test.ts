@@ -131,7 +131,7 @@ describe("streamResults", () => {
     expect(await itemsIn("with_item")).toEqual(["k00000"]);
     await expect(itemsIn("items" as "basic")).rejects.toMatchObject({
       reason: "INVALID_FIELD",
-      message: "view: is items, not basic or with_item",
+      message: "view: must be basic or with_item, not items",
     });
   });
 });
