@@ -4,7 +4,7 @@ import type { ItemContent } from "./item.ts";
 
 const writer = new CanonicalWriter();
 
-// The members of the hashed object, in canonical order: each with what stands between its predecessor and its value.
+// The members of the hashed object, in canonical order: for each, the text between its predecessor and its value.
 const expectedOutputFirst = Buffer.from('{"expected_output":');
 const inputFirst = Buffer.from('{"input":');
 const inputNext = Buffer.from(',"input":');
@@ -12,12 +12,13 @@ const metadataNext = Buffer.from(',"metadata":');
 const end = Buffer.from("}");
 
 /**
- * The content hash `sha256-jcs-v1` of an item, 32 bytes: the SHA-256 of the RFC 8785 form of an object with the members
- * input, expected_output and metadata, without those that are undefined. How a payload is spelled does not matter; null is
- * not the same as undefined. Splits are not hashed.
+ * Returns the content hash `sha256-jcs-v1` of an item, 32 bytes: the SHA-256 of the RFC 8785 form of an object with the
+ * members input, expected_output and metadata, without those that are undefined. The spelling of a payload does not
+ * matter; null is not the same as undefined. Splits are not hashed.
  *
- * @throws JsonProblem for a payload that `canonicalize` refuses, or metadata that is not an object. Its path starts at the
- * item, as in `$.input.messages[2]`. Of several problems it is the first of expected output, then input, then metadata.
+ * @throws JsonProblem for a payload that `canonicalize` refuses, or metadata that is not an object. Its path starts at
+ * the item, as in `$.input.messages[2]`. Of several problems it is the first of expected output, then input, then
+ * metadata.
  */
 export function contentHash({ input, expectedOutput, metadata }: ItemContent): Buffer {
   writer.clear();
@@ -34,6 +35,6 @@ export function contentHash({ input, expectedOutput, metadata }: ItemContent): B
     writer.appendObject(metadata, "$.metadata");
   }
   writer.append(end);
-  // Going through a string saves 0.5 µs: an ArrayBuffer per hash costs as much as hashing 400 bytes.
+  // The detour through a string saves 0.5 µs: an ArrayBuffer per hash costs as much as hashing 400 bytes.
   return Buffer.from(hash("sha256", writer.bytes(), "binary"), "binary");
 }

@@ -1,20 +1,20 @@
 import { failure } from "../failure.ts";
 import { limits } from "../limits.ts";
 
-/** C0 and C1 control characters, which is category Cc. */
+/** C0 and C1 control characters: category Cc. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: finding them is its purpose
 const controlCharacter = /[\u0000-\u001f\u007f-\u009f]/;
 
-/** What is wrong with an id that a caller chose; undefined if nothing is. */
+/** Returns the problem with an id that a caller chose; undefined if it is valid. */
 export function itemIdProblem(itemId: string): string | undefined {
-  // No text has fewer UTF-8 bytes than UTF-16 units, nor more than three times as many.
+  // A text has at least as many UTF-8 bytes as UTF-16 units, and at most three times as many.
   if (itemId.length * 3 > limits.maxItemIdBytes && Buffer.byteLength(itemId) > limits.maxItemIdBytes) {
     return `has ${Buffer.byteLength(itemId)} bytes; at most ${limits.maxItemIdBytes} are allowed`;
   }
   return textProblem(itemId);
 }
 
-/** What is wrong with the splits of an item; undefined if nothing is. */
+/** Returns the problem with the splits of an item; undefined if they are valid. */
 export function splitsProblem(splits: readonly string[]): string | undefined {
   if (new Set(splits).size > limits.maxSplitsPerItem) {
     return `has ${splits.length} splits; at most ${limits.maxSplitsPerItem} are allowed`;
@@ -35,7 +35,7 @@ function textProblem(text: string): string | undefined {
   return text.isWellFormed() ? undefined : "contains a lone surrogate";
 }
 
-/** @throws Failure DUPLICATE_ITEM_ID if two rows have one id. Rows without an id do not count. */
+/** @throws Failure DUPLICATE_ITEM_ID if two rows have the same id. Rows without an id do not count. */
 export function requireDistinctIds(rows: readonly { readonly itemId: string }[], firstNumber: number): void {
   const positions = new Map<string, number>();
   rows.forEach(({ itemId }, position) => {

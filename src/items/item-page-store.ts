@@ -17,32 +17,32 @@ import type { Provenance, Publications } from "./publications.ts";
 import type { ReadPage, ReadSize } from "./stream-pages.ts";
 import { notSupersededUpTo } from "./visible-at.ts";
 
-/** Which items of a version to list. */
+/** The items of a version to list. */
 export interface ItemFilter {
   /** Keeps items in any of these splits; empty keeps all. */
   readonly splits: readonly string[];
   readonly view: ItemView;
 }
 
-/** Bounds of a page. At least one item is on it, however large. */
+/** Bounds of a page. It has at least one item, however large. */
 export interface PageBounds {
-  /** Items behind this item_id; undefined starts at the first. */
+  /** Items after this item_id; undefined starts at the first. */
   readonly after: string | undefined;
   readonly items: number;
-  /** Of payloads, ids and splits. */
+  /** Maximum size of payloads, ids and splits. */
   readonly bytes: number;
 }
 
-/** The greatest bigint: behind all revisions of an item, whatever wrote them. */
+/** The greatest bigint: after all revisions of an item, whatever wrote them. */
 const pastAllRevisions = 2n ** 63n - 1n;
 
-/** Where reading goes on: behind a revision of an item, which the version may show or not. */
+/** The position to resume after: a revision of an item, which the version may show or not. */
 export interface ItemCursor {
   readonly itemId: string;
   readonly changesetId: bigint;
 }
 
-/** What stands for the values in the statement: parameters, or literals where a statement takes none. */
+/** The values of the statement: parameters, or literals where a statement takes no parameters. */
 interface PageValues {
   readonly datasetId: string;
   readonly version: string;
@@ -55,12 +55,13 @@ interface PageValues {
 }
 
 /**
- * Reads the next `limit` revisions along the primary key, as many as fit into `bytes` and the one that crosses the bound. Which
- * of them the version shows depends on the changesets that wrote them; those that came later are passed over.
+ * Returns the statement that reads the next `limit` revisions along the primary key, as many as fit into `bytes` and
+ * the one that crosses the bound. The changesets that wrote them decide which of them the version shows; later
+ * changesets are skipped.
  *
- * The limit stands next to the table, so the key is read in its order and no further than that, given that the statement is
- * planned in index order: the planner would not read a table without statistics so by itself. Sizes are summed up before
- * payloads are read, so that a page of large items costs no more memory than one of small items.
+ * The limit stands next to the table, so the key is read in its order and no further than that, provided that the
+ * statement is planned in index order: the planner would not choose that by itself for a table without statistics.
+ * Sizes are summed up before payloads are read, so a page of large items costs no more memory than one of small items.
  */
 function pageStatement(view: ItemView, $: PageValues): string {
   const isWhole = view === "full";
@@ -85,9 +86,9 @@ function pageStatement(view: ItemView, $: PageValues): string {
 }
 
 /**
- * The newest changeset that a version shows. Four indexes begin with dataset_id, and to the planner all are alike as long as the
- * table is small or without statistics; only that of versions gives the order that is asked for here, and in index order it
- * does not sort.
+ * Returns the query for the newest changeset that a version shows. Four indexes begin with dataset_id, and the planner
+ * rates them alike as long as the table is small or without statistics; only the index of versions has the order that
+ * is requested here, and in index order the planner does not sort.
  */
 function newestChangeset({ datasetId, version }: PageValues): string {
   return `select newest_changeset_id from changesets
@@ -96,7 +97,7 @@ function newestChangeset({ datasetId, version }: PageValues): string {
           limit 1`;
 }
 
-/** What the statement gives, in this order: those of an item, and what tells whether the version shows it. */
+/** The columns of the statement, in this order: those of an item, and those that decide whether the version shows it. */
 const columns = [...itemColumns, "changeset_id", "origin_changeset_id", "size"] as const;
 
 const parameters: PageValues = {
@@ -110,11 +111,12 @@ const parameters: PageValues = {
 };
 
 /**
- * Fills a page with what `read` finds, which may have to look several times where a version does not show much of what is
- * there. At least one item is on the page, however large. Returns whether nothing is behind it.
+ * Fills a page from `read`, which may have to read several times if the version shows few of the revisions. The page
+ * has at least one item, however large. Returns whether it is the last.
  *
- * @param read looks at the next revisions and calls `accept` with the size of each that the version shows, until that says
- * that the page is full. Returns where to go on: undefined if there is nothing behind, or if the page is full.
+ * @param read reads the next revisions and calls `accept` with the size of each that the version shows, until that
+ * returns that the page is full. Returns the position to resume after: undefined if there are no more, or if the page
+ * is full.
  */
 async function fillPage(
   { after, items, bytes }: PageBounds,
@@ -136,14 +138,14 @@ async function fillPage(
     return true;
   };
   let place: ItemCursor | undefined = cursorAfter(after);
-  // One item beyond the page tells whether there is another.
+  // One item beyond the page shows whether there is another.
   for (let limit = items + 1; place !== undefined; limit = Math.max(items + 1 - count, furtherRevisions)) {
     place = await read(place, limit, Math.max(bytes - used, 0), accept);
   }
   return !isFull;
 }
 
-/** How many revisions are looked at where the first ones did not fill the page: they are not shown, so they cost little. */
+/** Revisions per further read when the first ones did not fill the page: they are not shown, so they cost little. */
 const furtherRevisions = 1_000;
 
 type PageRow = Omit<ItemRow, "version" | "create_time" | "update_time"> & {
@@ -153,8 +155,8 @@ type PageRow = Omit<ItemRow, "version" | "create_time" | "update_time"> & {
 };
 
 /**
- * A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. Run it in a transaction in index
- * order.
+ * Returns a page of a version, in ascending byte order of item_id. `isLast` if nothing follows. Run it in a transaction
+ * in index order.
  */
 export async function listItems(
   client: Client,
@@ -193,18 +195,18 @@ function changesetsOf({ changeset_id, origin_changeset_id }: PageRow): [number, 
   return [Number(changeset_id), Number(origin_changeset_id ?? changeset_id)];
 }
 
-/** The place in front of all items, or behind one. */
+/** The position before all items, or after one. */
 export function cursorAfter(itemId: string | undefined): ItemCursor {
   return { itemId: itemId ?? "", changesetId: pastAllRevisions };
 }
 
-/** Which revisions to look at, whether the version shows them or not. */
+/** The revisions to read, whether the version shows them or not. */
 export interface Part extends ReadSize {
   readonly behind: ItemCursor;
 }
 
 /**
- * Reads on along a version by COPY, without turning anything into values.
+ * Continues reading a version by COPY, without decoding values.
  *
  * @param into memory to use.
  */
@@ -236,7 +238,7 @@ const [idColumn, changesetColumn, originColumn, sizeColumn] = (
   ["item_id", "changeset_id", "origin_changeset_id", "size"] as const
 ).map((name) => columns.indexOf(name)) as [number, number, number, number];
 
-/** Finds out what there is to know before any item is passed on. */
+/** Gathers the sizes and changesets of a page before any item is passed on. */
 function scanPage(
   row: CopiedColumns,
   { limit, bytes }: Part,
@@ -248,7 +250,7 @@ function scanPage(
     count++;
     used += row.int4(sizeColumn);
     const id = row.int8(changesetColumn);
-    // Revisions of one changeset mostly come one after the other.
+    // Revisions of one changeset mostly follow each other.
     if (id !== previous) changesetIds.add(id);
     previous = id;
     if (!row.isNull(originColumn)) changesetIds.add(row.int8(originColumn));
@@ -257,7 +259,7 @@ function scanPage(
   return { changesetIds, rest: last, averageSize: count === 0 ? 0 : used / count };
 }
 
-/** Items as the database sent them. */
+/** Undecoded items from the database. */
 export class CopiedItems implements ReadPage<ItemCursor> {
   readonly rest: ItemCursor | undefined;
   readonly averageSize: number;
@@ -276,7 +278,7 @@ export class CopiedItems implements ReadPage<ItemCursor> {
     this.averageSize = averageSize;
   }
 
-  /** Goes to the next item; false behind the last one. */
+  /** Advances to the next item; false after the last one. */
   next(): boolean {
     const row = this.#row;
     this.#idStart = row.starts[idColumn] as number;
@@ -294,14 +296,14 @@ export class CopiedItems implements ReadPage<ItemCursor> {
     return false;
   }
 
-  /** The present item, valid until the next one. */
+  /** The current item, valid until the next one. */
   get item(): CopiedColumns {
     return this.#row;
   }
 
-  /** What the version tells about the present item. */
+  /** The provenance of the current item in the version. */
   get provenance(): Provenance {
-    if (this.#provenance === undefined) throw new Error("there is no present item");
+    if (this.#provenance === undefined) throw new Error("there is no current item");
     return this.#provenance;
   }
 
@@ -309,17 +311,17 @@ export class CopiedItems implements ReadPage<ItemCursor> {
     return this.#row.text(idColumn);
   }
 
-  /** The item_id of the item before the present one, or of the last one where none is present. */
+  /** The item_id of the item before the current one, or of the last one if none is current. */
   get itemIdBefore(): string {
     return this.#row.buffer.toString("utf8", this.#idStart, this.#idStart + this.#idLength);
   }
 
-  /** What the items are in, to be used again when they have been passed on. */
+  /** The memory of the items, to be reused after they have been passed on. */
   get memory(): Buffer {
     return Buffer.from(this.#row.buffer.buffer);
   }
 
-  /** Bytes of its payloads, id and splits. */
+  /** The size of its payloads, id and splits in bytes. */
   get size(): number {
     return this.#row.int4(sizeColumn);
   }

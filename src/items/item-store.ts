@@ -4,7 +4,7 @@ import type { DatasetHandle } from "../handles.ts";
 import type { Item, ItemKey } from "./item.ts";
 import { notSupersededUpTo, publishedUpTo, revisionsWithChangesets, visibleAt } from "./visible-at.ts";
 
-/** An item as statements with `keyColumns` and payload columns give it. */
+/** An item as statements with `keyColumns` and payload columns return it. */
 export interface ItemRow {
   item_id: string;
   input: string | null;
@@ -19,10 +19,10 @@ export interface ItemRow {
 }
 
 /**
- * Where item_ids are looked up, the array comes from a subselect: the planner then always takes the key, also on a table that
- * is being filled and has no statistics, and does not weigh the members of the array one by one.
- *
  * The items of version $2 of dataset $1, with the changesets in which they began.
+ *
+ * Look-ups of item_ids take the array from a subselect: the planner then always uses the key, even on a table that is
+ * being filled and has no statistics, and does not estimate the members of the array one by one.
  */
 const itemsOfVersion = `
   ${revisionsWithChangesets}
@@ -31,7 +31,7 @@ const itemsOfVersion = `
    and origin.changeset_id = coalesce(revision.origin_changeset_id, revision.changeset_id)
   where revision.dataset_id = $1 and ${visibleAt("$2")}`;
 
-/** What tells about an item beside its payloads, from its `revision`, the `changeset` that wrote it and its `origin`. */
+/** The facts about an item besides its payloads, from its `revision`, the `changeset` that wrote it and its `origin`. */
 export const keyColumns = `
   revision.item_id, revision.splits, revision.content_hash, changeset.version,
   origin.publish_time as create_time, changeset.publish_time as update_time, revision.input is null as purged`;
@@ -39,14 +39,14 @@ export const keyColumns = `
 export const payloadColumns = "revision.input, revision.expected_output, revision.metadata";
 export const noPayloadColumns = "null::text as input, null::text as expected_output, null::text as metadata";
 
-// An item may have 4 KiB of splits: a page of keys can be too large as well.
-// Most have none, and putting nothing together takes as long as all the rest.
+// An item may have 4 KiB of splits, so a page of keys can be too large as well. Most have none, and concatenating
+// nothing takes as long as everything else.
 export const keySize = `octet_length(revision.item_id)
   + case when revision.splits = '{}' then 0 else octet_length(array_to_string(revision.splits, '')) end`;
 export const payloadSize =
   "octet_length(revision.input) + coalesce(octet_length(revision.expected_output), 0) + coalesce(octet_length(revision.metadata), 0)";
 
-/** One item as a version has it. */
+/** Finds an item in a version. */
 export async function findItem(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -57,15 +57,15 @@ export async function findItem(
   return item;
 }
 
-/** Those of these items that a version has, in no particular order. */
+/** Returns the given items as far as a version has them, in no particular order. */
 export async function listItemsById(
   db: Queryable,
   datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Item[]> {
-  // Each item is looked up by its key, and its changesets by theirs. Left to choose, PostgreSQL 15 reads the whole dataset as long
-  // as the table has no statistics; `offset 0` keeps the look-up apart from the list of ids.
+  // Looks up each item by its key, and its changesets by theirs. Otherwise PostgreSQL 15 reads the whole dataset as
+  // long as the table has no statistics; `offset 0` keeps the look-up separate from the list of ids.
   const { rows } = await db.query<ItemRow>(
     `select ${keyColumns}, ${payloadColumns}
      from (select distinct item_id from unnest($3::text[]) as wanted(item_id)) wanted
@@ -118,7 +118,7 @@ export async function listItemKeys(
   }));
 }
 
-/** Bytes of the texts of those of these items that a version has, with three for each split, by id. */
+/** Returns the sizes of the texts of the given items that a version has, plus three bytes for each split, by id. */
 export async function listItemSizes(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -133,14 +133,14 @@ export async function listItemSizes(
   return new Map(rows.map((row) => [row.item_id, row.bytes]));
 }
 
-/** A row of a page, and whether the page up to it is larger than it may be. */
+/** A row of a page, and whether the page up to and including it is too large. */
 interface SizedRow {
   readonly crosses: boolean;
 }
 
 /**
- * Cuts what was read for a page of `limit` rows, one more than that at most, to what is on it: `isLast` if nothing is behind
- * it. The first row is on it, however large.
+ * Cuts the rows read for a page of `limit` rows, at most one row more than that, to the page: `isLast` if nothing
+ * follows. The first row is on it, however large.
  */
 export function cutPage<R extends SizedRow>(
   rows: readonly R[],
@@ -150,7 +150,7 @@ export function cutPage<R extends SizedRow>(
   return { page, isLast: page.length === rows.length };
 }
 
-/** How an id that may be in use came to be. */
+/** The origin of an id that may be in use. */
 export interface ItemBeginning {
   readonly itemId: string;
   /** False for an item that was deleted. */
@@ -159,7 +159,7 @@ export interface ItemBeginning {
   readonly contentHash: Uint8Array | undefined;
 }
 
-/** The beginnings of those of these items that ever were, up to a version. */
+/** Returns the beginnings of the given items that ever existed, up to a version. */
 export async function listItemBeginnings(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -188,7 +188,7 @@ export async function listItemBeginnings(
   }));
 }
 
-/** What a row says, as an item. */
+/** Converts a row to an item. */
 export function itemFromRow(row: ItemRow): Item {
   return {
     itemId: row.item_id,

@@ -1,13 +1,13 @@
 import type { Instant } from "../db/instant.ts";
 
-/** What an item holds, as JSON texts. Absent (undefined) is not null. */
+/** The content of an item, as JSON texts. Absent (undefined) is not null. */
 export interface ItemContent {
   readonly input: string;
   readonly expectedOutput: string | undefined;
   readonly metadata: string | undefined;
 }
 
-/** An item as some version has it. */
+/** An item in a version. */
 export interface Item extends Omit<ItemContent, "input"> {
   readonly itemId: string;
   /** Undefined once the item was purged, and in listings of keys. */
@@ -15,44 +15,44 @@ export interface Item extends Omit<ItemContent, "input"> {
   /** In ascending byte order. */
   readonly splits: readonly string[];
   readonly contentHash: Uint8Array;
-  /** The version that wrote it as it stands here. */
+  /** The version that wrote it in this form. */
   readonly version: bigint;
   readonly createTime: Instant;
   readonly updateTime: Instant;
   readonly purged: boolean;
 }
 
-/** An item as a state has it that may be only planned: then no version has written it, and `version` is 0. */
+/** An item in a state that may be only planned: then no version has written it, and `version` is 0. */
 export interface ItemState extends Omit<Item, "createTime" | "updateTime"> {
   readonly createTime: Instant | undefined;
   readonly updateTime: Instant | undefined;
 }
 
-/** How much of an item an answer carries: all of it, or no payload. */
+/** The extent of items in an answer: everything, or no payload. */
 export type ItemView = "full" | "keys";
 
-/** What became of an item from one state to another. */
+/** The change of an item from one state to another. */
 export type ChangeKind = "created" | "updated" | "deleted";
 
-/** What one version did to an item. */
+/** The change of an item in one version. */
 export interface ItemRevision {
   readonly version: bigint;
   readonly kind: ChangeKind;
-  /** The item as the version left it; undefined for a deletion. */
+  /** The item after the change; undefined for a deletion. */
   readonly item: Item | undefined;
   readonly createTime: Instant;
   readonly author: string;
   readonly note: string;
 }
 
-/** A row that a caller sent, checked and hashed: what an item is to become. */
+/** A row from a caller, checked and hashed: the future content of an item. */
 export interface Row extends ItemContent {
-  /** Empty if the caller gave none. */
+  /** Empty if the caller left it out. */
   readonly itemId: string;
-  /** Normalized. Empty also if the caller gave none. */
+  /** Normalized. Also empty if the caller left them out. */
   readonly splits: readonly string[];
   readonly contentHash: Uint8Array;
-  /** Bytes of the payloads. */
+  /** The size of the payloads in bytes. */
   readonly size: number;
 }
 

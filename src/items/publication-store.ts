@@ -5,7 +5,7 @@ import { type Provenance, Publications } from "./publications.ts";
 import { publishedUpTo } from "./visible-at.ts";
 
 /**
- * Looks changesets up by their keys.
+ * Looks up changesets by their keys.
  *
  * @param copy runs a query in index order by COPY.
  */
@@ -17,8 +17,8 @@ export async function findPublications(
 ): Promise<Publications> {
   const provenances = new Map<number, Provenance>();
   if (changesetIds.size === 0) return new Publications(provenances);
-  // Four indexes begin with dataset_id, and to the planner all are alike as long as the table is small or without statistics;
-  // only the key gives the order that is asked for here, and in index order it does not sort.
+  // Four indexes begin with dataset_id, and the planner rates them alike as long as the table is small or without
+  // statistics; only the key has the order that is requested here, and in index order the planner does not sort.
   const rows = new CopiedColumns(
     await copy(
       `select changeset.changeset_id, changeset.version, changeset.publish_time

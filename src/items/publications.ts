@@ -1,14 +1,14 @@
 import type { Instant } from "../db/instant.ts";
 
-/** What a version tells about an item beside its content. */
+/** The facts of a version about an item besides its content. */
 export interface Provenance {
-  /** In which the content appeared. */
+  /** The version in which the content appeared. */
   readonly version: bigint;
   readonly createTime: Instant;
   readonly updateTime: Instant;
 }
 
-/** When changesets were published that a version shows, by changeset_id. */
+/** The publication times of the changesets that a version shows, by changeset_id. */
 export class Publications {
   readonly #provenances: ReadonlyMap<number, Provenance>;
 
@@ -16,7 +16,10 @@ export class Publications {
     this.#provenances = provenances;
   }
 
-  /** The provenance of a revision, by what wrote it and what began the item; undefined if the version does not show it. */
+  /**
+   * Returns the provenance of a revision, from the changesets that wrote it and began its item; undefined if the
+   * version does not show it.
+   */
   provenanceOf(changesetId: number, originId: number): Provenance | undefined {
     const provenance = this.#provenances.get(changesetId);
     const origin = this.#provenances.get(originId);

@@ -4,15 +4,15 @@ import type { DatasetHandle } from "../handles.ts";
 import { revisionsWithChangesets } from "./visible-at.ts";
 
 /**
- * Those of these items that were purged. Whoever is about to store content of an item asks this under a lock that purging
- * takes as well: on the dataset, the changeset or the run.
+ * Returns the given items that were purged. Before storing content of an item, ask this under a lock that purging takes
+ * as well: on the dataset, the changeset or the run.
  */
 export async function listPurged(
   db: Queryable,
   datasetId: DatasetHandle,
   itemIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  // Most datasets have none, and learn it without sending their ids.
+  // Most datasets have none, and find that out without sending their ids.
   if (itemIds.length === 0 || !(await hasPurged(db, datasetId))) return new Set();
   const { rows } = await db.query<{ item_id: string }>(
     "select item_id from purges where dataset_id = $1 and item_id = any((select $2::text[])::text[])",
@@ -30,7 +30,7 @@ async function hasPurged(db: Queryable, datasetId: DatasetHandle): Promise<boole
   return rowCount === 1;
 }
 
-/** How many items of a dataset were purged; undefined if the dataset is gone. */
+/** Returns the number of purged items of a dataset; undefined if the dataset is gone. */
 export async function findPurgeCount(db: Queryable, datasetId: DatasetHandle): Promise<bigint | undefined> {
   const { rows } = await db.query<{ purge_count: bigint }>({
     name: "find_purge_count",
@@ -40,7 +40,7 @@ export async function findPurgeCount(db: Queryable, datasetId: DatasetHandle): P
   return rows[0]?.purge_count;
 }
 
-/** When an item was purged. */
+/** Returns the time when an item was purged. */
 export async function findPurgeTime(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -71,7 +71,7 @@ export async function insertPurge(
   );
 }
 
-/** How many revisions of an item versions have, whether shown by the latest or not. 0 if there never was such an item. */
+/** Counts the revisions of an item in all versions, whether the latest shows them or not. 0 if the item never existed. */
 export async function countRevisions(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -87,8 +87,8 @@ export async function countRevisions(
 }
 
 /**
- * Locks the open and planned writes of a dataset, waiting for rows that are being added. Whoever adds rows afterwards sees
- * what this transaction did.
+ * Locks the open and planned writes of a dataset, waiting for rows that are being added. Writers that add rows later
+ * see the changes of this transaction.
  */
 export async function lockUnfinishedWrites(client: Client, datasetId: DatasetHandle): Promise<void> {
   await client.query(
@@ -97,7 +97,7 @@ export async function lockUnfinishedWrites(client: Client, datasetId: DatasetHan
   );
 }
 
-/** Erases what all revisions of an item hold, those of unfinished writes included. */
+/** Erases the content of all revisions of an item, those of unfinished writes included. */
 export async function eraseRevisions(
   client: Client,
   datasetId: DatasetHandle,

@@ -7,19 +7,19 @@ import { copyItems, cursorAfter, type ItemFilter, listItems, type PageBounds } f
 import type { Provenance } from "./publications.ts";
 import { cutFrames, type ReadSize, streamPages } from "./stream-pages.ts";
 
-/** What one frame may hold. */
+/** Bounds of a frame. */
 export type FrameBounds = Omit<PageBounds, "after">;
 
-/** Which items of which dataset to read. */
+/** The items to read, and their dataset. */
 export interface ItemRange {
   readonly datasetId: DatasetHandle;
   readonly version: bigint;
   readonly filter: ItemFilter;
-  /** Items behind this item_id; undefined starts at the first. */
+  /** Items after this item_id; undefined starts at the first. */
   readonly after: string | undefined;
 }
 
-/** A page of a version, in ascending byte order of item_id. `isLast` if nothing is behind it. */
+/** Returns a page of a version, in ascending byte order of item_id. `isLast` if nothing follows. */
 export async function readPage(
   pool: Pool,
   { datasetId, version, filter, after }: ItemRange,
@@ -47,16 +47,16 @@ export function streamItems(
   });
 }
 
-/** Takes items as they come, and is what a frame is made of. */
+/** Collects the items of a frame as they arrive. */
 interface ItemBatch {
   begin(): void;
   add(item: CopiedColumns, provenance: Provenance): void;
 }
 
 /**
- * The same at the speed of the database, which leaves items as it sends them. Yields the item_id of the last item of each frame.
+ * The same at the speed of the database, with undecoded items. Yields the item_id of the last item of each frame.
  *
- * @param batch what the items of a frame are put into: it holds those of the frame that was yielded last.
+ * @param batch collects the items of a frame: it holds those of the frame that was yielded last.
  */
 export function streamBatches(
   pool: Pool,
@@ -64,7 +64,7 @@ export function streamBatches(
   frameSize: ReadSize,
   batch: ItemBatch,
 ): AsyncGenerator<string> {
-  // Memory of what has been passed on, for what is read next.
+  // Memory of pages that have been passed on, for the next reads.
   const spare: Buffer[] = [];
   return streamPages(pool, datasetId, cursorAfter(after), {
     read: (behind, size) => copyItems(pool, datasetId, version, filter, { behind, ...size }, spare.pop()),

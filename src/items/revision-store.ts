@@ -12,12 +12,12 @@ import {
   payloadSize,
 } from "./item-store.ts";
 
-/** Bounds of a page. At least one entry is on it, however large. */
+/** Bounds of a page. It has at least one entry, however large. */
 export interface HistoryBounds {
   /** Entries of versions below this one; undefined starts with the newest. */
   readonly before: bigint | undefined;
   readonly entries: number;
-  /** Of payloads, ids and splits. */
+  /** Maximum size of payloads, ids and splits. */
   readonly bytes: number;
 }
 
@@ -30,15 +30,15 @@ type RevisionRow = ItemRow & {
   crosses: boolean;
 };
 
-/** A page of what became of an item over time, newest first. `isLast` if nothing is behind it. */
+/** Returns a page of the changes of an item, newest first. `isLast` if nothing follows. */
 export async function listItemRevisions(
   db: Queryable,
   datasetId: DatasetHandle,
   itemId: string,
   { before, entries, bytes }: HistoryBounds,
 ): Promise<{ revisions: ItemRevision[]; isLast: boolean }> {
-  // All revisions of the item are found by the key, without their payloads; the key orders them by changeset, which is not
-  // the order of versions where a long import was overtaken. A revision that ended where no other begins was deleted.
+  // The key finds all revisions of the item, without their payloads; it orders them by changeset, which is not the
+  // order of versions where a long import was overtaken. A revision that ended where no other begins was deleted.
   const { rows } = await db.query<RevisionRow>({
     name: "list_item_revisions",
     text: `with written as (

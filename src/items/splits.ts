@@ -1,10 +1,10 @@
-/** The splits of an item as they are stored and answered: each once, in ascending byte order. */
+/** Returns the splits of an item in their stored form: each once, in ascending byte order. */
 export function normalizeSplits(splits: readonly string[]): readonly string[] {
   if (splits.length < 2) return splits;
   return [...new Set(splits)].sort(compareBytes);
 }
 
-/** Whether two normalized lists of splits are the same. */
+/** Whether two normalized lists of splits are equal. */
 export function equalSplits(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.every((split, index) => split === other[index]);
 }

@@ -3,56 +3,57 @@ import type { DatasetHandle } from "../handles.ts";
 import { limits } from "../limits.ts";
 import { findPurgeCount } from "./purge-store.ts";
 
-/** How much to read at a time. At least one row is read, however large. */
+/** The size of a read. At least one row is read, however large. */
 export interface ReadSize {
   readonly limit: number;
   readonly bytes: number;
 }
 
-/** What was read at a time. */
+/** The rows of one read. */
 export interface ReadPage<Cursor> {
-  /** Where to read on; undefined if there is nothing behind. */
+  /** The position to resume after; undefined if nothing follows. */
   readonly rest: Cursor | undefined;
-  /** Bytes of a row, on average; 0 without any. */
+  /** The average size of a row in bytes; 0 without rows. */
   readonly averageSize: number;
 }
 
-/** A frame that is ready to be sent. */
+/** A frame ready to be sent. */
 export interface ReadFrame<Cursor, Frame> {
   readonly frame: Frame;
-  /** Where to read on behind it. */
+  /** The position after it. */
   readonly through: Cursor;
 }
 
-/** How rows are read, and what becomes of them. */
+/** The reader of pages, and the maker of their frames. */
 export interface PageReader<Cursor, Page extends ReadPage<Cursor>, Frame> {
   read(behind: Cursor, size: ReadSize): Promise<Page>;
-  /** Makes frames of a page, one when the one before is on its way. */
+  /** Yields the frames of a page, each when the previous one has been sent. */
   frames(page: Page): Iterable<ReadFrame<Cursor, Frame>>;
 }
 
 /**
- * A frame at first, for those who want no more, then so much that the way to the database and back does not matter. Twice as
- * much is held for each reader.
+ * A frame at first, for callers that want no more, then so much that round trips to the database do not matter. Each
+ * reader holds twice as much.
  */
 const firstRead: ReadSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
 const largestRead: ReadSize = { limit: 32 * limits.maxBatchSize, bytes: 8 * 1024 * 1024 };
 
-/** What to read next: no more rows than are likely to fit, for those that do not are looked at in vain. */
+/** Returns the size of the next read: at most the rows that are likely to fit, because reading more would be wasted. */
 function nextRead(averageSize: number): ReadSize {
   const { limit, bytes } = largestRead;
   return { limit: Math.max(1, Math.min(limit, Math.floor(bytes / Math.max(averageSize, 1)))), bytes };
 }
 
 /**
- * How long what was read ahead may wait for its reader. When it is older, items may have been purged meanwhile by a call that was
- * answered; a reader who goes on at once cannot tell which was first.
+ * How long a page that was read ahead may wait for its reader. Later, calls that purge items may have been answered
+ * meanwhile; a reader that continues at once cannot tell which came first.
  */
 const staleMilliseconds = 200;
 
 /**
- * Streams what hangs on the items of a dataset, page by page. The next page is read while the consumer works on one, and no
- * connection is held while it does. What is purged while a page waits for a slow consumer is not in a frame any more.
+ * Streams rows about the items of a dataset, page by page. The next page is read while the consumer works on one, and
+ * no connection is held meanwhile. Items that are purged while a page waits for a slow consumer are left out of its
+ * frames.
  */
 export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>(
   pool: Pool,
@@ -74,7 +75,7 @@ export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>
       place = through;
       yield frame;
     }
-    // What was purged meanwhile may also be in what was read ahead.
+    // The page that was read ahead may contain purged items, too.
     if (isStale) ahead = readAhead(place, firstRead);
     else if (next === undefined) return;
     else ahead = next;
@@ -83,21 +84,21 @@ export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>
 
 /** Rows that are passed on one by one. */
 export interface Rows {
-  /** Goes to the next row; false behind the last one. */
+  /** Advances to the next row; false after the last one. */
   next(): boolean;
-  /** Bytes of the present row, about. */
+  /** The approximate size of the current row in bytes. */
   readonly size: number;
 }
 
-/** Where the present row goes. */
+/** Collects rows into frames. */
 export interface FrameMaker<F> {
   begin(): void;
   add(): void;
-  /** The frame of what was added. The present row is the one behind it by then. */
+  /** Returns the frame of the rows added so far. The current row is the first of the next frame by then. */
   end(): F;
 }
 
-/** Cuts rows into frames of so many rows and bytes. A frame has at least one row, however large. */
+/** Cuts rows into frames of at most this many rows and bytes. A frame has at least one row, however large. */
 export function* cutFrames<F>(
   rows: Rows,
   { limit, bytes: maxBytes }: ReadSize,
@@ -117,14 +118,14 @@ export function* cutFrames<F>(
   }
 }
 
-/** Something that was read ahead, and how many items had been purged before. */
+/** A page that was read ahead, and the number of items purged before. */
 interface Fetched<T> {
   readonly content: T;
   readonly purgeCount: bigint | undefined;
   checkedAt: number;
 }
 
-/** Starts reading. If the consumer leaves, nobody waits for it. */
+/** Starts reading. If the consumer stops, the read is abandoned. */
 function fetch<T>(pool: Pool, datasetId: DatasetHandle, read: () => Promise<T>): Promise<Fetched<T>> {
   const fetching = (async () => {
     const purgeCount = await findPurgeCount(pool, datasetId);

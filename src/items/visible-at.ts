@@ -1,11 +1,12 @@
 /**
- * Which revisions a version shows, as text for statements. The rule stands here alone:
+ * The rule that decides which revisions a version shows, as text for statements. It stands only here:
  *
- * A revision is visible at version V if the changeset that wrote it was published as a version up to V, and no version up to V
- * has replaced or deleted it: `superseded_at` is null or greater than V. So the latest version is read like any other, and what
- * unpublished changesets have written is visible at none.
+ * A revision is visible at version V if the changeset that wrote it was published as a version up to V, and no version
+ * up to V has replaced or deleted it: `superseded_at` is null or greater than V. So the latest version is read like any
+ * other, and revisions of unpublished changesets are visible at none.
  *
- * The fragments call the tables `revision` and `changeset`, and the id of the dataset is $1. `version` is a parameter or a literal.
+ * The fragments call the tables `revision` and `changeset`, and the id of the dataset is $1. `version` is a parameter
+ * or a literal.
  */
 
 /** The rule, about a `revision` and the `changeset` that wrote it. */
@@ -35,8 +36,8 @@ export const revisionsWithChangesets = `
     on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id`;
 
 /**
- * Columns of the one revision of an item that is visible at a version, for a lateral look-up. The limits keep the planner from
- * making a join of what are look-ups by key, see `listRevisions`.
+ * Columns of the one revision of an item that is visible at a version, for a lateral look-up. The limits keep the
+ * planner from turning look-ups by key into a join, see `listRevisions`.
  */
 export function itemAt(columns: string, version: string, itemId: string): string {
   return `

@@ -1,12 +1,13 @@
 /**
- * How statements find the rows that some versions wrote, which costs as much as these rows, however large the dataset is. Run
- * them `withIndexes`: a table that has no statistics yet would be read as a whole.
+ * The conditions by which statements find the rows that some versions wrote, at a cost proportional to these rows,
+ * however large the dataset is. Run the statements `withIndexes`: otherwise a table without statistics would be read as
+ * a whole.
  */
 
 /**
- * Up to so many versions, their rows are looked up one version after the other, at 0.3 ms each per million items; beyond
- * that, in all ranges from the first to the last. Fewer would read the rows of other writers in between where it could be
- * spared, more would look into the index longer than reading them takes.
+ * Up to this many versions, their rows are looked up version by version, at 0.3 ms each per million items; beyond that,
+ * in all ranges from the first to the last. A lower limit would read rows of other writers in between unnecessarily, a
+ * higher one would search the index for longer than reading them takes.
  */
 const fewVersions = 32;
 
@@ -17,26 +18,26 @@ export function writers(above: string, upTo: string): string {
   )`;
 }
 
-/** A condition that picks the revisions (`revision`) of dataset $1, behind an item_id, that a changeset wrote. */
+/** A condition that picks the revisions (`revision`) of dataset $1, after an item_id, that a changeset wrote. */
 export function writtenBy(changesetId: string, afterId: string): string {
   return `${ofDataset(afterId)} and ${writer} = ${changesetId}`;
 }
 
-/** The same for those that the `writers` wrote, which made the versions between these two. */
+/** The same for the revisions that the `writers` wrote, which made the versions between these two. */
 export function writtenBetween(lower: bigint, upper: bigint, afterId: string): string {
   const written =
     upper - lower <= fewVersions
       ? `${writer} = any(array(select changeset_id from writers))`
-      : // Told to be true, the last part is looked up in a hash table. As a join it would be looked up in the index.
+      : // With "is true" the last part is a look-up in a hash table. As a join it would be a look-up in the index.
         `${writer} >= (select min(changeset_id) from writers) and ${writer} <= (select max(changeset_id) from writers)
          and (revision.changeset_id in (select changeset_id from writers)) is true`;
   return `${ofDataset(afterId)} and ${written}`;
 }
 
-/** As the index by block ranges has it. */
+/** The expression of the index by block ranges. */
 const writer = "(revision.changeset_id + 0)";
 
-// The planner would take the primary key for these two, and read all of its entries for the dataset. Under a collation other
-// than that of the key, which compares just the same, it cannot.
+// For these two the planner would take the primary key, and read all of its entries for the dataset. Under a collation
+// other than that of the key, which compares identically, it cannot.
 const ofDataset = (afterId: string) =>
   `revision.dataset_id = $1 collate "POSIX" and revision.item_id > ${afterId} collate "POSIX"`;

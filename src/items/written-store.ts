@@ -5,16 +5,16 @@ import type { ItemContent } from "./item.ts";
 import { notSupersededUpTo } from "./visible-at.ts";
 import { writtenBy } from "./written-by.ts";
 
-/** Revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
+/** The revisions to read: all that these changesets wrote and that no version up to `at` has replaced or deleted. */
 export interface Written {
   readonly changesetIds: readonly bigint[];
-  /** Undefined while the changesets are unpublished: then nothing can have replaced theirs. */
+  /** Undefined while the changesets are unpublished: then their revisions cannot have been replaced. */
   readonly at?: bigint | undefined;
-  /** Only those of these items. */
+  /** Only revisions of these items. */
   readonly itemIds?: readonly string[] | undefined;
 }
 
-/** What a row of a write says about its item. */
+/** A row of a write, with the fields of its item. */
 export interface WrittenItem extends Pick<ItemContent, "input" | "expectedOutput"> {
   readonly itemId: string;
   readonly rowNumber: bigint;
@@ -23,17 +23,17 @@ export interface WrittenItem extends Pick<ItemContent, "input" | "expectedOutput
 /** Keys that are fetched at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const keysPerFetch = 5_000;
 
-/** Items are read in groups of so many bytes, or one by one if they are larger. */
+/** Items are read in groups of at most this many bytes, or one by one if they are larger. */
 const bytesPerGroup = 3 * 1024 * 1024;
 
-/** Streams revisions in no particular order, group by group. Those of purged items hold nothing and are left out. */
+/** Streams revisions in no particular order, group by group. Those of purged items are empty and left out. */
 export async function* streamWritten(
   client: Client,
   datasetId: DatasetHandle,
   written: Written,
 ): AsyncGenerator<WrittenItem[]> {
   const { itemIds: given, changesetIds, at } = written;
-  // The rows of a changeset lie together, so block ranges find them; given items are found by key.
+  // The rows of a changeset are stored together, so block ranges find them; given items are found by key.
   const found =
     given === undefined
       ? writtenBy("any($2::bigint[])", "''")

@@ -27,7 +27,7 @@ const full = {
   splits: ["test", "train"],
 };
 
-/** A dataset whose item `x` has everything. */
+/** A dataset whose item `x` has all members. */
 const withFullItem = () => service.dataset({ itemId: "x", ...full });
 
 const update = (dataset: DatasetRef, patch: ItemInit, paths?: string[]) =>
@@ -41,8 +41,8 @@ async function get(dataset: DatasetRef, itemId = "x"): Promise<Item> {
 
 describe("UpdateItem", () => {
   test.each<[string, ItemInit, string[] | undefined, object]>([
-    ["what is set, without a mask", { inputJson: "2" }, undefined, { ...full, inputJson: "2" }],
-    ["what is set, with an empty mask", { splits: ["dev"] }, [], { ...full, splits: ["dev"] }],
+    ["the fields that are set, without a mask", { inputJson: "2" }, undefined, { ...full, inputJson: "2" }],
+    ["the fields that are set, with an empty mask", { splits: ["dev"] }, [], { ...full, splits: ["dev"] }],
     [
       "an expected output that is null",
       { expectedOutputJson: "null" },
@@ -50,13 +50,13 @@ describe("UpdateItem", () => {
       { ...full, expectedOutputJson: "null" },
     ],
     [
-      "what the mask names, and nothing else",
+      "the fields that the mask names, and nothing else",
       { inputJson: "2", metadataJson: "{}" },
       ["metadata_json"],
       { ...full, metadataJson: "{}" },
     ],
     [
-      "nothing in place of what the mask names and the patch lacks",
+      "the absence of fields that the mask names and the patch lacks",
       {},
       ["expected_output_json", "metadata_json", "splits"],
       { inputJson: full.inputJson, expectedOutputJson: undefined, metadataJson: "", splits: [] },
@@ -68,7 +68,7 @@ describe("UpdateItem", () => {
       { inputJson: "2", expectedOutputJson: undefined, metadataJson: "", splits: [] },
     ],
     ["splits once and in order", { splits: ["b", "a", "b"] }, undefined, { ...full, splits: ["a", "b"] }],
-  ])("takes over %s", async (_, patch, paths, expected) => {
+  ])("applies %s", async (_, patch, paths, expected) => {
     const dataset = await withFullItem();
     const { item: changed, receipt } = await update(dataset, patch, paths);
     expect(contentOf(changed)).toEqual(expected);
@@ -96,7 +96,7 @@ describe("UpdateItem", () => {
   test.each<[string, ItemInit | undefined, string[] | undefined, string]>([
     ["no patch", undefined, ["splits"], "patch"],
     ["a patch that changes nothing", {}, undefined, "update_mask"],
-    ["a patch with only what cannot be changed", { itemId: "y" }, undefined, "update_mask"],
+    ["a patch of fields that cannot be changed", { itemId: "y" }, undefined, "update_mask"],
     ["a mask with another field", { inputJson: "2" }, ["item_id"], "update_mask"],
     ["a mask in camelCase", { inputJson: "2" }, ["inputJson"], "update_mask"],
     ["an input that is cleared", {}, ["input_json"], "patch.input_json"],
@@ -113,7 +113,7 @@ describe("UpdateItem", () => {
     expect(await refusalOf(call)).toEqual(invalid(field));
   });
 
-  test("checks payloads and the hash of what comes out", async () => {
+  test("checks payloads and the hash of the result", async () => {
     const dataset = await withFullItem();
     expect(await refusalOf(update(dataset, { metadataJson: '"m"' }))).toEqual(
       refused("InvalidArgument", "INVALID_JSON", { item_id: "x", path: "$.metadata" }),
@@ -139,7 +139,7 @@ describe("UpdateItem", () => {
     expect(await refusalOf(call)).toEqual(invalid("item_id"));
   });
 
-  test("holds to expected_item_version, which only this item moves", async () => {
+  test("enforces expected_item_version, which only this item moves", async () => {
     const dataset = await withFullItem();
     await service.items.createItem({ dataset, item: item("y", 1) });
     const attempt = (expectedItemVersion: bigint) =>
@@ -209,7 +209,7 @@ describe("DeleteItem", () => {
     expect(await refusalOf(service.items.deleteItem({ dataset }))).toEqual(invalid("item_id"));
   });
 
-  test("holds to expected_item_version", async () => {
+  test("enforces expected_item_version", async () => {
     const dataset = await withFullItem();
     await update(dataset, { inputJson: "2" });
     const attempt = (itemId: string, expectedItemVersion: bigint) =>
@@ -226,7 +226,7 @@ describe("BatchDeleteItems", () => {
   const deleteAll = (dataset: DatasetRef, itemIds: string[]) =>
     service.items.batchDeleteItems({ dataset, itemIds });
 
-  test("deletes those that are there, and names the others, each once and in order", async () => {
+  test("deletes the existing items, and names the others, each once and in order", async () => {
     const dataset = await service.dataset(...numbered(5));
     const ids = ["z", "k001", "k003", "a", "k001", "z"];
     const { missingItemIds, receipt } = await deleteAll(dataset, ids);
@@ -294,7 +294,7 @@ describe("the version and times of an item", () => {
     expect((await service.read(dataset, 5n)).x).toBeUndefined();
   });
 
-  test("also where a row without an id moved it to other splits", async () => {
+  test("even when a row without an id moved it to other splits", async () => {
     const dataset = await service.dataset(item("x", 1));
     const created = await get(dataset);
     const { receipt } = await service.upserts.upsertItems({

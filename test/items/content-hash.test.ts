@@ -11,7 +11,7 @@ const inputAlone = (input: string): ItemContent => ({
 });
 
 describe("contentHash", () => {
-  test("gives the hash that the contract shows", () => {
+  test("returns the hash in the contract's example", () => {
     const content = { input: '{"q":"2+2?"}', expectedOutput: '"4"', metadata: undefined };
     expect(contentHash(content).toString("hex")).toBe(
       "b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd",
@@ -22,18 +22,21 @@ describe("contentHash", () => {
     expect(contentHash(contentOf(vector)).toString("hex")).toBe(vector.content_hash);
   });
 
-  test.each(vectors.equal)("gives one hash to all spellings: $name", ({ input_json, content_hash }) => {
-    for (const input of input_json) {
-      expect(contentHash(inputAlone(input)).toString("hex")).toBe(content_hash);
-    }
-  });
+  test.each(vectors.equal)(
+    "returns the same hash for all spellings: $name",
+    ({ input_json, content_hash }) => {
+      for (const input of input_json) {
+        expect(contentHash(inputAlone(input)).toString("hex")).toBe(content_hash);
+      }
+    },
+  );
 
   test.each(vectors.invalid)("refuses the vector: $name", (vector) => {
     const { path, problem } = vector;
     expect(() => contentHash(contentOf(vector))).toThrow(expect.objectContaining({ path, problem }));
   });
 
-  test("tells an absent expected output from null, and absent metadata from an empty object", () => {
+  test("distinguishes an absent expected output from null, and absent metadata from an empty object", () => {
     const hashes = [undefined, "null"].flatMap((expectedOutput) =>
       [undefined, "{}"].map((metadata) =>
         contentHash({ input: "1", expectedOutput, metadata }).toString("hex"),
@@ -42,7 +45,7 @@ describe("contentHash", () => {
     expect(new Set(hashes).size).toBe(4);
   });
 
-  test("hashes as ever after an item that was refused", () => {
+  test("hashes correctly after an item that was refused", () => {
     const content = inputAlone('{"b":1,"a":[2]}');
     const expected = contentHash(content);
     for (const vector of vectors.invalid) {
@@ -51,7 +54,7 @@ describe("contentHash", () => {
     }
   });
 
-  test("gives bytes that later calls leave alone", () => {
+  test("returns bytes that later calls leave unchanged", () => {
     const first = contentHash(inputAlone("1"));
     const copy = Buffer.from(first);
     contentHash(inputAlone("2"));

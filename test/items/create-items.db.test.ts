@@ -27,7 +27,7 @@ const hashOfFour = "b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2
 const four = { inputJson: '{"q":"2+2?"}', expectedOutputJson: '"4"' };
 
 describe("CreateItem", () => {
-  test("makes a version and answers with the item as it will be read", async () => {
+  test("makes a version and returns the item as later reads do", async () => {
     const dataset = await service.dataset();
     const { item: made, receipt } = await create(dataset, {
       itemId: "q1",
@@ -44,7 +44,7 @@ describe("CreateItem", () => {
     expect((await service.items.getItem({ dataset, itemId: "q1" })).item).toEqual(made);
   });
 
-  test("hashes as the contract's example, and takes the hash from a caller who has it", async () => {
+  test("hashes as in the contract's example, and accepts the hash of a caller", async () => {
     const dataset = await service.dataset();
     const contentHash = Buffer.from(hashOfFour, "hex");
     const { item: made } = await create(dataset, { ...four, contentHash });
@@ -59,14 +59,14 @@ describe("CreateItem", () => {
     expect([...ids].sort()).toEqual(ids);
   });
 
-  test("creates an item without an id also where equal content exists", async () => {
+  test("creates an item without an id even if equal content exists", async () => {
     const dataset = await service.dataset(item("", 1));
     const { receipt } = await create(dataset, item("", 1));
     expect(countsOf(receipt)).toBe("c1 u0 n0 d0");
     expect(Object.keys(await service.read(dataset))).toHaveLength(2);
   });
 
-  test("keeps absent, null and empty apart", async () => {
+  test("distinguishes absent, null and empty", async () => {
     const dataset = await service.dataset(
       item("absent", null),
       item("null", null, { expectedOutputJson: "null" }),
@@ -90,7 +90,7 @@ describe("CreateItem", () => {
       refused("InvalidArgument", "INVALID_JSON", { index: "0", item_id: "x", path: "$.input" }),
     ],
     [
-      "metadata that is no object",
+      "metadata that is not an object",
       item("x", 1, { metadataJson: "[]" }),
       refused("InvalidArgument", "INVALID_JSON", { path: "$.metadata" }),
     ],
@@ -128,7 +128,7 @@ describe("CreateItem", () => {
     expect(contentOf((await service.read(dataset))[id])).toMatchObject({ inputJson: `"${largest}"`, splits });
   });
 
-  test("names the field of the item where its id is in use", async () => {
+  test("names the field of an item whose id is in use", async () => {
     const dataset = await service.dataset(item("a", 1));
     expect(await faultyFieldsOf(create(dataset, item("a", 2)))).toEqual(["item.item_id"]);
   });
@@ -188,7 +188,7 @@ describe("BatchCreateItems", () => {
     expect(Object.keys(await service.read(dataset))).toEqual(["b", "d"]);
   });
 
-  test("counts all conflicts, also those it does not list", async () => {
+  test("counts all conflicts, even those it does not list", async () => {
     const dataset = await service.dataset(...numbered(150));
     expect((await refusalOf(createAll(dataset, numbered(150)))).metadata.violation_count).toBe("150");
   });
@@ -213,13 +213,13 @@ describe("BatchCreateItems", () => {
     expect(await service.read(dataset)).toEqual({});
   });
 
-  test("counts all bad items, also those it does not list", async () => {
+  test("counts all bad items, even those it does not list", async () => {
     const dataset = await service.dataset();
     const bad = Array.from({ length: 120 }, () => ({ inputJson: "{" }));
     expect((await refusalOf(createAll(dataset, bad))).metadata.violation_count).toBe("120");
   });
 
-  test("refuses two items with one id, also if they are equal", async () => {
+  test("refuses two items with the same id, even if they are equal", async () => {
     const dataset = await service.dataset();
     expect(await refusalOf(createAll(dataset, [item("a", 1), item("b", 1), item("a", 1)]))).toEqual(
       refused("InvalidArgument", "DUPLICATE_ITEM_ID", { item_id: "a", first_index: "0", second_index: "2" }),
@@ -259,7 +259,7 @@ describe("an id that is in use", () => {
     },
   );
 
-  test("gives the item, as it is now, to who created it with this content", async () => {
+  test("returns the item, as it is now, to the caller that created it with this content", async () => {
     const dataset = await history();
     const { latestVersion } = (await service.datasets.getDataset({ dataset })).dataset ?? {};
     for (const [itemId, sent, now] of [
@@ -278,7 +278,7 @@ describe("an id that is in use", () => {
     }
   });
 
-  test("is refused to others", async () => {
+  test("is refused to other callers", async () => {
     const dataset = await history();
     const attempt = (itemId: string, input: unknown) =>
       refusalOf(create(dataset, item(itemId, input), IfExists.RETURN_IDENTICAL));
@@ -294,7 +294,7 @@ describe("an id that is in use", () => {
     expect(countsOf(receipt)).toBe("c1 u0 n0 d0");
   });
 
-  test("counts once where equal items of a batch share it", async () => {
+  test("counts once if equal items of a batch share it", async () => {
     const dataset = await history();
     const batch = [item("new", 5), item("live", 1), item("new", 5), item("live", 1), item("", 5)];
     const { items, receipt } = await createAll(dataset, batch, IfExists.RETURN_IDENTICAL);
@@ -325,7 +325,7 @@ describe("an id that is in use", () => {
     expect(Object.keys(await service.read(dataset))).toEqual(ids);
   });
 
-  test("is refused where different items of a batch share it", async () => {
+  test("is refused if different items of a batch share it", async () => {
     const dataset = await history();
     const batch = [item("new", 5), item("", 1), item("new", 6)];
     expect(await refusalOf(createAll(dataset, batch, IfExists.RETURN_IDENTICAL))).toEqual(

@@ -10,7 +10,7 @@ import { begin, requestFor, row, targetNamed, writing } from "../upsert/writer.t
 let database: TestDatabase;
 beforeAll(async () => {
   database = await newTestDatabase();
-  // Statistics come when a test asks for them, and not before.
+  // Statistics exist only after a test asks for them.
   await database.pool.query("alter table item_revisions set (autovacuum_enabled = off)");
 });
 afterAll(() => database.drop());
@@ -33,7 +33,7 @@ async function dataset(name: string): Promise<string> {
   return datasetId;
 }
 
-/** How many rows of a table the statements of this transaction have read. */
+/** The number of rows of a table that the statements of this transaction have read. */
 async function rowsRead(client: Client, table = "item_revisions"): Promise<number> {
   const { rows } = await client.query<{ count: bigint }>(
     `select seq_tup_read + coalesce(idx_tup_fetch, 0) as count from pg_stat_xact_user_tables
@@ -57,13 +57,13 @@ const page = (client: Client, datasetId: string, version: bigint, after: string,
 
 describe("a page of items", () => {
   test.each(["without statistics", "with statistics"])(
-    "reads no more revisions than it shows, wherever it is, in a table %s",
+    "reads no more revisions than it shows, wherever it starts, in a table %s",
     async (statistics) => {
       const datasetId = await dataset(`pages ${statistics}`);
       if (statistics === "with statistics") await database.pool.query("analyze item_revisions");
       for (const after of ["", key(20), key(5_000), key(9_900)]) {
         await inIndexOrder(async (client) => {
-          // As often as it takes a prepared statement to get its general plan.
+          // Enough executions for a prepared statement to get its generic plan.
           for (let times = 1; times <= 8; times++) {
             const before = await rowsRead(client);
             const { items } = await page(client, datasetId, 5n, after);
@@ -94,11 +94,11 @@ describe("a page of items", () => {
     });
   });
 
-  test("passes over revisions that the version does not show, however many there are", async () => {
+  test("skips revisions that the version does not show, however many there are", async () => {
     const datasetId = await dataset("open import");
     const session = await begin(database.pool, targetNamed("open import"), requestFor("open import"));
     for (let first = 0; first < 3_000; first += 1_000) {
-      // In front of the items, between them, and further revisions of them.
+      // Before the items, between them, and further revisions of them.
       const rows = [
         ...Array.from({ length: 400 }, (_, n) => row(`a${first + n}`, "new")),
         ...Array.from({ length: 300 }, (_, n) => row(key(2 * (first + n) + 1), "new")),
@@ -126,7 +126,7 @@ describe("a page of items", () => {
     }
   });
 
-  test("holds one item at least, and says when nothing is behind it", async () => {
+  test("has at least one item, and says whether it is the last", async () => {
     const datasetId = await dataset("large");
     await inIndexOrder(async (client) => {
       const bounds = { items: 10, bytes: 1 };

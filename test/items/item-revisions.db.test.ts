@@ -39,7 +39,7 @@ async function withHistory(): Promise<DatasetRef> {
 }
 
 describe("ListItemRevisions", () => {
-  test("lists what became of an item, newest first, with its deletion and its revival", async () => {
+  test("lists the changes of an item, newest first, with its deletion and its revival", async () => {
     const { revisions, nextPageToken } = await list(await withHistory(), "x");
     expect(revisions.map(inShort)).toEqual([
       "6 UPDATED 1",
@@ -51,7 +51,7 @@ describe("ListItemRevisions", () => {
     expect(nextPageToken).toBe("");
   });
 
-  test("gives each entry the time, note and author of its version, and the item as GetItem has it there", async () => {
+  test("has the time, note and author of each version, and the item as GetItem returns it there", async () => {
     const dataset = await withHistory();
     const { revisions } = await list(dataset, "x");
     expect(revisions.map((one) => one.note)).toEqual(["", "", "wrong", "corrected", ""]);
@@ -66,7 +66,7 @@ describe("ListItemRevisions", () => {
       const read = await service.items.getItem({ dataset, itemId: "x", at: at(version) });
       expect(read.item && plain(read.item)).toEqual(plain(one));
     }
-    // A revival begins anew; a change does not.
+    // A revival resets the creation time; a change does not.
     const times = revisions.map((one) => one.item?.createTime);
     expect(times).toEqual([
       revisions[1]?.createTime,
@@ -77,21 +77,24 @@ describe("ListItemRevisions", () => {
     ]);
   });
 
-  test.each([1, 2, 4, 5, 6])("gives each entry once in pages of %i, while others write", async (pageSize) => {
-    const dataset = await withHistory();
-    const listed: string[] = [];
-    for (let pageToken = "", input = 10; ; input++) {
-      const page = await list(dataset, "x", { pageSize, pageToken });
-      expect(page.revisions.length).toBeLessThanOrEqual(pageSize);
-      listed.push(...page.revisions.map(inShort));
-      if (page.nextPageToken === "") break;
-      pageToken = page.nextPageToken;
-      await merge(dataset, input);
-    }
-    expect(listed.map((one) => one[0])).toEqual(["6", "5", "4", "2", "1"]);
-  });
+  test.each([1, 2, 4, 5, 6])(
+    "returns each entry once in pages of %i, while others write",
+    async (pageSize) => {
+      const dataset = await withHistory();
+      const listed: string[] = [];
+      for (let pageToken = "", input = 10; ; input++) {
+        const page = await list(dataset, "x", { pageSize, pageToken });
+        expect(page.revisions.length).toBeLessThanOrEqual(pageSize);
+        listed.push(...page.revisions.map(inShort));
+        if (page.nextPageToken === "") break;
+        pageToken = page.nextPageToken;
+        await merge(dataset, input);
+      }
+      expect(listed.map((one) => one[0])).toEqual(["6", "5", "4", "2", "1"]);
+    },
+  );
 
-  test("puts 50 on a page unless told otherwise", async () => {
+  test("puts 50 on a page by default", async () => {
     const dataset = await service.dataset(item("x", 0));
     for (let input = 1; input <= 50; input++) await merge(dataset, input);
     const first = await list(dataset, "x");
@@ -116,7 +119,7 @@ describe("ListItemRevisions", () => {
     expect(pages).toEqual([[7n, 6n, 5n], [4n, 3n, 2n], [1n]]);
   });
 
-  test("shows changes of splits, and nothing of writes that changed nothing or are only planned", async () => {
+  test("shows changes of splits, but no writes that changed nothing or are only planned", async () => {
     const dataset = await service.dataset(item("x", 1, { splits: ["train"] }));
     await merge(dataset, 1);
     await service.upserts.upsertItems({
@@ -133,7 +136,7 @@ describe("ListItemRevisions", () => {
     ]);
   });
 
-  test("orders by version where a write that began early was published late", async () => {
+  test("orders by version when a write that began early was published late", async () => {
     const dataset = await service.dataset(item("x", 1));
     const requestId = randomUUID();
     await service.upserts.upsertItems({
@@ -153,7 +156,7 @@ describe("ListItemRevisions", () => {
     ]);
   });
 
-  test("knows items that are deleted now, and fails for one that never was", async () => {
+  test("knows items that are deleted now, and fails for one that never existed", async () => {
     const dataset = await service.dataset(item("x", 1));
     await service.items.deleteItem({ dataset, itemId: "x" });
     expect((await list(dataset, "x")).revisions.map(inShort)).toEqual(["2 DELETED -", "1 CREATED 1"]);
@@ -181,7 +184,7 @@ describe("ListItemRevisions", () => {
     }
   });
 
-  test("refuses a request without dataset or item, and a dataset that is not there", async () => {
+  test("refuses a request without dataset or item, and a dataset that does not exist", async () => {
     const dataset = await service.dataset(item("x", 1));
     expect(await refusalOf(service.items.listItemRevisions({ itemId: "x" }))).toEqual(invalid("dataset"));
     expect(await refusalOf(list(dataset, ""))).toEqual(invalid("item_id"));

@@ -12,22 +12,22 @@ import { startTestService } from "../support/service.ts";
 /** An item as a caller sends it. */
 export type ItemInit = MessageInitShape<typeof ItemSchema>;
 
-/** The service on a real port, and short cuts to what tests of items need. */
+/** The service on a real port, and shortcuts for tests of items. */
 export interface ItemServiceUnderTest {
   readonly items: Client<typeof ItemService>;
   readonly upserts: Client<typeof UpsertService>;
   readonly datasets: Client<typeof DatasetService>;
   readonly pool: Pool;
-  /** Of any other service. */
+  /** A client of any other service. */
   client<S extends DescService>(service: S): Client<S>;
   /** A new dataset, with these items at version 1 if there are any. */
   dataset(...items: ItemInit[]): Promise<DatasetRef>;
-  /** The items of a version, the latest unless said, by id: what GetItem and all listings have to agree with. */
+  /** The items of a version, by default the latest, by id: GetItem and all listings must agree with it. */
   read(dataset: DatasetRef, version?: bigint): Promise<Record<string, Item>>;
   close(): Promise<void>;
 }
 
-/** A dataset as requests name it. */
+/** A dataset in the form of requests. */
 export type DatasetRef = { readonly by: { readonly case: "datasetId"; readonly value: string } };
 
 export async function startItemService(): Promise<ItemServiceUnderTest> {
@@ -87,12 +87,12 @@ export function countsOf(receipt: Receipt | undefined): string {
   return `c${counts?.created} u${counts?.updated} n${counts?.unchanged} d${counts?.deleted}`;
 }
 
-/** The same item; messages decoded in one piece and in several differ in how they keep bytes, which is nothing to compare. */
+/** The same item; messages decoded in one piece and in several represent bytes differently, which comparisons should ignore. */
 export function plain(one: Item): Item {
   return { ...one, contentHash: Uint8Array.from(one.contentHash) };
 }
 
-/** What an item holds, without the versions and times that its dataset gave it. */
+/** The content of an item, without the versions and times that its dataset gave it. */
 export function contentOf(one: Item | undefined) {
   if (one === undefined) return undefined;
   const { inputJson, expectedOutputJson, metadataJson, splits } = one;

@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => service.close());
 
-/** What every write takes besides what it writes. */
+/** The fields of every write besides its content. */
 interface WriteFields {
   readonly dataset?: DatasetRef | { readonly by: { readonly case: "name"; readonly value: string } };
   readonly requestId?: string;
@@ -21,7 +21,7 @@ interface WriteFields {
   readonly expectedItemVersion?: bigint;
 }
 
-/** What every write answers. */
+/** The fields of every answer to a write. */
 interface Answer {
   readonly receipt?: Receipt | undefined;
   readonly item?: Item | undefined;
@@ -47,7 +47,7 @@ const newDataset = () => service.dataset(item("x", 1), item("y", 1));
 const latestVersion = async (dataset: DatasetRef) =>
   (await service.datasets.getDataset({ dataset })).dataset?.latestVersion;
 
-/** An answer to compare with another. */
+/** An answer in a form to compare. */
 const plainAnswer = ({ item: one, items, ...rest }: Answer) => ({
   ...rest,
   item: one && plain(one),
@@ -61,7 +61,7 @@ describe.each([
   ["DeleteItem", deleteItem],
   ["BatchDeleteItems", batchDeleteItems],
 ])("%s", (method, write) => {
-  test("gives the first answer to a repetition, also when others wrote since", async () => {
+  test("returns the first answer to a repetition, even when others wrote since", async () => {
     const dataset = await newDataset();
     const fields = { dataset, requestId: randomUUID() };
     const first = plainAnswer(await write(fields));
@@ -87,14 +87,14 @@ describe.each([
     expect(await latestVersion(dataset)).toBe(2n);
   });
 
-  test("takes a request_id in upper case for the same", async () => {
+  test("treats a request_id in upper case as the same", async () => {
     const dataset = await newDataset();
     const requestId = randomUUID();
     const { receipt } = await write({ dataset, requestId });
     expect((await write({ dataset, requestId: requestId.toUpperCase() })).receipt).toEqual(receipt);
   });
 
-  test("refuses a request_id that was used for something else", async () => {
+  test("refuses a request_id that was used for another request", async () => {
     const dataset = await newDataset();
     const fields = { dataset, requestId: randomUUID() };
     await write(fields);
@@ -115,11 +115,11 @@ describe.each([
     );
     await service.items.batchCreateItems({ dataset, items: [item("x", 1), item("y", 1)] });
     const { receipt } = await write(fields);
-    // A DeleteItem of nothing is no error, so its first answer stands.
+    // A DeleteItem without an item to delete succeeds, so its first answer stands.
     expect(receipt?.version).toBe(early === "failed" ? 2n : 0n);
   });
 
-  test("keeps the note with the version, and chooses a request_id where none is given", async () => {
+  test("keeps the note with the version, and chooses a request_id if there is none", async () => {
     const dataset = await newDataset();
     const { receipt } = await write({ dataset, note: "why" });
     const { version } = await service.datasets.getVersion({ dataset });
@@ -127,7 +127,7 @@ describe.each([
     expect(receipt?.requestId).toMatch(/^[0-9a-f-]{36}$/);
   });
 
-  test("refuses a request_id that is no UUID, a note that is too long, and a missing dataset", async () => {
+  test("refuses a request_id that is not a UUID, a note that is too long, and a missing dataset", async () => {
     const dataset = await newDataset();
     expect(await refusalOf(write({ dataset, requestId: "x" }))).toEqual(invalid("request_id"));
     expect(await refusalOf(write({ dataset, note: "n".repeat(1025) }))).toEqual(invalid("note"));
@@ -145,7 +145,7 @@ describe.each([
   ["BatchCreateItems", batchCreateItems],
   ["BatchDeleteItems", batchDeleteItems],
 ])("expected_version of %s", (_, write) => {
-  test("has to be the latest version", async () => {
+  test("must be the latest version", async () => {
     const dataset = await newDataset();
     for (const expectedVersion of [0n, 2n]) {
       expect(await refusalOf(write({ dataset, expectedVersion }))).toEqual({

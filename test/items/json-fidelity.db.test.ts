@@ -12,7 +12,7 @@ import {
 import { limits } from "../../src/limits.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
-/** JSON texts as they are sent, and what RFC 8785 makes of them. */
+/** JSON texts as they are sent, with their RFC 8785 forms. */
 const payloads: readonly (readonly [sent: string, canonical: string])[] = [
   ["null", "null"],
   ["false", "false"],
@@ -38,7 +38,7 @@ const payloads: readonly (readonly [sent: string, canonical: string])[] = [
   ['["é","e\u0301","\u2028\u007f\u0080"]', '["é","e\u0301","\u2028\u007f\u0080"]'],
 ];
 
-/** What an item holds: the expected output and the metadata may be missing. */
+/** The content of an item: the expected output and the metadata may be missing. */
 interface Content {
   readonly itemId: string;
   readonly inputJson: string;
@@ -46,7 +46,7 @@ interface Content {
   readonly metadataJson?: string;
 }
 
-/** The content of an item with one payload everywhere, and its hash, spelled out as the contract has it. */
+/** The content of an item with the same payload everywhere, and its hash, spelled out as in the contract. */
 function full(itemId: string, [sent, canonical]: readonly [string, string]) {
   return {
     content: { itemId, inputJson: sent, expectedOutputJson: sent, metadataJson: `{"of it": ${sent}}` },
@@ -67,7 +67,7 @@ type State = readonly { readonly content: Content; readonly hash: string }[];
 
 const itemIds = payloads.map((_, index) => `item ${String(index).padStart(2, "0")}`);
 
-/** The versions that every writer makes: each item goes through other payloads, with and without the optional members. */
+/** The versions that every writer makes: each item gets different payloads, with and without the optional members. */
 const versions: readonly State[] = [0, 1, 2, 3].map((version) =>
   itemIds.map((itemId, index) => {
     const payload = payloads[(index + version) % payloads.length] ?? ["", ""];
@@ -75,7 +75,7 @@ const versions: readonly State[] = [0, 1, 2, 3].map((version) =>
   }),
 );
 
-/** Calls a method as somebody does who has nothing but HTTP and JSON. */
+/** Calls a method like a caller with nothing but HTTP and JSON. */
 async function post(service: string, method: string, message: object): Promise<Record<string, unknown>> {
   const response = await fetch(`${server.url}/itembank.v1.${service}/${method}`, {
     method: "POST",
@@ -121,7 +121,7 @@ interface Reader {
 const named = (name: string) => ({ by: { case: "name" as const, value: name } });
 const at = (version: number) => ({ by: { case: "version" as const, value: BigInt(version) } });
 
-/** Writes and reads by clients of the generated services. */
+/** Writes and reads through clients of the generated services. */
 function throughClients(transport: Transport): Writer & Reader {
   const items = createClient(ItemService, transport);
   const upserts = createClient(UpsertService, transport);
@@ -241,7 +241,7 @@ describe.each(protocols)("items that are written with %s", (_, writer) => {
     ["escapes", (size: number) => `"${"\\u0000".repeat((size - 2) / 6)}"`],
     ["characters of four bytes", (size: number) => `"${"😀".repeat((size - 2) / 4)}"`],
     ["brackets", (size: number) => `[${"[],".repeat((size - 4) / 3)}[]]`],
-  ])("may have max_item_bytes of %s", async (what, payload) => {
+  ])("may consist of max_item_bytes of %s", async (what, payload) => {
     const itemId = `large: ${what}`;
     const inputJson = payload(limits.maxItemBytes);
     expect(Buffer.byteLength(inputJson)).toBeGreaterThan(limits.maxItemBytes - 8);
@@ -249,7 +249,7 @@ describe.each(protocols)("items that are written with %s", (_, writer) => {
     for (const [, reader] of protocols) {
       const { latestVersion } = await latest(name);
       const item = await reader().get(name, Number(latestVersion), itemId);
-      // Compared by identity: a difference of a megabyte helps nobody.
+      // Compared by identity: a diff of a megabyte would be useless.
       expect(item?.inputJson === inputJson).toBe(true);
     }
   });
@@ -319,7 +319,7 @@ describe("one item that is updated", () => {
     ]);
   });
 
-  test("keeps the spelling it was first written with when another one hashes the same", async () => {
+  test("keeps its first spelling when another one has the same hash", async () => {
     const name = await newDataset();
     const { upsert, list } = throughClients(server.transport);
     await upsert(name, [{ itemId: "a", inputJson: '{"b":1.0,"a":1e2}' }]);

@@ -21,7 +21,7 @@ afterAll(() => service.close());
 
 type ListRequest = Parameters<ItemServiceUnderTest["items"]["listItems"]>[0];
 
-/** All pages of a listing; `between` runs behind each. */
+/** Reads all pages of a listing; `between` runs after each. */
 async function listAll(request: ListRequest, between: () => Promise<unknown> = async () => undefined) {
   const pages: Item[][] = [];
   let pageToken = "";
@@ -36,7 +36,7 @@ async function listAll(request: ListRequest, between: () => Promise<unknown> = a
 
 const idsOf = (items: readonly Item[]) => items.map((one) => one.itemId);
 
-/** Two versions, a second of which replaced `x`, dropped `y` and added `z`. */
+/** Two versions, the second of which replaced `x`, dropped `y` and added `z`. */
 async function twoVersions(): Promise<DatasetRef> {
   const dataset = await service.dataset(item("x", 1), item("y", 1));
   await service.upserts.upsertItems({
@@ -48,7 +48,7 @@ async function twoVersions(): Promise<DatasetRef> {
 }
 
 describe("GetItem", () => {
-  test("reads the latest version unless told otherwise", async () => {
+  test("reads the latest version by default", async () => {
     const dataset = await twoVersions();
     const latest = await service.items.getItem({ dataset, itemId: "x" });
     expect(latest).toMatchObject({ version: 2n, item: { inputJson: "2", version: 2n } });
@@ -79,7 +79,7 @@ describe("GetItem", () => {
     expect((await service.items.getItem({ dataset: byName, itemId: "x" })).item?.inputJson).toBe("1");
   });
 
-  test("fails where the version does not have the item", async () => {
+  test("fails if the version does not have the item", async () => {
     const dataset = await twoVersions();
     const missing = (itemId: string, version: string) =>
       refused("NotFound", "ITEM_NOT_FOUND", { dataset_id: dataset.by.value, item_id: itemId, version });
@@ -92,7 +92,7 @@ describe("GetItem", () => {
     );
   });
 
-  test("fails where there is no such version, tag or dataset", async () => {
+  test("fails if there is no such version, tag or dataset", async () => {
     const dataset = await twoVersions();
     for (const version of [3n, -1n]) {
       expect(await refusalOf(service.items.getItem({ dataset, itemId: "x", at: at(version) }))).toEqual(
@@ -119,7 +119,7 @@ describe("GetItem", () => {
 
 describe("ListItems", () => {
   test.each([1, 2, 6, 7, 8])("lists 7 items in pages of %i, each once, in byte order", async (pageSize) => {
-    // U+FF5E sorts in front of U+1F600 by bytes, and behind it by UTF-16 units.
+    // U+FF5E sorts before U+1F600 by bytes, and after it by UTF-16 units.
     const ids = ["A", "a", "a!", "é", "\u{ff5e}", "\u{1f600}", "zz"];
     const dataset = await service.dataset(...ids.map((id) => item(id, id)));
     const pages = await listAll({ dataset, pageSize });
@@ -129,7 +129,7 @@ describe("ListItems", () => {
     );
   });
 
-  test("puts 50 on a page unless told otherwise, and never more than 1,000", async () => {
+  test("puts 50 on a page by default, and never more than 1,000", async () => {
     const dataset = await service.dataset(...numbered(1000));
     await service.items.createItem({ dataset, item: item("last", 1) });
     expect((await service.items.listItems({ dataset })).items).toHaveLength(50);
@@ -175,7 +175,7 @@ describe("ListItems", () => {
     expect(await refusalOf(service.items.listItems({ dataset, splits: ["a\n"] }))).toEqual(invalid("splits"));
   });
 
-  test("leaves payloads out of keys, and nothing else", async () => {
+  test("leaves only the payloads out of keys", async () => {
     const dataset = await service.dataset(
       item("a", 1, { expectedOutputJson: "2", metadataJson: '{"m":1}', splits: ["train"] }),
     );
@@ -196,7 +196,7 @@ describe("ListItems", () => {
     });
   });
 
-  test("shows the version of the first page on all pages, whatever is written meanwhile", async () => {
+  test("reads the version of the first page on all pages, whatever is written meanwhile", async () => {
     const dataset = await service.dataset(...numbered(20));
     const before = await service.read(dataset);
     let round = 0;
@@ -213,7 +213,7 @@ describe("ListItems", () => {
     expect(pages).toHaveLength(7);
   });
 
-  test("bounds pages of large items by their size, with the next page behind them", async () => {
+  test("bounds pages of large items by their size, with another page after them", async () => {
     const large = (id: string) => item(id, id.repeat(1_000_000));
     const dataset = await service.dataset();
     const ids = ["a", "b", "c", "d", "e", "f", "g"];
@@ -225,7 +225,7 @@ describe("ListItems", () => {
   });
 
   test.each([ItemView.FULL, ItemView.KEYS])(
-    "bounds pages of items with long keys as well, so that any client takes them (view %i)",
+    "bounds pages of items with long keys as well, so that every client accepts them (view %i)",
     async (view) => {
       const splits = Array.from({ length: 32 }, (_, n) => `${n}`.padStart(128, "s"));
       const rows = numbered(800, { splits }).map((one) => ({
@@ -241,7 +241,7 @@ describe("ListItems", () => {
   );
 
   describe("refuses a page token", () => {
-    test("that was altered, cut short, made up, or made by StreamItems", async () => {
+    test("that was altered, truncated, made up, or made by StreamItems", async () => {
       const dataset = await service.dataset(...numbered(4));
       const { nextPageToken: token } = await service.items.listItems({ dataset, pageSize: 2 });
       let cursor = "";
@@ -256,7 +256,7 @@ describe("ListItems", () => {
       }
     });
 
-    test("with other arguments than the page before had, but not with another page size", async () => {
+    test("with other arguments than those of the previous page, but not with another page size", async () => {
       const dataset = await service.dataset(...numbered(4, { splits: ["train"] }));
       const other = await service.dataset(...numbered(4));
       const { nextPageToken: pageToken } = await service.items.listItems({ dataset, pageSize: 2 });

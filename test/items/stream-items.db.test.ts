@@ -26,7 +26,7 @@ afterAll(() => service.close());
 
 type StreamRequest = Parameters<ItemServiceUnderTest["items"]["streamItems"]>[0];
 
-/** Everything a stream brings. Fails unless its last frame, and only that, is the end. */
+/** Reads a whole stream. Fails unless its last frame, and only that, is the end. */
 async function stream(
   request: StreamRequest,
 ): Promise<{ batches: ItemBatch[]; items: Item[]; end: ItemsEnd }> {
@@ -41,7 +41,7 @@ async function stream(
   return { batches, items: batches.flatMap((batch) => batch.items.map(plain)), end };
 }
 
-/** A dataset of so many items. */
+/** A dataset of this many items. */
 async function dataset(count: number): Promise<DatasetRef> {
   const ref = await service.dataset();
   for (let from = 0; from < count; from += 1000) {
@@ -52,22 +52,19 @@ async function dataset(count: number): Promise<DatasetRef> {
 }
 
 describe("StreamItems", () => {
-  test.each([0, 1, 999, 1000, 1001, 2500])(
-    "streams %i items, and says how many at the end",
-    async (count) => {
-      const ref = await dataset(count);
-      const { batches, items, end } = await stream({ dataset: ref });
-      expect(end).toMatchObject({ itemCount: BigInt(count) });
-      expect(new Set(items.map((one) => one.itemId)).size).toBe(count);
-      expect(items.map((one) => one.itemId)).toEqual(items.map((one) => one.itemId).sort());
-      expect(batches.map((batch) => batch.items.length)).toEqual(
-        Array.from({ length: Math.ceil(count / 1000) }, (_, n) => Math.min(1000, count - n * 1000)),
-      );
-      expect(batches.every((batch) => batch.version === end.version)).toBe(true);
-    },
-  );
+  test.each([0, 1, 999, 1000, 1001, 2500])("streams %i items, and their number at the end", async (count) => {
+    const ref = await dataset(count);
+    const { batches, items, end } = await stream({ dataset: ref });
+    expect(end).toMatchObject({ itemCount: BigInt(count) });
+    expect(new Set(items.map((one) => one.itemId)).size).toBe(count);
+    expect(items.map((one) => one.itemId)).toEqual(items.map((one) => one.itemId).sort());
+    expect(batches.map((batch) => batch.items.length)).toEqual(
+      Array.from({ length: Math.ceil(count / 1000) }, (_, n) => Math.min(1000, count - n * 1000)),
+    );
+    expect(batches.every((batch) => batch.version === end.version)).toBe(true);
+  });
 
-  test("gives what GetItem and ListItems give", async () => {
+  test("returns the same as GetItem and ListItems", async () => {
     const ref = await service.dataset(item("a", 1, { expectedOutputJson: "null", splits: ["train"] }));
     const { items } = await stream({ dataset: ref });
     expect((await service.items.listItems({ dataset: ref })).items.map(plain)).toEqual(items);
@@ -92,7 +89,7 @@ describe("StreamItems", () => {
     );
   });
 
-  test("goes on behind any batch, at the same version, and counts the items in front", async () => {
+  test("resumes after any batch, at the same version, and counts the items before it", async () => {
     const ref = await dataset(2500);
     const whole = await stream({ dataset: ref });
     await service.upserts.upsertItems({ dataset: ref, items: [item("zzz", 1)], options: { mode: 2 } });
@@ -104,7 +101,7 @@ describe("StreamItems", () => {
     }
   });
 
-  test("goes on with the same splits and keys only", async () => {
+  test("resumes with the same splits and keys only", async () => {
     const ref = await service.dataset();
     for (const split of ["train", "test"]) {
       const items = numbered(1000).map((one) => ({
@@ -163,7 +160,7 @@ describe("StreamItems", () => {
     );
   });
 
-  test("gives items of all kinds as ListItems gives them", async () => {
+  test("returns items of all kinds as ListItems does", async () => {
     const ref = await service.dataset(
       item("all", { a: 1.5 }, { expectedOutputJson: "null", metadataJson: "{}", splits: ["b", "a", "é😀"] }),
       item("i".repeat(255), "x".repeat(300), {
@@ -186,7 +183,7 @@ describe("StreamItems", () => {
     }
   });
 
-  test("does not show a slow reader what was purged while a page waited for it", async () => {
+  test("leaves out items that were purged while a page waited for a slow reader", async () => {
     const ref = await dataset(6);
     const range = {
       datasetId: datasetHandle(ref.by.value),

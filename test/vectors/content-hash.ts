@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import type { ItemContent } from "../../src/items/item.ts";
 
-/** A text, or what it is put together from: pieces, each so many times. */
+/** A text, or its parts: pieces, each repeated this many times. */
 export type VectorText = string | readonly (readonly [piece: string, count: number])[];
 
 interface VectorItem {
@@ -11,7 +11,7 @@ interface VectorItem {
   readonly metadata_json?: VectorText;
 }
 
-/** What `content-hash.json` holds. Its member `readme` explains it. */
+/** The content of `content-hash.json`. Its member `readme` explains it. */
 interface Vectors {
   readonly readme: readonly string[];
   readonly valid: readonly (VectorItem & { readonly canonical: VectorText; readonly content_hash: string })[];
@@ -33,7 +33,7 @@ interface Vectors {
   }[];
 }
 
-/** The golden vectors that every implementation in every language has to agree with. */
+/** The golden vectors that implementations in all languages must agree with. */
 export const vectors: Vectors = JSON.parse(
   readFileSync(new URL("content-hash.json", import.meta.url), "utf8"),
 );
