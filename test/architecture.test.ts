@@ -40,7 +40,15 @@ const floors: readonly (readonly string[])[] = [
   ["src/items", "src/engine", "src/rpc", "src/auth"],
   ["src/db", "src/config.ts"],
   ["src/blobs", "src/faults.ts"],
-  ["src/json", "src/failure.ts", "src/handles.ts", "src/limits.ts", "src/ids.ts", "src/log.ts"],
+  [
+    "src/json",
+    "src/failure.ts",
+    "src/handles.ts",
+    "src/limits.ts",
+    "src/ids.ts",
+    "src/log.ts",
+    "src/turn-budget.ts",
+  ],
   ["src/quantities.ts"],
 
   // The client is a package of its own, which the command line uses.

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import type { DatasetDefinition } from "../datasets/dataset.ts";
 import { findSchemaOwner, getSchemaTexts } from "../datasets/schema-store.ts";
 import type { Client, Pool, Queryable } from "../db/pool.ts";
@@ -11,6 +10,7 @@ import {
   type ItemSchemas,
   schemaHashOf,
 } from "../schemas/item-schemas.ts";
+import { nextTurn, TurnBudget } from "../turn-budget.ts";
 import type { Changeset, ChangesetRequest, Target } from "./changeset.ts";
 import { hasOtherSchemas, lockChangeset, updateChangeset } from "./changeset-store.ts";
 import { equalBytes } from "./row-classification.ts";
@@ -54,7 +54,7 @@ export function isSameHash(one: Buffer | undefined, other: Buffer | undefined): 
 }
 
 /** Rows that are checked before others get a turn: some hundred microseconds. */
-const rowsPerTurn = 100;
+const checksPerTurn = 100;
 
 /**
  * Checks rows that give their items other content. Those that leave it as it is satisfy the schemas: the items they were
@@ -69,10 +69,10 @@ export async function checkRows(
   field: (rowNumber: number) => string,
 ): Promise<void> {
   const faults = new Faults();
-  let count = 0;
+  const turn = new TurnBudget(checksPerTurn);
   for (const { row, replaces } of revisions) {
     if (replaces !== undefined && equalBytes(replaces.contentHash, row.contentHash)) continue;
-    if (++count % rowsPerTurn === 0) await setImmediate();
+    if (turn.spend()) await nextTurn();
     const violation = schemas.check(row.content);
     if (violation === undefined) continue;
     const named = row.unidentified ? { index: row.rowNumber } : { index: row.rowNumber, item_id: row.itemId };
@@ -108,7 +108,7 @@ export async function checkStagedRows(
       const field = fieldOf(`items[${rowNumber}]`, violation.path);
       faults.add("SCHEMA_VIOLATION", { ...named, ...violation }, field);
     }
-    await setImmediate();
+    await nextTurn();
   }
   faults.throwIfAny();
 }

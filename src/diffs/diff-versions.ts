@@ -1,9 +1,9 @@
-import { setImmediate } from "node:timers/promises";
 import type { Client, Pool } from "../db/pool.ts";
 import { snapshot } from "../db/transaction.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ItemState, ItemView } from "../items/item.ts";
 import { limits } from "../limits.ts";
+import { nextTurn, TurnBudget } from "../turn-budget.ts";
 import {
   countChanges,
   type DiffCounts,
@@ -93,26 +93,20 @@ async function* streamChanges(
     const window: DifferenceWindow = await inSnapshot((client) => read(client, after));
     for (const part of parts(window.differences, view)) {
       const items = await inSnapshot((client) => listRevisions(client, datasetId, wantedOf(part, view)));
-      let unturned = 0;
+      const turn = new TurnBudget(bytesPerTurn);
       let next = 0;
       for (const difference of part) {
+        if (turn.spend(difference.payloadBytes)) await nextTurn();
         const before = difference.before && (items[next++] ?? lost(difference));
         const after = difference.after && (items[next++] ?? lost(difference));
-        const change = changeOf(difference, before, after, { planned, view });
-        // Comparing content takes milliseconds per megabyte, in which no other call moves.
-        unturned += difference.payloadBytes;
-        if (unturned > bytesPerTurn) {
-          unturned = 0;
-          await setImmediate();
-        }
-        yield change;
+        yield changeOf(difference, before, after, { planned, view });
       }
     }
     after = window.through;
   } while (after !== undefined);
 }
 
-/** Bytes that are compared before others get a turn. */
+/** Bytes that are compared before others get a turn. A megabyte takes milliseconds, in which no other call moves. */
 const bytesPerTurn = 256 * 1024;
 
 /** Updates are read whole also for keys, to tell what changed in them. */

@@ -1,7 +1,7 @@
-import { setImmediate } from "node:timers/promises";
 import type { Row } from "../items/item.ts";
 import { requireDistinctIds } from "../items/item-checks.ts";
 import { limits } from "../limits.ts";
+import { nextTurn, rowsPerTurn, TurnBudget } from "../turn-budget.ts";
 import { ColumnFinder, type ColumnMapping } from "./column-mapping.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { SourceFile } from "./read-table.ts";
@@ -13,12 +13,6 @@ export interface RowBatch {
   readonly offset: number;
   readonly rows: readonly Row[];
 }
-
-/**
- * Rows that are checked before other work gets a turn, as for rows in frames: a few hundred microseconds are not
- * noticeable.
- */
-const rowsPerTurn = 200;
 
 /**
  * Makes items of the rows of a table, batch by batch, each within the bounds of one request.
@@ -43,12 +37,13 @@ export async function* fileRows(
     bytes = 0;
     return batch;
   };
+  const turn = new TurnBudget(rowsPerTurn);
   for await (const page of pages) {
     for (const row of page) {
+      if (turn.spend()) await nextTurn();
       const item = itemOfRow(row, finder.find(row), mapping.parsing);
       rows.push(item);
       bytes += item.size;
-      if (rows.length % rowsPerTurn === 0) await setImmediate();
       if (rows.length >= limits.maxBatchSize || bytes >= limits.maxBatchBytes) yield take();
     }
   }

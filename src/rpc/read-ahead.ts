@@ -1,4 +1,4 @@
-import { setImmediate } from "node:timers/promises";
+import { nextTurn } from "../turn-budget.ts";
 
 /**
  * The maximum read-ahead: enough to keep the database busy, little enough to keep memory flat when it is slower than
@@ -75,7 +75,7 @@ export class ReadAhead<T> implements AsyncDisposable {
         this.#waitingBytes += bytes;
         this.#wakeConsumer?.();
         // Otherwise items that arrive together would all be decoded in one go and block everything else.
-        await setImmediate();
+        await nextTurn();
         while (!this.#closed && this.#isFull()) {
           await new Promise<void>((wake) => {
             this.#wakeReader = wake;

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import {
   ItemRevisionSchema,
@@ -19,6 +18,7 @@ import { JsonProblem } from "../../json/canonical-json.ts";
 import { limits } from "../../limits.ts";
 import { enumFromWire } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
+import { nextTurn, rowsPerTurn, TurnBudget } from "../../turn-budget.ts";
 import type { IfExists } from "../../upsert/write-items.ts";
 
 /** An item as it goes on the wire. */
@@ -70,12 +70,6 @@ export interface RowPlace {
 }
 
 /**
- * Rows that are checked before others get a turn. A frame takes milliseconds, in which no other call moves, nor the database
- * connection that waits for the next rows; a few hundred microseconds nobody notices.
- */
-const rowsPerTurn = 200;
-
-/**
  * Checks and hashes rows. Says of all bad rows what is wrong with them, of each the first fault.
  *
  * @throws Failure INVALID_FIELD, INVALID_JSON, CONTENT_HASH_MISMATCH, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID
@@ -84,9 +78,10 @@ export async function rowsFromWire(items: readonly WireItem[], place: RowPlace):
   requireBatchSize(items.length);
   const faults = new Faults();
   const rows: Row[] = [];
+  const turn = new TurnBudget(rowsPerTurn);
   let size = 0;
   for (const [position, item] of items.entries()) {
-    if (position > 0 && position % rowsPerTurn === 0) await setImmediate();
+    if (turn.spend()) await nextTurn();
     try {
       const row = rowFromWire(item, place.firstNumber + position);
       rows.push(row);

@@ -1,4 +1,3 @@
-import { setImmediate } from "node:timers/promises";
 import type {
   ResultError as WireError,
   RunResult as WireResult,
@@ -13,6 +12,7 @@ import { resultFingerprint } from "../../results/result-fingerprint.ts";
 import type { Score } from "../../results/score.ts";
 import { boundedText } from "../../rpc/request-wire.ts";
 import { durationFromWire, instantFromWire } from "../../rpc/time-wire.ts";
+import { nextTurn, rowsPerTurn, TurnBudget } from "../../turn-budget.ts";
 import { itemIdFromWire, requireBatchSize } from "../messages/item-wire.ts";
 import { boundedBytes, requireOrder, scoresFromWire } from "./score-wire.ts";
 
@@ -20,9 +20,6 @@ const maxErrorCodeLength = 64;
 const maxErrorMessageBytes = 16 * 1024;
 const maxErrorStackBytes = 64 * 1024;
 const maxTraceIdLength = 128;
-
-/** Results that are checked before other calls get a turn, about a millisecond's worth. */
-const resultsPerTurn = 200;
 
 /** How results stand in a request or frame. */
 export interface ResultsPlace {
@@ -47,10 +44,11 @@ export async function resultsFromWire(
   const faults = new Faults();
   const checked: NewResult[] = [];
   const positions = new Map<string, number>();
+  const turn = new TurnBudget(rowsPerTurn);
   let size = 0;
   const areSmall = results.every(isSmall);
   for (const [index, result] of results.entries()) {
-    if (index > 0 && index % resultsPerTurn === 0) await setImmediate();
+    if (turn.spend()) await nextTurn();
     try {
       const bytes = areSmall ? 0 : textBytes(result);
       size += bytes;
