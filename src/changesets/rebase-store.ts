@@ -106,7 +106,7 @@ export async function deleteStagedRevisions(
 }
 
 /** A revision that stands on another item than before. */
-export interface RestagedRevision {
+export interface AdaptedRevision {
   readonly itemId: string;
   readonly splits: readonly string[];
   readonly originChangesetId: bigint | undefined;
@@ -116,7 +116,7 @@ export interface RestagedRevision {
 export async function updateStagedRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
-  revisions: readonly RestagedRevision[],
+  revisions: readonly AdaptedRevision[],
 ): Promise<void> {
   if (revisions.length === 0) return;
   await client.query(

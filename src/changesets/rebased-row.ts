@@ -1,9 +1,4 @@
-import { type Classified, classify, type RowKind } from "./row-classification.ts";
-
-interface ItemState {
-  readonly contentHash: Uint8Array;
-  readonly splits: readonly string[];
-}
+import { type Classified, classify, type HashedItem, type RowKind } from "./row-classification.ts";
 
 /** A row of a changeset whose item was touched by a version that the changeset has not seen. */
 export interface TouchedRow {
@@ -11,11 +6,11 @@ export interface TouchedRow {
   readonly rowNumber: number;
   readonly keepsSplits: boolean;
   /** The changeset's own revision, unless it found the item unchanged. */
-  readonly staged: ItemState | undefined;
+  readonly staged: HashedItem | undefined;
   /** The item at the version that the changeset was compared with. */
-  readonly base: ItemState | undefined;
+  readonly base: HashedItem | undefined;
   /** The item at the latest version. */
-  readonly head: (ItemState & { readonly originChangesetId: bigint }) | undefined;
+  readonly head: (HashedItem & { readonly originChangesetId: bigint }) | undefined;
 }
 
 /** What a touched row was and what it becomes. */
@@ -24,7 +19,7 @@ export interface RebasedRow {
   readonly before: RowKind;
   readonly after: RowKind;
   /** What the item holds if the row changes it. */
-  readonly becomes: ItemState;
+  readonly becomes: HashedItem;
 }
 
 /**

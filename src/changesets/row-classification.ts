@@ -12,7 +12,7 @@ interface SentState {
 }
 
 /** What an item is. */
-interface ItemState {
+export interface HashedItem {
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
 }
@@ -24,7 +24,7 @@ export interface Classified {
 }
 
 /** Tells what a row does to its item; `item` is undefined if there is none. Both lists of splits are normalized. */
-export function classify(row: SentState, item: ItemState | undefined): Classified {
+export function classify(row: SentState, item: HashedItem | undefined): Classified {
   if (item === undefined) return { kind: "created", splits: row.splits };
   const splits = row.keepsSplits ? item.splits : row.splits;
   const same = equalBytes(row.contentHash, item.contentHash) && equalSplits(splits, item.splits);

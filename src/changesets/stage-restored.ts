@@ -26,7 +26,7 @@ export async function stageRestored(
   const restored = restoredVersionOf(changeset);
   const digest = new DigestSum();
   let [created, updated] = [0n, 0n];
-  for await (const differences of streamPages(client, changeset, headVersion)) {
+  for await (const differences of streamRestoredPages(client, changeset, headVersion)) {
     const itemIds = differences.filter(({ after }) => after !== undefined).map(({ itemId }) => itemId);
     const present = byId(await listItemKeys(client, datasetId, headVersion, itemIds));
     const seen = new BaseHits();
@@ -61,13 +61,13 @@ export async function* streamUnrestoredItems(
   changeset: Changeset,
   headVersion: bigint,
 ): AsyncGenerator<DeletedItem[]> {
-  for await (const differences of streamPages(client, changeset, headVersion)) {
+  for await (const differences of streamRestoredPages(client, changeset, headVersion)) {
     const itemIds = differences.filter(({ after }) => after === undefined).map(({ itemId }) => itemId);
     if (itemIds.length > 0) yield await listItemKeys(client, changeset.datasetId, headVersion, itemIds);
   }
 }
 
-async function* streamPages(
+async function* streamRestoredPages(
   client: Client,
   changeset: Changeset,
   headVersion: bigint,

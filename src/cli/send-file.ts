@@ -18,7 +18,7 @@ const chunkBytes = 256 * 1024;
 /** Attempts before sending a file fails. The service keeps the bytes it has received, for the next run. */
 const maxAttempts = 5;
 
-type Frame = MessageInitShape<typeof SendUploadRequestSchema>;
+type UploadFrame = MessageInitShape<typeof SendUploadRequestSchema>;
 
 /** Sends a file under a name, and resumes where an earlier attempt stopped. Returns the upload, ready to be applied. */
 export async function sendFile(cli: Cli, source: FileSource, requestId: string): Promise<Upload> {
@@ -60,7 +60,7 @@ async function* framesOf(
   requestId: string,
   from: number,
   onSent: (bytes: number) => void,
-): AsyncGenerator<Frame> {
+): AsyncGenerator<UploadFrame> {
   const { format, filename } = source;
   yield { frame: { case: "open", value: { requestId, format: wireFormats[format], filename } } };
   const hash = createHash("sha256");

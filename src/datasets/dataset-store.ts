@@ -241,7 +241,7 @@ export async function listDatasets(
 }
 
 /** Writes the definition of a dataset whose row is locked, but for its names, with a new etag. */
-export async function updateDefinition(
+export async function updateDatasetDefinition(
   client: Client,
   datasetId: DatasetHandle,
   definition: DatasetDefinition,

@@ -41,25 +41,25 @@ export function changedPaths(before: ComparedItem, after: ComparedItem): string[
 type PathOf = () => string;
 
 /** The differences at and below a place. None if it is the same in both states. */
-interface Difference {
+interface PathDifference {
   readonly path: string;
   readonly below: readonly string[];
 }
 
-function payloadPaths(before: string | undefined, after: string | undefined, path: string): Difference {
+function payloadPaths(before: string | undefined, after: string | undefined, path: string): PathDifference {
   if (before === undefined || after === undefined) return { path, below: before === after ? [] : [path] };
-  return { path, below: new VersionComparison(canonicalize(before), canonicalize(after)).paths(() => path) };
+  return { path, below: new PayloadComparison(canonicalize(before), canonicalize(after)).paths(() => path) };
 }
 
 /**
  * All paths of the groups below a parent, in order. As long as there are too many, the largest group is left to its own path;
  * with too many groups, all are left to the parent.
  */
-function bounded(parent: PathOf, groups: readonly Difference[]): string[] {
+function bounded(parent: PathOf, groups: readonly PathDifference[]): string[] {
   const differing = groups.filter(({ below }) => below.length > 0);
   if (differing.length > maxPaths) return [parent()];
   let count = differing.reduce((sum, { below }) => sum + below.length, 0);
-  const collapsed = new Set<Difference>();
+  const collapsed = new Set<PathDifference>();
   for (const group of differing.toSorted((one, other) => other.below.length - one.below.length)) {
     if (count <= maxPaths) break;
     collapsed.add(group);
@@ -72,7 +72,7 @@ function bounded(parent: PathOf, groups: readonly Difference[]): string[] {
  * Walks through two canonical texts side by side, each once and without building values. That members are in order in both
  * makes it as simple as merging two lists.
  */
-class VersionComparison {
+class PayloadComparison {
   readonly #before: CanonicalReader;
   readonly #after: CanonicalReader;
 
@@ -140,7 +140,7 @@ class VersionComparison {
 /** Collects the differences below one place, and no more of them than can be named. */
 class Differences {
   readonly #path: PathOf;
-  readonly #groups: Difference[] = [];
+  readonly #groups: PathDifference[] = [];
   #unnamed = false;
 
   constructor(path: PathOf) {

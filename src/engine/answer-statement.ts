@@ -136,9 +136,9 @@ function refusalFor(error: unknown, { sql, bounds }: AnswerRequest): Refusal {
 /** Binds values to the parameters of a statement. */
 function bind(prepared: DuckDBPreparedStatement, parameters: readonly Parameter[]): void {
   parameters.forEach((parameter, at) => {
-    if ("list" in parameter) {
-      const type = commonType(parameter.list);
-      prepared.bindList(at + 1, listValue(parameter.list.map((item) => valueFor(item, type))), LIST(type));
+    if (parameter.kind === "list") {
+      const type = commonType(parameter.values);
+      prepared.bindList(at + 1, listValue(parameter.values.map((item) => valueFor(item, type))), LIST(type));
     } else {
       prepared.bindValue(at + 1, valueFor(parameter, typeOf(parameter)), typeOf(parameter));
     }
@@ -146,24 +146,30 @@ function bind(prepared: DuckDBPreparedStatement, parameters: readonly Parameter[
 }
 
 function typeOf(parameter: ScalarParameter): DuckDBType {
-  if ("boolean" in parameter) return BOOLEAN;
-  if ("double" in parameter) return DOUBLE;
-  if ("integer" in parameter) return fitsBigint(parameter.integer) ? BIGINT : HUGEINT;
+  if (parameter.kind === "boolean") return BOOLEAN;
+  if (parameter.kind === "double") return DOUBLE;
+  if (parameter.kind === "integer") return fitsBigint(parameter.value) ? BIGINT : HUGEINT;
   return VARCHAR;
 }
 
 /** Returns the type of a list: that of its items, or the larger of two kinds of numbers. */
 function commonType(items: readonly ScalarParameter[]): DuckDBType {
-  const types = new Set(items.filter((item) => !("null" in item)).map(typeOf));
+  const types = new Set(items.filter((item) => item.kind !== "null").map(typeOf));
   return [DOUBLE, HUGEINT, BIGINT, BOOLEAN].find((type) => types.has(type)) ?? VARCHAR;
 }
 
 function valueFor(parameter: ScalarParameter, type: DuckDBType) {
-  if ("null" in parameter) return null;
-  if ("boolean" in parameter) return parameter.boolean;
-  if ("text" in parameter) return parameter.text;
-  if ("double" in parameter) return Number(parameter.double);
-  return type === DOUBLE ? Number(parameter.integer) : BigInt(parameter.integer);
+  switch (parameter.kind) {
+    case "null":
+      return null;
+    case "boolean":
+    case "text":
+      return parameter.value;
+    case "double":
+      return Number(parameter.value);
+    case "integer":
+      return type === DOUBLE ? Number(parameter.value) : BigInt(parameter.value);
+  }
 }
 
 const fitsBigint = (digits: string) => BigInt.asIntN(64, BigInt(digits)) === BigInt(digits);

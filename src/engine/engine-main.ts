@@ -21,7 +21,7 @@ async function main(): Promise<void> {
   }
   process.stdin.on("end", () => process.exit(0));
   for await (const frame of readFrames(process.stdin)) {
-    if ("message" in frame) await perform(frame.message as EngineRequest);
+    if (frame.kind === "message") await perform(frame.message as EngineRequest);
   }
 }
 

@@ -1,7 +1,7 @@
 import { failure } from "../failure.ts";
 import type { Logger } from "../log.ts";
 import { EngineProcess } from "./engine-process.ts";
-import type { Frame } from "./frames.ts";
+import type { EngineFrame } from "./frames.ts";
 import type { EngineAnswer, EngineBounds, EngineRequest } from "./protocol.ts";
 import { Semaphore, SemaphoreFull } from "./semaphore.ts";
 
@@ -35,7 +35,7 @@ export interface EngineLease extends AsyncDisposable {
   /** Kills the process on another signal as well. */
   endOn(signal: AbortSignal): void;
   /** Returns the next frame. @throws EngineGone if the process ended by itself; the reason of the signal */
-  receive(): Promise<Frame>;
+  receive(): Promise<EngineFrame>;
   /** Returns the next frame, which is a message. Throws the same. */
   receiveAnswer(): Promise<EngineAnswer>;
   /** The sink of rows to write. */

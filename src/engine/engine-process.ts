@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { Logger } from "../log.ts";
 import { EngineGone } from "./engine-gone.ts";
-import { type Frame, messageFrame, readFrames } from "./frames.ts";
+import { type EngineFrame, messageFrame, readFrames } from "./frames.ts";
 import type { EngineAnswer, EngineRequest } from "./protocol.ts";
 
 const main = fileURLToPath(new URL("./engine-main.ts", import.meta.url));
@@ -27,7 +27,7 @@ const bounded = 'echo 1000 2>/dev/null >/proc/self/oom_score_adj; ulimit -d "$0"
 /** A process of the engine, seen from the service. */
 export class EngineProcess {
   readonly #child: ChildProcess;
-  readonly #frames: AsyncIterator<Frame>;
+  readonly #frames: AsyncIterator<EngineFrame>;
   readonly #exited: Promise<EngineGone>;
   #isGone = false;
 
@@ -75,7 +75,7 @@ export class EngineProcess {
   }
 
   /** Returns the next frame. @throws EngineGone if the process has ended */
-  async receive(): Promise<Frame> {
+  async receive(): Promise<EngineFrame> {
     const { value, done } = await this.#frames.next();
     if (done) throw await this.#exited;
     return value;
@@ -84,7 +84,7 @@ export class EngineProcess {
   /** Returns the next frame, which is a message. */
   async receiveAnswer(): Promise<EngineAnswer> {
     const frame = await this.receive();
-    if (!("message" in frame)) throw new Error("rows arrived where a message was expected");
+    if (frame.kind !== "message") throw new Error("rows arrived where a message was expected");
     return frame.message as EngineAnswer;
   }
 

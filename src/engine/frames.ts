@@ -3,7 +3,9 @@
  * messages, as JSON. Rows travel in their wire form, after their number, so that the service can pass them on as they
  * are.
  */
-export type Frame = { readonly message: unknown } | { readonly rowCount: number; readonly rows: Buffer };
+export type EngineFrame =
+  | { readonly kind: "message"; readonly message: unknown }
+  | { readonly kind: "rows"; readonly rowCount: number; readonly rows: Buffer };
 
 const messageKind = 0;
 const rowsKind = 1;
@@ -32,7 +34,7 @@ function header(kind: number, length: number): Buffer {
 }
 
 /** Yields the frames of a stream of bytes. An incomplete frame at the end of the stream is dropped. */
-export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<Frame> {
+export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<EngineFrame> {
   let chunks: Buffer[] = [];
   let available = 0;
   const take = (length: number) => {
@@ -54,8 +56,8 @@ export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<
       if (available < next.length) break;
       const body = take(next.length);
       yield next.kind === rowsKind
-        ? { rowCount: body.readUInt32LE(0), rows: body.subarray(4) }
-        : { message: JSON.parse(body.toString()) };
+        ? { kind: "rows", rowCount: body.readUInt32LE(0), rows: body.subarray(4) }
+        : { kind: "message", message: JSON.parse(body.toString()) };
       next = undefined;
     }
   }

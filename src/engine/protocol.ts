@@ -25,15 +25,17 @@ export interface TableFile extends Pick<NamedTable, "schema" | "name"> {
  * A value for a parameter of a statement. Numbers are texts, since JSON between processes would make doubles of them.
  * Lists have one kind of items and no lists in them.
  */
-export type Parameter = ScalarParameter | { readonly list: readonly ScalarParameter[] };
+export type Parameter =
+  | ScalarParameter
+  | { readonly kind: "list"; readonly values: readonly ScalarParameter[] };
 
 export type ScalarParameter =
-  | { readonly null: true }
-  | { readonly boolean: boolean }
-  | { readonly text: string }
+  | { readonly kind: "null" }
+  | { readonly kind: "boolean"; readonly value: boolean }
+  | { readonly kind: "text"; readonly value: string }
   /** A whole number within 128 bits. */
-  | { readonly integer: string }
-  | { readonly double: string };
+  | { readonly kind: "integer"; readonly value: string }
+  | { readonly kind: "double"; readonly value: string };
 
 /** The resources of an engine. */
 export interface EngineBounds {

@@ -41,14 +41,14 @@ export interface ItemColumns {
 }
 
 /** The mapping by default if there is a column called input: columns are parts as a whole. */
-const itemColumns: NamedColumns = {
+const standardColumns: NamedColumns = {
   itemId: "item_id",
   input: { column: "input" },
   expectedOutput: { column: "expected_output" },
   metadata: { column: "metadata" },
   splits: "splits",
 };
-const itemColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
+const standardColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
 
 /** The mapping by default if there is no column called input: all columns are members of the input. */
 const inputMembers: NamedColumns = {
@@ -113,7 +113,7 @@ export class ColumnFinder {
       ...(this.#isOpen && row.line !== undefined ? { line: row.line } : {}),
       column,
     });
-    this.#byName ??= indexes.has("input") ? itemColumns : inputMembers;
+    this.#byName ??= indexes.has("input") ? standardColumns : inputMembers;
     if (this.#byName === inputMembers) {
       if (indexes.has("input")) {
         throw invalidFile(
@@ -124,13 +124,13 @@ export class ColumnFinder {
       return inputMembers;
     }
     for (const { name } of row.columns) {
-      if (itemColumnNames.includes(name)) continue;
+      if (standardColumnNames.includes(name)) continue;
       throw invalidFile(
-        `is not one of ${itemColumnNames.join(", ")}; map the columns to the parts of an item explicitly`,
+        `is not one of ${standardColumnNames.join(", ")}; map the columns to the parts of an item explicitly`,
         where(name),
       );
     }
-    return itemColumns;
+    return standardColumns;
   }
 }
 

@@ -4,7 +4,7 @@ import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
 /** The kind of the texts of a column, as far as they are known. */
-type Kind = "unknown" | "number" | "boolean" | "text";
+type LiteralKind = "unknown" | "number" | "boolean" | "text";
 
 /**
  * Yields the rows of a CSV file, page by page. A blank field is undefined.
@@ -61,7 +61,7 @@ export async function literalColumns(
   text: AsyncIterable<Buffer>,
   candidates: ReadonlySet<string>,
 ): Promise<ReadonlySet<string>> {
-  const kinds = new Map<number, Kind>();
+  const kinds = new Map<number, LiteralKind>();
   let names: readonly string[] | undefined;
   for await (const page of csvRows(text)) {
     for (const { columns, values } of page) {
@@ -74,7 +74,7 @@ export async function literalColumns(
       for (const [index, kind] of kinds) {
         const value = values[index];
         if (value === undefined) continue;
-        const seen = kindOf(value);
+        const seen = literalKindOf(value);
         if (seen === kind) continue;
         if (kind === "unknown" && seen !== "text") kinds.set(index, seen);
         else kinds.delete(index);
@@ -93,7 +93,7 @@ export async function literalColumns(
 const maxDecimalDigits = 15;
 
 /** Returns the kind of a text, if it would be written back as it is. */
-function kindOf(text: string): Kind {
+function literalKindOf(text: string): LiteralKind {
   if (text === "true" || text === "false") return "boolean";
   if (!/^-?\d/.test(text)) return "text";
   const value = Number(text);

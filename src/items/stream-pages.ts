@@ -83,7 +83,7 @@ export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>
 }
 
 /** Rows that are passed on one by one. */
-export interface Rows {
+export interface RowCursor {
   /** Advances to the next row; false after the last one. */
   next(): boolean;
   /** The approximate size of the current row in bytes. */
@@ -100,7 +100,7 @@ export interface FrameMaker<F> {
 
 /** Cuts rows into frames of at most this many rows and bytes. A frame has at least one row, however large. */
 export function* cutFrames<F>(
-  rows: Rows,
+  rows: RowCursor,
   { limit, bytes: maxBytes }: ReadSize,
   { begin, add, end }: FrameMaker<F>,
 ): Generator<F> {

@@ -28,8 +28,9 @@ export interface ExportRequest {
 
 /** A part of a file, or what the whole of it was. */
 export type ExportFrame =
-  | { readonly offset: number; readonly data: Uint8Array }
+  | { readonly kind: "chunk"; readonly offset: number; readonly data: Uint8Array }
   | {
+      readonly kind: "end";
       readonly sizeBytes: number;
       readonly sha256: Uint8Array;
       readonly itemCount: number;
@@ -69,11 +70,11 @@ export async function* exportItems(
     hash.update(bytes);
     for (let at = 0; at < bytes.length; at += limits.maxChunkBytes) {
       const data = bytes.subarray(at, at + limits.maxChunkBytes);
-      yield { offset: sizeBytes, data };
+      yield { kind: "chunk", offset: sizeBytes, data };
       sizeBytes += data.length;
     }
   }
-  yield { sizeBytes, sha256: hash.digest(), itemCount, version: request.version };
+  yield { kind: "end", sizeBytes, sha256: hash.digest(), itemCount, version: request.version };
 }
 
 async function* textChunks(

@@ -21,10 +21,15 @@ export interface QueryRequest {
 
 /** A part of an answer. */
 export type QueryFrame =
-  | { readonly columns: readonly AnswerColumn[] }
+  | { readonly kind: "columns"; readonly columns: readonly AnswerColumn[] }
   /** A JSON array of rows. */
-  | { readonly rows: string; readonly rowCount: number }
-  | { readonly rowCount: number; readonly truncated: boolean; readonly tables: readonly ResolvedTable[] };
+  | { readonly kind: "rows"; readonly rows: string; readonly rowCount: number }
+  | {
+      readonly kind: "end";
+      readonly rowCount: number;
+      readonly truncated: boolean;
+      readonly tables: readonly ResolvedTable[];
+    };
 
 /** Bytes of rows in a frame. */
 const maxFrameBytes = 1024 * 1024;
@@ -84,16 +89,16 @@ async function* readAnswer(
   let rowCount = 0;
   for (;;) {
     const frame = await engine.receive();
-    if ("rows" in frame) {
+    if (frame.kind === "rows") {
       rowCount += frame.rowCount;
-      yield { rows: frame.rows.toString(), rowCount: frame.rowCount };
+      yield { kind: "rows", rows: frame.rows.toString(), rowCount: frame.rowCount };
       continue;
     }
     const answer = frame.message as EngineAnswer;
     if (answer.kind === "refused") throw refusalFailure(answer.refusal);
-    if (answer.kind === "columns") yield { columns: answer.columns };
+    if (answer.kind === "columns") yield { kind: "columns", columns: answer.columns };
     if (answer.kind === "finished") {
-      yield { rowCount, truncated: answer.truncated, tables };
+      yield { kind: "end", rowCount, truncated: answer.truncated, tables };
       return;
     }
   }

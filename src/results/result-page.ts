@@ -1,5 +1,5 @@
 import { CopiedColumns } from "../db/copied-columns.ts";
-import type { ReadPage, ReadSize, Rows } from "../items/stream-pages.ts";
+import type { ReadPage, ReadSize, RowCursor } from "../items/stream-pages.ts";
 import type { Result, ResultView } from "./result.ts";
 
 /** Columns of run_results, in the order in which statements give them. */
@@ -56,7 +56,7 @@ export function columnOf(name: ResultColumn): number {
 }
 
 /** Results as the database sent them, in the order of their sequence numbers. */
-export class CopiedResults implements ReadPage<bigint>, Rows {
+export class CopiedResults implements ReadPage<bigint>, RowCursor {
   readonly rest: bigint | undefined;
   readonly averageSize: number;
   /** The items of all of them, if they are asked for. */

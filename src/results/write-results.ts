@@ -44,7 +44,7 @@ export async function writeResults(
   const rescorings = await rescore(client, run, decided, run.sequence + BigInt(fresh.length));
   await updateScores(client, run, rescorings);
   const sequences = fresh.length + rescorings.length;
-  if (sequences > 0) await advanceRun(client, run, { ...countChanges(decided), sequences });
+  if (sequences > 0) await advanceRun(client, run, { ...countsOf(decided), sequences });
   await syncOpenCells(client, run, fresh.map(cellOf));
   return { resultIds, sequence: run.sequence + BigInt(sequences) };
 }
@@ -101,7 +101,7 @@ async function rescore(
 }
 
 /** What recording adds to the counts of the run. */
-function countChanges(decided: readonly DecidedResult[]) {
+function countsOf(decided: readonly DecidedResult[]) {
   const change = { succeeded: 0, failed: 0, carried: 0 };
   for (const { result, decision } of decided) {
     if (decision.kind === "unchanged") continue;

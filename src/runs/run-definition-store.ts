@@ -30,7 +30,7 @@ export async function lockRunAndHolders(
 }
 
 /** Writes what a locked run says about itself, labels aside, with a new etag. */
-export async function updateDefinition(
+export async function updateRunDefinition(
   client: Client,
   { datasetId, runId }: RunKey,
   run: RunDefinition,

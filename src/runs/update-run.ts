@@ -3,7 +3,7 @@ import type { Client } from "../db/pool.ts";
 import type { ProjectId } from "../handles.ts";
 import { takeLabels } from "./new-run-store.ts";
 import { isSameRunDefinition, type Run, type RunPatch, runDefinitionOf } from "./run.ts";
-import { dropOtherLabels, lockRunAndHolders, updateDefinition } from "./run-definition-store.ts";
+import { dropOtherLabels, lockRunAndHolders, updateRunDefinition } from "./run-definition-store.ts";
 import { getRun, getRunScope } from "./run-store.ts";
 
 /** Which run to change or delete. */
@@ -31,7 +31,7 @@ export async function updateRun(
   requireEtag(run, etag);
   const definition = { ...runDefinitionOf(run), ...patch };
   if (isSameRunDefinition(definition, run)) return run;
-  await updateDefinition(client, scope, definition, time);
+  await updateRunDefinition(client, scope, definition, time);
   await dropOtherLabels(client, scope, definition.labels);
   const added = definition.labels.filter((label) => !run.labels.includes(label));
   await takeLabels(client, scope, added, time);

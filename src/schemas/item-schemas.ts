@@ -58,8 +58,8 @@ export function compileItemSchemas(texts: SchemaTexts): ItemSchemas | undefined 
   const compiled: ItemSchemas = {
     hash: schemaHash,
     check: (content) =>
-      violationOf(input, content.input, "$.input") ??
-      violationOf(expectedOutput, content.expectedOutput, "$.expected_output"),
+      itemViolationOf(input, content.input, "$.input") ??
+      itemViolationOf(expectedOutput, content.expectedOutput, "$.expected_output"),
   };
   const length = (texts.inputSchema?.length ?? 0) + (texts.expectedOutputSchema?.length ?? 0);
   // Small schemas take nearly as much memory as those of a thousand characters.
@@ -67,7 +67,7 @@ export function compileItemSchemas(texts: SchemaTexts): ItemSchemas | undefined 
   return compiled;
 }
 
-function violationOf(
+function itemViolationOf(
   schema: JsonSchema | undefined,
   text: string | undefined,
   root: string,

@@ -5,7 +5,12 @@ import { publish } from "../changesets/publish.ts";
 import { equalBytes } from "../changesets/row-classification.ts";
 import { numberRows, stageRows } from "../changesets/stage-rows.ts";
 import type { NumberedRow } from "../changesets/staging-store.ts";
-import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/write-once.ts";
+import {
+  type WriteResources,
+  type WriteResult,
+  type WriteTarget,
+  writeOnce,
+} from "../changesets/write-once.ts";
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import { Faults } from "../faults.ts";
@@ -16,8 +21,6 @@ import { limits } from "../limits.ts";
 
 /** What creating an item means if its id is not free. */
 export type IfExists = "fail" | "return_identical";
-
-type WriteResources = Parameters<typeof writeOnce>[0];
 
 /**
  * Creates items in one version; of rows without an id each becomes a new item.

@@ -5,7 +5,7 @@ import { DatasetVersionSchema, ItemSchema, RunResultSchema } from "../../clients
 import { jsonPath } from "../../clients/typescript/src/json/json-path.ts";
 import { arrayElements } from "../../src/cli/json-elements.ts";
 import { int64Json, messageJson } from "../../src/cli/json-output.ts";
-import { stepsOf, valueAt } from "../../src/cli/printing/json-place.ts";
+import { segmentsOf, valueAt } from "../../src/cli/printing/json-place.ts";
 import { table } from "../../src/cli/printing/table.ts";
 import { newTerminal } from "../../src/cli/printing/terminal.ts";
 import { clipped, oneLine } from "../../src/cli/printing/text.ts";
@@ -88,7 +88,7 @@ describe("a path of the contract", () => {
           "there",
         );
         const path = jsonPath("$", steps);
-        expect(stepsOf(path)).toEqual(steps);
+        expect(segmentsOf(path)).toEqual(steps);
         expect(valueAt(parts, path)).toBe("there");
       }),
     );

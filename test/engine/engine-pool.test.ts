@@ -54,7 +54,7 @@ async function answer(
   const rows: unknown[] = [];
   for (;;) {
     const frame = await engine.receive();
-    if ("rows" in frame) {
+    if (frame.kind === "rows") {
       rows.push(...JSON.parse(frame.rows.toString()));
       continue;
     }
@@ -205,7 +205,7 @@ describe("a pool", () => {
       await using engine = await pool.take(noSignal());
       order.push(number);
       engine.send(ask(pool, "select 1"));
-      while (!("message" in (await engine.receive())));
+      while ((await engine.receive()).kind !== "message");
     });
     await first[Symbol.asyncDispose]();
     await second[Symbol.asyncDispose]();

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { type Frame, messageFrame, readFrames, rowsFrame } from "../../src/engine/frames.ts";
+import { type EngineFrame, messageFrame, readFrames, rowsFrame } from "../../src/engine/frames.ts";
 
 /** The frames in bytes that arrive in chunks of a size. */
-async function framesIn(bytes: Buffer, size: number): Promise<Frame[]> {
+async function framesIn(bytes: Buffer, size: number): Promise<EngineFrame[]> {
   async function* chunks() {
     for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
   }
@@ -22,7 +22,9 @@ describe("frames", () => {
     async (size) => {
       const frames = await framesIn(bytes, size);
       expect(
-        frames.map((frame) => ("rows" in frame ? [frame.rowCount, frame.rows.toString()] : frame.message)),
+        frames.map((frame) =>
+          frame.kind === "rows" ? [frame.rowCount, frame.rows.toString()] : frame.message,
+        ),
       ).toEqual([
         { kind: "columns", columns: [{ name: "ü\0", typeName: "JSON" }] },
         [2, '[["😀"],[null]]'],

@@ -14,12 +14,12 @@ export type { ExperimentSummary, FailureSummary, ScoreSummary } from "./experime
 export type {
   Evaluate,
   Evaluator,
+  EvaluatorOutput,
   Judgement,
   Subject,
   Task,
   TaskContext,
   TaskUsage,
-  Verdict,
   WorkOptions,
 } from "./experiment/task.ts";
 export type { WorkRunOptions, WorkRunResult } from "./experiment/work-run.ts";

@@ -5,10 +5,10 @@ import {
 } from "../../../gen/itembank/v1/comparison_pb.js";
 import type { Run } from "../../../gen/itembank/v1/run_pb.js";
 import { intervalOf } from "../../../src/cli/printing/comparison-report.ts";
-import { grouped } from "../../../src/cli/printing/counts.ts";
 import { intervalPlot, signed } from "../../../src/cli/printing/interval-plot.ts";
 import { table } from "../../../src/cli/printing/table.ts";
 import type { Terminal } from "../../../src/cli/printing/terminal.ts";
+import { grouped } from "../../../src/quantities.ts";
 import type { GroupComparison } from "../comparison.ts";
 
 /** A share as a percentage with one digit: `45.8 %`. */

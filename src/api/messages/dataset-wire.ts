@@ -48,7 +48,7 @@ export function datasetRefFromWire(field: string, ref: WireRef | undefined): Dat
  * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
  * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
  */
-export function definitionFromWire(
+export function datasetDefinitionFromWire(
   field: string,
   name: string,
   dataset: WireDataset | undefined,
@@ -76,10 +76,10 @@ export function definitionFromWire(
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
-/** What CreateDataset is to create. @throws as definitionFromWire */
+/** What CreateDataset is to create. @throws as datasetDefinitionFromWire */
 export function newDatasetFromWire({ dataset }: CreateDatasetRequest): DatasetDefinition {
   if (dataset === undefined) throw invalidField("dataset", "is required");
-  return definitionFromWire("dataset", dataset.name, dataset);
+  return datasetDefinitionFromWire("dataset", dataset.name, dataset);
 }
 
 /** The fields of a dataset that an update may name. */

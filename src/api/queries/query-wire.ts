@@ -102,16 +102,18 @@ function parametersFromWire(field: string, text: string): Parameter[] {
   }
   if (!Array.isArray(values)) throw invalidField(field, "is not an array");
   return values.map((value: unknown, at) => {
-    const place = `${field}[${at}]`;
-    return Array.isArray(value) ? { list: listFromWire(place, value) } : scalarFromWire(place, value);
+    const path = `${field}[${at}]`;
+    return Array.isArray(value)
+      ? { kind: "list", values: listFromWire(path, value) }
+      : scalarFromWire(path, value);
   });
 }
 
 function listFromWire(field: string, values: readonly unknown[]): ScalarParameter[] {
   const list = values.map((value, at) => scalarFromWire(`${field}[${at}]`, value));
   const kinds = new Set(
-    list.flatMap((one) =>
-      "null" in one ? [] : "integer" in one || "double" in one ? ["number"] : Object.keys(one),
+    list.flatMap(({ kind }) =>
+      kind === "null" ? [] : kind === "integer" || kind === "double" ? ["number"] : [kind],
     ),
   );
   if (kinds.size > 1) throw invalidField(field, "has values of several kinds");
@@ -119,9 +121,9 @@ function listFromWire(field: string, values: readonly unknown[]): ScalarParamete
 }
 
 function scalarFromWire(field: string, value: unknown): ScalarParameter {
-  if (value === null) return { null: true };
-  if (typeof value === "boolean") return { boolean: value };
-  if (typeof value === "string") return { text: value };
+  if (value === null) return { kind: "null" };
+  if (typeof value === "boolean") return { kind: "boolean", value };
+  if (typeof value === "string") return { kind: "text", value };
   if (!(value instanceof NumberToken)) {
     throw invalidField(
       field,
@@ -130,18 +132,18 @@ function scalarFromWire(field: string, value: unknown): ScalarParameter {
   }
   const { source } = value;
   if (/^-?\d+$/.test(source) && source !== "-0" && BigInt.asIntN(128, BigInt(source)) === BigInt(source)) {
-    return { integer: source };
+    return { kind: "integer", value: source };
   }
   if (!Number.isFinite(Number(source))) throw invalidField(field, "is beyond the range of a double");
-  return { double: source };
+  return { kind: "double", value: source };
 }
 
 /** A frame of an answer as it goes on the wire. @param elapsedMicros How long it took so far. */
 export function queryFrameToWire(frame: QueryFrame, elapsedMicros: bigint): QueryResponse {
-  if ("columns" in frame) {
+  if (frame.kind === "columns") {
     return create(QueryResponseSchema, { frame: { case: "schema", value: { columns: [...frame.columns] } } });
   }
-  if ("rows" in frame) {
+  if (frame.kind === "rows") {
     const { rows, rowCount } = frame;
     return create(QueryResponseSchema, { frame: { case: "rows", value: { rowsJson: rows, rowCount } } });
   }
@@ -181,7 +183,7 @@ export function exportFormatFromWire(field: string, format: FileFormat): ExportF
 
 /** A frame of an export as it goes on the wire. */
 export function exportFrameToWire(frame: ExportFrame): ExportItemsResponse {
-  if ("data" in frame) {
+  if (frame.kind === "chunk") {
     const { offset, data } = frame;
     return create(ExportItemsResponseSchema, {
       frame: { case: "chunk", value: { offset: BigInt(offset), data } },

@@ -72,10 +72,10 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
   });
 }
 
-type Frame = MessageInitShape<typeof CompareRunsResponseSchema>;
+type ComparisonFrame = MessageInitShape<typeof CompareRunsResponseSchema>;
 
 /** The frames of a comparison: the summary, the rows where the view has them, and the end. */
-export function* comparisonToWire(comparison: Comparison, view: ComparisonView): Generator<Frame> {
+export function* comparisonToWire(comparison: Comparison, view: ComparisonView): Generator<ComparisonFrame> {
   const { items } = comparison;
   yield {
     frame: {

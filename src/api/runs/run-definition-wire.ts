@@ -69,7 +69,7 @@ const nothingSaid: RunDefinition = {
 };
 
 /** What a new run says about itself; its name may be empty. Malformed fields are noted in `faults`. */
-export function definitionFromWire(field: string, run: WireRun, faults: Faults): RunDefinition {
+export function runDefinitionFromWire(field: string, run: WireRun, faults: Faults): RunDefinition {
   return { ...nothingSaid, ...readFields(field, run, definitionFields, faults) };
 }
 

@@ -17,7 +17,7 @@ import { type FinishTerms, missingCells, type NewRun, type Run, type RunState } 
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { splitsFromWire } from "../messages/item-wire.ts";
 import { selectorFromWire } from "../messages/version-wire.ts";
-import { definitionFromWire, targetIdFromWire } from "./run-definition-wire.ts";
+import { runDefinitionFromWire, targetIdFromWire } from "./run-definition-wire.ts";
 
 const maxFailureMessageLength = 4_096;
 
@@ -51,7 +51,7 @@ function newRunFromWire(run: WireRun): NewRun {
   const faults = new Faults();
   if (run.repetitions < 0) faults.addInvalid("run.repetitions", "must not be negative");
   const splits = faults.check(() => splitsFromWire("run.splits", run.splits)) ?? [];
-  const definition = definitionFromWire("run", run, faults);
+  const definition = runDefinitionFromWire("run", run, faults);
   faults.throwIfAny();
   return { ...definition, splits, repetitions: run.repetitions === 0 ? 1 : run.repetitions };
 }

@@ -5,7 +5,9 @@ import type { ImportSession } from "../../upsert/import-session.ts";
 import { importFrameFromWire } from "./upsert-wire.ts";
 
 /** A frame, or what is wrong with it: frames in front of it are to be taken first. */
-type ReadFrame = { readonly frame: ImportFrame } | { readonly fault: unknown };
+type CheckedFrame =
+  | { readonly kind: "frame"; readonly frame: ImportFrame }
+  | { readonly kind: "fault"; readonly fault: unknown };
 
 /** Frames that may wait while others are written. */
 const bounds = { items: 16, bytes: 8 * 1024 * 1024 };
@@ -22,13 +24,13 @@ export async function* receiveImport(
   session: ImportSession,
   requests: AsyncIterable<StreamUpsertItemsRequest>,
 ): AsyncGenerator<ImportAnswer> {
-  await using frames = new ReadAhead(readFrames(session, requests), sizeOf, bounds);
+  await using frames = new ReadAhead(checkFrames(session, requests), sizeOf, bounds);
   for (let groups = 1; ; groups++) {
     const read = await frames.take();
     if (read.length === 0) return;
-    const faulty = read.findIndex((one) => "fault" in one);
+    const faulty = read.findIndex((one) => one.kind === "fault");
     const whole = (faulty < 0 ? read : read.slice(0, faulty)).flatMap((one) =>
-      "frame" in one ? [one.frame] : [],
+      one.kind === "frame" ? [one.frame] : [],
     );
     const commit = whole.findIndex((frame) => frame.kind === "commit");
     const rows = commit < 0 ? whole : whole.slice(0, commit);
@@ -43,26 +45,26 @@ export async function* receiveImport(
       return;
     }
     const fault = read[faulty];
-    if (fault !== undefined && "fault" in fault) throw fault.fault;
+    if (fault?.kind === "fault") throw fault.fault;
   }
 }
 
-async function* readFrames(
+async function* checkFrames(
   session: ImportSession,
   requests: AsyncIterable<StreamUpsertItemsRequest>,
-): AsyncGenerator<ReadFrame> {
+): AsyncGenerator<CheckedFrame> {
   for await (const request of requests) {
     try {
-      yield { frame: await importFrameFromWire(request, session.progress.nextOffset) };
+      yield { kind: "frame", frame: await importFrameFromWire(request, session.progress.nextOffset) };
     } catch (fault) {
-      yield { fault };
+      yield { kind: "fault", fault };
       return;
     }
   }
 }
 
-function sizeOf(read: ReadFrame): number {
-  if (!("frame" in read)) return 0;
+function sizeOf(read: CheckedFrame): number {
+  if (read.kind === "fault") return 0;
   const { frame } = read;
   switch (frame.kind) {
     case "batch":

@@ -25,7 +25,7 @@ import { normalizeSplits } from "../../items/splits.ts";
 import { limits } from "../../limits.ts";
 import { enumFromWire, expectedVersion, note } from "../../rpc/request-wire.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import-frame.ts";
-import { datasetRefFromWire, definitionFromWire } from "../messages/dataset-wire.ts";
+import { datasetDefinitionFromWire, datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { requireBatchSize, rowsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 
@@ -71,7 +71,7 @@ export function upsertFromWire(
   const newDataset =
     createIfMissing && dataset !== undefined && "name" in dataset
       ? faults.check(() =>
-          definitionFromWire(
+          datasetDefinitionFromWire(
             `${field}options.new_dataset`,
             dataset.name,
             options?.newDataset,

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type Dataset, DatasetSchema } from "../../../clients/typescript/src/contract.ts";
+import { grouped } from "../../quantities.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetRefOf } from "../address.ts";
 import { allPages } from "../all-pages.ts";
@@ -8,7 +9,6 @@ import { confirm } from "../confirm.ts";
 import type { Cli } from "../context.ts";
 import { CommandError } from "../exit-code.ts";
 import { int64Json, membersJson } from "../json-output.ts";
-import { grouped } from "../printing/counts.ts";
 import { facts } from "../printing/facts.ts";
 import { table } from "../printing/table.ts";
 import type { Terminal } from "../printing/terminal.ts";

@@ -9,6 +9,7 @@ import {
   type Receipt,
   ReceiptSchema,
 } from "../../../clients/typescript/src/contract.ts";
+import { grouped } from "../../quantities.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetRefOf, versionHelp, versionSelectorOf } from "../address.ts";
 import { allPages } from "../all-pages.ts";
@@ -16,7 +17,6 @@ import { confirm } from "../confirm.ts";
 import type { Cli } from "../context.ts";
 import { arrayJson, membersJson, messageJson } from "../json-output.ts";
 import { count, names } from "../option-values.ts";
-import { grouped } from "../printing/counts.ts";
 import { facts } from "../printing/facts.ts";
 import { table } from "../printing/table.ts";
 import type { Terminal } from "../printing/terminal.ts";

@@ -1,11 +1,12 @@
 import type { Command } from "commander";
 import { type Receipt, Receipt_State, ReceiptSchema } from "../../../clients/typescript/src/contract.ts";
+import { grouped } from "../../quantities.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetRefOf } from "../address.ts";
 import { allPages } from "../all-pages.ts";
 import type { Cli } from "../context.ts";
 import { count } from "../option-values.ts";
-import { countsInWords, grouped } from "../printing/counts.ts";
+import { countsInWords } from "../printing/counts.ts";
 import { facts } from "../printing/facts.ts";
 import { table } from "../printing/table.ts";
 import { plural } from "../printing/text.ts";

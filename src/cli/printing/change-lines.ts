@@ -1,5 +1,5 @@
 import { ChangeKind, type DiffSummary, type ItemChange } from "../../../clients/typescript/src/contract.ts";
-import { grouped } from "./counts.ts";
+import { grouped } from "../../quantities.ts";
 import { partsOf, valueAt } from "./json-place.ts";
 import type { Terminal } from "./terminal.ts";
 import { clipped, oneLine } from "./text.ts";

@@ -4,7 +4,7 @@ import {
   type ScoreComparison,
   Verdict,
 } from "../../../clients/typescript/src/contract.ts";
-import { grouped } from "./counts.ts";
+import { grouped } from "../../quantities.ts";
 import { axisEnd, axisLabels, intervalStrip, type PlottedInterval, signed } from "./interval-plot.ts";
 import { runName, sidesTable } from "./runs-table.ts";
 import { table } from "./table.ts";

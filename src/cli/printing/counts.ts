@@ -1,11 +1,7 @@
 import type { ChangeCounts, Receipt } from "../../../clients/typescript/src/contract.ts";
+import { grouped } from "../../quantities.ts";
 
 type Counts = Pick<ChangeCounts, "received" | "created" | "updated" | "unchanged" | "deleted">;
-
-/** Formats a number with thousands separators. */
-export function grouped(value: bigint | number): string {
-  return value.toLocaleString("en-US");
-}
 
 /** Returns all counts of a write: `received 72 = 12 created + 6 updated + 54 unchanged; 0 deleted`. */
 export function countsInWords({ received, created, updated, unchanged, deleted }: Counts): string {

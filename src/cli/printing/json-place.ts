@@ -15,19 +15,19 @@ export function partsOf(
   };
 }
 
-const step = /\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]/gy;
+const segment = /\.([A-Za-z_][A-Za-z0-9_]*)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]/gy;
 
-/** Returns the steps of a path, names and positions; undefined for a path that is cut off within a step. */
-export function stepsOf(path: string): (string | number)[] | undefined {
-  const steps: (string | number)[] = [];
-  step.lastIndex = 1;
-  while (step.lastIndex < path.length) {
-    const match = step.exec(path);
+/** Returns the segments of a path, names and positions; undefined for a path that is cut off within a segment. */
+export function segmentsOf(path: string): (string | number)[] | undefined {
+  const segments: (string | number)[] = [];
+  segment.lastIndex = 1;
+  while (segment.lastIndex < path.length) {
+    const match = segment.exec(path);
     if (match === null) return undefined;
     const [, name, position, quoted] = match;
-    steps.push(name ?? (position === undefined ? unescaped(quoted ?? "") : Number(position)));
+    segments.push(name ?? (position === undefined ? unescaped(quoted ?? "") : Number(position)));
   }
-  return steps;
+  return segments;
 }
 
 /** Unescapes a quoted name of a path: `\'` is a quote, and all else is escaped as in JSON. */
@@ -39,10 +39,10 @@ function unescaped(name: string): string {
 
 /** Returns the value at a path; undefined where there is none. */
 export function valueAt(parts: unknown, path: string): unknown {
-  const steps = stepsOf(path);
-  if (steps === undefined) return undefined;
+  const segments = segmentsOf(path);
+  if (segments === undefined) return undefined;
   let value = parts;
-  for (const one of steps) {
+  for (const one of segments) {
     if (typeof value !== "object" || value === null || !Object.hasOwn(value, one)) return undefined;
     value = (value as Readonly<Record<string | number, unknown>>)[one];
   }

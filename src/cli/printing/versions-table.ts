@@ -1,5 +1,5 @@
 import type { DatasetVersion } from "../../../clients/typescript/src/contract.ts";
-import { grouped } from "./counts.ts";
+import { grouped } from "../../quantities.ts";
 import { table } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { oneLine } from "./text.ts";

@@ -10,7 +10,7 @@ import {
   requireEtag,
 } from "../dataset.ts";
 import { claimName, claimTableName } from "../dataset-name-store.ts";
-import { clockOf, getDataset, lockDataset, updateDefinition } from "../dataset-store.ts";
+import { clockOf, getDataset, lockDataset, updateDatasetDefinition } from "../dataset-store.ts";
 import { checkItems } from "./check-items.ts";
 
 /** Which dataset to change. */
@@ -47,7 +47,12 @@ export async function updateDataset(
       : await claimTableName(client, dataset, wanted);
   const definition = { ...wanted, tableName };
   if (isSameDatasetDefinition(definition, dataset)) return dataset;
-  await updateDefinition(client, dataset.datasetId, definition, await clockOf(client, dataset.datasetId));
+  await updateDatasetDefinition(
+    client,
+    dataset.datasetId,
+    definition,
+    await clockOf(client, dataset.datasetId),
+  );
   return getDataset(client, update.projectId, { datasetId: dataset.datasetId });
 }
 

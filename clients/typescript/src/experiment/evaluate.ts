@@ -4,7 +4,7 @@ import { AnnotatorKind, type ScoreSchema } from "../../gen/itembank/v1/result_pb
 import { plainJson } from "../json/json-value.ts";
 import { attempt } from "./attempt.ts";
 import { describeFailure, shortened } from "./error-text.ts";
-import type { Evaluator, Judgement, Subject, Verdict } from "./task.ts";
+import type { Evaluator, EvaluatorOutput, Judgement, Subject } from "./task.ts";
 
 export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
 
@@ -47,7 +47,7 @@ export async function evaluate<Input, Output, Expected>(
 }
 
 /** Converts a verdict to a score. @throws Error for an invalid verdict */
-function judge(verdict: Verdict): ScoreInit {
+function judge(verdict: EvaluatorOutput): ScoreInit {
   const judgement: Judgement =
     typeof verdict === "string"
       ? { label: verdict }

@@ -57,12 +57,12 @@ export interface Judgement {
  * The result of an evaluator: a number, a boolean (1 or 0), a label, or a full judgement. `null` means that there is nothing to
  * judge, so no score is recorded.
  */
-export type Verdict = number | boolean | string | null | Judgement;
+export type EvaluatorOutput = number | boolean | string | null | Judgement;
 
 /** Scores an output. */
 export type Evaluate<Input, Output, Expected> = (
   subject: Subject<Input, Output, Expected>,
-) => Verdict | Promise<Verdict>;
+) => EvaluatorOutput | Promise<EvaluatorOutput>;
 
 /** Scores outputs: a function, or one with its kind of annotator (`code` by default). Throwing records an error as the score. */
 export type Evaluator<Input, Output, Expected> =

@@ -75,11 +75,11 @@ class Judgement:
     metadata: Mapping[str, Any] | None = None
 
 
-Verdict = float | bool | str | Judgement | None
+EvaluatorOutput = float | bool | str | Judgement | None
 """A judgement: a number, a truth value (1 or 0), a label, or all of it. None means that there is nothing to judge; then no
 score is recorded."""
 
-Evaluate = Callable[[Subject], Verdict | Awaitable[Verdict]]
+Evaluate = Callable[[Subject], EvaluatorOutput | Awaitable[EvaluatorOutput]]
 
 
 @dataclass(frozen=True)
