@@ -7,8 +7,8 @@ import { contentHash } from "../src/items/content-hash.ts";
 import type { BenchRows } from "./rows.ts";
 
 /**
- * What PostgreSQL takes at best: copies the rows into the table of item revisions in one statement, encoded beforehand, and
- * takes them out again. Gives the seconds that the copying took.
+ * Measures PostgreSQL's best case: copies the rows into the table of item revisions in one statement, encoded beforehand, and
+ * deletes them again. Returns the seconds that copying took.
  */
 export async function copyBare(database: pg.Client, rows: BenchRows): Promise<number> {
   const chunks = encode(rows);
@@ -30,7 +30,7 @@ export async function copyBare(database: pg.Client, rows: BenchRows): Promise<nu
 
 const datasetId = "data00000000000000000000000000";
 
-/** The rows in COPY's binary format, in pieces. */
+/** Encodes the rows in COPY's binary format, in chunks. */
 function encode(rows: BenchRows): Buffer[] {
   const copy = new CopyRows();
   const chunks: Buffer[] = [];

@@ -3,10 +3,10 @@ import type { DatasetService } from "../gen/itembank/v1/dataset_service_pb.js";
 import type { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import { type BenchRows, changedRows } from "./rows.ts";
 
-/** How often each diff is asked for. The first ones also open connections. */
+/** How often each diff is requested. The first requests also open connections. */
 const repetitions = 25;
 
-/** Makes a version that changes a few items, and gives the seconds that telling which takes: the median of many calls. */
+/** Makes a version that changes a few items, and returns the seconds that a diff of it takes: the median of many calls. */
 export async function diffNeighbours(
   datasets: Client<typeof DatasetService>,
   upserts: Client<typeof UpsertService>,

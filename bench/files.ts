@@ -1,8 +1,8 @@
 /**
- * How fast files become versions, each as a ratio to a bare COPY of the same rows into the same table, made in the same run:
- * sending a file, and applying it, from the call to the receipt of the published version.
+ * Measures how fast files become versions, each as a ratio to a bare COPY of the same rows into the same table in the same
+ * run: sending a file, and applying it, from the call to the receipt of the published version.
  *
- *     node bench/files.ts [items]      1,000,000 unless said
+ *     node bench/files.ts [items]      default: 1,000,000
  */
 import { createHash, randomUUID } from "node:crypto";
 import { mkdtemp, open, rm, writeFile } from "node:fs/promises";
@@ -21,10 +21,10 @@ import { startBenchService } from "./service.ts";
 
 const rows = benchRows(Number(process.argv[2] ?? 1_000_000));
 
-/** Rows that are written at a time. */
+/** Rows written at a time. */
 const rowsPerWrite = 10_000;
 
-/** Writes a file of all rows. `before`, `between` and `after` stand around and between them. */
+/** Writes a file of all rows, with `before`, `between` and `after` around and between them. */
 async function write(
   path: string,
   before: string,
@@ -47,7 +47,7 @@ const csvRow = ({ itemId, input, expectedOutput, metadata }: BenchRow) =>
 const jsonRow = ({ itemId, input, expectedOutput, metadata }: BenchRow) =>
   `{"item_id":"${itemId}","input":${input},"expected_output":${expectedOutput},"metadata":${metadata}}`;
 
-/** Sends a file and gives its upload_id. */
+/** Sends a file and returns its upload_id. */
 async function send(client: Client<typeof UploadService>, path: string): Promise<string> {
   const requestId = randomUUID();
   const { upload } = await client.sendUpload(

@@ -9,7 +9,7 @@ import type { BenchRow, BenchRows } from "./rows.ts";
 
 type Frame = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 
-/** How an import went. */
+/** The outcome of an import. */
 export interface Imported {
   readonly receipt: Receipt;
   /** From the first frame to the receipt. */
@@ -18,7 +18,7 @@ export interface Imported {
   readonly publishSeconds: number;
 }
 
-/** Rows under way that are not acknowledged: what a client that can read its source again keeps at most. */
+/** The most unacknowledged rows in flight: the limit of a client that can read its source again. */
 const maxUnacknowledged = 50_000;
 
 /** Streams rows with their bodies, as a simple client does. */
@@ -60,7 +60,7 @@ export async function importOffers(
   });
 }
 
-/** Some rows that follow each other. */
+/** Yields consecutive rows. */
 function* window(rows: BenchRows, first: number, count: number): Generator<BenchRow> {
   for (let position = first; position < Math.min(first + count, rows.count); position++)
     yield rows.at(position);
@@ -73,7 +73,7 @@ function* supplies(numbers: readonly number[], rows: BenchRows): Generator<Frame
   }
 }
 
-/** Waits until so many rows are complete and so many offered rows answered. */
+/** Waits until that many rows are complete and that many offered rows are answered. */
 type Acknowledged = (complete: number, answered?: number) => Promise<void>;
 
 async function run(

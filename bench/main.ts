@@ -1,8 +1,8 @@
 /**
- * How fast imports are, each as a ratio to a bare COPY of the same rows into the same table, made in the same run. Single
- * times say little: machines differ, and one machine differs from hour to hour.
+ * Measures how fast imports are, each as a ratio to a bare COPY of the same rows into the same table in the same run. Single
+ * times mean little: machines differ, and one machine differs from hour to hour.
  *
- *     npm run bench -- [items]      500,000 items unless said
+ *     npm run bench -- [items]      default: 500,000
  */
 import { createClient } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
@@ -27,7 +27,7 @@ try {
   const client = createClient(UpsertService, transport);
   const datasets = createClient(DatasetService, transport);
   console.log(`${count.toLocaleString("en")} items of ${sizeOf(rows)} bytes\n`);
-  // The first import also warms the service up; it is measured apart, on a dataset of its own.
+  // The first import also warms the service up, so it uses a dataset of its own and is not measured.
   await importBatches(client, "warm-up", UpsertMode.MERGE, benchRows(Math.min(count, 50_000)));
 
   const copies = [await copyBare(service.database, rows)];
@@ -92,7 +92,7 @@ try {
   }
   console.log(publishing.toString());
 
-  // Autovacuum sums up the block ranges of what was imported within a minute or two; this is not to wait for it.
+  // Autovacuum would summarize the block ranges of the imported rows within a minute or two; this avoids waiting for it.
   await service.database.query("vacuum item_revisions");
   const diffing = new Table({
     head: ["(f) items, of which two versions differ in 5", "diff ms"],

@@ -1,8 +1,9 @@
 /**
- * How fast versions answer SQL and become files. Queries are given as ratios to DuckDB itself on the same Parquet file, in this
- * process, with as many threads and nothing around it; exports as ratios to a bare COPY of the same rows, in the same run.
+ * Measures how fast versions answer SQL and become files. Queries are reported as ratios to DuckDB itself on the same Parquet
+ * file, in this process, with as many threads and nothing around it; exports as ratios to a bare COPY of the same rows in the
+ * same run.
  *
- *     node bench/queries.ts [items]      1,000,000 unless said
+ *     node bench/queries.ts [items]      default: 1,000,000
  */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +24,7 @@ import { startBenchService } from "./service.ts";
 const count = Number(process.argv[2] ?? 1_000_000);
 const rows = benchRows(count);
 
-/** How often what takes milliseconds is measured. */
+/** How often each query that takes milliseconds is measured. */
 const repetitions = 7;
 
 const statements = [
@@ -56,7 +57,7 @@ try {
     return times.toSorted((one, other) => one - other)[Math.floor(repetitions / 2)] as number;
   };
 
-  // A process of the engine is there, and the version has not been asked for anything.
+  // Start an engine process without touching the version.
   await ask("select 1");
   const [[, groupBy]] = statements;
   const cold = await ask(groupBy("datasets.bench"));

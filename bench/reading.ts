@@ -1,12 +1,12 @@
 /**
- * How fast versions are read:
+ * Measures how fast versions are read:
  *
- * - a stream of all items, as a ratio to COPY of the same rows out of the same table, made in the same run. The client only
- *   takes frames as they come, as it does with COPY: what it makes of them is its own;
- * - the latest version with ten and with ten thousand versions behind it, and the first page and the one at page 10,000, as
- *   ratios of their times.
+ * - a stream of all items, as a ratio to COPY of the same rows out of the same table in the same run. The client only
+ *   receives frames as they arrive, as it does with COPY: decoding them is not part of the measurement;
+ * - the latest version with ten and with ten thousand versions before it, and the first page and page 10,000, as ratios of
+ *   their times.
  *
- *     node bench/reading.ts [items]      1,000,000 unless said
+ *     node bench/reading.ts [items]      default: 1,000,000
  */
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { createClient } from "@connectrpc/connect";
@@ -40,12 +40,12 @@ const service = await startBenchService();
 const transport = createGrpcTransport({ baseUrl: service.url });
 const upserts = createClient(UpsertService, transport);
 const items = createClient(ItemService, transport);
-// With the window that clients have by default, 64 KiB, the way to the server and back would be all that is measured.
+// With the clients' default window of 64 KiB, the benchmark would only measure round trips.
 const raw = new Client(new URL(service.url).host, credentials.createInsecure(), {
   "grpc-node.flow_control_window": 16 * 1024 ** 2,
 });
 
-/** Streams a version and gives the seconds that took. Frames are let go as they come. */
+/** Streams a version and returns the seconds that took. Frames are dropped as they arrive. */
 async function stream(request: MessageInitShape<typeof StreamItemsRequestSchema>): Promise<number> {
   const bytes = Buffer.from(toBinary(StreamItemsRequestSchema, create(StreamItemsRequestSchema, request)));
   const began = performance.now();
@@ -64,7 +64,7 @@ async function stream(request: MessageInitShape<typeof StreamItemsRequestSchema>
   return seconds;
 }
 
-/** The seconds that COPY takes to give out the same rows, in the order of the listing. */
+/** Returns the seconds that COPY takes to read the same rows, in the order of the listing. */
 async function copyOut(database: pg.Client): Promise<number> {
   const began = performance.now();
   const copy = database.query(
@@ -79,7 +79,7 @@ async function copyOut(database: pg.Client): Promise<number> {
   return (performance.now() - began) / 1000;
 }
 
-/** A dataset of so many items, each of which has been changed so often. */
+/** Makes a dataset of `size` items with `versions` versions, each of which changes one item. */
 async function withHistory(name: string, size: number, versions: number): Promise<void> {
   await importBatches(upserts, name, UpsertMode.MERGE, benchRows(size));
   for (let version = 2; version <= versions; version++) {
@@ -94,7 +94,7 @@ async function withHistory(name: string, size: number, versions: number): Promis
   }
 }
 
-/** Microseconds that a call takes, alternating between two, so that what else goes on hits both alike. */
+/** Returns the microseconds that each of two calls takes, alternating between them, so that other load affects both alike. */
 async function compare(times: number, one: () => Promise<unknown>, other: () => Promise<unknown>) {
   const timed = async (call: () => Promise<unknown>) => {
     const began = performance.now();
@@ -109,7 +109,7 @@ async function compare(times: number, one: () => Promise<unknown>, other: () => 
   return [median(first), median(second)] as const;
 }
 
-/** The token that leads behind an item: by way of a page of one that ends there. */
+/** Returns the page token that continues after `position` items. */
 async function tokenBehind(name: string, bench: BenchRows, position: number): Promise<string> {
   let pageToken = "";
   for (let at = 0; at < position; at += 1_000) {
@@ -121,7 +121,7 @@ async function tokenBehind(name: string, bench: BenchRows, position: number): Pr
     });
     pageToken = page.nextPageToken;
   }
-  if (bench.count < position) throw new Error("there are not so many items");
+  if (bench.count < position) throw new Error("there are fewer items than that");
   return pageToken;
 }
 

@@ -1,8 +1,9 @@
 /**
- * How fast results of runs come in and go out, as ratios to COPY of the same rows into and out of the same table, made in the
- * same run. The client only moves frames that were encoded before, as COPY does: what a client makes of them is its own.
+ * Measures how fast results of runs are recorded and streamed out, as ratios to COPY of the same rows into and out of the
+ * same table in the same run. The client only moves frames encoded beforehand, as COPY does: decoding is not part of the
+ * measurement.
  *
- *     node bench/results.ts [results]      200,000 unless said
+ *     node bench/results.ts [results]      default: 200,000
  */
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -29,7 +30,9 @@ const repetitions = 4;
 const items = benchRows(Math.ceil(Number(process.argv[2] ?? 200_000) / repetitions));
 const count = items.count * repetitions;
 
-/** Results of a thousand cells in a frame each, with what most callers tell: output, times, usage and one score. */
+/**
+ * Encodes results in frames of a thousand cells, with the fields that most callers set: output, times, usage and one score.
+ */
 function encodeFrames(runId: string): Buffer[] {
   const frames: Buffer[] = [];
   for (let repetition = 1; repetition <= repetitions; repetition++) {
@@ -67,7 +70,7 @@ function result(number: number, repetition: number) {
 
 const asIs = (bytes: Buffer) => bytes;
 
-/** Sends all frames, a few of them ahead of their answers, and gives the seconds until the last is answered. */
+/** Sends all frames, a few of them ahead of their answers, and returns the seconds until the last is answered. */
 async function record(client: Client, frames: readonly Buffer[]): Promise<number> {
   const began = performance.now();
   const call = client.makeBidiStreamRequest("/itembank.v1.RunService/StreamRecordResults", asIs, asIs);
@@ -88,7 +91,7 @@ async function record(client: Client, frames: readonly Buffer[]): Promise<number
   return (performance.now() - began) / 1000;
 }
 
-/** Reads all results and gives the seconds that took, and what arrived. */
+/** Reads all results and returns the seconds that took, and the frames received. */
 async function read(client: Client, runId: string): Promise<{ seconds: number; frames: Buffer[] }> {
   const request = toBinary(StreamResultsRequestSchema, create(StreamResultsRequestSchema, { runId }));
   const began = performance.now();
@@ -110,7 +113,7 @@ function countResults(frames: readonly Buffer[]): number {
   }, 0);
 }
 
-/** The seconds that COPY takes for the same rows: out of the table, and into it after they were deleted. */
+/** Returns the seconds that COPY takes for the same rows: out of the table, and into it after they were deleted. */
 async function copyBare(database: pg.Client): Promise<{ out: number; into: number }> {
   let began = performance.now();
   const chunks: Buffer[] = [];
@@ -132,7 +135,7 @@ try {
   const transport = createGrpcTransport({ baseUrl: service.url });
   await importBatches(createClient(UpsertService, transport), "bench", UpsertMode.MERGE, items);
   const runs = createClient(RunService, transport);
-  // With the window that clients have by default, 64 KiB, the way to the server and back would be all that is measured.
+  // With the clients' default window of 64 KiB, the benchmark would only measure round trips.
   const client = new Client(new URL(service.url).host, credentials.createInsecure(), {
     "grpc.max_receive_message_length": 64 * 1024 ** 2,
     "grpc-node.flow_control_window": 16 * 1024 ** 2,

@@ -1,4 +1,4 @@
-/** An item as a benchmark sends it. */
+/** An item sent by a benchmark. */
 export interface BenchRow {
   readonly itemId: string;
   readonly input: string;
@@ -8,26 +8,26 @@ export interface BenchRow {
 
 const sentence = "A train leaves the station at nine and meets another one that left an hour later. ";
 
-/** Rows that are made as they are asked for, as a client reads them from a file: none of them stays in memory. */
+/** Rows that are generated on request, as if read from a file: none of them stays in memory. */
 export interface BenchRows {
   readonly count: number;
   at(position: number): BenchRow;
 }
 
 /**
- * Rows of about 400 bytes, the same for the same arguments: questions with an answer and a few annotations, the kind of item
- * that evaluation data sets are full of.
+ * Returns rows of about 400 bytes, the same for the same arguments: questions with an answer and a few annotations, typical
+ * items of evaluation datasets.
  */
 export function benchRows(count: number): BenchRows {
   return { count, at: (position) => rowOf(position, "") };
 }
 
-/** The same rows, one percent of them changed. */
+/** Returns the same rows, with one percent of them changed. */
 export function changedRows(count: number): BenchRows {
   return { count, at: (position) => rowOf(position, position % 100 === 0 ? " Explain." : "") };
 }
 
-/** The changed rows, without one percent of the others. */
+/** Returns the changed rows, with one percent of the others left out. */
 export function fewerRows(count: number): BenchRows {
   const blocks = Math.floor(count / 100);
   // Of each hundred, the second is left out.
@@ -55,13 +55,13 @@ function rowOf(number: number, change: string): BenchRow {
   };
 }
 
-/** Bytes of the payloads and the id of a row in the middle. */
+/** Returns the bytes of the payloads and the id of a row in the middle. */
 export function sizeOf(rows: BenchRows): number {
   const { itemId, input, expectedOutput, metadata } = rows.at(Math.floor(rows.count / 2));
   return itemId.length + input.length + expectedOutput.length + metadata.length;
 }
 
-/** Schemas that all rows satisfy, as somebody would write them for such questions. */
+/** Schemas that all rows satisfy, typical for such questions. */
 export const schemas = {
   inputSchemaJson: JSON.stringify({
     type: "object",

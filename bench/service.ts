@@ -7,14 +7,14 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import pg from "pg";
 
-/** A service in a process of its own, with an embedded database in a directory that goes away with it. */
+/** A service in a separate process, with an embedded database in a directory that is deleted when it closes. */
 export interface BenchService {
   readonly url: string;
-  /** Where it keeps everything. */
+  /** Its data directory. */
   readonly directory: string;
   /** A connection to its database, to compare with. */
   readonly database: pg.Client;
-  /** The most memory that the service has had resident so far, in MiB; 0 where the system does not tell. */
+  /** Returns the peak resident memory of the service so far, in MiB; 0 where the system does not report it. */
   peakMemory(): Promise<number>;
   close(): Promise<void>;
 }
@@ -60,7 +60,7 @@ async function addressOf({ stdout }: ChildProcess): Promise<string> {
   throw new Error("the service did not start");
 }
 
-/** Connects to the embedded database as the service does: its files say where it is and how. */
+/** Connects to the embedded database as the service does, with the port and password from its files. */
 async function connect(directory: string): Promise<pg.Client> {
   const [, , , port] = (await readFile(join(directory, "postgres", "postmaster.pid"), "utf8")).split("\n");
   const password = await readFile(join(directory, "postgres.password"), "utf8");

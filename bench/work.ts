@@ -1,9 +1,9 @@
 /**
- * How long a worker waits for its next cell: from sending a result until it holds another assignment, which takes one durable
- * transaction. Each is given as a ratio to a call of RecordResults with one result, made in the same run: what somebody pays who
- * hands out the cells by other means.
+ * Measures how long a worker waits for its next cell: from sending a result until it holds another assignment, which takes
+ * one durable transaction. Each time is reported as a ratio to a call of RecordResults with one result in the same run: the
+ * cost for a client that distributes the cells by other means.
  *
- *     node bench/work.ts [cells]      100,000 unless said, 20,000 at least
+ *     node bench/work.ts [cells]      default: 100,000, at least 20,000
  */
 import { PassThrough } from "node:stream";
 import type { MessageInitShape } from "@bufbuild/protobuf";
@@ -24,10 +24,10 @@ const count = Math.max(Number(process.argv[2] ?? 100_000), 20_000);
 const items = benchRows(count);
 const dataset = { by: { case: "name", value: "bench" } } as const;
 
-/** Milliseconds that each turn took, in ascending order. */
+/** The milliseconds of each turn, in ascending order. */
 type Turns = readonly number[];
 
-/** A worker that answers at once, and how long it waited for each next assignment. */
+/** Runs a worker that answers at once, and returns how long it waited for each next assignment, in milliseconds. */
 async function work(
   client: Client<typeof RunService>,
   { runId, workerId, capacity }: { runId: string; workerId: string; capacity: number },
@@ -43,7 +43,7 @@ async function work(
     if (frame.case !== "assignments" || outgoing.writableEnded) continue;
     if (sent > 0) turns.push(performance.now() - sent);
     if (answered >= cells) {
-      // What it has is for others.
+      // Its last cells are for others.
       send({ frame: { case: "release", value: {} } });
       outgoing.end();
       continue;
@@ -63,7 +63,7 @@ function answer({ leaseId, item, repetition }: WorkAssignment) {
   };
 }
 
-/** How long each of so many calls of RecordResults takes that record one result, one after the other. */
+/** Measures sequential calls of RecordResults that record one result each. */
 async function record(client: Client<typeof RunService>, runId: string, calls: number): Promise<Turns> {
   const taken: number[] = [];
   for (let n = 0; n < calls; n++) {

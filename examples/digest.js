@@ -2,7 +2,7 @@
 //
 //     node examples/digest.js examples/reckoning/edition-1.jsonl
 //
-// It is DatasetVersion.digest of a version that holds just these items. How it is defined: docs/contract.md, "Digests".
+// It equals DatasetVersion.digest of a version with exactly these items. Definition: docs/contract.md, "Digests".
 
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
@@ -30,7 +30,7 @@ function canonical(value) {
 
 let sum = 0n;
 for await (const line of createInterface({ input: createReadStream(process.argv[2] ?? "") })) {
-  // What is left is the content: input, and expected_output and metadata where they are not absent.
+  // The rest is the content: input, and expected_output and metadata unless absent.
   const { item_id: itemId, splits = [], ...content } = JSON.parse(line);
   const inOrder = [...new Set(splits)].map((split) => Buffer.from(split)).sort(Buffer.compare);
   const contentHash = sha256([canonical(content)]);

@@ -16,8 +16,8 @@ export interface Comparison {
 }
 
 /**
- * Compares how often two runs are correct. A cell that failed or is missing counts as wrong: whoever stays silent on hard
- * questions gains nothing by it.
+ * Compares how often two runs are correct. A cell that failed or is missing counts as wrong, so a target gains nothing by
+ * staying silent on hard questions.
  *
  * @throws Error if the stream was cut.
  */
@@ -50,7 +50,7 @@ export interface GroupComparison {
   readonly ties: number;
 }
 
-/** The comparison topic by topic, in order of name. */
+/** Returns the comparison topic by topic, ordered by name. */
 export function compareByTopic(rows: readonly ComparisonRow[], items: readonly Item[]): GroupComparison[] {
   const topicOf = new Map(items.map(({ itemId, metadataJson }) => [itemId, topic(metadataJson)]));
   const groups = Map.groupBy(rows, ({ itemId }) => topicOf.get(itemId) ?? "");
@@ -83,7 +83,7 @@ function sum(name: string, rows: readonly ComparisonRow[]): GroupComparison {
   };
 }
 
-/** What is worth a look in a comparison, one example of each. */
+/** Outcomes of a comparison worth a look, one example of each. */
 const kinds: readonly ((row: ComparisonRow) => boolean)[] = [
   (row) => difference(row) === 1 && row.base?.failed === 0,
   (row) => difference(row) === 1 && (row.base?.failed ?? 0) > 0,
@@ -92,7 +92,7 @@ const kinds: readonly ((row: ComparisonRow) => boolean)[] = [
   (row) => (row.candidate?.missing ?? 0) > 0,
 ];
 
-/** Some items that the runs answer differently: a win, a win over an error, a loss, an error, a gap. */
+/** Returns some items that the runs answer differently: a win, a win over an error, a loss, an error, a gap. */
 export function examplesOf(rows: readonly ComparisonRow[]): ComparisonRow[] {
   return kinds.flatMap((isOfKind) => rows.find(isOfKind) ?? []);
 }

@@ -13,10 +13,10 @@ import { NotUnderstoodError, type Solver } from "./solvers/solver.ts";
 /** A solver that answers all items of a version, several times. */
 export interface Experiment {
   readonly solver: Solver;
-  /** What the run is found by when the demo starts again. */
+  /** The label by which the demo finds the run when it starts again. */
   readonly label: string;
   readonly repetitions: number;
-  /** How many cells at the end are left out, as if whoever worked on them had been stopped. */
+  /** How many cells at the end are left out, as if their worker had been stopped. */
   readonly leftOut: number;
 }
 
@@ -25,11 +25,11 @@ type Runs = Client<typeof RunService>;
 
 const dataset = { by: { case: "name", value: sampleName } } as const;
 
-/** Results per frame, and the pause behind each: a real solver needs more time than these, and there is some to watch. */
+/** Results per frame, and the pause after each: real solvers are slower than these, and the pause makes progress visible. */
 const frameSize = 20;
 const pauseMilliseconds = 20;
 
-/** The finished run of an experiment on a version, undefined if there is none. */
+/** Returns the finished run of an experiment on a version, undefined if there is none. */
 export async function findFinishedRun(runs: Runs, version: bigint, label: string): Promise<Run | undefined> {
   const { runs: found } = await runs.listRuns({
     dataset,
@@ -43,7 +43,7 @@ export async function findFinishedRun(runs: Runs, version: bigint, label: string
 /**
  * Runs an experiment on a version: streams results in on one stream, follows them on another, and finishes the run.
  *
- * @param onFollowed told how many results have come out of the other stream, and how many of them are errors.
+ * @param onFollowed receives the number of results that the other stream has returned, and how many of them are errors.
  */
 export async function runExperiment(
   runs: Runs,
@@ -77,7 +77,7 @@ export async function runExperiment(
   }
 }
 
-/** The results of all cells, repetition by repetition. */
+/** Answers all cells, repetition by repetition. */
 function answerAll(solver: Solver, items: readonly Item[], repetitions: number): OutgoingResult[] {
   return Array.from({ length: repetitions }, (_, index) => index + 1).flatMap((repetition) =>
     items.map((item) => answer(solver, item, repetition)),
@@ -126,7 +126,7 @@ async function* frames(
   }
 }
 
-/** Follows the results of a run until it has ended, and gives the run as it then is. */
+/** Follows the results of a run until it has ended, and returns the ended run. */
 async function follow(
   runs: Runs,
   runId: string,
@@ -145,7 +145,7 @@ async function follow(
   throw new Error("the stream of results ended without its last frame");
 }
 
-/** What a run gave for one item, by repetition. */
+/** Lists the results of a run for one item, by repetition. */
 export async function listAnswers(runs: Runs, runId: string, itemId: string): Promise<RunResult[]> {
   const { results } = await runs.listResults({ runId, itemId });
   return results;

@@ -7,7 +7,7 @@ import { type OutgoingItem, sampleName } from "./sample.ts";
 
 const dataset = { by: { case: "name", value: sampleName } } as const;
 
-/** The sample's dataset, undefined if it was not imported yet. */
+/** Returns the sample's dataset, undefined if it has not been imported yet. */
 export async function findSample(datasets: Client<typeof DatasetService>): Promise<Dataset | undefined> {
   try {
     const { dataset: found } = await datasets.getDataset({ dataset });
@@ -18,7 +18,7 @@ export async function findSample(datasets: Client<typeof DatasetService>): Promi
   }
 }
 
-/** The newest versions, oldest first. */
+/** Lists the newest versions, oldest first. */
 export async function listVersions(datasets: Client<typeof DatasetService>): Promise<DatasetVersion[]> {
   const { versions } = await datasets.listVersions({ dataset, pageSize: 12 });
   return versions.reverse();
@@ -41,7 +41,7 @@ export async function readVersion(items: Client<typeof ItemService>, version: bi
   throw new Error(`version ${version} ended without its last frame`);
 }
 
-/** Whether a version holds these items and no others, byte for byte as they were sent. */
+/** Whether a version has exactly these items, byte for byte as they were sent. */
 export function isSame(read: readonly Item[], sent: readonly OutgoingItem[]): boolean {
   const text = ({ itemId, inputJson, expectedOutputJson, metadataJson, splits }: Item | OutgoingItem) =>
     JSON.stringify([itemId, inputJson, expectedOutputJson, metadataJson, splits]);
@@ -49,7 +49,7 @@ export function isSame(read: readonly Item[], sent: readonly OutgoingItem[]): bo
   return read.length === sent.length && read.every((item) => expected.has(text(item)));
 }
 
-/** An item whose expected output the review corrected, as it was and as it is. */
+/** An item whose expected output the review corrected, before and after. */
 export interface Correction {
   readonly itemId: string;
   readonly question: string;
@@ -57,7 +57,7 @@ export interface Correction {
   readonly after: { readonly version: bigint; readonly answer: string };
 }
 
-/** Reads the first item with another expected output in `review` than in `original` at both versions. */
+/** Reads the first item whose expected output differs between `review` and `original`, at both versions. */
 export async function readCorrection(
   items: Client<typeof ItemService>,
   original: readonly OutgoingItem[],

@@ -9,14 +9,14 @@ import type {
 } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { type OutgoingItem, sampleName } from "./sample.ts";
 
-/** Rows per frame: few, so that there is some progress to see. A real import sends up to 1,000. */
+/** Rows per frame: few, so that progress is visible. A real import sends up to 1,000. */
 const batchSize = 25;
 
 /**
- * Streams rows into the sample's dataset as one import, and gives its receipt. Readers see all of it from then on, and
+ * Streams rows into the sample's dataset as one import, and returns its receipt. Readers see all of it from then on, and
  * nothing before.
  *
- * @param onProgress told how many rows the service has taken.
+ * @param onProgress receives the number of rows that the service has accepted.
  */
 export async function streamIn(
   upserts: Client<typeof UpsertService>,

@@ -1,6 +1,6 @@
 /**
- * `npm run demo`: starts the service with its embedded database, and shows over gRPC what it does. Started again on the same
- * data, it changes nothing. Data is kept where `npm start` keeps it.
+ * `npm run demo`: starts the service with its embedded database, and demonstrates it over gRPC. Started again on the same
+ * data, it changes nothing. The data is stored where `npm start` stores it.
  */
 import { constants } from "node:os";
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -9,18 +9,18 @@ import { newTerminal } from "../../src/cli/printing/terminal.ts";
 import { startService } from "./service.ts";
 import { tour } from "./tour.ts";
 
-/** Signals this close together are one: a terminal sends Ctrl-C to npm and to the demo, and npm passes it on. */
+/** Signals this close together count as one: a terminal sends Ctrl-C to npm and to the demo, and npm passes it on. */
 const sameSignalMilliseconds = 300;
 
 const terminal = newTerminal(process.stdout, process.env);
 
-/** What a shell reports of a program that wrote to a pipe nobody reads. */
+/** The exit code a shell reports for a program that wrote to a closed pipe. */
 const brokenPipe = 128 + 13;
 
 /** Runs until the end of the tour or an interruption, which makes the tour fail because the service stops under it. */
 async function main(): Promise<void> {
   terminal.heading(`Itembank ${serverVersion}`);
-  terminal.print("starts, which takes some seconds the first time");
+  terminal.print("starting; the first start takes some seconds");
   const starting = startService(process.env);
   onInterruption(() => {
     starting.then(
@@ -39,10 +39,10 @@ async function main(): Promise<void> {
   }
 }
 
-/** The first interruption, and when it came. */
+/** The first interruption, and its time. */
 let stopping: { readonly exitCode: number; readonly since: number } | undefined;
 
-/** Stops on the first signal, or when nobody reads on, and ends the process at once on the second signal. */
+/** Stops on the first signal, or when the output is closed, and ends the process at once on the second signal. */
 function onInterruption(stop: () => void): void {
   const interrupt = (exitCode: number) => {
     if (stopping !== undefined) return;
@@ -60,7 +60,7 @@ function onInterruption(stop: () => void): void {
   process.stdout.on("error", () => interrupt(brokenPipe));
 }
 
-/** What went wrong, in one line. */
+/** Describes an error in one line. */
 function explain(error: unknown): string {
   if (error instanceof ConnectError) return `${Code[error.code]}: ${error.rawMessage}`;
   return error instanceof Error ? (error.message.split("\n")[0] ?? error.name) : String(error);
@@ -71,7 +71,7 @@ main().then(
   (error: unknown) => end(error),
 );
 
-/** Ends the process. Calls that a signal cut short have failed, which is no news. */
+/** Ends the process. Calls that a signal interrupted have failed, which is expected and not reported. */
 function end(error?: unknown): void {
   if (stopping !== undefined) {
     terminal.print("\nstopped, and the database with it");

@@ -9,7 +9,7 @@ export const sampleName = "reckoning";
 /** An item to be sent, always with an id. */
 export type OutgoingItem = MessageInitShape<typeof ItemSchema> & { readonly itemId: string };
 
-/** Reads a file of the sample. Payloads are the texts that the service keeps as they are. */
+/** Reads a file of the sample. Payloads are texts that the service keeps unchanged. */
 export async function readSample(file: "edition-1" | "review" | "edition-2"): Promise<OutgoingItem[]> {
   const text = await readFile(new URL(`../reckoning/${file}.jsonl`, import.meta.url), "utf8");
   return text

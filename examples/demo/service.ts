@@ -10,14 +10,14 @@ export interface Service {
   /** `127.0.0.1:41234` */
   readonly address: string;
   readonly databaseDescription: string;
-  /** A client that speaks gRPC over the socket, although the service runs in this process. */
+  /** Returns a client that speaks gRPC over the socket, although the service runs in this process. */
   client<S extends DescService>(service: S): Client<S>;
   close(): Promise<void>;
 }
 
 /**
- * Starts the service on a free port of loopback. All settings but the address are those of `npm start`; unless told
- * otherwise, the log tells faults alone, for it shares the screen with what the demo shows.
+ * Starts the service on a free loopback port. All settings but the address are those of `npm start`; by default the log
+ * reports only errors, because it shares the screen with the demo's output.
  *
  * @throws ConfigError, or Error if the database does not start.
  */

@@ -28,11 +28,11 @@ import type { Service } from "./service.ts";
 import { keywords } from "./solvers/keywords.ts";
 import { reader } from "./solvers/reader.ts";
 
-/** The run to compare with, and the run to judge. The last cells of one are left out, to show that they count. */
+/** The baseline run, and the run to judge. The last cells of the latter are left out, to show that missing cells count. */
 const base: Experiment = { solver: keywords, label: "baseline", repetitions: 3, leftOut: 0 };
 const candidate: Experiment = { solver: reader, label: "candidate", repetitions: 3, leftOut: 8 };
 
-/** Shows what the service does, from the import of the sample to the comparison of two runs. */
+/** Demonstrates the service, from the import of the sample to the comparison of two runs. */
 export async function tour(service: Service, terminal: Terminal): Promise<void> {
   await importSample(service, terminal);
   const version = await showVersions(service, terminal);
@@ -45,7 +45,7 @@ export async function tour(service: Service, terminal: Terminal): Promise<void> 
   showNext(candidateRun, terminal);
 }
 
-/** Brings the sample to its second edition: in three steps if it is new, in one that may change nothing if it is not. */
+/** Brings the sample to its second edition: in three steps if it is new, otherwise in one that may change nothing. */
 async function importSample(service: Service, terminal: Terminal): Promise<void> {
   const sample = await findSample(service.client(DatasetService));
   const upserts = service.client(UpsertService);
@@ -59,21 +59,21 @@ async function importSample(service: Service, terminal: Terminal): Promise<void>
 
   const secondEdition = await readSample("edition-2");
   if (sample === undefined) {
-    terminal.heading("1  A data set streams in, and changes");
+    terminal.heading("1  A dataset streams in, and changes");
     await send("first edition, merge", await readSample("edition-1"), UpsertMode.MERGE, "first edition");
     await send("review of dates, merge", await readSample("review"), UpsertMode.MERGE, "dates reviewed");
     await send("second edition, mirror", secondEdition, UpsertMode.MIRROR, "second edition");
   } else {
     terminal.heading(
-      `1  ${sampleName} is there already: version ${sample.latestVersion}, ${grouped(sample.itemCount)} items`,
+      `1  ${sampleName} already exists: version ${sample.latestVersion}, ${grouped(sample.itemCount)} items`,
     );
     await send("second edition, mirror", secondEdition, UpsertMode.MIRROR, "second edition again");
   }
 }
 
-/** Lists the versions, proves that old ones still read as they were, and gives the latest. */
+/** Lists the versions, verifies that old ones read back unchanged, and returns the latest. */
 async function showVersions(service: Service, terminal: Terminal): Promise<bigint> {
-  terminal.heading("2  Its versions, and what each changed");
+  terminal.heading("2  Its versions and their changes");
   const versions = await listVersions(service.client(DatasetService));
   const latest = versions.at(-1)?.version ?? 0n;
   terminal.print(versionsTable(terminal, versions));
@@ -90,12 +90,12 @@ async function showVersions(service: Service, terminal: Terminal): Promise<bigin
     );
   }
   const first = await readVersion(items, 1n);
-  const verdict = isSame(first, original) ? "equal to the file byte for byte" : "not what the file holds";
+  const verdict = isSame(first, original) ? "equal to the file byte for byte" : "different from the file";
   terminal.print(`version 1 read back: ${grouped(first.length)} items, ${verdict}`);
   return latest;
 }
 
-/** Takes the finished run of an earlier start if there is one, and runs the experiment if not. */
+/** Returns the finished run of an earlier start if there is one, and runs the experiment otherwise. */
 async function runOrReuse(
   runs: Client<typeof RunService>,
   experiment: Experiment,
@@ -118,7 +118,7 @@ async function runOrReuse(
     progress.update(results, `${grouped(errors)} errors`),
   ).finally(progress.stop);
   if (leftOut > 0)
-    terminal.print(`${" ".repeat(8)} left its last ${leftOut} cells out, to show that gaps count`);
+    terminal.print(`${" ".repeat(8)} skipped its last ${leftOut} cells, to show that gaps count`);
   return run;
 }
 
@@ -142,7 +142,7 @@ async function showComparison(
   terminal.print(differenceReport(terminal, correct));
   terminal.print(terminal.colors.bold(verdictInWords(correct, baseRun.targetId, candidateRun.targetId)));
   terminal.print(`\n${groupTable(terminal, compareByTopic(rows, items))}`);
-  terminal.print("\nSome that they answer differently, repetition by repetition:");
+  terminal.print("\nSome items that they answer differently, repetition by repetition:");
   const byId = new Map(items.map((item) => [item.itemId, item]));
   for (const { itemId } of examplesOf(rows)) {
     const item = byId.get(itemId);
@@ -156,13 +156,13 @@ async function showComparison(
   }
 }
 
-/** What a person may do now, with the names of what has just been made. */
+/** Suggests next steps, with the names of the data just made. */
 function showNext(run: Run, terminal: Terminal): void {
   const call = (method: string, request: string) =>
     `npx buf curl --http2-prior-knowledge --protocol grpc \\\n  -d '${request}' \\\n  http://127.0.0.1:50051/itembank.v1.${method}\n`;
   terminal.heading("5  What to try next");
-  terminal.print("npm run demo   again: it finds its data in place, and no version is made");
-  terminal.print("npm test       runs everything that holds the service to its contract");
+  terminal.print("npm run demo   again: it finds its data and makes no new version");
+  terminal.print("npm test       runs all tests of the service");
   terminal.print("npm start      runs the service on the same data, for calls such as these:\n");
   terminal.print(call("DatasetService/ListVersions", `{"dataset":{"name":"${sampleName}"}}`));
   terminal.print(

@@ -72,8 +72,8 @@ func run(address string) error {
 	return read(ctx, runs, runID)
 }
 
-// upsert sends all rows and waits until they are a version. A client of its own would keep rows until they are acknowledged
-// and, if the stream breaks, open another with the same request_id and go on at next_offset.
+// upsert sends all rows and waits until they are a version. A real client would keep rows until they are acknowledged and, if
+// the stream breaks, open another with the same request_id and continue at next_offset.
 func upsert(ctx context.Context, client itembank.UpsertServiceClient, dataset *itembank.DatasetRef) (*itembank.Receipt, error) {
 	stream, err := client.StreamUpsertItems(ctx)
 	if err != nil {
@@ -100,7 +100,7 @@ func upsert(ctx context.Context, client itembank.UpsertServiceClient, dataset *i
 		Frame: &itembank.StreamUpsertItemsRequest_Commit{Commit: &itembank.UpsertCommit{ItemCount: rows}},
 	})
 	for _, frame := range frames {
-		// An error that is io.EOF says that the service has ended the stream; Recv tells why.
+		// io.EOF means that the service has ended the stream; Recv returns the reason.
 		if err := stream.Send(frame); err != nil && !errors.Is(err, io.EOF) {
 			return nil, err
 		}
@@ -153,7 +153,7 @@ func record(ctx context.Context, client itembank.RunServiceClient, runID string)
 	}
 }
 
-// read streams all results. Only the end frame says that they are complete.
+// read streams all results. Only the end frame confirms that they are complete.
 func read(ctx context.Context, client itembank.RunServiceClient, runID string) error {
 	stream, err := client.StreamResults(ctx, &itembank.StreamResultsRequest{RunId: runID})
 	if err != nil {

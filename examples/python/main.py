@@ -1,10 +1,10 @@
-"""One dataset through two versions, with experiments on both: upsert, run, evolve, send what changed, run again, compare.
+"""One dataset through two versions, with experiments on both: upsert, run, evolve, send the changes, run again, compare.
 
     npm start                          # the service, in another terminal
     pip install ./clients/python
     python examples/python/main.py
 
-The rows are the data set in `examples/reckoning`.
+The rows are the dataset in `examples/reckoning`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def rows(edition: int) -> Iterator[dict[str, Any]]:
 
 
 def edition(number: int) -> UpsertOptions:
-    """An upsert that makes the dataset what an edition says: rows that are not in it any more are deleted."""
+    """An upsert that makes the dataset equal to an edition: items without a row in it are deleted."""
     # A truncated file must not empty the dataset.
     return {
         "name": name,
@@ -65,7 +65,7 @@ def form(subject: Subject) -> str:
 def experiment(
     client: Client, solver: Callable[[str], Answer], version: int, carry_from: str = ""
 ) -> ExperimentResult:
-    """Lets a solver answer every question of a version, twice."""
+    """Has a solver answer every question of a version, twice."""
 
     def task(item: ReadItem) -> Answer:
         return solver(item.input["question"])
@@ -78,7 +78,7 @@ def experiment(
         repetitions=2,
         concurrency=8,
         timeout=5,
-        # A question that it does not understand today it will not understand in a second.
+        # A question that the solver does not understand now, it will not understand a second later.
         should_retry=lambda error: not isinstance(error, NotUnderstoodError),
         task=task,
         evaluators=[correct, form],
@@ -114,7 +114,7 @@ def main(client: Client) -> None:
     print(f"once more: {'nothing to do, no version made' if again.no_op else f'version {again.version}'}")
 
     heading("4. Experiments on the new version")
-    # What has not changed since is not asked again.
+    # Unchanged questions are not asked again.
     carried = experiment(client, hasty, second.version, before.run_id)
     print(carried.summary)
     after = experiment(client, careful, second.version)

@@ -1,4 +1,4 @@
-"""Two small programs that answer the questions of examples/reckoning. In their place, a model would be called."""
+"""Two small programs that answer the questions of examples/reckoning, in place of a model."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def hasty(question: str) -> Answer:
         raise NotUnderstoodError("there is only one number in digits")
     first, second, *others = numbers
     if clock := re.search(r"(\d\d):(\d\d)\D+(\d+) minutes", question):
-        # Past midnight it reads a time that no clock shows.
+        # Past midnight this yields a time that no clock shows.
         hours, minutes, length = map(int, clock.groups())
         return f"{hours + (minutes + length) // 60:02}:{(minutes + length) % 60:02}"
     if "change" in question:
@@ -46,7 +46,7 @@ def hasty(question: str) -> Answer:
 
 
 def careful(question: str) -> Answer:
-    """Knows the calendar, midnight and number words, and leaves the rest to the hasty one."""
+    """Knows the calendar, midnight and number words, and leaves the rest to `hasty`."""
     spelled = re.sub(r"\w+", lambda word: number_of(word.group()), question.replace(",", ""))
     if (day := re.search(r"(\d+) days after (\w+)\?", spelled)) and day.group(2) in weekdays:
         return weekdays[(weekdays.index(day.group(2)) + int(day.group(1))) % 7]

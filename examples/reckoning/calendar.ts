@@ -10,17 +10,17 @@ export const weekdays: readonly string[] = [
   "Sunday",
 ];
 
-/** The date (`2024-02-29`) so many days later in the Gregorian calendar. */
+/** Returns the date (`2024-02-29`) that many days later in the Gregorian calendar. */
 export function addDays(date: string, days: number): string {
   return new Date(Date.parse(date) + days * dayMilliseconds).toISOString().slice(0, 10);
 }
 
-/** Days from one date to a later one, the first of them not counted. */
+/** Returns the days from one date to a later one, not counting the first. */
 export function daysBetween(from: string, to: string): number {
   return (Date.parse(to) - Date.parse(from)) / dayMilliseconds;
 }
 
-/** The same in a calendar whose February always has 28 days: a common mistake, and the one edition 1 makes. */
+/** Returns the same in a calendar whose February always has 28 days: a common mistake, and that of edition 1. */
 export function daysBetweenWithoutLeapDays(from: string, to: string): number {
   let leapDays = 0;
   for (let year = Number(from.slice(0, 4)); year <= Number(to.slice(0, 4)); year++) {
@@ -31,14 +31,14 @@ export function daysBetweenWithoutLeapDays(from: string, to: string): number {
   return daysBetween(from, to) - leapDays;
 }
 
-/** A time of day (`07:05`), so many minutes after midnight, of whatever day. */
+/** Returns the time of day (`07:05`) that many minutes after midnight, on any day. */
 export function clockTime(minutes: number): string {
   const ofDay = ((minutes % 1440) + 1440) % 1440;
   const twoDigits = (value: number) => String(value).padStart(2, "0");
   return `${twoDigits(Math.floor(ofDay / 60))}:${twoDigits(ofDay % 60)}`;
 }
 
-/** Minutes from midnight to a time of day. */
+/** Returns the minutes from midnight to a time of day. */
 export function minutesOf(time: string): number {
   const [hours, minutes] = time.split(":");
   return Number(hours) * 60 + Number(minutes);

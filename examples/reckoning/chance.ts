@@ -1,12 +1,12 @@
-/** Numbers that look random and are the same on every machine. */
+/** Pseudo-random values, the same on every machine. */
 export interface Chance {
-  /** A whole number from `low` to `high`, both included. */
+  /** Returns an integer from `low` to `high`, inclusive. */
   between(low: number, high: number): number;
-  /** One of the values, of which there has to be one at least. None is more likely than another. */
+  /** Returns one of the values, each with equal probability. There has to be at least one. */
   pick<T>(values: readonly T[]): T;
 }
 
-/** Mulberry32 (public domain): 32 bits of state are plenty for a few thousand draws. */
+/** Mulberry32 (public domain): 32 bits of state suffice for a few thousand draws. */
 export function newChance(seed: number): Chance {
   let state = seed;
   const next = () => {

@@ -1,7 +1,7 @@
 import { type Chance, newChance } from "./chance.ts";
 import { leapYears, monthsToDays, type Question, type Template, topics } from "./questions.ts";
 
-/** One line of a file: an item of the data set. */
+/** One line of a file: an item of the dataset. */
 export interface ItemRow {
   readonly item_id: string;
   readonly input: { readonly question: string };
@@ -23,7 +23,7 @@ interface NamedQuestion extends Question {
   readonly smoke: boolean;
 }
 
-/** The files of the data set by name, the same whenever and wherever they are made. */
+/** Returns the files of the dataset by name: the same content at any time, on any machine. */
 export function editions(): Readonly<Record<"edition-1" | "review" | "edition-2", readonly ItemRow[]>> {
   const chance = newChance(20_260_101);
   const asked = new Set<string>();
@@ -51,7 +51,7 @@ export function editions(): Readonly<Record<"edition-1" | "review" | "edition-2"
   };
 }
 
-/** A question that was not asked before. */
+/** Draws a question that differs from all earlier ones. */
 function ask(template: Template, chance: Chance, asked: Set<string>): Question {
   for (;;) {
     const question = template(chance);

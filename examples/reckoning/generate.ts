@@ -1,4 +1,4 @@
-/** Writes the files of the data set anew: `node examples/reckoning/generate.ts`. */
+/** Regenerates the files of the dataset: `node examples/reckoning/generate.ts`. */
 import { writeFile } from "node:fs/promises";
 import { editions, toJsonLines } from "./editions.ts";
 

@@ -10,21 +10,21 @@ import type { Chance } from "./chance.ts";
 
 export type Difficulty = "easy" | "hard";
 
-/** A question with its answer, before it has an id. */
+/** A question with its answer, without an id yet. */
 export interface Question {
   readonly question: string;
   readonly answer: number | string;
   readonly difficulty: Difficulty;
-  /** What edition 1 says, where it is mistaken. */
+  /** The answer of edition 1, where it is wrong. */
   readonly firstAnswer?: number | string;
-  /** What edition 1 says, where it misjudges. */
+  /** The difficulty according to edition 1, where it is wrong. */
   readonly firstDifficulty?: Difficulty;
 }
 
 /** Makes questions of one kind. */
 export type Template = (chance: Chance) => Question;
 
-/** Numbers that questions write out. */
+/** Numbers that questions spell out. */
 const words = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"];
 
 /** Cents as an amount: `12.40`. */
@@ -71,7 +71,7 @@ const pieces: Template = (chance) => {
   };
 };
 
-/** Months differ in length, so this has no answer. Edition 2 drops such questions. */
+/** Months differ in length, so this question has no answer. Edition 2 drops such questions. */
 export const monthsToDays: Template = (chance) => {
   const months = chance.between(2, 11);
   return { question: `How many days are ${months} months?`, answer: months * 30, difficulty: "easy" };
@@ -144,7 +144,7 @@ const dateSpan: Template = (chance) => {
   return daysFromTo(from, addDays(from, chance.between(60, 300)));
 };
 
-/** Around the end of February, in the years in which people slip. Only edition 2 has these. */
+/** Around the end of February, in the years that people get wrong. Only edition 2 has these. */
 export const leapYears: Template = (chance) => {
   const year = chance.pick([1900, 1996, 2000, 2023, 2024, 2100]);
   return daysFromTo(`${year}-02-${chance.between(10, 27)}`, `${year}-03-0${chance.between(1, 9)}`);
@@ -222,7 +222,7 @@ const boxes: Template = (chance) => {
   };
 };
 
-/** The kinds of questions by topic, and how many of each edition 1 has. */
+/** The kinds of questions by topic, with the number of each in edition 1. */
 export const topics: Readonly<Record<string, readonly (readonly [Template, count: number])[]>> = {
   units: [
     [toSmallerUnit, 27],

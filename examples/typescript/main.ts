@@ -1,11 +1,11 @@
 /**
- * One dataset through two versions, with experiments on both: upsert, run, evolve, send what changed, run again, compare.
+ * One dataset through two versions, with experiments on both: upsert, run, evolve, send the changes, run again, compare.
  *
  *     npm start                                                          # the service, in another terminal
  *     node --conditions=@itembank/source examples/typescript/main.ts
  *
- * The rows are the data set in `examples/reckoning`. What is tried are two small programs that answer questions; in their
- * place, a model would be called. In a project of your own, `npm install @itembank/client` takes the place of the condition.
+ * The rows are the dataset in `examples/reckoning`. Two small programs answer the questions, in place of a model. In a
+ * project of your own, `npm install @itembank/client` replaces the condition.
  */
 import {
   createItembankClient,
@@ -23,7 +23,7 @@ import { type Row, readRows } from "./rows.ts";
 
 const name = process.env.EXAMPLE_DATASET ?? "reckoning-typescript";
 
-/** An upsert that makes the dataset what an edition says: rows that are not in it any more are deleted. */
+/** An upsert that makes the dataset equal to an edition: items without a row in it are deleted. */
 function edition(number: 1 | 2) {
   return {
     name,
@@ -36,7 +36,7 @@ function edition(number: 1 | 2) {
   };
 }
 
-/** Lets a solver answer every question of a version, twice. */
+/** Has a solver answer every question of a version, twice. */
 function experiment(
   itembank: ItembankClient,
   solver: Solver,
@@ -50,7 +50,7 @@ function experiment(
     repetitions: 2,
     concurrency: 8,
     timeoutMs: 5_000,
-    // A question that it does not understand today it will not understand in a second.
+    // A question that the solver does not understand now, it will not understand a second later.
     shouldRetry: (error) => !(error instanceof NotUnderstoodError),
     task: ({ input }: ReadItem<Row["input"], Row["expected_output"]>) => solver.solve(input.question),
     evaluators: {
@@ -88,7 +88,7 @@ async function main(itembank: ItembankClient): Promise<void> {
   console.log(`once more: ${again.noOp ? "nothing to do, no version made" : `version ${again.version}`}`);
 
   heading("4. Experiments on the new version");
-  // What has not changed since is not asked again.
+  // Unchanged questions are not asked again.
   const carried = await experiment(itembank, keywords, second.version, before.runId);
   console.log(formatSummary(carried.summary));
   const after = await experiment(itembank, reader, second.version);

@@ -10,7 +10,7 @@ export interface Row {
   readonly splits: readonly string[];
 }
 
-/** Reads a file line by line, no faster than its rows are taken. */
+/** Reads a file line by line, no faster than its rows are consumed. */
 export async function* readRows(file: string): AsyncGenerator<Row> {
   const lines = createInterface({
     input: createReadStream(new URL(`../reckoning/${file}`, import.meta.url)),

@@ -13,17 +13,17 @@ interface Ended {
   readonly errors: string;
 }
 
-/** A demo that runs. */
+/** A running demo. */
 interface RunningDemo {
-  /** What it has printed so far. */
+  /** Returns its output so far. */
   read(): string;
   interrupt(): void;
-  /** Goes away as `head` does. */
+  /** Closes the output, as `head` does. */
   closeOutput(): void;
   readonly ended: Promise<Ended>;
 }
 
-/** Starts the demo as `npm run demo` does. Settings of the surroundings do not count. */
+/** Starts the demo as `npm run demo` does, without the settings of the environment. */
 function startDemo(settings: Record<string, string>): RunningDemo {
   const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith("ITEMBANK_"));
   const child = execFile(process.execPath, [main], {
@@ -95,14 +95,14 @@ describe("the demo", () => {
     expect(again.output).toContain("keywords 918 of 918 results");
   });
 
-  it("stops when nobody reads what it prints", async () => {
+  it("stops when its output is closed", async () => {
     const demo = startDemo(data);
     await vi.waitUntil(() => demo.read().includes("keywords 2"), { timeout: 40_000 });
     demo.closeOutput();
     expect(await demo.ended).toMatchObject({ code: 141, errors: "" });
   });
 
-  it("says in one line what is wrong with its settings", async () => {
+  it("reports an invalid setting in one line", async () => {
     const { code, errors } = await startDemo({ ITEMBANK_DATA_DIRECTORY: directory }).ended;
     expect(code).toBe(1);
     expect(errors).toMatch(/^demo: ITEMBANK_DATA_DIRECTORY is not a setting\. .*\n$/);

@@ -7,7 +7,7 @@ import { intervalPlot, signed } from "../../src/cli/printing/interval-plot.ts";
 import { table } from "../../src/cli/printing/table.ts";
 import { newTerminal, type Terminal } from "../../src/cli/printing/terminal.ts";
 
-/** What is printed on a stream that is a terminal or not. */
+/** A stream that is a terminal or not, and the text printed on it. */
 function newScreen({ isTTY, ...environment }: { isTTY: boolean; NO_COLOR?: string; TERM?: string }): {
   terminal: Terminal;
   text: () => string;
@@ -17,13 +17,13 @@ function newScreen({ isTTY, ...environment }: { isTTY: boolean; NO_COLOR?: strin
 }
 
 describe("counts", () => {
-  it("are given in full, with separators", () => {
+  it("are printed in full, with separators", () => {
     expect(countsInWords({ received: 1300n, created: 12n, updated: 3n, unchanged: 1285n, deleted: 2n })).toBe(
       "received 1,300 = 12 created + 3 updated + 1,285 unchanged; 2 deleted",
     );
   });
 
-  it("say when there was nothing to do", () => {
+  it("say when nothing changed", () => {
     expect(outcomeInWords({ noOp: true, version: 3n })).toBe("no changes, no new version: still version 3");
     expect(outcomeInWords({ noOp: false, version: 4n })).toBe("version 4");
   });
@@ -42,7 +42,7 @@ describe("the plot of an interval", () => {
     expect([axis[6], axis[30], axis[36]]).toEqual(["━", "━", "●"]);
   });
 
-  it("copes with an interval of no width", () => {
+  it("handles an interval of width zero", () => {
     expect(intervalPlot({ low: 0, mean: 0, high: 0 })[30]).toBe("●");
   });
 
@@ -60,7 +60,7 @@ describe("what is printed", () => {
     expect(colored(newScreen({ isTTY: false }))).toBe(false);
   });
 
-  it("tells progress in plain lines where there is no terminal", () => {
+  it("reports progress in plain lines without a terminal", () => {
     const { terminal, text } = newScreen({ isTTY: false });
     const progress = startProgress(terminal, { label: "rows", total: 100, unit: "rows" });
     for (const value of [10, 30, 40, 60, 90]) progress.update(value, "2 errors");
@@ -73,7 +73,7 @@ describe("what is printed", () => {
     ]);
   });
 
-  it("ends progress that falls short with where it stands", () => {
+  it("ends incomplete progress with the last count", () => {
     const { terminal, text } = newScreen({ isTTY: false });
     const progress = startProgress(terminal, { label: "rows", total: 100, unit: "rows" });
     for (const value of [80, 97]) progress.update(value);

@@ -3,8 +3,8 @@ import { describe, expect, it } from "vitest";
 import { clockTime, daysBetween, daysBetweenWithoutLeapDays } from "../../examples/reckoning/calendar.ts";
 import { editions, toJsonLines } from "../../examples/reckoning/editions.ts";
 
-describe("the sample data set", () => {
-  it("is what its generator makes", async () => {
+describe("the sample dataset", () => {
+  it("equals the output of its generator", async () => {
     for (const [name, rows] of Object.entries(editions())) {
       const file = new URL(`../../examples/reckoning/${name}.jsonl`, import.meta.url);
       expect(await readFile(file, "utf8"), name).toBe(toJsonLines(rows));
@@ -39,7 +39,7 @@ describe("the sample data set", () => {
 });
 
 describe("the calendar of the sample", () => {
-  it("knows which years are leap years, and what becomes of those who do not", () => {
+  it("knows leap years, and reproduces the mistake of ignoring them", () => {
     expect(daysBetween("2024-02-28", "2024-03-01")).toBe(2);
     expect(daysBetween("1900-02-28", "1900-03-01")).toBe(1);
     expect(daysBetween("2000-02-28", "2000-03-01")).toBe(2);
@@ -49,7 +49,7 @@ describe("the calendar of the sample", () => {
     );
   });
 
-  it("goes round at midnight, both ways", () => {
+  it("wraps around at midnight, in both directions", () => {
     expect([clockTime(1445), clockTime(-5), clockTime(0)]).toEqual(["00:05", "23:55", "00:00"]);
   });
 });

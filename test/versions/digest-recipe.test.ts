@@ -19,13 +19,13 @@ interface Line {
   readonly splits?: readonly string[];
 }
 
-/** What examples/digest.js prints for a file. */
+/** Returns the output of examples/digest.js for a file. */
 async function recipe(file: string): Promise<string> {
   const { stdout } = await promisify(execFile)(process.execPath, [join(root, "examples/digest.js"), file]);
   return stdout.trim();
 }
 
-/** What the service computes for the same lines. */
+/** Computes the digest of the same lines as the service does. */
 function digestOf(lines: readonly string[]): string {
   const sum = new DigestSum();
   for (const line of lines) {
@@ -43,12 +43,12 @@ function digestOf(lines: readonly string[]): string {
 const linesOf = (text: string) => text.split("\n").filter((line) => line !== "");
 
 describe("examples/digest.js", () => {
-  test.each(["edition-1", "edition-2"])("gives the digest of %s of the sample", async (name) => {
+  test.each(["edition-1", "edition-2"])("prints the digest of %s of the sample", async (name) => {
     const file = join(root, `examples/reckoning/${name}.jsonl`);
     expect(await recipe(file)).toBe(digestOf(linesOf(await readFile(file, "utf8"))));
   });
 
-  test("gives the digest of items of all kinds", async () => {
+  test("prints the digest of items of all kinds", async () => {
     const directory = await mkdtemp(join(tmpdir(), "itembank-digest-"));
     const lines = [
       '{"item_id":"numbers","input":[1.0,-0,1e21,1e-7,5e-324,0.1,123456789012]}',
@@ -74,7 +74,7 @@ describe("examples/digest.js", () => {
 });
 
 describe("docs/contract.md", () => {
-  test("gives the digests that the service computes", async () => {
+  test("shows the digests that the service computes", async () => {
     const text = await readFile(join(root, "docs/contract.md"), "utf8");
     const section = text.slice(text.indexOf("## Digests"), text.indexOf("## Comparisons"));
     const rows = [...section.matchAll(/^\| (.+?) \| (.*?) \| `([0-9a-f]{64})` \|$/gm)];

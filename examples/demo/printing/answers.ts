@@ -1,7 +1,7 @@
 import type { RunResult } from "../../../gen/itembank/v1/result_pb.js";
 import type { Terminal } from "../../../src/cli/printing/terminal.ts";
 
-/** What each repetition gave: right ones green, wrong ones red, errors and gaps in words. */
+/** Formats the answer of each repetition: right ones green, wrong ones red, errors and gaps in words. */
 export function answersInWords(
   { colors }: Terminal,
   results: readonly RunResult[],
@@ -24,7 +24,7 @@ export function answersInWords(
   }).join(colors.dim(" · "));
 }
 
-/** A JSON text as a person writes it: texts without their quotes. */
+/** Formats a JSON text for people: strings without their quotes. */
 export function plain(json: string): string {
   const value: unknown = JSON.parse(json);
   return typeof value === "string" ? value : json;

@@ -11,12 +11,12 @@ import type { Terminal } from "../../../src/cli/printing/terminal.ts";
 import { grouped } from "../../../src/quantities.ts";
 import type { GroupComparison } from "../comparison.ts";
 
-/** A share as a percentage with one digit: `45.8 %`. */
+/** Formats a share as a percentage with one decimal: `45.8 %`. */
 export function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
 
-/** The cells of both runs. What failed or never came is told apart from what is wrong. */
+/** Prints the cells of both runs. Failed and missing cells are shown separately from wrong ones. */
 export function cellTable(
   terminal: Terminal,
   runs: readonly { name: string; run: Run; mean: number }[],
@@ -46,7 +46,7 @@ export function cellTable(
   );
 }
 
-/** Means and wins, group by group. */
+/** Prints means and wins, group by group. */
 export function groupTable(terminal: Terminal, groups: readonly GroupComparison[]): string {
   const { colors } = terminal;
   return table(
@@ -77,7 +77,7 @@ export function groupTable(terminal: Terminal, groups: readonly GroupComparison[
   );
 }
 
-/** What the comparison is about: how many items, and what calls for caution. */
+/** Describes the basis of the comparison: the number of items, and reasons for caution. */
 export function coverageInWords(summary: ComparisonSummary, { unpairedItemCount }: ScoreComparison): string {
   const cautions = [
     `${grouped(summary.baseOnlyItemCount + summary.candidateOnlyItemCount)} in one run only`,
@@ -87,7 +87,7 @@ export function coverageInWords(summary: ComparisonSummary, { unpairedItemCount 
   return `${grouped(summary.commonItemCount)} items in both runs, ${cautions.join(", ")}.`;
 }
 
-/** The difference in numbers and as a plot. */
+/** Shows the difference in numbers and as a plot. */
 export function differenceReport({ colors }: Terminal, score: ScoreComparison): string {
   const pairs = `${grouped(score.wins)} wins, ${grouped(score.losses)} losses, ${grouped(score.ties)} ties`;
   const interval = intervalOf(score);
@@ -102,7 +102,7 @@ export function differenceReport({ colors }: Terminal, score: ScoreComparison): 
   ].join("\n");
 }
 
-/** The verdict as a sentence about the two targets. */
+/** States the verdict as a sentence about the two targets. */
 export function verdictInWords({ verdict }: ScoreComparison, base: string, candidate: string): string {
   switch (verdict) {
     case Verdict.BETTER:
@@ -114,6 +114,6 @@ export function verdictInWords({ verdict }: ScoreComparison, base: string, candi
     case Verdict.NO_OVERLAP:
       return `${candidate} and ${base} have no scored item in common.`;
     default:
-      return `It cannot be told whether ${candidate} is better than ${base}: the interval holds zero. More items may tell.`;
+      return `Inconclusive whether ${candidate} is better than ${base}: the interval contains zero. More items may decide.`;
   }
 }

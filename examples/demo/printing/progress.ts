@@ -1,23 +1,23 @@
 import { SingleBar } from "cli-progress";
 import { indent, type Terminal } from "../../../src/cli/printing/terminal.ts";
 
-/** Shows how far something has come. */
+/** Shows progress. */
 export interface Progress {
-  /** `note` stands behind the numbers, such as how many failed. */
+  /** `note` follows the numbers, such as the number of failures. */
   update(value: number, note?: string): void;
-  /** Leaves what it shows as it is, and gives the line free. */
+  /** Leaves the last output in place and ends the line. */
   stop(): void;
 }
 
-/** What takes its time. */
+/** Work whose progress is shown. */
 export interface Work {
   readonly label: string;
   readonly total: number;
-  /** What is counted, in the plural. */
+  /** The name of the counted things, in the plural. */
   readonly unit: string;
 }
 
-/** A bar on a terminal; elsewhere a line at each quarter. */
+/** Starts a bar on a terminal; elsewhere prints a line at each quarter. */
 export function startProgress(terminal: Terminal, work: Work): Progress {
   return terminal.interactive ? startBar(terminal, work) : startLines(terminal, work);
 }

@@ -3,8 +3,8 @@ import { amount } from "../../reckoning/questions.ts";
 import { type Answer, NotUnderstoodError, type Solver } from "./solver.ts";
 
 /**
- * Guesses the operation from single words, and takes the first numbers it sees. Knows no number words, no thousands
- * separators, no units that grow, no midnight, and months of 30 days.
+ * Guesses the operation from single words, and takes the first numbers it sees. Ignores number words, thousands separators,
+ * conversions to larger units and midnight, and takes every month to have 30 days.
  */
 export const keywords: Solver = {
   id: "keywords",
@@ -33,7 +33,7 @@ function time(question: string): Answer | undefined {
   if (start === undefined) return undefined;
   const minutes = Number(/(\d+) minutes/.exec(question)?.[1]);
   const end = minutesOf(start) + minutes;
-  // Past midnight it reads a time that no clock shows.
+  // Past midnight this yields a time that no clock shows.
   return end < 1440 ? clockTime(end) : `${Math.floor(end / 60)}:${String(end % 60).padStart(2, "0")}`;
 }
 
@@ -50,7 +50,7 @@ function calculate(question: string): Answer {
   return first * second;
 }
 
-/** By what to multiply to get these units, from whatever the question is likely to give. */
+/** The factor that converts to each unit from the one a question is likely to use. */
 const factors: Readonly<Record<string, number>> = {
   metres: 1000,
   centimetres: 100,

@@ -15,7 +15,7 @@ export const reader: Solver = {
   },
 };
 
-/** How many of the smallest unit of its kind one of each unit is. */
+/** Each unit in terms of the smallest unit of its kind. */
 const sizes: Readonly<Record<string, number>> = {
   kilometres: 100_000,
   metres: 100,
@@ -45,7 +45,7 @@ const numberWords = [
   "twelve",
 ];
 
-/** A number in digits, with or without thousands separators, or in words. */
+/** Reads a number in digits, with or without thousands separators, or in words. */
 function read(text: string): number {
   const place = numberWords.indexOf(text.toLowerCase());
   return place < 0 ? Number(text.replaceAll(",", "")) : place + 2;
@@ -54,7 +54,7 @@ function read(text: string): number {
 const cents = (text: string) => Math.round(read(text) * 100);
 const size = (unit: string) => sizes[unit] ?? Number.NaN;
 
-/** Kinds of questions, and how to answer them from what the groups of the pattern hold. */
+/** Kinds of questions, and how to answer them from the groups of the pattern. */
 const patterns: readonly (readonly [RegExp, (...groups: string[]) => Answer])[] = [
   [
     /^How many (\w+) are ([\d,]+) (?!months)(\w+)\?/,

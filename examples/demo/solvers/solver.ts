@@ -1,16 +1,16 @@
-/** What a solver answers: a number, or a text such as `07:35`, `Friday` or `12.40`. */
+/** The answer of a solver: a number, or a text such as `07:35`, `Friday` or `12.40`. */
 export type Answer = number | string;
 
 /** A program that reads a question and answers it. */
 export interface Solver {
-  /** Names it as the target of a run. */
+  /** Its target id in runs. */
   readonly id: string;
-  /** What it does, in one sentence. */
+  /** A description in one sentence. */
   readonly description: string;
   /**
-   * Answers a question, always in the same way.
+   * Answers a question; the same question always gets the same answer.
    *
-   * @throws NotUnderstoodError if it cannot make anything of the question.
+   * @throws NotUnderstoodError if it cannot read the question.
    */
   solve(question: string): Answer;
 }

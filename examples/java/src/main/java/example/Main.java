@@ -74,8 +74,8 @@ public final class Main {
   }
 
   /**
-   * Sends all rows and waits until they are a version. A client of its own would keep rows until they are acknowledged and, if
-   * the stream breaks, open another with the same request_id and go on at next_offset.
+   * Sends all rows and waits until they are a version. A real client would keep rows until they are acknowledged and, if
+   * the stream breaks, open another with the same request_id and continue at next_offset.
    */
   private static Receipt upsert(UpsertServiceGrpc.UpsertServiceStub client, DatasetRef dataset) throws Exception {
     CompletableFuture<Receipt> receipt = new CompletableFuture<>();
@@ -143,7 +143,7 @@ public final class Main {
     done.get(1, TimeUnit.MINUTES);
   }
 
-  /** Streams all results. Only the end frame says that they are complete. */
+  /** Streams all results. Only the end frame confirms that they are complete. */
   private static void read(RunServiceGrpc.RunServiceBlockingStub client, String runId) {
     int received = 0;
     StreamResultsRequest request = StreamResultsRequest.newBuilder().setRunId(runId).build();
@@ -169,7 +169,7 @@ public final class Main {
     return String.format("square-%05d", n);
   }
 
-  /** Completes the future with the first answer that `pick` makes something of. */
+  /** Completes the future with the first answer that `pick` maps to a value. */
   private static <A, T> StreamObserver<A> observe(CompletableFuture<T> future, Function<A, T> pick) {
     return new StreamObserver<>() {
       @Override
