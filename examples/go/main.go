@@ -13,11 +13,11 @@ import (
 	"log"
 	"time"
 
-	itembank "itembank.example/gen/itembank/v1"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/durationpb"
+	itembank "itembank.example/gen/itembank/v1"
 )
 
 //go:generate npx buf generate ../../proto --template buf.gen.yaml --path ../../proto/itembank
