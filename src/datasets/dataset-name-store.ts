@@ -3,15 +3,15 @@ import { failure } from "../failure.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { type DatasetDefinition, numberedTableName, tableNameOf } from "./dataset.ts";
 
-/** Whose names they are. */
+/** The owner of names. */
 export interface NameOwner {
   readonly projectId: ProjectId;
   readonly datasetId: DatasetHandle;
 }
 
 /**
- * Gives a name to a dataset in place of the one it has. A name that is only reserved is taken away from the reservation:
- * the import behind it fails with DATASET_NAME_TAKEN when it comes to create its dataset.
+ * Gives a name to a dataset in place of its present one. A name that is only reserved is taken from the reservation:
+ * its import fails with DATASET_NAME_TAKEN when it is about to create its dataset.
  *
  * @throws Failure DATASET_NAME_TAKEN
  */
@@ -32,7 +32,7 @@ async function deleteOtherNames(client: Client, { datasetId }: NameOwner, name: 
   await client.query("delete from dataset_names where dataset_id = $1 and name <> $2", [datasetId, name]);
 }
 
-/** False if the name is not free. Waits for a transaction that is about to take it or to give it up. */
+/** False if the name is taken. Waits for a transaction that is about to take it or to give it up. */
 async function insertName(
   client: Client,
   { projectId, datasetId }: NameOwner,
@@ -46,7 +46,7 @@ async function insertName(
   return rowCount === 1;
 }
 
-/** Who holds a name. The lock makes taking a reserved name and creating the dataset that it is reserved for exclude each other. */
+/** Returns the dataset that holds a name. The lock makes taking a reserved name and creating its dataset exclude each other. */
 async function lockName(
   client: Client,
   projectId: ProjectId,
@@ -61,7 +61,7 @@ async function lockName(
   return { datasetId: holder.dataset_id, exists: await datasetExists(client, holder.dataset_id) };
 }
 
-/** A statement of its own, so that it sees what was committed while the lock on the name was waited for. */
+/** A statement of its own, so that it sees transactions that committed while this one waited for the lock on the name. */
 async function datasetExists(client: Client, datasetId: DatasetHandle): Promise<boolean> {
   const { rowCount } = await client.query(
     "select from datasets where dataset_id = $1 and create_time is not null",
@@ -79,8 +79,8 @@ async function moveName(client: Client, { projectId, datasetId }: NameOwner, nam
 }
 
 /**
- * Gives a table name to a dataset in place of the one it has, and returns it: the one that its definition chooses, or else
- * the first made from its name that is free.
+ * Gives a table name to a dataset in place of its present one, and returns it: the one that its definition chooses, or
+ * else the first free one made from its name.
  *
  * @throws Failure TABLE_NAME_TAKEN if a chosen one is taken, in upper or lower case.
  */
@@ -109,7 +109,7 @@ async function deleteTableName(client: Client, { datasetId }: NameOwner): Promis
   await client.query("delete from dataset_table_names where dataset_id = $1", [datasetId]);
 }
 
-/** False if the table name is not free. */
+/** False if the table name is taken. */
 async function insertTableName(
   client: Client,
   { projectId, datasetId }: NameOwner,
@@ -135,12 +135,12 @@ async function findTableNameHolder(
   return rows[0]?.dataset_id;
 }
 
-/** How many table names are tried in one statement, at first. Nearly always the first is free. */
+/** Candidate table names in the first statement. Nearly always the first is free. */
 const candidatesAtFirst = 8;
 
-/** The first of `sales`, `sales_2`, `sales_3`, … that was free just now. */
+/** Returns the first of `sales`, `sales_2`, `sales_3`, … that was free just now. */
 async function findFreeTableName(client: Client, projectId: ProjectId, tableName: string): Promise<string> {
-  // Doubling keeps a name that a thousand datasets share at a handful of statements.
+  // With doubling, a name that a thousand datasets share takes a handful of statements.
   for (let first = 1, count = candidatesAtFirst; ; first += count, count *= 2) {
     const candidates = Array.from({ length: count }, (_, step) => numberedTableName(tableName, first + step));
     const free = await findFreeOf(client, projectId, candidates);

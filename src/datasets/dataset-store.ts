@@ -31,7 +31,7 @@ interface DatasetRow {
   update_time: Instant;
 }
 
-/** Datasets that exist: reserved ones have no table name and no create_time. */
+/** Existing datasets: reserved ones have no table name and no create_time. */
 const existing = `
   select d.dataset_id, d.project_id, n.name, t.table_name, d.description, d.metadata, d.input_schema,
          d.expected_output_schema, d.head_version, d.item_count, d.digest, d.purge_count, d.etag, d.create_time, d.update_time
@@ -40,7 +40,7 @@ const existing = `
   join dataset_table_names t on t.dataset_id = d.dataset_id
   where d.create_time is not null`;
 
-/** Which row of `datasets d` a reference means. $1 is the project, $2 the value of the reference. */
+/** The condition that finds the row of `datasets d` for a reference. $1 is the project, $2 the value of the reference. */
 function meant(ref: DatasetRef): string {
   return "name" in ref
     ? "d.dataset_id = (select dataset_id from dataset_names where project_id = $1 and name = $2)"
@@ -49,7 +49,7 @@ function meant(ref: DatasetRef): string {
 
 const refValue = (ref: DatasetRef) => ("name" in ref ? ref.name : ref.datasetId);
 
-/** The failure of a call about a dataset that is not there. */
+/** The failure of a call about a dataset that does not exist. */
 export function datasetNotFound(ref: DatasetRef): Failure {
   return failure("DATASET_NOT_FOUND", "name" in ref ? { name: ref.name } : { dataset_id: ref.datasetId });
 }
@@ -71,7 +71,8 @@ export async function getDataset(db: Queryable, projectId: ProjectId, ref: Datas
 }
 
 /**
- * The dataset under its row lock, which keeps it from being changed, published to and deleted until the transaction ends.
+ * Locks the row of a dataset and returns it: nobody else can change it, publish to it or delete it until the
+ * transaction ends.
  *
  * @throws Failure DATASET_NOT_FOUND
  */
@@ -79,12 +80,12 @@ export async function lockDataset(client: Client, projectId: ProjectId, ref: Dat
   for (;;) {
     const locked = await lockRow(client, projectId, ref, "update");
     const dataset = await getDataset(client, projectId, ref);
-    // While the lock was waited for, the name may have moved to another dataset.
+    // During the wait for the lock, the name may have moved to another dataset.
     if (dataset.datasetId === locked) return dataset;
   }
 }
 
-/** Locks the row that a reference means, reserved or not, and returns its id. The row may mean something else by then. */
+/** Locks the row of a reference, reserved or not, and returns its id. The reference may lead to another row by then. */
 async function lockRow(
   client: Client,
   projectId: ProjectId,
@@ -98,14 +99,14 @@ async function lockRow(
   return rows[0]?.dataset_id;
 }
 
-/** A dataset that an import writes to: it may be there, or only be reserved by imports that will create it. */
+/** A dataset that an import writes to: it exists, or it is only reserved by imports that will create it. */
 export interface ReservedDataset {
   readonly datasetId: DatasetHandle;
-  /** False while no reader sees the dataset. */
+  /** False while readers do not see the dataset. */
   readonly exists: boolean;
 }
 
-/** The dataset that has or will have a name, or that has or will have an id. */
+/** Finds the dataset that has or will have a name or an id. */
 export async function findReservedDataset(
   db: Queryable,
   projectId: ProjectId,
@@ -119,7 +120,7 @@ export async function findReservedDataset(
 }
 
 /**
- * The id of the dataset whose writes a call is about, which may be one that no reader sees yet.
+ * Returns the id of a dataset for a call about its writes, even if readers do not see it yet.
  *
  * @throws Failure DATASET_NOT_FOUND
  */
@@ -134,9 +135,9 @@ export async function findWriteDataset(
 }
 
 /**
- * The dataset that has or will have this name, under its row lock. If the name is free, a dataset is reserved, which no
- * reader sees until `createReserved`. Of concurrent calls with one name, one reserves and the others get the same dataset,
- * once its transaction has ended.
+ * Locks the row of the dataset that has or will have this name. If the name is free, a dataset is reserved, which
+ * readers do not see until `createReserved`. Of concurrent calls with the same name, one reserves and the others get
+ * the same dataset, once its transaction has ended.
  */
 export async function reserveDataset(
   client: Client,
@@ -148,12 +149,12 @@ export async function reserveDataset(
     if (reserved !== undefined) return { datasetId: reserved, exists: false };
     const locked = await lockRow(client, projectId, { name }, "no key update");
     const dataset = await findReservedDataset(client, projectId, { name });
-    // While the lock was waited for, the dataset may have been renamed or deleted.
+    // During the wait for the lock, the dataset may have been renamed or deleted.
     if (dataset !== undefined && dataset.datasetId === locked) return dataset;
   }
 }
 
-/** Reserves a dataset with a name that is free, and returns its id. */
+/** Reserves a dataset with a free name, and returns its id. */
 async function insertReservation(
   client: Client,
   projectId: ProjectId,
@@ -174,7 +175,7 @@ async function insertReservation(
 }
 
 /**
- * Makes a reserved dataset, whose row is locked, one that readers see.
+ * Makes a reserved dataset, whose row is locked, visible to readers.
  *
  * @param time When it is created, from `clockOf` or later.
  * @throws Failure DATASET_NAME_TAKEN if another dataset has been given the name meanwhile; TABLE_NAME_TAKEN
@@ -208,7 +209,7 @@ export async function createReserved(
   await claimTableName(client, owner, definition);
 }
 
-/** What the clock says, and at least a microsecond after the last change of a dataset: the time to give the next one. */
+/** Returns the time for the next change of a dataset: the clock's, and at least a microsecond after the last change. */
 export async function clockOf(client: Client, datasetId: DatasetHandle): Promise<Instant> {
   const { rows } = await client.query<{ time: Instant }>(
     `select greatest(clock_timestamp(), update_time + interval '1 microsecond') as time
@@ -216,11 +217,11 @@ export async function clockOf(client: Client, datasetId: DatasetHandle): Promise
     [datasetId],
   );
   const row = rows[0];
-  if (row === undefined) throw new Error(`${datasetId} is not there, though its row should be locked`);
+  if (row === undefined) throw new Error(`${datasetId} is missing, although its row should be locked`);
   return row.time;
 }
 
-/** The datasets whose names begin with a prefix (byte by byte), newest first. */
+/** Lists the datasets whose names begin with a prefix (byte by byte), newest first. */
 export async function listDatasets(
   db: Queryable,
   projectId: ProjectId,
@@ -240,8 +241,9 @@ export async function listDatasets(
   return rows.map(fromRow);
 }
 
-/** Writes the definition of a dataset whose row is locked, but for its names, with a new etag. */
+/** Writes the definition of a dataset whose row is locked, except for its names, with a new etag. */
 export async function updateDatasetDefinition(
+
   client: Client,
   datasetId: DatasetHandle,
   definition: DatasetDefinition,

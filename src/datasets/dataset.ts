@@ -8,13 +8,13 @@ import { isReservedWord } from "./reserved-words.ts";
 /** Points to a dataset of a project. */
 export type DatasetRef = { readonly datasetId: string } | { readonly name: string };
 
-/** What its owner says about a dataset. Survives JSON, where undefined members are left out. */
+/** The owner's description of a dataset. Survives JSON, where undefined members are left out. */
 export interface DatasetDefinition {
   readonly name: string;
-  /** Undefined: made from the name. */
+  /** Undefined: derived from the name. */
   readonly tableName?: string | undefined;
   readonly description: string;
-  /** A JSON object in its RFC 8785 form. Undefined: none, which `{}` is not. */
+  /** A JSON object in its RFC 8785 form. Undefined: none, which is not the same as `{}`. */
   readonly metadata?: string | undefined;
   /** A JSON Schema. Undefined: none. */
   readonly inputSchema?: string | undefined;
@@ -22,7 +22,7 @@ export interface DatasetDefinition {
   readonly expectedOutputSchema?: string | undefined;
 }
 
-/** What to change about a dataset: members that are there are taken over, also those that are undefined. */
+/** The changes to a dataset: members that exist are applied, even if they are undefined. */
 export type DatasetPatch = Partial<DatasetDefinition>;
 
 /** A named collection of items under version control. */
@@ -32,11 +32,14 @@ export interface Dataset extends DatasetDefinition {
   readonly tableName: string;
   /** The newest version; 0 before the first item. */
   readonly headVersion: bigint;
-  /** Items of the head version. */
+  /** The number of items in the head version. */
   readonly itemCount: bigint;
-  /** Of the head version: `sha256-sum-v1`, 32 bytes. */
+  /** The digest of the head version: `sha256-sum-v1`, 32 bytes. */
   readonly digest: Buffer;
-  /** Items that were ever purged. Whoever keeps a copy of what a version holds keeps this with it: while it is the same, so is the copy. */
+  /**
+   * The number of items that were ever purged. Store it with every copy of a version's content: as long as it stays the
+   * same, so does the content.
+   */
   readonly purgeCount: bigint;
   /** Changes whenever the definition does, and only then. */
   readonly etag: string;
@@ -45,37 +48,37 @@ export interface Dataset extends DatasetDefinition {
   readonly updateTime: Instant;
 }
 
-/** A place in the list of datasets, which goes from the newest to the oldest: this one's. */
+/** The position of a dataset in the list, which goes from the newest to the oldest. */
 export type DatasetPosition = Pick<Dataset, "createTime"> & { readonly datasetId: string };
 
-/** Characters (code points) of a name. */
+/** Maximum length of a name in characters (code points). */
 export const maxDatasetNameLength = 128;
 
-/** Characters of a description. */
+/** Maximum length of a description in characters. */
 export const maxDescriptionLength = 4_096;
 
-/** Bytes of metadata as JSON. */
+/** Maximum size of metadata as JSON in bytes. */
 export const maxMetadataBytes = 64 * 1024;
 
 const maxTableNameLength = 128;
 
-/** What is wrong with a name of 1 to 128 characters; undefined if nothing is. */
+/** Returns the problem with a name of 1 to 128 characters; undefined if it is valid. */
 export function nameProblem(name: string): string | undefined {
   if (!name.isWellFormed()) return "contains a lone surrogate";
   if (/\p{Cc}/u.test(name)) return "contains a control character";
-  if (name.trim() === "") return "is only white space";
+  if (name.trim() === "") return "must not be only white space";
   return undefined;
 }
 
-/** What is wrong with a table name that somebody chose; undefined if nothing is. */
+/** Returns the problem with a table name that an owner chose; undefined if it is valid. */
 export function tableNameProblem(tableName: string): string | undefined {
   if (!/^[A-Za-z_][A-Za-z0-9_]{0,127}$/.test(tableName)) {
-    return "does not match ^[A-Za-z_][A-Za-z0-9_]{0,127}$";
+    return "must match ^[A-Za-z_][A-Za-z0-9_]{0,127}$";
   }
-  return isReservedWord(tableName) ? "is a reserved word of SQL" : undefined;
+  return isReservedWord(tableName) ? "must not be a reserved word of SQL" : undefined;
 }
 
-/** The table name made from the name of a dataset: `q1_sales_report` for `Q1 Sales Report`. */
+/** Returns the table name derived from the name of a dataset: `q1_sales_report` for `Q1 Sales Report`. */
 export function tableNameOf(name: string): string {
   const plain = name
     .toLowerCase()
@@ -86,19 +89,19 @@ export function tableNameOf(name: string): string {
   return /^\d/.test(plain) || isReservedWord(plain) ? `_${plain}`.slice(0, maxTableNameLength) : plain;
 }
 
-/** The table name to try when the ones before are taken: `sales` for 1, then `sales_2`, `sales_3`, … */
+/** Returns the table name to try when the previous ones are taken: `sales` for 1, then `sales_2`, `sales_3`, … */
 export function numberedTableName(tableName: string, number: number): string {
   if (number === 1) return tableName;
   const suffix = `_${number}`;
   return tableName.slice(0, maxTableNameLength - suffix.length) + suffix;
 }
 
-/** An etag that no dataset has had. 64 bits of chance suffice: it is compared with those of one dataset. */
+/** Returns a new etag. 64 random bits suffice: it is compared only with those of one dataset. */
 export function newEtag(): string {
   return randomBytes(8).toString("hex");
 }
 
-/** What its owner says about a dataset, without the rest. */
+/** Returns only the owner's description of a dataset. */
 export function datasetDefinitionOf({
   name,
   tableName,
@@ -110,12 +113,12 @@ export function datasetDefinitionOf({
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
-/** Whether two definitions say the same. */
+/** Whether two definitions are equal. */
 export function isSameDatasetDefinition(one: DatasetDefinition, other: DatasetDefinition): boolean {
   return isDeepStrictEqual(datasetDefinitionOf(one), datasetDefinitionOf(other));
 }
 
-/** @throws Failure ETAG_MISMATCH if the caller has an etag, and it is not the one of the dataset. */
+/** @throws Failure ETAG_MISMATCH if the caller has an etag that is not the dataset's */
 export function requireEtag(dataset: Pick<Dataset, "etag">, etag: string): void {
   if (etag !== "" && etag !== dataset.etag) {
     throw failure("ETAG_MISMATCH", { etag, current_etag: dataset.etag });

@@ -1,12 +1,12 @@
 import type { Client } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** What belongs to runs, and is found by their ids. */
+/** Tables whose rows belong to runs, and are found by their ids. */
 const ofRuns = ["run_results", "replaced_scores"] as const;
 
 /**
- * Everything that belongs to a dataset, in the order of deletion. Whoever adds rows holds a lock on their run or changeset:
- * deleting these first waits for writers, so that what they add is seen and deleted, too. `datasets` is last because runs
+ * All tables with rows of a dataset, in the order of deletion. Every writer holds a lock on its run or changeset:
+ * deleting these first waits for writers, so their rows are seen and deleted, too. `datasets` is last because runs
  * refer to it.
  */
 const tables = [
@@ -24,7 +24,7 @@ const tables = [
   "datasets",
 ] as const;
 
-/** Runs on any version of a dataset. */
+/** Counts the runs on any version of a dataset. */
 export async function countRuns(client: Client, datasetId: DatasetHandle): Promise<bigint> {
   const { rows } = await client.query<{ count: bigint }>("select count(*) from runs where dataset_id = $1", [
     datasetId,
@@ -32,7 +32,7 @@ export async function countRuns(client: Client, datasetId: DatasetHandle): Promi
   return rows[0]?.count ?? 0n;
 }
 
-/** The names of the locked tags of a dataset, in ascending byte order. */
+/** Lists the names of the locked tags of a dataset, in ascending byte order. */
 export async function listLockedTags(client: Client, datasetId: DatasetHandle): Promise<string[]> {
   const { rows } = await client.query<{ tag: string }>(
     "select tag from version_tags where dataset_id = $1 and locked order by tag",

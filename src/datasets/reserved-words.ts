@@ -1,9 +1,9 @@
 /**
- * The words that SQL reserves: whoever uses one as the name of a table without quotes gets a syntax error. They are those
- * that PostgreSQL 15 to 18 (`select word from pg_get_keywords() where catcode in ('R', 'T')`) or DuckDB 1.5 (`select
- * keyword_name from duckdb_keywords() where keyword_category in ('reserved', 'type_function')`) reserve.
+ * The words that SQL reserves: as the name of a table without quotes, they are syntax errors. PostgreSQL 15 to 18
+ * (`select word from pg_get_keywords() where catcode in ('R', 'T')`) or DuckDB 1.5 (`select keyword_name from
+ * duckdb_keywords() where keyword_category in ('reserved', 'type_function')`) reserve them.
  *
- * A word too many costs a generated table name an underscore; a word too few makes a table that has to be quoted.
+ * A word too many costs a generated table name an underscore; a word too few makes a table that must be quoted.
  */
 const words = `
   all analyse analyze and anti any array as asc asof asymmetric at authorization binary both by case cast check collate

@@ -2,7 +2,7 @@ import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { SchemaTexts } from "../schemas/item-schemas.ts";
 
-/** Identifies the schemas of a dataset, existing or reserved; undefined if there is none. */
+/** Finds the hash of the schemas of a dataset, existing or reserved; undefined if there is none. */
 export async function findSchemaOwner(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -14,7 +14,7 @@ export async function findSchemaOwner(
   return rows[0] && { datasetId, exists: rows[0].exists, schemaHash: rows[0].schema_hash ?? undefined };
 }
 
-/** The schemas of a dataset. They may be large, so that writers ask for them only if they do not know them by their hash. */
+/** Returns the schemas of a dataset. They may be large, so writers ask for them only if they do not know them by their hash. */
 export async function getSchemaTexts(db: Queryable, datasetId: DatasetHandle): Promise<SchemaTexts> {
   const { rows } = await db.query<{ input_schema: string | null; expected_output_schema: string | null }>(
     "select input_schema, expected_output_schema from datasets where dataset_id = $1",

@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 describe("CreateDataset", () => {
-  test("gives an empty dataset at version 0, which is found by name and by id", async () => {
+  test("makes an empty dataset at version 0, which is found by name and by id", async () => {
     const name = newName();
     const metadata = { team: "search", size: 1.5, tags: ["a", null, true], none: {} };
     const dataset = await service.create({ name, description: "about", metadata });
@@ -43,7 +43,7 @@ describe("CreateDataset", () => {
     expect((await service.client.getDataset({ dataset: named(name) })).dataset).toEqual(dataset);
   });
 
-  test("tells absent metadata from empty ones", async () => {
+  test("distinguishes absent metadata from empty metadata", async () => {
     expect((await service.create()).metadata).toBeUndefined();
     expect((await service.create({ metadata: {} })).metadata).toEqual({});
   });
@@ -110,7 +110,7 @@ describe("CreateDataset", () => {
     expect(await refusalOf(service.create(dataset))).toEqual(invalid(`dataset.${field}`));
   });
 
-  test("takes what is just within the limits", async () => {
+  test("accepts values just within the limits", async () => {
     await service.create({
       name: "👩".repeat(128),
       description: "é".repeat(4096),
@@ -118,7 +118,7 @@ describe("CreateDataset", () => {
     });
   });
 
-  test("refuses a request without a dataset, and tells of all bad fields at once", async () => {
+  test("refuses a request without a dataset, and reports all bad fields at once", async () => {
     expect(await refusalOf(service.client.createDataset({}))).toEqual(invalid("dataset"));
     expect((await refusalOf(service.create({ name: "", tableName: "1" }))).metadata).toMatchObject({
       field: "dataset.name",
@@ -136,7 +136,7 @@ describe("CreateDataset", () => {
 });
 
 describe("GetDataset", () => {
-  test("says how the dataset was looked for if it is not there", async () => {
+  test("names the dataset as the caller did if it does not exist", async () => {
     expect(await refusalOf(service.client.getDataset({ dataset: named("nowhere") }))).toEqual({
       code: "NotFound",
       reason: "DATASET_NOT_FOUND",

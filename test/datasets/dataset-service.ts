@@ -15,10 +15,10 @@ import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { testResources } from "../support/resources.ts";
 
-/** The service in this process, with the errors of the real one, and short cuts to it. */
+/** The service in this process, with the errors of the real one, and shortcuts to it. */
 export interface DatasetService {
   readonly client: Client<typeof Service>;
-  /** Creates a dataset with a new name, unless the name is given. */
+  /** Creates a dataset, by default with a new name. */
   create(dataset?: MessageInitShape<typeof DatasetSchema>, requestId?: string): Promise<Dataset>;
   get(datasetId: string): Promise<Dataset>;
   update(
@@ -57,20 +57,20 @@ export async function datasetService(pool: Pool): Promise<DatasetService> {
   };
 }
 
-/** A field of an answer that has to be there. */
+/** Returns a field of an answer, which must be set. */
 export function present<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("the answer lacks a field");
   return value;
 }
 
-/** What a caller can tell from a failed call: the status code, the reason and its facts. */
+/** The visible facts of a failed call: the status code, the reason and its metadata. */
 export interface Refusal {
   readonly code: string;
   readonly reason: string;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** How a call fails. */
+/** Returns the failure of a call. */
 export async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
   const error = await call.then(
     () => new Error("the call succeeded"),
@@ -85,17 +85,17 @@ export async function refusalOf(call: Promise<unknown>): Promise<Refusal> {
   };
 }
 
-/** What INVALID_FIELD is expected to say about a field. */
+/** The expected facts of INVALID_FIELD about a field. */
 export function invalid(field: string) {
   return { code: "InvalidArgument", reason: "INVALID_FIELD", metadata: expect.objectContaining({ field }) };
 }
 
-/** Names a dataset in a request. */
+/** A reference to a dataset by name, in a request. */
 export function named(name: string) {
   return { by: { case: "name", value: name } } as const;
 }
 
-/** Names a dataset in a request by its id. */
+/** A reference to a dataset by id, in a request. */
 export function identified(datasetId: string) {
   return { by: { case: "datasetId", value: datasetId } } as const;
 }

@@ -57,7 +57,7 @@ describe("a reserved dataset", () => {
     expect(reserved.every((one) => !one.exists)).toBe(true);
   });
 
-  test("is seen by no reader, but by those who ask for its writes", async () => {
+  test("is invisible to readers, except in calls about its writes", async () => {
     const name = newName();
     const { datasetId } = await reserve(name);
     expect(await findDataset(database.pool, projectId, { name })).toBeUndefined();
@@ -115,7 +115,7 @@ describe("a reserved dataset", () => {
     expect(await findDataset(database.pool, projectId, { datasetId })).toBeUndefined();
   });
 
-  test("takes its name back if the dataset that took it has given it up", async () => {
+  test("regains its name if the dataset that took it has given it up", async () => {
     const [name, other, third] = [newName(), newName(), newName()];
     const { datasetId } = await reserve(name);
     await create(other);
@@ -168,7 +168,7 @@ describe("reserving", () => {
 });
 
 describe("locking a dataset by name", () => {
-  test("ends at the dataset that has the name once the lock is there", async () => {
+  test("locks the dataset that has the name once the lock is granted", async () => {
     const [name, other, aside] = [newName(), newName(), newName()];
     await create(name);
     const heir = await create(other);
@@ -208,7 +208,7 @@ describe("locking a dataset by name", () => {
 });
 
 describe("a dataset of another project", () => {
-  test("is not there, by name or id", async () => {
+  test("is not found, by name or id", async () => {
     const name = newName();
     const { datasetId } = await create(name);
     expect(await findDataset(database.pool, projectNamed("other"), { name })).toBeUndefined();

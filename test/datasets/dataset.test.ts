@@ -10,7 +10,7 @@ import {
   tableNameProblem,
 } from "../../src/datasets/dataset.ts";
 
-describe("the table name made from a name", () => {
+describe("the table name derived from a name", () => {
   test.each([
     ["Q1 Sales Report", "q1_sales_report"],
     ["123 Numbers", "_123_numbers"],
@@ -32,7 +32,7 @@ describe("the table name made from a name", () => {
     expect(tableNameOf(name)).toBe(tableName);
   });
 
-  test("is one that could have been chosen, whatever the name", () => {
+  test("is always one that an owner could have chosen", () => {
     fc.assert(
       fc.property(
         fc.string({ unit: "binary", maxLength: 128 }),
@@ -45,7 +45,7 @@ describe("the table name made from a name", () => {
     );
   });
 
-  test("gets a number where it is taken, and is cut to make room for it", () => {
+  test("gets a number if it is taken, and is cut to make room for it", () => {
     expect([1, 2, 10].map((number) => numberedTableName("sales", number))).toEqual([
       "sales",
       "sales_2",
@@ -61,11 +61,11 @@ describe("a chosen table name", () => {
   });
 
   test.each(["", "1a", "a b", "a-b", "é", 'a"b', "a\n", "x".repeat(129)])("may not be %j", (tableName) => {
-    expect(tableNameProblem(tableName)).toMatch(/does not match/);
+    expect(tableNameProblem(tableName)).toMatch(/must match/);
   });
 
   test.each(["select", "SELECT", "Pivot", "user", "left"])("may not be the reserved word %s", (tableName) => {
-    expect(tableNameProblem(tableName)).toBe("is a reserved word of SQL");
+    expect(tableNameProblem(tableName)).toBe("must not be a reserved word of SQL");
   });
 });
 
@@ -75,8 +75,8 @@ describe("a name", () => {
   });
 
   test.each([
-    [" ", "is only white space"],
-    ["\u3000\u00a0", "is only white space"],
+    [" ", "must not be only white space"],
+    ["\u3000\u00a0", "must not be only white space"],
     ["a\tb", "contains a control character"],
     ["a\u0085", "contains a control character"],
     ["\0", "contains a control character"],
@@ -89,7 +89,7 @@ describe("a name", () => {
 describe("two definitions", () => {
   const one = { name: "a", tableName: "a", description: "", metadata: undefined };
 
-  test("say the same if a member is left out or undefined", () => {
+  test("are equal if a member is left out or undefined", () => {
     expect(isSameDatasetDefinition(one, { name: "a", tableName: "a", description: "" })).toBe(true);
     expect(isSameDatasetDefinition(one, datasetDefinitionOf(one))).toBe(true);
   });
@@ -105,7 +105,7 @@ describe("an etag", () => {
     expect(() => requireEtag({ etag: "a1" }, "a1")).not.toThrow();
   });
 
-  test("has to be the present one otherwise", () => {
+  test("must be the present one otherwise", () => {
     expect(() => requireEtag({ etag: "a1" }, "c3")).toThrow(
       expect.objectContaining({ reason: "ETAG_MISMATCH", facts: { etag: "c3", current_etag: "a1" } }),
     );

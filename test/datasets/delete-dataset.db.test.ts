@@ -28,7 +28,7 @@ describe("DeleteDataset", () => {
     await addItemRows(database.pool, datasetId);
     const before = await rowsOf(database.pool, datasetId);
     expect(before.filter(({ count }) => count === 0n)).toEqual(
-      // Scores of results cannot be there without results, which are.
+      // Replaced scores exist only with results, which are covered.
       [{ table: "replaced_scores", count: 0n }],
     );
 
@@ -37,7 +37,7 @@ describe("DeleteDataset", () => {
     expect((await refusalOf(service.get(datasetId))).reason).toBe("DATASET_NOT_FOUND");
   });
 
-  test("frees its names, and its id is not given again", async () => {
+  test("frees its names, and never reuses its id", async () => {
     const dataset = await service.create();
     await service.remove(dataset);
     const again = await service.create({ name: dataset.name, tableName: dataset.tableName });
@@ -101,7 +101,7 @@ describe("DeleteDataset", () => {
     await service.remove(dataset, { etag: dataset.etag });
   });
 
-  test("says so if the dataset is not there", async () => {
+  test("reports a dataset that does not exist", async () => {
     const dataset = await service.create();
     await service.remove(dataset);
     expect(await refusalOf(service.remove(dataset))).toMatchObject({

@@ -11,7 +11,7 @@ beforeAll(async () => {
 afterAll(() => database.drop());
 
 describe("ListDatasets", () => {
-  /** All pages, with something done between them. */
+  /** Reads all pages, and does something between them. */
   async function listAll(namePrefix: string, pageSize: number, between: () => Promise<unknown>) {
     const names: string[] = [];
     for (let pageToken = ""; ; ) {
@@ -45,7 +45,7 @@ describe("ListDatasets", () => {
     expect(await listed("p_ab")).toEqual([]);
   });
 
-  test("gives 50 by default", async () => {
+  test("lists 50 by default", async () => {
     await Promise.all(Array.from({ length: 51 }, (_, number) => service.create({ name: `many ${number}` })));
     const { datasets, nextPageToken } = await service.client.listDatasets({ namePrefix: "many " });
     expect(datasets).toHaveLength(50);
@@ -55,7 +55,7 @@ describe("ListDatasets", () => {
     ).toHaveLength(51);
   });
 
-  test("refuses a token that is not from this listing, and a negative page size", async () => {
+  test("refuses a token of another listing, and a negative page size", async () => {
     await service.create({ name: "token 1" });
     await service.create({ name: "token 2" });
     const { nextPageToken } = await service.client.listDatasets({ namePrefix: "token", pageSize: 1 });

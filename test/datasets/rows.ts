@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Queryable } from "../../src/db/pool.ts";
 
-/** Puts a run on version 1 of a dataset, with a result and a worker who holds a cell. */
+/** Puts a run on version 1 of a dataset, with a result and a worker that holds a cell. */
 export async function addRun(db: Queryable, datasetId: string): Promise<void> {
   const runId = `runs${randomUUID().replaceAll("-", "").slice(0, 26)}`;
   const { rows } = await db.query<{ run_number: bigint }>(
@@ -38,7 +38,7 @@ export async function addRun(db: Queryable, datasetId: string): Promise<void> {
   );
 }
 
-/** A revision, a purge, and the notes of a write that is open. */
+/** Adds a revision, a purge, and the notes of an open write. */
 export async function addItemRows(db: Queryable, datasetId: string): Promise<void> {
   await db.query(
     `insert into item_revisions (
@@ -62,8 +62,8 @@ export async function addItemRows(db: Queryable, datasetId: string): Promise<voi
 }
 
 /**
- * How many rows of a dataset each table that belongs to datasets has, requests included. Uploads belong to the project: those
- * that were used stay and tell where they went. Snapshots stay until the sweeper has removed their files.
+ * Counts the rows of a dataset in each table that belongs to datasets, requests included. Uploads belong to the
+ * project: used ones stay and name their dataset. Snapshots stay until the sweeper has removed their files.
  */
 export async function rowsOf(db: Queryable, datasetId: string): Promise<{ table: string; count: bigint }[]> {
   const { rows } = await db.query<{ name: string }>(

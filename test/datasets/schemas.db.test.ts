@@ -50,7 +50,7 @@ describe("the schemas of a dataset", () => {
   test.each([
     ["input_schema_json", "inputSchemaJson"],
     ["expected_output_schema_json", "expectedOutputSchemaJson"],
-  ])("are refused where they are no schemas, naming the place: %s", async (field, member) => {
+  ])("are refused if they are not valid, naming the place: %s", async (field, member) => {
     const dataset = await service.dataset();
     const schema = { [member]: '{"properties":{"a":{"type":"strin"}}}' };
     const created = await refusalOf(service.datasets.createDataset({ dataset: { name: "x", ...schema } }));
@@ -69,7 +69,7 @@ describe("the schemas of a dataset", () => {
     );
   });
 
-  test("are both named if both are no good", async () => {
+  test("are both named if both are not valid", async () => {
     const dataset = await service.dataset();
     expect(
       await faultyFieldsOf(update(dataset, { inputSchemaJson: "[]", expectedOutputSchemaJson: "{" })),
@@ -105,7 +105,7 @@ describe("a new schema", () => {
     expect(await get(dataset)).toEqual(before);
   });
 
-  test("is held against expected outputs where there are any", async () => {
+  test("is checked against expected outputs where there are any", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1, { expectedOutputJson: '{"x":[1]}' }));
     const schema = '{"properties":{"x":{"items":{"type":"string"}}}}';
     const call = () => update(dataset, { expectedOutputSchemaJson: schema });
@@ -121,16 +121,16 @@ describe("a new schema", () => {
     expect((await call()).dataset?.expectedOutputSchemaJson).toBe(schema);
   });
 
-  test("is not held against purged items", async () => {
+  test("is not checked against purged items", async () => {
     const dataset = await service.dataset(item("a", "x"), item("b", 1));
     await service.items.purgeItem({ dataset, itemId: "a" });
     expect((await update(dataset, { inputSchemaJson: numbers })).dataset?.inputSchemaJson).toBe(numbers);
   });
 
-  test("that says the same in other words, or is none, needs no look at items", async () => {
+  test("that means the same, or removes the schema, needs no check of items", async () => {
     const dataset = await service.dataset(item("a", 1));
     await update(dataset, { inputSchemaJson: numbers });
-    // An item that violates it could only be here if items were not looked at.
+    // Now an item violates the schema, so any check would fail.
     await service.pool.query("update item_revisions set input = '\"x\"' where dataset_id = $1", [
       dataset.by.value,
     ]);
@@ -154,14 +154,14 @@ describe("a new schema", () => {
     );
   });
 
-  test("is refused for a stale etag before items are looked at", async () => {
+  test("is refused for a stale etag before items are checked", async () => {
     const dataset = await service.dataset(item("a", "x"));
     expect((await refusalOf(update(dataset, { inputSchemaJson: numbers, etag: "stale" }))).reason).toBe(
       "ETAG_MISMATCH",
     );
   });
 
-  test("gives its first answer to a repetition, whatever items are there by then", async () => {
+  test("returns its first answer to a repetition, whatever items exist by then", async () => {
     const dataset = await service.dataset(item("a", 1));
     const request = { dataset, patch: { inputSchemaJson: numbers }, requestId: randomUUID() };
     const first = await service.datasets.updateDataset(request);
@@ -170,13 +170,13 @@ describe("a new schema", () => {
     expect(await service.datasets.updateDataset(request)).toEqual(first);
   });
 
-  test("checks what is published while it looks at items, under the lock what came last", async () => {
+  test("checks items published during the check, and the last ones under the lock", async () => {
     const dataset = await service.dataset(...numbered(50));
     const publish = (items: ItemInit[]) => service.upserts.upsertItems({ dataset, items });
     const ref = { datasetId: dataset.by.value };
     const set = (beforeLock: () => Promise<unknown>) =>
       transaction(service.pool, async (client) => {
-        // The statement that locks the dataset is the last moment at which others can publish.
+        // Others can publish until the statement that locks the dataset.
         const query = client.query.bind(client);
         const lockFirst = new Proxy(client, {
           get(target, name, receiver) {
@@ -209,7 +209,7 @@ describe("a new schema", () => {
     expect((await service.items.getItem({ dataset, itemId: "k004", at: at(1n) })).item?.inputJson).toBe("4");
   });
 
-  test("stops looking at items when the caller leaves", async () => {
+  test("stops checking items when the caller cancels", async () => {
     const dataset = await service.dataset(...numbered(1000));
     const left = new AbortController();
     left.abort(new Error("left"));

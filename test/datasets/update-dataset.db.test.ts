@@ -47,7 +47,7 @@ describe("UpdateDataset", () => {
     expect(after.metadata).toBeUndefined();
   });
 
-  test("takes over metadata as it was sent: absent, empty, and every kind of value", async () => {
+  test("stores metadata as it was sent: absent, empty, and every kind of value", async () => {
     const values = {
       null: null,
       no: false,
@@ -96,7 +96,7 @@ describe("UpdateDataset", () => {
     ["the same description", ({ description }) => ({ patch: { description } })],
     ["metadata in another order", () => ({ patch: { metadata: { b: { d: 2, c: 1 }, a: 1 } } })],
     ["all of it as it was read", (dataset) => ({ patch: dataset, updateMask: { paths: ["*"] } })],
-    ["the table name made afresh", () => ({ patch: {}, updateMask: { paths: ["table_name"] } })],
+    ["the table name derived anew", () => ({ patch: {}, updateMask: { paths: ["table_name"] } })],
   ])("changes neither etag nor update_time with %s", async (_, request) => {
     const before = await service.create({ description: "same", metadata: { a: 1, b: { c: 1, d: 2 } } });
     expect(await service.update(before, request(before))).toEqual(before);
@@ -185,7 +185,7 @@ describe("UpdateDataset", () => {
     expect(await refusalOf(service.update(await service.create(), request))).toEqual(invalid(field));
   });
 
-  test("says so if the dataset is not there", async () => {
+  test("reports a dataset that does not exist", async () => {
     const call = service.client.updateDataset({ dataset: named("nowhere"), patch: { description: "x" } });
     expect(await refusalOf(call)).toMatchObject({
       reason: "DATASET_NOT_FOUND",

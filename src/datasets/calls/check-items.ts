@@ -8,14 +8,14 @@ import { limits } from "../../limits.ts";
 import type { ItemSchemas } from "../../schemas/item-schemas.ts";
 import { listChangesetIds } from "../../versions/version-store.ts";
 
-/** What is checked: the items of version `through` that versions after `after` wrote; 0 means all of them. */
+/** The items to check: those of version `through` that versions after `after` wrote; 0 means all of them. */
 export interface CheckedItems {
   readonly datasetId: DatasetHandle;
   readonly after: bigint;
   readonly through: bigint;
 }
 
-/** Examples that one refusal names. More would not fit into the trailers that many clients accept. */
+/** Maximum examples in a refusal. More would not fit into the trailers that many clients accept. */
 const maxExamples = 100;
 
 /**
@@ -38,7 +38,7 @@ export async function checkItems(
   for await (const page of items.after === 0n ? listAll(client, items) : listWritten(client, items)) {
     signal?.throwIfAborted();
     for (const { itemId, input, expectedOutput } of page) {
-      // Purged items hold nothing to check.
+      // Purged items have no content to check.
       const violation = input === undefined ? undefined : schemas.check({ input, expectedOutput });
       if (violation === undefined) continue;
       count++;
@@ -60,7 +60,7 @@ export async function checkItems(
   throw new Failure(reason, facts, examples, message);
 }
 
-/** What checking an item takes. */
+/** The parts of an item that are checked. */
 interface Content {
   readonly itemId: string;
   readonly input: string | undefined;

@@ -5,7 +5,7 @@ import type { Dataset, DatasetDefinition } from "../dataset.ts";
 import { clockOf, createReserved, getDataset, reserveDataset } from "../dataset-store.ts";
 
 /**
- * Creates an empty dataset. If imports have reserved one with the name, that one is created, and they go to it.
+ * Creates an empty dataset. If imports have reserved one with the name, it is created, and they will write to it.
  *
  * @throws Failure DATASET_NAME_TAKEN, TABLE_NAME_TAKEN
  */

@@ -7,18 +7,18 @@ import { type DatasetRef, requireEtag } from "../dataset.ts";
 import { lockDataset } from "../dataset-store.ts";
 import { countRuns, deleteDatasetRows, listLockedTags } from "../deletion-store.ts";
 
-/** Which dataset to delete, and when not to. */
+/** The dataset to delete, and the guards. */
 export interface DatasetDeletion {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
-  /** If not empty, the one that the dataset has to have. */
+  /** If not empty, the etag that the dataset must have. */
   readonly etag: string;
-  /** Whether runs are deleted with it, and locked tags do not keep it. */
+  /** Whether to delete its runs as well, and ignore locked tags. */
   readonly force: boolean;
 }
 
 /**
- * Deletes a dataset with everything in it, and returns how many runs were deleted with it.
+ * Deletes a dataset with everything in it. Returns the number of runs that were deleted with it.
  *
  * @throws Failure DATASET_NOT_FOUND, ETAG_MISMATCH, DATASET_IN_USE
  */

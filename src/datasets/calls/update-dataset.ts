@@ -13,19 +13,19 @@ import { claimName, claimTableName } from "../dataset-name-store.ts";
 import { clockOf, getDataset, lockDataset, updateDatasetDefinition } from "../dataset-store.ts";
 import { checkItems } from "./check-items.ts";
 
-/** Which dataset to change. */
+/** The dataset to change, and the changes. */
 export interface DatasetUpdate {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
-  /** If not empty, the one that the dataset has to have. */
+  /** If not empty, the etag that the dataset must have. */
   readonly etag: string;
-  /** Ends checking items early. */
+  /** Stops checking items early. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Changes what is said about a dataset, and its etag and update_time if that changes anything. Items are checked against new
- * schemas, most of them before the dataset is locked.
+ * Changes the definition of a dataset, and its etag and update_time if that makes a difference. Items are checked
+ * against new schemas, most of them before the dataset is locked.
  *
  * @throws Failure DATASET_NOT_FOUND, ETAG_MISMATCH, DATASET_NAME_TAKEN, TABLE_NAME_TAKEN, ITEMS_VIOLATE_SCHEMA
  */
@@ -40,7 +40,7 @@ export async function updateDataset(
   const wanted = { ...datasetDefinitionOf(dataset), ...patch };
   await requireItemsFit(client, update, dataset, patch, checked);
   if (wanted.name !== dataset.name) await claimName(client, dataset, wanted.name);
-  // A table name that is to be made afresh may turn out to be the one it has.
+  // A table name that is derived anew may turn out to be the present one.
   const tableName =
     wanted.tableName === dataset.tableName
       ? dataset.tableName
@@ -56,7 +56,7 @@ export async function updateDataset(
   return getDataset(client, update.projectId, { datasetId: dataset.datasetId });
 }
 
-/** Items that are known to satisfy schemas: those of a version. */
+/** The schemas that the items of a version are known to satisfy. */
 interface Checked {
   readonly datasetId: DatasetHandle;
   readonly hash: Buffer;
@@ -64,12 +64,15 @@ interface Checked {
 }
 
 /**
- * How often versions that were published while others were checked are checked before the lock. Each round takes a part of the
- * time of the one before; whoever imports without a pause must not keep a schema away for ever.
+ * How many rounds check the versions that were published during the previous round, before the lock. Each round takes a
+ * fraction of the previous one's time; an import without pauses must not keep a schema out forever.
  */
 const maxRounds = 5;
 
-/** Checks the items of the latest version while the dataset can still be written to. Undefined if nothing needs to be checked. */
+/**
+ * Checks the items of the latest version while the dataset can still be written to. Returns undefined if there is
+ * nothing to check.
+ */
 async function checkAhead(
   client: Client,
   update: DatasetUpdate,
@@ -87,7 +90,7 @@ async function checkAhead(
   return checked;
 }
 
-/** Checks the items of a dataset against those schemas of a patch that are new to it, unless that was done. */
+/** Checks the items of a dataset against the new schemas of a patch, unless that was done. */
 async function requireItemsFit(
   client: Client,
   { signal }: DatasetUpdate,
@@ -107,7 +110,7 @@ async function requireItemsFit(
   return { datasetId, hash: schemas.hash, through: headVersion };
 }
 
-/** A schema of a patch, if it says something else than the one before. */
+/** Returns a schema of a patch if it differs in meaning from the previous one. */
 function newSchema(
   present: string | undefined,
   patch: DatasetPatch,
