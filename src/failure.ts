@@ -92,6 +92,8 @@ const messages = {
       : `the file has ${plural(f.received_size, "byte")}, not ${grouped(f.expected_size)}; send it again from offset 0`,
   INVALID_SQL: (f: { position?: number | undefined; problem: string }) =>
     f.position === undefined ? f.problem : `${f.problem} (at character ${f.position})`,
+  UNKNOWN_HASH_ALGORITHM: (f: { given: string; known: string }) =>
+    `this server does not compute content hashes by ${JSON.stringify(f.given)}, only by ${f.known}`,
 
   DATASET_NOT_FOUND: (f: { dataset_id?: string; name?: string }) => `there is no dataset ${datasetName(f)}`,
   VERSION_NOT_FOUND: (f: { dataset_id: string; version: bigint; latest_version: bigint }) =>

@@ -2,6 +2,9 @@ import { hash } from "node:crypto";
 import { CanonicalWriter } from "../json/canonical-json.ts";
 import type { ItemContent } from "./item.ts";
 
+/** The name of the only way in which content hashes are computed so far. */
+export const contentHashAlgorithm = "sha256-jcs-v1";
+
 const writer = new CanonicalWriter();
 
 // The members of the hashed object, in canonical order: for each, the text between its predecessor and its value.

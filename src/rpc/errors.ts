@@ -24,6 +24,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
   INVALID_FILE: Code.InvalidArgument,
   CHECKSUM_MISMATCH: Code.InvalidArgument,
   INVALID_SQL: Code.InvalidArgument,
+  UNKNOWN_HASH_ALGORITHM: Code.InvalidArgument,
 
   DATASET_NOT_FOUND: Code.NotFound,
   VERSION_NOT_FOUND: Code.NotFound,

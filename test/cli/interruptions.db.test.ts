@@ -139,7 +139,7 @@ describe("the service itself", () => {
     const greeting = await new Promise<string>((resolve) => child.stdout?.once("data", resolve));
     const [, address = ""] = /listens on (\S+),/.exec(greeting) ?? [];
     expect(await newItembank(address).json("info")).toMatchObject({
-      content_hash_algorithm: "sha256-jcs-v1",
+      content_hash_algorithms: ["sha256-jcs-v1"],
     });
     child.kill("SIGINT");
     expect((await ended).code).toBe(0);

@@ -84,7 +84,7 @@ describe("a page of an allowed origin", () => {
       {},
       { headers: { origin } },
     );
-    expect(info.contentHashAlgorithm).toBe("sha256-jcs-v1");
+    expect(info.contentHashAlgorithms).toEqual(["sha256-jcs-v1"]);
   });
 
   test("of any origin with *", async () => {

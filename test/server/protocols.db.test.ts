@@ -44,7 +44,7 @@ describe.each(transports)("%s", (_, transport) => {
     const info = await createClient(SystemService, transport(service.url)).getServerInfo({});
     expect(info).toMatchObject({
       serverVersion: expect.stringMatching(/^\d+\.\d+\.\d+/),
-      contentHashAlgorithm: "sha256-jcs-v1",
+      contentHashAlgorithms: ["sha256-jcs-v1"],
       digestAlgorithm: "sha256-sum-v1",
     });
     for (const [name, value] of Object.entries(info.limits ?? {})) {
@@ -119,7 +119,7 @@ describe("the port", () => {
       socket.write(Buffer.of(byte));
       await sleep(1);
     }
-    expect(await answer).toContain('"contentHashAlgorithm":"sha256-jcs-v1"');
+    expect(await answer).toContain('"contentHashAlgorithms":["sha256-jcs-v1"]');
   });
 
   test("understands an HTTP/2 preface in pieces", async () => {

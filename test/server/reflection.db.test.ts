@@ -62,7 +62,7 @@ describe("buf curl, without a schema", () => {
   test.each(["grpc", "grpcweb", "connect"])("calls GetServerInfo over %s", async (protocol) => {
     const url = `${service.url}/itembank.v1.SystemService/GetServerInfo`;
     expect(JSON.parse(await bufCurl("--protocol", protocol, url))).toMatchObject({
-      contentHashAlgorithm: "sha256-jcs-v1",
+      contentHashAlgorithms: ["sha256-jcs-v1"],
       limits: { maxBatchSize: 1000 },
     });
   });

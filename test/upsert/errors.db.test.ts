@@ -103,6 +103,24 @@ describe("StreamUpsertItems refuses", () => {
       ],
       refused("InvalidArgument", "DUPLICATE_ITEM_ID", { item_id: "a", first_index: "0", second_index: "1" }),
     ],
+    [
+      "an offer of hashes that it does not compute",
+      [
+        batch(0, [item("b", 1)]),
+        {
+          case: "offer",
+          value: {
+            offset: 1n,
+            entries: [{ itemId: "a", contentHash: hashOf(1) }],
+            contentHashAlgorithm: "sha256-jcs-v2",
+          },
+        },
+      ],
+      refused("InvalidArgument", "UNKNOWN_HASH_ALGORITHM", {
+        given: "sha256-jcs-v2",
+        known: "sha256-jcs-v1",
+      }),
+    ],
     ["a body without an id", [supply(item("", 1))], invalid("supply.items[0].item_id")],
     ["a body that nobody offered", [supply(item("z", 1))], invalid("supply.items")],
     [
@@ -166,6 +184,20 @@ describe("StreamUpsertItems refuses", () => {
     expect(await refusalOf(send(service.upserts, other))).toEqual(
       refused("InvalidArgument", "REQUEST_ID_REUSED", { request_id: requestId }),
     );
+  });
+
+  test("an opening that names a way to hash which it does not know", async () => {
+    const dataset = await service.dataset(item("x", 1));
+    const opening = (contentHashAlgorithm: string) =>
+      send(service.upserts, [open({ dataset, requestId: randomUUID(), contentHashAlgorithm })]);
+    expect(await refusalOf(opening("SHA256-JCS-V1"))).toEqual(
+      refused("InvalidArgument", "UNKNOWN_HASH_ALGORITHM", {
+        given: "SHA256-JCS-V1",
+        known: "sha256-jcs-v1",
+      }),
+    );
+    expect(await faultyFieldsOf(opening("md5"))).toEqual(["open.content_hash_algorithm"]);
+    expect(await refusalOf(opening("x".repeat(65)))).toEqual(invalid("open.content_hash_algorithm"));
   });
 
   test("an opening under the request_id of another call", async () => {

@@ -18,7 +18,7 @@ import {
   startItemService,
 } from "../items/item-service.ts";
 import { faultyFieldsOf, invalid, refusalOf, refused } from "../support/refusal.ts";
-import { batch, open, send } from "./streaming.ts";
+import { batch, commit, type Frame, open, send } from "./streaming.ts";
 
 let service: ItemServiceUnderTest;
 beforeAll(async () => {
@@ -332,5 +332,27 @@ describe("a write that nobody finishes", () => {
     expect(receipt).toMatchObject({ state: Receipt_State.OPEN, version: 0n, counts: { received: 2n } });
     expect(Object.keys(await service.read(dataset))).toEqual(["a"]);
     expect(await latestVersion(dataset)).toBe(1n);
+  });
+});
+
+describe("the content hashes of an import", () => {
+  test("are sha256-jcs-v1, named or not, in an offer as well, and a stream that goes on may say so otherwise", async () => {
+    const dataset = await service.dataset(item("same", 1), item("changed", 1));
+    const [known] = (await service.items.listItems({ dataset })).items.toReversed();
+    const requestId = randomUUID();
+    const contentHash = known?.contentHash ?? new Uint8Array();
+    const offers = (offset: number, itemId: string, contentHashAlgorithm: string): Frame => ({
+      case: "offer",
+      value: { offset: BigInt(offset), entries: [{ itemId, contentHash }], contentHashAlgorithm },
+    });
+    const named = open({ dataset, requestId, contentHashAlgorithm: "sha256-jcs-v1" });
+    await send(service.upserts, [named, offers(0, "same", ""), batch(1, [item("changed", 2)])]);
+    const last = [open({ dataset, requestId }), offers(2, "new", "sha256-jcs-v1"), commit(3)];
+    const body: Frame = { case: "supply", value: { items: [item("new", 1)] } };
+    const answers = await send(service.upserts, [...last.slice(0, 2), body, ...last.slice(2)]);
+    expect(answers.at(-1)).toMatchObject({
+      case: "receipt",
+      value: { counts: { received: 3n, created: 1n, updated: 1n, unchanged: 1n } },
+    });
   });
 });

@@ -54,7 +54,7 @@ class TestStubs:
 
     async def test_in_asyncio(self, async_client: AsyncClient, name: str) -> None:
         info = await async_client.system.GetServerInfo(GetServerInfoRequest())
-        assert info.content_hash_algorithm == "sha256-jcs-v1"
+        assert info.content_hash_algorithms == ["sha256-jcs-v1"]
         with pytest.raises(NotFoundError):
             async for _ in async_client.items.StreamItems(StreamItemsRequest(dataset=DatasetRef(name=name))):
                 pass

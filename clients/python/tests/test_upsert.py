@@ -32,7 +32,7 @@ from itembank import (
 )
 from itembank.v1.dataset_pb2 import DatasetRef
 from itembank.v1.dataset_service_pb2 import GetDatasetRequest
-from itembank.v1.upsert_service_pb2 import GetUpsertRequest
+from itembank.v1.upsert_service_pb2 import GetUpsertRequest, StreamUpsertItemsRequest
 
 rows = [
     {"item_id": f"k{number}", "input": {"number": number}, "expected_output": number % 2}
@@ -55,6 +55,25 @@ class TestSources:
         changed = [{**row, "input": "new"} if row["item_id"] == "k7" else row for row in rows]
         result = client.upsert_dataset(changed, name=name, on_progress=sent.append)
         assert (result.version, result.counts.updated, sent[-1].bodies_sent) == (2, 1, 1)
+
+    def test_the_server_is_told_how_hashes_are_computed(
+        self, client: Client, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        upserts = client._connection.upserts
+        stream = upserts.StreamUpsertItems
+        opened: list[str] = []
+
+        async def noted(
+            frames: AsyncIterator[StreamUpsertItemsRequest],
+        ) -> AsyncIterator[StreamUpsertItemsRequest]:
+            async for frame in frames:
+                if frame.HasField("open"):
+                    opened.append(frame.open.content_hash_algorithm)
+                yield frame
+
+        monkeypatch.setattr(upserts, "StreamUpsertItems", lambda frames: stream(noted(frames)))
+        client.upsert_dataset(rows, name=name)
+        assert opened == ["sha256-jcs-v1"]
 
     def test_a_generator_is_read_once_in_the_thread_that_calls(self, client: Client, name: str) -> None:
         # A cursor of sqlite3 refuses every other thread.

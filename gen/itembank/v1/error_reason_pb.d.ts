@@ -182,6 +182,17 @@ export enum ErrorReason {
   INVALID_SQL = 15,
 
   /**
+   * INVALID_ARGUMENT. The server does not know the way in which the content
+   * hashes of an import are computed. `known` lists those that it knows. Send
+   * the rows in batches, without hashes, or compute them in a way it knows.
+   *
+   *     {"given": "sha256-jcs-v2", "known": "sha256-jcs-v1"}
+   *
+   * @generated from enum value: ERROR_REASON_UNKNOWN_HASH_ALGORITHM = 16;
+   */
+  UNKNOWN_HASH_ALGORITHM = 16,
+
+  /**
    * NOT_FOUND.
    *
    *     {"dataset_id": "data..."} or {"name": "capitals"}

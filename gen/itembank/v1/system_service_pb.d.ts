@@ -39,11 +39,12 @@ export declare type GetServerInfoResponse = Message<"itembank.v1.GetServerInfoRe
   serverVersion: string;
 
   /**
-   * How Item.content_hash is computed: `sha256-jcs-v1`.
+   * The ways of computing Item.content_hash that the server knows, the one that
+   * it uses in answers first: `sha256-jcs-v1`.
    *
-   * @generated from field: string content_hash_algorithm = 2;
+   * @generated from field: repeated string content_hash_algorithms = 2;
    */
-  contentHashAlgorithm: string;
+  contentHashAlgorithms: string[];
 
   /**
    * How DatasetVersion.digest is computed: `sha256-sum-v1`.

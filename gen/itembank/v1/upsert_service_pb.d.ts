@@ -250,6 +250,17 @@ export declare type UpsertOpen = Message<"itembank.v1.UpsertOpen"> & {
    * @generated from field: itembank.v1.UpsertOptions options = 3;
    */
   options?: UpsertOptions | undefined;
+
+  /**
+   * How the content hashes in the frames of this stream are computed, those of
+   * offers and those that items carry: one of
+   * GetServerInfoResponse.content_hash_algorithms, else the call fails with
+   * UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`. May differ when the
+   * import is resumed.
+   *
+   * @generated from field: string content_hash_algorithm = 4;
+   */
+  contentHashAlgorithm: string;
 };
 
 /**
@@ -278,6 +289,13 @@ export declare type UpsertOffer = Message<"itembank.v1.UpsertOffer"> & {
    * @generated from field: repeated itembank.v1.UpsertOffer.Entry entries = 2;
    */
   entries: UpsertOffer_Entry[];
+
+  /**
+   * How the hashes of this offer are computed. Empty means as `open` says.
+   *
+   * @generated from field: string content_hash_algorithm = 3;
+   */
+  contentHashAlgorithm: string;
 };
 
 /**
@@ -300,7 +318,7 @@ export declare type UpsertOffer_Entry = Message<"itembank.v1.UpsertOffer.Entry">
   itemId: string;
 
   /**
-   * Required. The hash of its content, 32 bytes, as in Item.content_hash.
+   * Required. The hash of its content, 32 bytes for `sha256-jcs-v1`.
    *
    * @generated from field: bytes content_hash = 2;
    */

@@ -25,7 +25,13 @@ import { rowsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 import type { Resources } from "../resources.ts";
 import { receiveImport } from "./receive-import.ts";
-import { answerToWire, guardFromWire, kindToWire, upsertFromWire } from "./upsert-wire.ts";
+import {
+  answerToWire,
+  guardFromWire,
+  kindToWire,
+  requireHashAlgorithm,
+  upsertFromWire,
+} from "./upsert-wire.ts";
 
 /** The UpsertService. */
 export function upsertHandler(resources: Resources): Partial<ServiceImpl<typeof UpsertService>> {
@@ -107,12 +113,14 @@ async function open(
     throw failure("UNEXPECTED_FRAME", { expected: "open", received: first?.frame.case ?? "nothing" });
   }
   const message = first.frame.value;
+  requireHashAlgorithm("open.content_hash_algorithm", message.contentHashAlgorithm);
   const { target, options } = upsertFromWire(projectOf(context), "open.", message.dataset, message.options);
   return openImport(resources, target, {
     ...options,
     requestId: requiredRequestId("open.request_id", message.requestId),
     method: "StreamUpsertItems",
-    fingerprint: fingerprint(UpsertOpenSchema, message),
+    // The algorithm is not an option of the import: a program that resumes it may leave it out, or name it.
+    fingerprint: fingerprint(UpsertOpenSchema, { ...message, contentHashAlgorithm: "" }),
     author: authorOf(context),
   });
 }

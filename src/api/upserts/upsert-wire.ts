@@ -17,13 +17,14 @@ import type { ChangesetMode, ChangesetRequest, MirrorGuard } from "../../changes
 import { noGuard } from "../../changesets/changeset.ts";
 import type { RowKind } from "../../changesets/row-classification.ts";
 import type { WriteTarget } from "../../changesets/write-once.ts";
-import { failure, invalidField } from "../../failure.ts";
+import { failure, failureAt, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import type { ProjectId } from "../../handles.ts";
+import { contentHashAlgorithm } from "../../items/content-hash.ts";
 import { itemIdProblem, requireDistinctIds, splitsProblem } from "../../items/item-checks.ts";
 import { normalizeSplits } from "../../items/splits.ts";
 import { limits } from "../../limits.ts";
-import { enumFromWire, expectedVersion, note } from "../../rpc/request-wire.ts";
+import { boundedText, enumFromWire, expectedVersion, note } from "../../rpc/request-wire.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow } from "../../upsert/import-frame.ts";
 import { datasetDefinitionFromWire, datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { requireBatchSize, rowsFromWire } from "../messages/item-wire.ts";
@@ -107,10 +108,23 @@ export function guardFromWire(field: string, guard: WireGuard | undefined): Mirr
   return { maxDeleteCount, maxDeleteRatio, allowEmpty };
 }
 
+const maxAlgorithmLength = 64;
+
+/**
+ * Makes sure that content hashes are computed in a way that this server knows. Empty means the one of the first release.
+ *
+ * @throws Failure UNKNOWN_HASH_ALGORITHM, INVALID_FIELD
+ */
+export function requireHashAlgorithm(field: string, name: string): void {
+  const given = boundedText(field, name, 0, maxAlgorithmLength);
+  if (given === "" || given === contentHashAlgorithm) return;
+  throw failureAt("UNKNOWN_HASH_ALGORITHM", { given, known: contentHashAlgorithm }, field);
+}
+
 /**
  * A frame that follows `open`. Rows of a batch below `nextOffset` are complete and skipped unread.
  *
- * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, and those of rowsFromWire
+ * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, UNKNOWN_HASH_ALGORITHM, and those of rowsFromWire
  */
 export async function importFrameFromWire(
   { frame }: StreamUpsertItemsRequest,
@@ -152,7 +166,8 @@ async function batchFromWire({ offset, items }: UpsertBatch, nextOffset: number)
   return { kind: "batch", offset: first, count: items.length, rows };
 }
 
-function offerFromWire({ offset, entries }: UpsertOffer): ImportFrame {
+function offerFromWire({ offset, entries, contentHashAlgorithm: algorithm }: UpsertOffer): ImportFrame {
+  requireHashAlgorithm("offer.content_hash_algorithm", algorithm);
   requireSome("offer.entries", entries.length);
   if (entries.length > limits.maxOfferSize) {
     throw failure("LIMIT_EXCEEDED", {

@@ -20,7 +20,7 @@ async function info(cli: Cli): Promise<undefined> {
     facts(cli.out, [
       ["server", `${cli.serverUrl}, release ${answer.serverVersion}`],
       ["this program", `release ${serverVersion}`],
-      ["content hash", answer.contentHashAlgorithm],
+      ["content hash", answer.contentHashAlgorithms.join(", ")],
       ["digest", answer.digestAlgorithm],
     ]),
   );

@@ -3,6 +3,9 @@ import { JsonProblem } from "./json-problem.ts";
 import { readJsonText } from "./json-text.ts";
 import { type Json, plainJson } from "./json-value.ts";
 
+/** The name of the algorithm that computes content hashes here, as the contract has it. */
+export const contentHashAlgorithm = "sha256-jcs-v1";
+
 /** The content that is hashed, as JSON texts. */
 export interface ContentTexts {
   readonly inputJson: string;

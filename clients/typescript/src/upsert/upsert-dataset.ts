@@ -1,5 +1,6 @@
 import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import { type Receipt, Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
+import { contentHashAlgorithm } from "../json/content-hash.ts";
 import { Backoff } from "../rpc/backoff.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { type DatasetRefInit, datasetRef } from "../rpc/dataset-ref.ts";
@@ -108,7 +109,7 @@ async function importRows<Row>(
   const { signal } = options;
   const limits = await connection.limits(signal);
   const offering = await holdsItems(connection, open.dataset, options);
-  const plan: ImportPlan = { open, offering, limits };
+  const plan: ImportPlan = { open: { ...open, contentHashAlgorithm }, offering, limits };
   const window = new RowWindow(
     openRows(options.items),
     (row: Row, index) => prepareRow(connection.platform, limits, options, row, index),

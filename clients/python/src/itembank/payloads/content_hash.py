@@ -14,6 +14,9 @@ from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_text import read_json_text
 from itembank.payloads.json_values import JsonVisit
 
+content_hash_algorithm = "sha256-jcs-v1"
+"""The name by which the contract knows how hashes are computed here."""
+
 
 @dataclass(frozen=True)
 class JsonText:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from itembank.errors import ItembankError
+from itembank.payloads.content_hash import content_hash_algorithm
 from itembank.progress import Bar, open_bar
 from itembank.refs import dataset_ref
 from itembank.rpc.connection import Connection
@@ -43,7 +44,12 @@ async def upsert_dataset(
     """Brings a dataset in line with rows. See `Client.upsert_dataset`."""
     dataset = dataset_ref(options.get("name"), options.get("dataset_id"))
     request_id = options.get("request_id") or str(uuid.uuid4())
-    opening = UpsertOpen(dataset=dataset, request_id=request_id, options=options_to_wire(options, plan))
+    opening = UpsertOpen(
+        dataset=dataset,
+        request_id=request_id,
+        options=options_to_wire(options, plan),
+        content_hash_algorithm=content_hash_algorithm,
+    )
     try:
         receipt = await _import_rows(connection, items, options, opening)
     except BaseException as error:

@@ -112,6 +112,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"position": "15", "problem": "syntax error at \\"form\\""}
     """
+    ERROR_REASON_UNKNOWN_HASH_ALGORITHM: _ErrorReason.ValueType  # 16
+    """INVALID_ARGUMENT. The server does not know the way in which the content
+    hashes of an import are computed. `known` lists those that it knows. Send
+    the rows in batches, without hashes, or compute them in a way it knows.
+
+        {"given": "sha256-jcs-v2", "known": "sha256-jcs-v1"}
+    """
     ERROR_REASON_DATASET_NOT_FOUND: _ErrorReason.ValueType  # 30
     """NOT_FOUND.
 
@@ -423,6 +430,13 @@ ERROR_REASON_INVALID_SQL: ErrorReason.ValueType  # 15
 counts characters from 1 and is left out where it does not apply.
 
     {"position": "15", "problem": "syntax error at \\"form\\""}
+"""
+ERROR_REASON_UNKNOWN_HASH_ALGORITHM: ErrorReason.ValueType  # 16
+"""INVALID_ARGUMENT. The server does not know the way in which the content
+hashes of an import are computed. `known` lists those that it knows. Send
+the rows in batches, without hashes, or compute them in a way it knows.
+
+    {"given": "sha256-jcs-v2", "known": "sha256-jcs-v1"}
 """
 ERROR_REASON_DATASET_NOT_FOUND: ErrorReason.ValueType  # 30
 """NOT_FOUND.

@@ -3,8 +3,10 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from itembank.v1 import limits_pb2 as _limits_pb2
 import builtins as _builtins
 import sys
@@ -41,15 +43,19 @@ class GetServerInfoResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SERVER_VERSION_FIELD_NUMBER: _builtins.int
-    CONTENT_HASH_ALGORITHM_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_ALGORITHMS_FIELD_NUMBER: _builtins.int
     DIGEST_ALGORITHM_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """The release of the server, a semantic version."""
-    content_hash_algorithm: _builtins.str
-    """How Item.content_hash is computed: `sha256-jcs-v1`."""
     digest_algorithm: _builtins.str
     """How DatasetVersion.digest is computed: `sha256-sum-v1`."""
+    @_builtins.property
+    def content_hash_algorithms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ways of computing Item.content_hash that the server knows, the one that
+        it uses in answers first: `sha256-jcs-v1`.
+        """
+
     @_builtins.property
     def limits(self) -> _limits_pb2.Limits:
         """What the server takes."""
@@ -58,13 +64,13 @@ class GetServerInfoResponse(_message.Message):
         self,
         *,
         server_version: _builtins.str = ...,
-        content_hash_algorithm: _builtins.str = ...,
+        content_hash_algorithms: _abc.Iterable[_builtins.str] | None = ...,
         digest_algorithm: _builtins.str = ...,
         limits: _limits_pb2.Limits | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithm", b"content_hash_algorithm", "digest_algorithm", b"digest_algorithm", "limits", b"limits", "server_version", b"server_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithms", b"content_hash_algorithms", "digest_algorithm", b"digest_algorithm", "limits", b"limits", "server_version", b"server_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

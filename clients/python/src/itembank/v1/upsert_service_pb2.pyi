@@ -225,9 +225,17 @@ class UpsertOpen(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_ALGORITHM_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. A UUID that names the import within the dataset. Opening it again
     with other options fails with REQUEST_ID_REUSED.
+    """
+    content_hash_algorithm: _builtins.str
+    """How the content hashes in the frames of this stream are computed, those of
+    offers and those that items carry: one of
+    GetServerInfoResponse.content_hash_algorithms, else the call fails with
+    UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`. May differ when the
+    import is resumed.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
@@ -243,10 +251,11 @@ class UpsertOpen(_message.Message):
         dataset: _dataset_pb2.DatasetRef | None = ...,
         request_id: _builtins.str = ...,
         options: _upsert_pb2.UpsertOptions | None = ...,
+        content_hash_algorithm: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "options", b"options"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithm", b"content_hash_algorithm", "dataset", b"dataset", "options", b"options", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -270,7 +279,7 @@ class UpsertOffer(_message.Message):
         item_id: _builtins.str
         """Required. The item the row stands for. Rows without an id go in batches."""
         content_hash: _builtins.bytes
-        """Required. The hash of its content, 32 bytes, as in Item.content_hash."""
+        """Required. The hash of its content, 32 bytes for `sha256-jcs-v1`."""
         @_builtins.property
         def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
             """Its splits, as in Item.splits."""
@@ -290,10 +299,13 @@ class UpsertOffer(_message.Message):
 
     OFFSET_FIELD_NUMBER: _builtins.int
     ENTRIES_FIELD_NUMBER: _builtins.int
+    CONTENT_HASH_ALGORITHM_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """The number of the first row. At most the number of rows that the server has
     received so far, else OFFSET_GAP.
     """
+    content_hash_algorithm: _builtins.str
+    """How the hashes of this offer are computed. Empty means as `open` says."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpsertOffer.Entry]:
         """Required. 1 to 10,000 entries, at most 3 MiB."""
@@ -303,10 +315,11 @@ class UpsertOffer(_message.Message):
         *,
         offset: _builtins.int = ...,
         entries: _abc.Iterable[Global___UpsertOffer.Entry] | None = ...,
+        content_hash_algorithm: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "offset", b"offset"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithm", b"content_hash_algorithm", "entries", b"entries", "offset", b"offset"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
