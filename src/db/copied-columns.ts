@@ -1,10 +1,14 @@
 import type { Instant } from "./instant.ts";
 
-/** Where the rows begin: behind the signature, the flags and the length of the header extension, which is empty. */
-export const headerBytes = 19;
+/** Size of the header of COPY's binary format: the signature, the flags and the length of the header extension, which is empty. */
+export const copyHeaderBytes = 19;
 
-/** What stands in place of a column count behind the last row. */
+/** Stands in place of a column count after the last row. */
 export const endOfRows = -1;
+
+/** Where an array of one dimension has its number of elements, and where they begin: each after its length. */
+const arrayCount = 12;
+const arrayHeaderBytes = 20;
 
 /** Microseconds from 1970 to 2000, where PostgreSQL counts from. */
 export const postgresEpoch = 946_684_800_000_000n;
@@ -21,7 +25,7 @@ export class CopiedColumns {
   readonly buffer: Buffer;
   readonly starts: Int32Array;
   readonly lengths: Int32Array;
-  #at = headerBytes;
+  #at = copyHeaderBytes;
 
   constructor(buffer: Buffer, columns: number) {
     this.buffer = buffer;
@@ -29,11 +33,18 @@ export class CopiedColumns {
     this.lengths = new Int32Array(columns);
   }
 
-  /** Goes to the next row; false behind the last one. */
+  /**
+   * Goes to the next row; false after the last one.
+   *
+   * @throws Error if the row has another number of columns.
+   */
   next(): boolean {
     const { buffer, starts, lengths } = this;
     let at = this.#at;
     const columns = buffer.readInt16BE(at);
+    if (columns === endOfRows) return false;
+    if (columns !== starts.length)
+      throw new Error(`a row has ${columns} columns instead of ${starts.length}`);
     at += 2;
     for (let column = 0; column < columns; column++) {
       const length = buffer.readInt32BE(at);
@@ -43,7 +54,7 @@ export class CopiedColumns {
       if (length > 0) at += length;
     }
     this.#at = at;
-    return columns !== endOfRows;
+    return true;
   }
 
   isNull(column: number): boolean {
@@ -59,14 +70,39 @@ export class CopiedColumns {
     return this.buffer.readInt32BE(this.starts[column]);
   }
 
+  /** A float8. */
+  float8(column: number): number {
+    return this.buffer.readDoubleBE(this.starts[column]);
+  }
+
   /** A bigint, exact up to 2^53. */
   int8(column: number): number {
     const start = this.starts[column] as number;
     return this.buffer.readInt32BE(start) * 2 ** 32 + this.buffer.readUInt32BE(start + 4);
   }
 
+  /** A bigint, always exact. Takes longer than `int8`. */
+  bigint(column: number): bigint {
+    return this.buffer.readBigInt64BE(this.starts[column]);
+  }
+
   /** A timestamptz. */
   instant(column: number): Instant {
-    return this.buffer.readBigInt64BE(this.starts[column]) + postgresEpoch;
+    return this.bigint(column) + postgresEpoch;
+  }
+
+  /** Calls `visit` with the place in `buffer` of each element of an array of one dimension that holds no null. */
+  forEachElement(column: number, visit: (buffer: Buffer, start: number, end: number) => void): void {
+    // Without elements there are no dimensions, and nothing follows the header.
+    if ((this.lengths[column] as number) < arrayHeaderBytes) return;
+    const { buffer } = this;
+    const start = this.starts[column] as number;
+    const count = buffer.readInt32BE(start + arrayCount);
+    let at = start + arrayHeaderBytes;
+    for (let n = 0; n < count; n++) {
+      const from = at + 4;
+      at = from + buffer.readInt32BE(at);
+      visit(buffer, from, at);
+    }
   }
 }

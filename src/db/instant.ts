@@ -4,11 +4,18 @@
  */
 export type Instant = bigint;
 
-const microsPerSecond = 1_000_000n;
+/** Microseconds in a second. */
+export const microsPerSecond = 1_000_000n;
 
 /** Now, by the clock of this process. */
 export function now(): Instant {
   return BigInt(Date.now()) * 1000n;
+}
+
+/** Whole seconds since 1970, rounded down, and the microseconds beyond them. */
+export function splitInstant(instant: Instant): { readonly seconds: bigint; readonly micros: bigint } {
+  const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
+  return { seconds: (instant - micros) / microsPerSecond, micros };
 }
 
 /** Reads what PostgreSQL writes for a timestamptz in time zone UTC: `2026-01-31 23:59:59.123456+00`. */
@@ -20,8 +27,7 @@ export function instantFromSql(text: string): Instant {
 
 /** Writes an instant as PostgreSQL reads it, keeping microseconds. */
 export function instantToSql(instant: Instant): string {
-  const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
-  const seconds = (instant - micros) / microsPerSecond;
+  const { seconds, micros } = splitInstant(instant);
   const iso = new Date(Number(seconds) * 1000).toISOString();
   return iso.replace(/\.\d{3}Z$/, `.${micros.toString().padStart(6, "0")}Z`);
 }

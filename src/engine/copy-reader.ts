@@ -1,7 +1,5 @@
 import { readSync } from "node:fs";
-
-/** Size of the header of COPY's binary format, without extensions. */
-const headerBytes = 19;
+import { copyHeaderBytes, endOfRows } from "../db/copied-columns.ts";
 
 /** Bytes that precede the value of a row with one column: the number of columns, the number of bytes. */
 const rowHeaderBytes = 6;
@@ -21,7 +19,8 @@ export interface Block {
 
 /**
  * Reads rows with one column, a JSON text, in the binary format of PostgreSQL's COPY from a file descriptor. It blocks
- * while there are none: the engine asks for rows from within a call, and cannot be asked to come back later.
+ * while there are none: the engine asks for rows from within a call, and cannot be asked to come back later. `CopiedColumns`
+ * reads the same format from a page that is there as a whole, which a version of any size is not.
  */
 export class CopyReader {
   readonly #descriptor: number;
@@ -47,7 +46,7 @@ export class CopyReader {
    */
   readBlock(bytes: number): Block | undefined {
     if (this.#state === "header") {
-      this.takeBytes(headerBytes);
+      this.takeBytes(copyHeaderBytes);
       this.#state = "rows";
     }
     const pieces: Buffer[] = [];
@@ -67,7 +66,7 @@ export class CopyReader {
   #readRow(): Buffer | undefined {
     if (this.#state === "over") return undefined;
     this.#require(2);
-    if (this.#buffer.readInt16BE(this.#at) < 0) {
+    if (this.#buffer.readInt16BE(this.#at) === endOfRows) {
       this.#state = "over";
       return undefined;
     }

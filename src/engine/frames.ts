@@ -9,7 +9,7 @@ export type EngineFrame =
 
 const messageKind = 0;
 const rowsKind = 1;
-const headerBytes = 5;
+const frameHeaderBytes = 5;
 
 export function messageFrame(message: unknown): Buffer {
   const body = Buffer.from(JSON.stringify(message));
@@ -19,15 +19,15 @@ export function messageFrame(message: unknown): Buffer {
 /** @param rows A JSON array of rows. */
 export function rowsFrame(rowCount: number, rows: string): Buffer {
   const length = Buffer.byteLength(rows);
-  const frame = Buffer.allocUnsafe(headerBytes + 4 + length);
+  const frame = Buffer.allocUnsafe(frameHeaderBytes + 4 + length);
   header(rowsKind, 4 + length).copy(frame);
-  frame.writeUInt32LE(rowCount, headerBytes);
-  frame.write(rows, headerBytes + 4);
+  frame.writeUInt32LE(rowCount, frameHeaderBytes);
+  frame.write(rows, frameHeaderBytes + 4);
   return frame;
 }
 
 function header(kind: number, length: number): Buffer {
-  const bytes = Buffer.allocUnsafe(headerBytes);
+  const bytes = Buffer.allocUnsafe(frameHeaderBytes);
   bytes.writeUInt8(kind, 0);
   bytes.writeUInt32LE(length, 1);
   return bytes;
@@ -49,8 +49,8 @@ export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<
     available += chunk.length;
     for (;;) {
       if (next === undefined) {
-        if (available < headerBytes) break;
-        const head = take(headerBytes);
+        if (available < frameHeaderBytes) break;
+        const head = take(frameHeaderBytes);
         next = { kind: head.readUInt8(0), length: head.readUInt32LE(1) };
       }
       if (available < next.length) break;

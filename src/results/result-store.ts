@@ -1,11 +1,19 @@
-import { type CopiedRow, copyOut, copyPage, literal } from "../db/copy-out.ts";
+import { CopiedColumns } from "../db/copied-columns.ts";
+import { copyPage, literal } from "../db/copy-out.ts";
 import type { Pool } from "../db/pool.ts";
 import type { Item } from "../items/item.ts";
 import { listItemsById } from "../items/item-store.ts";
 import type { ReadPage, ReadSize } from "../items/stream-pages.ts";
 import { type RunScope, resultId } from "../runs/run.ts";
-import type { OutcomeFilter, Result, ResultError, ResultView, Usage } from "./result.ts";
-import { CopiedResults, type ResultBounds, type ResultPage, resultColumns } from "./result-page.ts";
+import type { OutcomeFilter, Result, ResultView, Usage } from "./result.ts";
+import {
+  CopiedResults,
+  columnOf,
+  type ResultBounds,
+  type ResultColumn,
+  type ResultPage,
+  resultColumns,
+} from "./result-page.ts";
 import { scoresFromColumn } from "./score-columns.ts";
 
 const columns = resultColumns.map((column) => `r.${column}`).join(", ");
@@ -36,15 +44,16 @@ export async function findResult(
 ): Promise<Result | undefined> {
   const [dataset, run, wanted] = [scope.datasetId, scope.runNumber, number].map(literal);
   // A result that never moved is at its number; the others have an index of their own.
-  const results = await copyOut(
+  const rows = await copyPage(
     pool,
     `select ${columns} from run_results as r
      where r.run_number = ${run} and r.sequence = ${wanted} and r.dataset_id = ${dataset} and r.number = ${wanted}
      union all
      select ${columns} from run_results as r
      where r.run_number = ${run} and r.number = ${wanted} and r.dataset_id = ${dataset} and r.number <> r.sequence`,
-    (row) => readResult(row, scope),
   );
+  const row = new CopiedColumns(rows, resultColumns.length);
+  const results = row.next() ? [readResult(row, scope)] : [];
   const [result] = view === "with_item" ? await withItems(pool, scope, results) : results;
   return result;
 }
@@ -146,21 +155,18 @@ async function page(
   { results: maxResults, bytes: maxBytes }: ResultBounds,
 ): Promise<ResultPage> {
   // One more than fits tells that there is more.
-  const statement = pageStatement(query, { limit: maxResults + 1, bytes: maxBytes });
-  const found = await copyOut(pool, statement, (row) => ({
-    result: readResult(row, scope),
-    size: row.int4() ?? 0,
-  }));
+  const size = { limit: maxResults + 1, bytes: maxBytes };
+  const copied = new CopiedResults(await copyPage(pool, pageStatement(query, size)), size, query.view);
+  const results: Result[] = [];
   let bytes = 0;
-  const fits = found.filter(({ size }, position) => {
-    bytes += size;
-    return position === 0 || (position < maxResults && bytes <= maxBytes);
-  });
-  const results = fits.map(({ result }) => result);
-  return {
-    results: query.view === "with_item" ? await withItems(pool, scope, results) : results,
-    isLast: fits.length === found.length,
-  };
+  let isLast = true;
+  while (copied.next()) {
+    bytes += copied.size;
+    isLast = results.length === 0 || (results.length < maxResults && bytes <= maxBytes);
+    if (!isLast) break;
+    results.push(readResult(copied.row, scope));
+  }
+  return { results: query.view === "with_item" ? await withItems(pool, scope, results) : results, isLast };
 }
 
 /** Bytes of a result on the wire, about: what has a length of its own, and a share for the rest. */
@@ -175,45 +181,47 @@ const itemSize = `coalesce((
 ), 0)`;
 
 /** The result of a row that has `columns`. */
-function readResult(row: CopiedRow, scope: RunScope): Result {
-  const itemId = row.text() ?? "";
-  const repetition = row.int4() ?? 0;
-  const attempt = row.int4() ?? 0;
-  const replaced = row.int4() !== undefined;
-  const sequence = row.int8() ?? 0n;
+function readResult(row: CopiedColumns, scope: RunScope): Result {
+  const error = optional(row, "error", row.text);
   return {
     runId: scope.runId,
-    itemId,
-    repetition,
-    attempt,
-    replaced,
-    sequence,
-    resultId: resultId(scope.resultIdPrefix, row.int8() ?? 0n),
-    itemVersion: row.int8() ?? 0n,
-    output: row.text(),
-    error: readError(row),
-    startTime: row.instant(),
-    completeTime: row.instant(),
-    latencyMicros: row.int8(),
-    retryCount: row.int4() ?? 0,
-    traceId: row.text() ?? "",
+    itemId: row.text(columnOf("item_id")),
+    repetition: row.int4(columnOf("repetition")),
+    attempt: row.int4(columnOf("attempt")),
+    replaced: !row.isNull(columnOf("superseded_by")),
+    sequence: row.bigint(columnOf("sequence")),
+    resultId: resultId(scope.resultIdPrefix, row.bigint(columnOf("number"))),
+    itemVersion: row.bigint(columnOf("item_version")),
+    output: optional(row, "output", row.text),
+    error: error === undefined ? undefined : JSON.parse(error),
+    startTime: optional(row, "start_time", row.instant),
+    completeTime: optional(row, "complete_time", row.instant),
+    latencyMicros: optional(row, "latency_micros", row.bigint),
+    retryCount: row.int4(columnOf("retry_count")),
+    traceId: row.text(columnOf("trace_id")),
     usage: readUsage(row),
-    scores: scoresFromColumn(row.text()),
-    carriedFromResultId: row.text() ?? "",
-    createTime: row.instant() ?? 0n,
+    scores: scoresFromColumn(optional(row, "scores", row.text)),
+    carriedFromResultId: optional(row, "carried_from_result_id", row.text) ?? "",
+    createTime: row.instant(columnOf("create_time")),
     item: undefined,
   };
 }
 
-function readError(row: CopiedRow): ResultError | undefined {
-  const error = row.text();
-  return error === undefined ? undefined : JSON.parse(error);
+function readUsage(row: CopiedColumns): Usage | undefined {
+  const currencyCode = optional(row, "currency_code", row.text);
+  if (currencyCode === undefined) return undefined;
+  return {
+    inputTokens: optional(row, "input_tokens", row.bigint),
+    outputTokens: optional(row, "output_tokens", row.bigint),
+    cost: optional(row, "cost", row.float8),
+    currencyCode,
+  };
 }
 
-function readUsage(row: CopiedRow): Usage | undefined {
-  const usage = { inputTokens: row.int8(), outputTokens: row.int8(), cost: row.float8() };
-  const currencyCode = row.text();
-  return currencyCode === undefined ? undefined : { ...usage, currencyCode };
+/** A value that may be null, read with the method of its type. */
+function optional<T>(row: CopiedColumns, name: ResultColumn, read: (column: number) => T): T | undefined {
+  const column = columnOf(name);
+  return row.isNull(column) ? undefined : read.call(row, column);
 }
 
 /** Puts their items into results. */

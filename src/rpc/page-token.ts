@@ -38,7 +38,8 @@ const layout = 1;
 /** Size of the signature in bytes. 128 bits cannot be guessed; more would only make tokens longer. */
 const signatureBytes = 16;
 
-const headerBytes = 1 + signatureBytes;
+/** Where the body of a token begins. */
+const bodyStart = 1 + signatureBytes;
 
 /** Makes page tokens signed with `key`. */
 export function newPageTokens(key: Uint8Array): PageTokens {
@@ -58,13 +59,13 @@ export function newPageTokens(key: Uint8Array): PageTokens {
     },
     open(field, token, call, binding) {
       const bytes = Buffer.from(token, "base64url");
-      const body = bytes.subarray(headerBytes);
+      const body = bytes.subarray(bodyStart);
       if (
         // Decoding ignores invalid characters; a token has exactly one spelling.
         bytes.toString("base64url") !== token ||
-        bytes.length < headerBytes ||
+        bytes.length < bodyStart ||
         bytes[0] !== layout ||
-        !timingSafeEqual(bytes.subarray(1, headerBytes), sign(call, binding, body))
+        !timingSafeEqual(bytes.subarray(1, bodyStart), sign(call, binding, body))
       ) {
         throw failure("INVALID_PAGE_TOKEN", { field });
       }

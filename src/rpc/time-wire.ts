@@ -1,9 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Duration, DurationSchema, type Timestamp, TimestampSchema } from "@bufbuild/protobuf/wkt";
-import type { Instant } from "../db/instant.ts";
+import { type Instant, microsPerSecond, splitInstant } from "../db/instant.ts";
 import { invalidField } from "../failure.ts";
-
-const microsPerSecond = 1_000_000n;
 
 /** Bounds of google.protobuf.Timestamp, in seconds: the years 1 to 9999. */
 const minTimestampSeconds = -62_135_596_800n;
@@ -14,11 +12,8 @@ const maxDurationSeconds = 315_576_000_000n;
 
 /** Converts an instant to the wire. */
 export function timestampToWire(instant: Instant): Timestamp {
-  const micros = ((instant % microsPerSecond) + microsPerSecond) % microsPerSecond;
-  return create(TimestampSchema, {
-    seconds: (instant - micros) / microsPerSecond,
-    nanos: Number(micros) * 1000,
-  });
+  const { seconds, micros } = splitInstant(instant);
+  return create(TimestampSchema, { seconds, nanos: Number(micros) * 1000 });
 }
 
 /**

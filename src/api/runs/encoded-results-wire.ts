@@ -4,6 +4,7 @@ import { LRUCache } from "lru-cache";
 import { RunResultSchema, UsageSchema } from "../../../gen/itembank/v1/result_pb.js";
 import { ResultBatchSchema } from "../../../gen/itembank/v1/run_service_pb.js";
 import { type CopiedColumns, postgresEpoch } from "../../db/copied-columns.ts";
+import { microsPerSecond as bigMicrosPerSecond } from "../../db/instant.ts";
 import type { Item } from "../../items/item.ts";
 import { columnOf } from "../../results/result-page.ts";
 import { scoresFromColumn } from "../../results/score-columns.ts";
@@ -46,7 +47,7 @@ const usageTags = {
 const secondsTag = tagOf.integer(TimestampSchema.field.seconds);
 const nanosTag = tagOf.integer(TimestampSchema.field.nanos);
 
-const microsPerSecond = 1_000_000;
+const microsPerSecond = Number(bigMicrosPerSecond);
 const postgresEpochSeconds = Number(postgresEpoch) / microsPerSecond;
 
 /** Makes a ResultBatch of results as the database sends them. Fields that are empty are left out, as proto3 has it. */
@@ -142,7 +143,7 @@ export class ResultBatchWriter {
     const micros = row.int8(column);
     if (Number.isSafeInteger(micros)) this.#seconds(tag, micros, 0);
     else {
-      const duration = durationToWire(row.buffer.readBigInt64BE(row.starts[column]));
+      const duration = durationToWire(row.bigint(column));
       this.#wire.bytes(tag, toBinary(DurationSchema, duration));
     }
   }
