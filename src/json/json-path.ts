@@ -1,3 +1,8 @@
+/**
+ * The TypeScript client spells paths in the same way, in its src/json/json-path.ts. Client and service are packages of their own,
+ * so each has its own copy; test/json/json-path.test.ts compares them.
+ */
+
 /** Maximum length of a path in UTF-16 units. Errors travel in HTTP headers, of which many stacks accept 8 KiB in all. */
 export const maxPathLength = 1000;
 

@@ -1,6 +1,9 @@
 import { jsonPath } from "./json-path.ts";
 
-/** The reason why a JSON text is refused. */
+/**
+ * The reason why a JSON text is refused. The TypeScript client has such an error of its own, in its src/json/json-problem.ts, since
+ * client and service are packages of their own; test/json/json-path.test.ts compares them.
+ */
 export class JsonProblem extends Error {
   override readonly name = "JsonProblem";
   /**

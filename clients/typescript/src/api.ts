@@ -22,8 +22,7 @@ export type {
   TaskUsage,
   WorkOptions,
 } from "./experiment/task.ts";
-export type { WorkRunOptions, WorkRunResult } from "./experiment/work-run.ts";
-export type { WorkCounts } from "./experiment/worker.ts";
+export type { WorkCounts, WorkRunOptions, WorkRunResult } from "./experiment/work-run-options.ts";
 export { parseJson } from "./json/json-text.ts";
 export type { DiffOptions, WatchOptions } from "./reading/changes.ts";
 export type { CompareOptions, Comparison, ScoreSettings } from "./reading/comparison.ts";

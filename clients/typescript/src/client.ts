@@ -13,7 +13,8 @@ import { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
 import type { ExperimentResult, RunExperimentOptions } from "./experiment/experiment-options.ts";
 import { runExperiment } from "./experiment/run-experiment.ts";
-import { type WorkRunOptions, type WorkRunResult, workRun } from "./experiment/work-run.ts";
+import { workRun } from "./experiment/work-run.ts";
+import type { WorkRunOptions, WorkRunResult } from "./experiment/work-run-options.ts";
 import type { Platform } from "./platform.ts";
 import { type DiffOptions, diffVersions, type WatchOptions, watchDataset } from "./reading/changes.ts";
 import { type CompareOptions, type Comparison, compareRuns } from "./reading/comparison.ts";
@@ -53,6 +54,7 @@ export interface Route {
   readonly platform: Platform;
   /** Whether client and server can both stream at once. */
   readonly duplex: boolean;
+  /** Closes the connections. */
   close(): void;
 }
 
@@ -133,6 +135,7 @@ export interface ItembankClient extends Services {
 
   /** Closes the connections. Calls in flight fail. */
   close(): void;
+  /** The same as `close`, for `using`. */
   [Symbol.dispose](): void;
 }
 

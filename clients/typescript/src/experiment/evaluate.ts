@@ -6,6 +6,7 @@ import { attempt } from "./attempt.ts";
 import { describeFailure, shortened } from "./error-text.ts";
 import type { Evaluator, EvaluatorOutput, Judgement, Subject } from "./task.ts";
 
+/** A Score of the contract, as plain data. */
 export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
 
 const kinds = { code: AnnotatorKind.CODE, llm: AnnotatorKind.LLM, human: AnnotatorKind.HUMAN };

@@ -53,6 +53,7 @@ export interface RunExperimentOptions<Input, Output, Expected> extends WorkOptio
   readonly minSuccessRatio?: number;
   /** Tries the task on this many items, the first ones, and records nothing. */
   readonly dryRun?: number;
+  /** Called before the first cell and after each. */
   readonly onProgress?: (progress: ExperimentProgress) => void;
   /** Called after each cell. Throwing ends the experiment. */
   readonly onResult?: (report: CellReport) => void;

@@ -36,9 +36,12 @@ export interface ExperimentSummary {
   readonly version: number;
   /** `COMPLETED`, `FAILED`, `RUNNING` and so on; `DRY_RUN` if nothing was written. */
   readonly state: keyof typeof Run_State | "DRY_RUN";
+  /** Cells: items times repetitions. */
   readonly expected: number;
   readonly succeeded: number;
+  /** Cells whose last result is an error. */
   readonly failed: number;
+  /** Cells without a result. */
   readonly missing: number;
   readonly scores: readonly ScoreSummary[];
   /** The most frequent first. */

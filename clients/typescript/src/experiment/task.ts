@@ -5,6 +5,7 @@ import type { ReadItem } from "../reading/read-item.ts";
 export interface TaskUsage {
   readonly inputTokens?: number;
   readonly outputTokens?: number;
+  /** In `currencyCode`. */
   readonly cost?: number;
   /** ISO 4217. USD by default. */
   readonly currencyCode?: string;

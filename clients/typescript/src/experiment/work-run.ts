@@ -1,35 +1,12 @@
 import { Code } from "@connectrpc/connect";
-import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import { Backoff } from "../rpc/backoff.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { ItembankError } from "../rpc/error.ts";
 import { newUuid } from "../rpc/uuid.ts";
 import { RateGate } from "./rate-gate.ts";
 import { checkEvaluators } from "./run-experiment.ts";
-import type { WorkOptions } from "./task.ts";
-import { type WorkCounts, Worker } from "./worker.ts";
-
-/** A worker on a run: one of any number, in any language, to which the server leases the cells. */
-export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Input, Output, Expected> {
-  readonly runId: string;
-  /**
-   * The name of this worker within the run. A worker that reconnects under its name keeps its cells. Random by default.
-   */
-  readonly workerId?: string;
-  /** How long a worker keeps a cell without a heartbeat, in milliseconds. 60,000 by default. */
-  readonly leaseMs?: number;
-  /** How often a failing cell is leased in all, to any worker. 1 by default. */
-  readonly maxAttempts?: number;
-  readonly onProgress?: (progress: WorkCounts) => void;
-  /** Releases all cells and leaves. */
-  readonly signal?: AbortSignal;
-}
-
-/** The outcome of working on a run. */
-export interface WorkRunResult extends WorkCounts {
-  /** The run once no work is left. It is still open: `FinishRun` ends it. */
-  readonly run: Run;
-}
+import type { WorkRunOptions, WorkRunResult } from "./work-run-options.ts";
+import { Worker } from "./worker.ts";
 
 /** Works on a run until no work is left. See `ItembankClient.workRun`. */
 export async function workRun<Input, Output, Expected>(

@@ -13,21 +13,7 @@ import { ItembankError } from "../rpc/error.ts";
 import { fittingResult } from "./fitting-result.ts";
 import { type CellSetting, runCell } from "./run-cell.ts";
 import { defaultConcurrency } from "./task.ts";
-import type { WorkRunOptions } from "./work-run.ts";
-
-/** The progress of a worker. */
-export interface WorkCounts {
-  /** Cells in progress. */
-  readonly running: number;
-  /** Results that the run has recorded. */
-  readonly recorded: number;
-  /** Results that came too late: another worker was faster, or the run has ended. */
-  readonly dropped: number;
-  /** Cells whose leases expired because heartbeats failed to arrive in time. */
-  readonly lost: number;
-  /** True while other workers hold all remaining cells. */
-  readonly idle: boolean;
-}
+import type { WorkCounts, WorkRunOptions } from "./work-run-options.ts";
 
 type Request = MessageInitShape<typeof WorkRunRequestSchema>;
 

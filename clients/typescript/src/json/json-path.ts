@@ -1,3 +1,8 @@
+/**
+ * The service spells paths in the same way, in its src/json/json-path.ts. Client and service are packages of their own, so each
+ * has its own copy; test/json/json-path.test.ts compares them.
+ */
+
 /** The longest path in an error, in characters. */
 const maxPathLength = 1000;
 

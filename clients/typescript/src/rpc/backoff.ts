@@ -13,6 +13,7 @@ export interface RetrySettings {
   readonly maxDelayMs: number;
 }
 
+/** The settings of a client that sets none. */
 export const defaultRetry: RetrySettings = {
   callAttempts: 5,
   resumeAttempts: 12,

@@ -15,7 +15,10 @@ export type DatasetLike = string | DatasetAddress;
 /** Names a version, by number, tag or time. The latest by default. */
 export type VersionLike = number | bigint | { readonly tag: string } | { readonly asOf: Date };
 
+/** A DatasetRef of the contract, as plain data. */
 export type DatasetRefInit = MessageInitShape<typeof DatasetRefSchema>;
+
+/** A VersionSelector of the contract, as plain data. Empty for the latest version. */
 export type VersionSelectorInit = MessageInitShape<typeof VersionSelectorSchema>;
 
 /** Converts to a message of the contract. @throws ItembankError INVALID_FIELD unless exactly one of name and id is set */

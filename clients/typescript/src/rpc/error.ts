@@ -9,9 +9,11 @@ export type Reason = Exclude<keyof typeof ErrorReason, "UNSPECIFIED">;
 export interface FieldViolation {
   /** A path of field names from the request down: `items[17].input_json`. */
   readonly field: string;
+  /** The problem, for people. */
   readonly description: string;
 }
 
+/** The members of an ItembankError. Those left out are undefined, empty or false. */
 export interface ItembankErrorInit {
   readonly code: Code;
   readonly reason?: Reason | undefined;

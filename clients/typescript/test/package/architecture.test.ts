@@ -49,6 +49,39 @@ describe("the sources of the client", () => {
     expect(beyond.map(({ path }) => path)).toEqual([]);
   });
 
+  test("import each other in no circle, not even for types", () => {
+    const importsOf = new Map(
+      sources.map(({ path, imports }) => [
+        path,
+        imports.filter((name) => name.startsWith(".")).map((name) => join(path, "..", name)),
+      ]),
+    );
+    /** Returns the files from `path` back to itself, if there is such a way. */
+    const circleAt = (path: string, way: readonly string[] = []): readonly string[] | undefined => {
+      if (way[0] === path) return [...way, path];
+      if (way.includes(path)) return undefined;
+      for (const next of importsOf.get(path) ?? []) {
+        const circle = circleAt(next, [...way, path]);
+        if (circle !== undefined) return circle;
+      }
+      return undefined;
+    };
+    const circles = [...importsOf.keys()].flatMap((path) => circleAt(path)?.join(" → ") ?? []);
+    expect(circles).toEqual([]);
+  });
+
+  test("say of every export what it is", () => {
+    const exported = /^export (?:async )?(?:class|const|function\*?|interface|type) (\w+)/;
+    const undocumented = sources.flatMap(({ path, text }) => {
+      const lines = text.split("\n");
+      return lines.flatMap((line, at) => {
+        const [, name] = exported.exec(line) ?? [];
+        return name === undefined || lines[at - 1]?.endsWith("*/") ? [] : [`${path} ${name}`];
+      });
+    });
+    expect(undocumented).toEqual([]);
+  });
+
   test("are named in kebab-case after their content, and short", () => {
     const drawers = /^(lib|utils?|helpers?|common|types|misc|shared|index)$/;
     const badly = sources.filter(({ path, text }) => {
