@@ -12,18 +12,18 @@ import type { Duration } from "@bufbuild/protobuf/wkt";
 export declare const file_itembank_v1_limits: GenFile;
 
 /**
- * What a server takes. A request beyond a limit fails with LIMIT_EXCEEDED,
+ * The limits of a server. A request beyond a limit fails with LIMIT_EXCEEDED,
  * which names the field below; a message beyond max_message_bytes fails with
- * RESOURCE_EXHAUSTED before Itembank sees it. All values are positive. Those
- * without "by default" are part of the contract; the others, and those without
- * a number, depend on the server.
+ * RESOURCE_EXHAUSTED before it reaches Itembank. All values are positive.
+ * Numbers without "by default" are part of the contract; all others depend on
+ * the server.
  *
  * @generated from message itembank.v1.Limits
  */
 export declare type Limits = Message<"itembank.v1.Limits"> & {
   /**
-   * Bytes of one message on the wire, either way. 4 MiB by default, which is
-   * what most gRPC clients accept; at least four times max_item_bytes.
+   * Bytes of one message on the wire, in either direction. 4 MiB by default,
+   * the limit of most gRPC clients; at least four times max_item_bytes.
    *
    * @generated from field: int64 max_message_bytes = 1;
    */
@@ -136,7 +136,7 @@ export declare type Limits = Message<"itembank.v1.Limits"> & {
   maxInlineBytes: bigint;
 
   /**
-   * How long an upload is kept that is not used. 24 hours by default.
+   * How long an unused upload is kept. 24 hours by default.
    *
    * @generated from field: google.protobuf.Duration upload_ttl = 17;
    */
@@ -193,8 +193,8 @@ export declare type Limits = Message<"itembank.v1.Limits"> & {
 
   /**
    * How long a stream that follows something may be silent. 15 seconds by
-   * default. A client that hears nothing for twice as long may take the stream
-   * for dead.
+   * default. A client that receives nothing for twice as long may consider the
+   * stream dead.
    *
    * @generated from field: google.protobuf.Duration heartbeat_interval = 25;
    */

@@ -28,26 +28,27 @@ export declare type QueryRequest = Message<"itembank.v1.QueryRequest"> & {
   sql: string;
 
   /**
-   * Values for $1, $2, ... in the statement, as many as it takes: a JSON array
-   * of nulls, booleans, numbers, texts, and lists of one of these. Empty means
-   * none.
+   * Values for $1, $2, ... in the statement, exactly as many as it uses: a JSON
+   * array of nulls, booleans, numbers, strings, and lists of one of these.
+   * Empty means none.
    *
    * @generated from field: string parameters_json = 2;
    */
   parametersJson: string;
 
   /**
-   * The most rows to return; `end` says if there were more. 0 means 10,000; at
-   * most Limits.max_query_rows.
+   * The maximum number of rows to return; `end` reports whether there were
+   * more. 0 means 10,000; at most Limits.max_query_rows.
    *
    * @generated from field: int64 max_rows = 3;
    */
   maxRows: bigint;
 
   /**
-   * How long it may run, else QUERY_TIMEOUT. Unset means 10 seconds; at most
-   * Limits.max_query_timeout. Sending the rows counts. Waiting for other queries
-   * does not, nor does preparing a version that is queried for the first time.
+   * How long the query may run before it fails with QUERY_TIMEOUT. Unset means
+   * 10 seconds; at most Limits.max_query_timeout. Sending the rows counts.
+   * Waiting for other queries does not, nor does preparing a version that is
+   * queried for the first time.
    *
    * @generated from field: google.protobuf.Duration timeout = 4;
    */
@@ -162,18 +163,18 @@ export declare type QueryRows = Message<"itembank.v1.QueryRows"> & {
    * single call of a JSON parser. At most about 1 MiB, unless one row is
    * larger; a row beyond 3 MiB fails with QUERY_TOO_LARGE.
    *
-   * Numbers keep all their digits, so a BIGINT may exceed what a double holds;
-   * NaN and infinities are the texts "NaN", "Infinity" and "-Infinity"; times
-   * are RFC 3339, blobs base64, lists arrays, structs and maps objects.
-   * Intervals are durations of RFC 3339, appendix A: "P1DT2H"; values of JSON
-   * are what they are, and all others are texts.
+   * Numbers keep all their digits, so a BIGINT may exceed the precision of a
+   * double; NaN and infinities are the strings "NaN", "Infinity" and
+   * "-Infinity"; times are RFC 3339, blobs base64, lists arrays, structs and
+   * maps objects. Intervals are durations of RFC 3339, appendix A: "P1DT2H";
+   * JSON values are embedded unchanged, and all other values are strings.
    *
    * @generated from field: string rows_json = 1;
    */
   rowsJson: string;
 
   /**
-   * How many rows those are.
+   * The number of these rows.
    *
    * @generated from field: int32 row_count = 2;
    */
@@ -193,7 +194,7 @@ export declare const QueryRowsSchema: GenMessage<QueryRows>;
  */
 export declare type QueryEnd = Message<"itembank.v1.QueryEnd"> & {
   /**
-   * How many rows were sent.
+   * The number of rows sent.
    *
    * @generated from field: int64 row_count = 1;
    */
@@ -207,14 +208,14 @@ export declare type QueryEnd = Message<"itembank.v1.QueryEnd"> & {
   truncated: boolean;
 
   /**
-   * What was read, once per table named in the statement.
+   * The tables read, one entry per table named in the statement.
    *
    * @generated from field: repeated itembank.v1.QueriedTable tables = 3;
    */
   tables: QueriedTable[];
 
   /**
-   * How long it took, streaming included.
+   * How long the query took, including streaming.
    *
    * @generated from field: google.protobuf.Duration elapsed = 4;
    */
@@ -228,7 +229,7 @@ export declare type QueryEnd = Message<"itembank.v1.QueryEnd"> & {
 export declare const QueryEndSchema: GenMessage<QueryEnd>;
 
 /**
- * A table that a query has read, and in which state.
+ * A table that a query has read, with its state.
  *
  * @generated from message itembank.v1.QueriedTable
  */
@@ -275,14 +276,14 @@ export declare const QueriedTableSchema: GenMessage<QueriedTable>;
  */
 export declare type ExportItemsRequest = Message<"itembank.v1.ExportItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -352,7 +353,7 @@ export declare const ExportItemsResponseSchema: GenMessage<ExportItemsResponse>;
  */
 export declare type ExportChunk = Message<"itembank.v1.ExportChunk"> & {
   /**
-   * Where in the file they belong.
+   * Their position in the file.
    *
    * @generated from field: int64 offset = 1;
    */
@@ -393,14 +394,14 @@ export declare type ExportEnd = Message<"itembank.v1.ExportEnd"> & {
   sha256: Uint8Array;
 
   /**
-   * How many items it has.
+   * The number of items in the file.
    *
    * @generated from field: int64 item_count = 3;
    */
   itemCount: bigint;
 
   /**
-   * The version that was written.
+   * The exported version.
    *
    * @generated from field: int64 version = 4;
    */
@@ -414,7 +415,7 @@ export declare type ExportEnd = Message<"itembank.v1.ExportEnd"> & {
 export declare const ExportEndSchema: GenMessage<ExportEnd>;
 
 /**
- * Answers SQL over datasets and runs, and writes versions out as files.
+ * Answers SQL over datasets and runs, and exports versions as files.
  *
  * Tables, all read-only and confined to the caller's project:
  *
@@ -424,16 +425,16 @@ export declare const ExportEndSchema: GenMessage<ExportEnd>;
  *     runs."<run_id>"                      the current results of the run
  *
  * A table of a dataset has one row per item and the columns item_id, input,
- * expected_output, metadata (JSON), splits (a list of texts), content_hash and
- * version. If all inputs are objects, their members are columns as well, each
- * of the type that fits all its values, else JSON; a member that is called like
- * a fixed column is only found within `input`.
+ * expected_output, metadata (JSON), splits (a list of strings), content_hash
+ * and version. If all inputs are objects, their members are columns as well,
+ * each of the type that fits all its values, else JSON; a member with the name
+ * of a fixed column is only available within `input`.
  *
- * Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
- * and STRUCT for objects of up to 100 members. Null and absent are both NULL.
- * SQL tells names apart without regard to case: members that differ in nothing
- * else are only found within `input`, as are those without a name or with
- * U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+ * These types are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type, and
+ * STRUCT for objects of up to 100 members. Null and absent are both NULL. Names
+ * in SQL are case-insensitive: members that differ only in case are only
+ * available within `input`, as are members whose name is empty or contains
+ * U+0000, and all members if there are more than 1,000. The payloads of a
  * purged item are NULL.
  *
  * A table of a run has one row per result and the columns item_id,
@@ -448,7 +449,8 @@ export declare const QueryService: GenService<{
    * Runs one SELECT statement in the dialect of DuckDB and streams its rows.
    * Anything but a SELECT over the tables above, and any access to files,
    * network or settings, fails with INVALID_SQL. The frames are one `schema`,
-   * any number of `rows`, and last `end`; a stream without `end` was cut.
+   * any number of `rows`, and finally `end`; a stream without `end` was cut
+   * off.
    *
    * @generated from rpc itembank.v1.QueryService.Query
    */
@@ -458,15 +460,14 @@ export declare const QueryService: GenService<{
     output: typeof QueryResponseSchema;
   },
   /**
-   * Streams a version as a file: chunks of bytes, last `end`. The rows have the
-   * columns or members item_id, input, expected_output, metadata and splits, in
-   * order of item_id; absent parts are left out (JSON, JSONL), null (Parquet)
-   * or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
-   * splits, as JSON texts.
-   * Applying the file to the same version again changes nothing, given
-   * CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
-   * for line breaks outside of strings, which JSON and JSONL have as spaces.
-   * Purged items are left out.
+   * Streams a version as a file: chunks of bytes, finally `end`. The rows have
+   * the columns or members item_id, input, expected_output, metadata and
+   * splits, in order of item_id; absent parts are left out (JSON, JSONL), null
+   * (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
+   * CSV splits as well. Applying the file to the same version changes nothing,
+   * given CELL_PARSING_JSON for these two formats. Payloads are the texts that
+   * were sent, except that JSON and JSONL replace line breaks outside of
+   * strings by spaces. Purged items are left out.
    *
    * @generated from rpc itembank.v1.QueryService.ExportItems
    */

@@ -91,7 +91,7 @@ export const ExportEndSchema = /*@__PURE__*/
   messageDesc(file_itembank_v1_query_service, 10);
 
 /**
- * Answers SQL over datasets and runs, and writes versions out as files.
+ * Answers SQL over datasets and runs, and exports versions as files.
  *
  * Tables, all read-only and confined to the caller's project:
  *
@@ -101,16 +101,16 @@ export const ExportEndSchema = /*@__PURE__*/
  *     runs."<run_id>"                      the current results of the run
  *
  * A table of a dataset has one row per item and the columns item_id, input,
- * expected_output, metadata (JSON), splits (a list of texts), content_hash and
- * version. If all inputs are objects, their members are columns as well, each
- * of the type that fits all its values, else JSON; a member that is called like
- * a fixed column is only found within `input`.
+ * expected_output, metadata (JSON), splits (a list of strings), content_hash
+ * and version. If all inputs are objects, their members are columns as well,
+ * each of the type that fits all its values, else JSON; a member with the name
+ * of a fixed column is only available within `input`.
  *
- * Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
- * and STRUCT for objects of up to 100 members. Null and absent are both NULL.
- * SQL tells names apart without regard to case: members that differ in nothing
- * else are only found within `input`, as are those without a name or with
- * U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+ * These types are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type, and
+ * STRUCT for objects of up to 100 members. Null and absent are both NULL. Names
+ * in SQL are case-insensitive: members that differ only in case are only
+ * available within `input`, as are members whose name is empty or contains
+ * U+0000, and all members if there are more than 1,000. The payloads of a
  * purged item are NULL.
  *
  * A table of a run has one row per result and the columns item_id,

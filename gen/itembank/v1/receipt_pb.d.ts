@@ -13,9 +13,9 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_itembank_v1_receipt: GenFile;
 
 /**
- * The lasting record of one write to the items of a dataset, whichever call
- * made it. Kept for as long as the dataset, so that a retry, however late, gets
- * the same answer.
+ * The permanent record of one write to the items of a dataset, whichever call
+ * made it. Kept until the dataset is deleted, so that a retry, however late,
+ * receives the same answer.
  *
  * @generated from message itembank.v1.Receipt
  */
@@ -35,14 +35,14 @@ export declare type Receipt = Message<"itembank.v1.Receipt"> & {
   datasetId: string;
 
   /**
-   * How far the write has come.
+   * The progress of the write.
    *
    * @generated from field: itembank.v1.Receipt.State state = 3;
    */
   state: Receipt_State;
 
   /**
-   * The version that `counts` compare with: the latest when the rows were last
+   * The version that `counts` are relative to: the latest when the rows were last
    * compared.
    *
    * @generated from field: int64 base_version = 4;
@@ -51,36 +51,36 @@ export declare type Receipt = Message<"itembank.v1.Receipt"> & {
 
   /**
    * The version that readers see as the outcome: a new one or, if `no_op`, the
-   * one that was the latest already. 0 unless published.
+   * previous latest. 0 unless published.
    *
    * @generated from field: int64 version = 5;
    */
   version: bigint;
 
   /**
-   * True if nothing had to change. No version was made then, or would be made.
+   * True if nothing had to change. Then no version was made, or will be.
    *
    * @generated from field: bool no_op = 6;
    */
   noOp: boolean;
 
   /**
-   * What the write did or, while planned, will do. While open, only `received`
-   * is final for the rows so far.
+   * The effect of the write or, while planned, its effect when applied. While
+   * open, only `received` is accurate for the rows so far.
    *
    * @generated from field: itembank.v1.ChangeCounts counts = 7;
    */
   counts?: ChangeCounts | undefined;
 
   /**
-   * How many items the dataset has afterwards. 0 while open.
+   * The number of items in the dataset afterwards. 0 while open.
    *
    * @generated from field: int64 item_count = 8;
    */
   itemCount: bigint;
 
   /**
-   * How many bytes of payload arrived. Bodies that an offer saved do not count.
+   * The bytes of payload that arrived. Bodies saved by offers do not count.
    *
    * @generated from field: int64 received_bytes = 9;
    */
@@ -109,8 +109,9 @@ export declare type Receipt = Message<"itembank.v1.Receipt"> & {
   publishTime?: Timestamp | undefined;
 
   /**
-   * When it will be discarded if nothing more happens: Limits.import_ttl, by
-   * default 24 hours, after the last frame or call. Unset once final.
+   * When the write will be discarded unless there is further activity:
+   * Limits.import_ttl, by default 24 hours, after the last frame or call. Unset
+   * once final.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 13;
    */
@@ -124,7 +125,7 @@ export declare type Receipt = Message<"itembank.v1.Receipt"> & {
 export declare const ReceiptSchema: GenMessage<Receipt>;
 
 /**
- * How far the write has come.
+ * The progress of a write.
  *
  * @generated from enum itembank.v1.Receipt.State
  */
@@ -144,7 +145,7 @@ export enum Receipt_State {
   OPEN = 1,
 
   /**
-   * All rows are there and counted. Readers see none of them until
+   * All rows have arrived and are counted. Readers see none of them until
    * ApplyUpsert publishes the write.
    *
    * @generated from enum value: STATE_PLANNED = 2;
@@ -159,8 +160,7 @@ export enum Receipt_State {
   PUBLISHED = 3,
 
   /**
-   * Given up, by DiscardUpsert or because it expired. Its rows are gone.
-   * Final.
+   * Discarded by DiscardUpsert, or expired. Its rows are deleted. Final.
    *
    * @generated from enum value: STATE_DISCARDED = 4;
    */

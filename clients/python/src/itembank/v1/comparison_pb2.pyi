@@ -37,18 +37,18 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     side.
     """
     VERDICT_EQUIVALENT: _Verdict.ValueType  # 3
-    """No difference that matters: the interval lies within the tolerance, which
-    with a tolerance of 0 takes differences of exactly 0.
+    """No difference that matters: the interval lies within the tolerance. With a
+    tolerance of 0, that requires differences of exactly 0.
     """
     VERDICT_INCONCLUSIVE: _Verdict.ValueType  # 4
-    """The interval reaches across a tolerance, or there is none because of fewer
-    than two pairs. More items or repetitions may tell.
+    """The interval crosses a bound of the tolerance, or does not exist because
+    there are fewer than two pairs. More items or repetitions may decide.
     """
     VERDICT_NO_OVERLAP: _Verdict.ValueType  # 5
     """No item has the score in both runs."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-    """What a comparison says about one score."""
+    """The verdict of a comparison on one score."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Not used."""
@@ -61,12 +61,12 @@ VERDICT_WORSE: Verdict.ValueType  # 2
 side.
 """
 VERDICT_EQUIVALENT: Verdict.ValueType  # 3
-"""No difference that matters: the interval lies within the tolerance, which
-with a tolerance of 0 takes differences of exactly 0.
+"""No difference that matters: the interval lies within the tolerance. With a
+tolerance of 0, that requires differences of exactly 0.
 """
 VERDICT_INCONCLUSIVE: Verdict.ValueType  # 4
-"""The interval reaches across a tolerance, or there is none because of fewer
-than two pairs. More items or repetitions may tell.
+"""The interval crosses a bound of the tolerance, or does not exist because
+there are fewer than two pairs. More items or repetitions may decide.
 """
 VERDICT_NO_OVERLAP: Verdict.ValueType  # 5
 """No item has the score in both runs."""
@@ -139,7 +139,7 @@ class ScoreSetting(_message.Message):
     negative.
     """
     failure_value: _builtins.float
-    """The value of a repetition that failed or is missing. Left unset, such
+    """The value of a repetition that failed or is missing. If unset, such
     repetitions have no value, which favours a target that fails on hard items;
     the counts show how many there are.
     """
@@ -241,7 +241,7 @@ class ScoreComparison(_message.Message):
     verdict: Global___Verdict.ValueType
     """The verdict."""
     paired_item_count: _builtins.int
-    """How many pairs there are."""
+    """The number of pairs."""
     unpaired_item_count: _builtins.int
     """Common items without a value in one of the runs."""
     base_mean: _builtins.float

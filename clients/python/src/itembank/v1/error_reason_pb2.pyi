@@ -30,16 +30,17 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"field": "dataset.name", "violation_count": "2"}
     """
     ERROR_REASON_INVALID_JSON: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. A payload is not JSON as Item demands it.
+    """INVALID_ARGUMENT. A payload is not JSON as Item requires.
 
         {"index": "17", "item_id": "q17", "path": "$.input.n",
          "problem": "integer beyond 2^53-1"}
     """
     ERROR_REASON_SCHEMA_VIOLATION: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT. Content violates a schema of the dataset, as the keyword
-    of the schema tells: `false` where the schema is just that, `steps` where
-    checking would take too long. A write that was begun under another schema
-    may fail with it when it is published, and stays as it is.
+    """INVALID_ARGUMENT. Content violates a schema of the dataset. `keyword` is
+    the violated keyword of the schema: `false` if the schema itself is
+    `false`, `steps` if checking would take too long. A write that was begun
+    under another schema may fail with this reason when it is published, and
+    stays unchanged.
 
         {"index": "17", "item_id": "q17", "path": "$.input.prompt",
          "keyword": "minLength", "problem": "has fewer than 3 characters"}
@@ -50,20 +51,20 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"item_id": "q17", "first_index": "3", "second_index": "120004"}
     """
     ERROR_REASON_CONTENT_HASH_MISMATCH: _ErrorReason.ValueType  # 5
-    """INVALID_ARGUMENT. Content does not have the hash that the caller gave.
+    """INVALID_ARGUMENT. Content does not have the hash that the caller sent.
     Hashes are in hexadecimal.
 
         {"index": "17", "item_id": "q17",
          "given": "b40d...", "computed": "03ac..."}
     """
     ERROR_REASON_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 6
-    """INVALID_ARGUMENT. The request is beyond a field of Limits.
+    """INVALID_ARGUMENT. The request exceeds a field of Limits.
 
         {"limit": "max_batch_size", "maximum": "1000", "received": "1200"}
     """
     ERROR_REASON_INVALID_PAGE_TOKEN: _ErrorReason.ValueType  # 7
-    """INVALID_ARGUMENT. The page token or cursor is not from this call with these
-    arguments.
+    """INVALID_ARGUMENT. The page token or cursor does not come from this call
+    with these arguments.
 
         {"field": "page_token"}
     """
@@ -84,31 +85,33 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
          "item_id": "q17", "repetition": "4"}
     """
     ERROR_REASON_RUNS_NOT_COMPARABLE: _ErrorReason.ValueType  # 11
-    """INVALID_ARGUMENT. The runs are on different datasets, or are one.
+    """INVALID_ARGUMENT. The runs are on different datasets, or are the same run.
 
         {"base_run_id": "runs...", "candidate_run_id": "runs..."}
     """
     ERROR_REASON_UNKNOWN_FORMAT: _ErrorReason.ValueType  # 12
-    """INVALID_ARGUMENT. Neither content type, name nor bytes tell the format of a
-    file.
+    """INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+    the format of a file.
 
         {"content_type": "application/octet-stream", "filename": "data.bin"}
     """
     ERROR_REASON_INVALID_FILE: _ErrorReason.ValueType  # 13
-    """INVALID_ARGUMENT. A file cannot be read as what it should be. `row` counts
-    from 1 without the header, `line` with it; what does not apply is left out.
+    """INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
+    without the header, `line` with it; keys that do not apply are left out.
 
         {"row": "3", "line": "4", "column": "metadata",
          "problem": "must be a JSON object"}
     """
     ERROR_REASON_CHECKSUM_MISMATCH: _ErrorReason.ValueType  # 14
-    """INVALID_ARGUMENT. What arrived is not what the commit of an upload names.
+    """INVALID_ARGUMENT. The bytes that arrived do not match the commit of an
+    upload.
 
         {"upload_id": "upld...", "expected_size": "52", "received_size": "50"}
     """
     ERROR_REASON_INVALID_SQL: _ErrorReason.ValueType  # 15
-    """INVALID_ARGUMENT. The statement is not a SELECT that can be run. `position`
-    counts characters from 1 and is left out where it does not apply.
+    """INVALID_ARGUMENT. The statement is not a SELECT that can be executed.
+    `position` counts characters from 1 and is left out where it does not
+    apply.
 
         {"position": "15", "problem": "syntax error at \\"form\\""}
     """
@@ -160,9 +163,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"upload_id": "upld..."} or {"request_id": "9f0c..."}
     """
     ERROR_REASON_TABLE_NOT_FOUND: _ErrorReason.ValueType  # 38
-    """NOT_FOUND. A statement names a dataset, version, tag or run that is not
-    there. `tables` names some that are; `problem` is given for a version or
-    tag of a dataset that is there.
+    """NOT_FOUND. A statement names a dataset, version, tag or run that does not
+    exist. `tables` names some that do; `problem` is set for a version or tag
+    of an existing dataset.
 
         {"table": "datasets.\\"sales@13\\"",
          "tables": "datasets.sales, datasets.stores",
@@ -174,7 +177,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"name": "capitals", "dataset_id": "data..."}
     """
     ERROR_REASON_TABLE_NAME_TAKEN: _ErrorReason.ValueType  # 51
-    """ALREADY_EXISTS. Another dataset has the table_name, in upper or lower case.
+    """ALREADY_EXISTS. Another dataset has the table_name, regardless of case.
 
         {"table_name": "capitals", "dataset_id": "data..."}
     """
@@ -191,13 +194,13 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
          "item_id": "q17", "repetition": "1", "result_id": "rslt..."}
     """
     ERROR_REASON_VERSION_CONFLICT: _ErrorReason.ValueType  # 60
-    """ABORTED. Somebody else wrote first: read again, decide again, send again.
-    `item_id` is given where the conflict is about one item.
+    """ABORTED. Another caller wrote first: read again, decide again, send again.
+    `item_id` is set where the conflict is about one item.
 
         {"expected_version": "4", "latest_version": "5"}
     """
     ERROR_REASON_ETAG_MISMATCH: _ErrorReason.ValueType  # 61
-    """ABORTED. Somebody else changed the resource first.
+    """ABORTED. Another caller changed the resource first.
 
         {"etag": "a1b2...", "current_etag": "c3d4..."}
     """
@@ -212,7 +215,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"request_id": "9f0c..."} or {"worker_id": "gpu-3"}
     """
     ERROR_REASON_INCOMPLETE_STREAM: _ErrorReason.ValueType  # 70
-    """FAILED_PRECONDITION. What arrived is not what `commit` announced. The
+    """FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The
     import stays open.
 
         {"expected_item_count": "1000", "received_item_count": "998",
@@ -226,12 +229,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
          "bound": "max_delete_ratio"}
     """
     ERROR_REASON_UPSERT_NOT_READY: _ErrorReason.ValueType  # 72
-    """FAILED_PRECONDITION. The write is not in a state for this call.
+    """FAILED_PRECONDITION. The state of the write does not allow this call.
 
         {"request_id": "9f0c...", "state": "STATE_DISCARDED"}
     """
     ERROR_REASON_ITEMS_VIOLATE_SCHEMA: _ErrorReason.ValueType  # 73
-    """FAILED_PRECONDITION. A new schema does not fit items of the latest version.
+    """FAILED_PRECONDITION. Items of the latest version violate the new schema.
 
         {"violation_count": "12", "item_id": "q17", "path": "$.input.prompt",
          "keyword": "minLength"}
@@ -247,7 +250,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"tag": "prod", "version": "12"}
     """
     ERROR_REASON_ITEM_PURGED: _ErrorReason.ValueType  # 76
-    """FAILED_PRECONDITION. The item was purged and takes no content any more.
+    """FAILED_PRECONDITION. The item was purged and no longer takes content.
 
         {"index": "0", "item_id": "q17"}
     """
@@ -262,39 +265,39 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"run_id": "runs...", "state": "STATE_COMPLETED"}
     """
     ERROR_REASON_RESULT_SUPERSEDED: _ErrorReason.ValueType  # 79
-    """FAILED_PRECONDITION. The result was replaced; judge the current one.
+    """FAILED_PRECONDITION. The result was replaced; score the current one.
 
         {"result_id": "rslt...", "current_result_id": "rslt..."}
     """
     ERROR_REASON_UPLOAD_NOT_READY: _ErrorReason.ValueType  # 80
-    """FAILED_PRECONDITION. The upload is not in a state for this call.
+    """FAILED_PRECONDITION. The state of the upload does not allow this call.
 
         {"upload_id": "upld...", "state": "STATE_CONSUMED"}
     """
     ERROR_REASON_OFFSET_GAP: _ErrorReason.ValueType  # 100
-    """OUT_OF_RANGE. A frame leaves rows or bytes out. Go on at `next_offset`.
+    """OUT_OF_RANGE. A frame skips rows or bytes. Continue at `next_offset`.
 
         {"next_offset": "2000", "received_offset": "3000"}
     """
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 110
-    """RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
-    imports, of calls in a time. RetryInfo is there if waiting helps.
+    """RESOURCE_EXHAUSTED. The project has reached a limit: storage, open imports,
+    or the rate of calls. RetryInfo is present if waiting helps.
 
         {"quota": "waiting_queries", "maximum": "100"}
     """
     ERROR_REASON_QUERY_TOO_LARGE: _ErrorReason.ValueType  # 111
-    """RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
-    its rows is larger than a row may be.
+    """RESOURCE_EXHAUSTED. The query needs more memory than allowed, or one of its
+    rows exceeds the maximum size.
 
         {"maximum_bytes": "1073741824"}
     """
     ERROR_REASON_QUERY_TIMEOUT: _ErrorReason.ValueType  # 120
-    """DEADLINE_EXCEEDED. The query ran longer than it may.
+    """DEADLINE_EXCEEDED. The query exceeded its timeout.
 
         {"timeout": "10s"}
     """
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 130
-    """UNAUTHENTICATED. There are no credentials, or they are not known.
+    """UNAUTHENTICATED. Credentials are missing or unknown.
 
         {}
     """
@@ -321,24 +324,23 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {}
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 150
-    """INTERNAL. A fault of the server. Its log tells more under the id.
+    """INTERNAL. The server is at fault. Its log has the cause under this id.
 
         {"error_id": "5c1e..."}
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed. Every error of Itembank itself carries a google.rpc.ErrorInfo
-    with the domain `itembank.dev`, the full name of one of these values as its reason,
-    and the facts as its metadata, of which an example stands with each value. A
-    reason always comes with the same status code. Metadata may gain keys and do
-    not lose any; all values are text. Errors of the transport, such as messages
-    that are too large, carry no ErrorInfo.
+    """Why a call failed. Every error raised by Itembank carries a
+    google.rpc.ErrorInfo with the domain `itembank.dev`, the full name of one of
+    these values as its reason, and the facts as its metadata; each value below
+    has an example. A reason always comes with the same status code. Metadata may
+    gain keys but not lose any; all values are text. Transport errors, such as
+    messages that are too large, carry no ErrorInfo.
 
-    Where `index` is given, it counts from 0 through the request or, in a stream,
-    through the whole import; `path` is a JSON path within the item. Where
-    several things are wrong, the metadata describe the first and
-    `violation_count` says how many there are; BadRequest describes as many as
-    fit.
+    `index`, where present, counts from 0 through the request or, in a stream,
+    through the whole import; `path` is a JSON path within the item. If there are
+    several violations, the metadata describe the first and `violation_count` is
+    their number; BadRequest describes as many as fit.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -349,16 +351,17 @@ ERROR_REASON_INVALID_FIELD: ErrorReason.ValueType  # 1
     {"field": "dataset.name", "violation_count": "2"}
 """
 ERROR_REASON_INVALID_JSON: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. A payload is not JSON as Item demands it.
+"""INVALID_ARGUMENT. A payload is not JSON as Item requires.
 
     {"index": "17", "item_id": "q17", "path": "$.input.n",
      "problem": "integer beyond 2^53-1"}
 """
 ERROR_REASON_SCHEMA_VIOLATION: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT. Content violates a schema of the dataset, as the keyword
-of the schema tells: `false` where the schema is just that, `steps` where
-checking would take too long. A write that was begun under another schema
-may fail with it when it is published, and stays as it is.
+"""INVALID_ARGUMENT. Content violates a schema of the dataset. `keyword` is
+the violated keyword of the schema: `false` if the schema itself is
+`false`, `steps` if checking would take too long. A write that was begun
+under another schema may fail with this reason when it is published, and
+stays unchanged.
 
     {"index": "17", "item_id": "q17", "path": "$.input.prompt",
      "keyword": "minLength", "problem": "has fewer than 3 characters"}
@@ -369,20 +372,20 @@ ERROR_REASON_DUPLICATE_ITEM_ID: ErrorReason.ValueType  # 4
     {"item_id": "q17", "first_index": "3", "second_index": "120004"}
 """
 ERROR_REASON_CONTENT_HASH_MISMATCH: ErrorReason.ValueType  # 5
-"""INVALID_ARGUMENT. Content does not have the hash that the caller gave.
+"""INVALID_ARGUMENT. Content does not have the hash that the caller sent.
 Hashes are in hexadecimal.
 
     {"index": "17", "item_id": "q17",
      "given": "b40d...", "computed": "03ac..."}
 """
 ERROR_REASON_LIMIT_EXCEEDED: ErrorReason.ValueType  # 6
-"""INVALID_ARGUMENT. The request is beyond a field of Limits.
+"""INVALID_ARGUMENT. The request exceeds a field of Limits.
 
     {"limit": "max_batch_size", "maximum": "1000", "received": "1200"}
 """
 ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 7
-"""INVALID_ARGUMENT. The page token or cursor is not from this call with these
-arguments.
+"""INVALID_ARGUMENT. The page token or cursor does not come from this call
+with these arguments.
 
     {"field": "page_token"}
 """
@@ -403,31 +406,33 @@ ERROR_REASON_ITEM_NOT_IN_RUN: ErrorReason.ValueType  # 10
      "item_id": "q17", "repetition": "4"}
 """
 ERROR_REASON_RUNS_NOT_COMPARABLE: ErrorReason.ValueType  # 11
-"""INVALID_ARGUMENT. The runs are on different datasets, or are one.
+"""INVALID_ARGUMENT. The runs are on different datasets, or are the same run.
 
     {"base_run_id": "runs...", "candidate_run_id": "runs..."}
 """
 ERROR_REASON_UNKNOWN_FORMAT: ErrorReason.ValueType  # 12
-"""INVALID_ARGUMENT. Neither content type, name nor bytes tell the format of a
-file.
+"""INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+the format of a file.
 
     {"content_type": "application/octet-stream", "filename": "data.bin"}
 """
 ERROR_REASON_INVALID_FILE: ErrorReason.ValueType  # 13
-"""INVALID_ARGUMENT. A file cannot be read as what it should be. `row` counts
-from 1 without the header, `line` with it; what does not apply is left out.
+"""INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
+without the header, `line` with it; keys that do not apply are left out.
 
     {"row": "3", "line": "4", "column": "metadata",
      "problem": "must be a JSON object"}
 """
 ERROR_REASON_CHECKSUM_MISMATCH: ErrorReason.ValueType  # 14
-"""INVALID_ARGUMENT. What arrived is not what the commit of an upload names.
+"""INVALID_ARGUMENT. The bytes that arrived do not match the commit of an
+upload.
 
     {"upload_id": "upld...", "expected_size": "52", "received_size": "50"}
 """
 ERROR_REASON_INVALID_SQL: ErrorReason.ValueType  # 15
-"""INVALID_ARGUMENT. The statement is not a SELECT that can be run. `position`
-counts characters from 1 and is left out where it does not apply.
+"""INVALID_ARGUMENT. The statement is not a SELECT that can be executed.
+`position` counts characters from 1 and is left out where it does not
+apply.
 
     {"position": "15", "problem": "syntax error at \\"form\\""}
 """
@@ -479,9 +484,9 @@ ERROR_REASON_UPLOAD_NOT_FOUND: ErrorReason.ValueType  # 37
     {"upload_id": "upld..."} or {"request_id": "9f0c..."}
 """
 ERROR_REASON_TABLE_NOT_FOUND: ErrorReason.ValueType  # 38
-"""NOT_FOUND. A statement names a dataset, version, tag or run that is not
-there. `tables` names some that are; `problem` is given for a version or
-tag of a dataset that is there.
+"""NOT_FOUND. A statement names a dataset, version, tag or run that does not
+exist. `tables` names some that do; `problem` is set for a version or tag
+of an existing dataset.
 
     {"table": "datasets.\\"sales@13\\"",
      "tables": "datasets.sales, datasets.stores",
@@ -493,7 +498,7 @@ ERROR_REASON_DATASET_NAME_TAKEN: ErrorReason.ValueType  # 50
     {"name": "capitals", "dataset_id": "data..."}
 """
 ERROR_REASON_TABLE_NAME_TAKEN: ErrorReason.ValueType  # 51
-"""ALREADY_EXISTS. Another dataset has the table_name, in upper or lower case.
+"""ALREADY_EXISTS. Another dataset has the table_name, regardless of case.
 
     {"table_name": "capitals", "dataset_id": "data..."}
 """
@@ -510,13 +515,13 @@ ERROR_REASON_RESULT_FINAL: ErrorReason.ValueType  # 53
      "item_id": "q17", "repetition": "1", "result_id": "rslt..."}
 """
 ERROR_REASON_VERSION_CONFLICT: ErrorReason.ValueType  # 60
-"""ABORTED. Somebody else wrote first: read again, decide again, send again.
-`item_id` is given where the conflict is about one item.
+"""ABORTED. Another caller wrote first: read again, decide again, send again.
+`item_id` is set where the conflict is about one item.
 
     {"expected_version": "4", "latest_version": "5"}
 """
 ERROR_REASON_ETAG_MISMATCH: ErrorReason.ValueType  # 61
-"""ABORTED. Somebody else changed the resource first.
+"""ABORTED. Another caller changed the resource first.
 
     {"etag": "a1b2...", "current_etag": "c3d4..."}
 """
@@ -531,7 +536,7 @@ ERROR_REASON_STREAM_SUPERSEDED: ErrorReason.ValueType  # 63
     {"request_id": "9f0c..."} or {"worker_id": "gpu-3"}
 """
 ERROR_REASON_INCOMPLETE_STREAM: ErrorReason.ValueType  # 70
-"""FAILED_PRECONDITION. What arrived is not what `commit` announced. The
+"""FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The
 import stays open.
 
     {"expected_item_count": "1000", "received_item_count": "998",
@@ -545,12 +550,12 @@ write stays planned.
      "bound": "max_delete_ratio"}
 """
 ERROR_REASON_UPSERT_NOT_READY: ErrorReason.ValueType  # 72
-"""FAILED_PRECONDITION. The write is not in a state for this call.
+"""FAILED_PRECONDITION. The state of the write does not allow this call.
 
     {"request_id": "9f0c...", "state": "STATE_DISCARDED"}
 """
 ERROR_REASON_ITEMS_VIOLATE_SCHEMA: ErrorReason.ValueType  # 73
-"""FAILED_PRECONDITION. A new schema does not fit items of the latest version.
+"""FAILED_PRECONDITION. Items of the latest version violate the new schema.
 
     {"violation_count": "12", "item_id": "q17", "path": "$.input.prompt",
      "keyword": "minLength"}
@@ -566,7 +571,7 @@ ERROR_REASON_TAG_LOCKED: ErrorReason.ValueType  # 75
     {"tag": "prod", "version": "12"}
 """
 ERROR_REASON_ITEM_PURGED: ErrorReason.ValueType  # 76
-"""FAILED_PRECONDITION. The item was purged and takes no content any more.
+"""FAILED_PRECONDITION. The item was purged and no longer takes content.
 
     {"index": "0", "item_id": "q17"}
 """
@@ -581,39 +586,39 @@ ERROR_REASON_RUN_ENDED: ErrorReason.ValueType  # 78
     {"run_id": "runs...", "state": "STATE_COMPLETED"}
 """
 ERROR_REASON_RESULT_SUPERSEDED: ErrorReason.ValueType  # 79
-"""FAILED_PRECONDITION. The result was replaced; judge the current one.
+"""FAILED_PRECONDITION. The result was replaced; score the current one.
 
     {"result_id": "rslt...", "current_result_id": "rslt..."}
 """
 ERROR_REASON_UPLOAD_NOT_READY: ErrorReason.ValueType  # 80
-"""FAILED_PRECONDITION. The upload is not in a state for this call.
+"""FAILED_PRECONDITION. The state of the upload does not allow this call.
 
     {"upload_id": "upld...", "state": "STATE_CONSUMED"}
 """
 ERROR_REASON_OFFSET_GAP: ErrorReason.ValueType  # 100
-"""OUT_OF_RANGE. A frame leaves rows or bytes out. Go on at `next_offset`.
+"""OUT_OF_RANGE. A frame skips rows or bytes. Continue at `next_offset`.
 
     {"next_offset": "2000", "received_offset": "3000"}
 """
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 110
-"""RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
-imports, of calls in a time. RetryInfo is there if waiting helps.
+"""RESOURCE_EXHAUSTED. The project has reached a limit: storage, open imports,
+or the rate of calls. RetryInfo is present if waiting helps.
 
     {"quota": "waiting_queries", "maximum": "100"}
 """
 ERROR_REASON_QUERY_TOO_LARGE: ErrorReason.ValueType  # 111
-"""RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
-its rows is larger than a row may be.
+"""RESOURCE_EXHAUSTED. The query needs more memory than allowed, or one of its
+rows exceeds the maximum size.
 
     {"maximum_bytes": "1073741824"}
 """
 ERROR_REASON_QUERY_TIMEOUT: ErrorReason.ValueType  # 120
-"""DEADLINE_EXCEEDED. The query ran longer than it may.
+"""DEADLINE_EXCEEDED. The query exceeded its timeout.
 
     {"timeout": "10s"}
 """
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 130
-"""UNAUTHENTICATED. There are no credentials, or they are not known.
+"""UNAUTHENTICATED. Credentials are missing or unknown.
 
     {}
 """
@@ -640,7 +645,7 @@ says.
     {}
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 150
-"""INTERNAL. A fault of the server. Its log tells more under the id.
+"""INTERNAL. The server is at fault. Its log has the cause under this id.
 
     {"error_id": "5c1e..."}
 """

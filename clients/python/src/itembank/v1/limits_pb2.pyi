@@ -19,11 +19,11 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Limits(_message.Message):
-    """What a server takes. A request beyond a limit fails with LIMIT_EXCEEDED,
+    """The limits of a server. A request beyond a limit fails with LIMIT_EXCEEDED,
     which names the field below; a message beyond max_message_bytes fails with
-    RESOURCE_EXHAUSTED before Itembank sees it. All values are positive. Those
-    without "by default" are part of the contract; the others, and those without
-    a number, depend on the server.
+    RESOURCE_EXHAUSTED before it reaches Itembank. All values are positive.
+    Numbers without "by default" are part of the contract; all others depend on
+    the server.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -54,8 +54,8 @@ class Limits(_message.Message):
     MAX_QUERY_TIMEOUT_FIELD_NUMBER: _builtins.int
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
-    """Bytes of one message on the wire, either way. 4 MiB by default, which is
-    what most gRPC clients accept; at least four times max_item_bytes.
+    """Bytes of one message on the wire, in either direction. 4 MiB by default,
+    the limit of most gRPC clients; at least four times max_item_bytes.
     """
     max_batch_size: _builtins.int
     """Items, results, scores or cells in one request or frame. 1,000."""
@@ -101,7 +101,7 @@ class Limits(_message.Message):
 
     @_builtins.property
     def upload_ttl(self) -> _duration_pb2.Duration:
-        """How long an upload is kept that is not used. 24 hours by default."""
+        """How long an unused upload is kept. 24 hours by default."""
 
     @_builtins.property
     def min_lease_duration(self) -> _duration_pb2.Duration:
@@ -118,8 +118,8 @@ class Limits(_message.Message):
     @_builtins.property
     def heartbeat_interval(self) -> _duration_pb2.Duration:
         """How long a stream that follows something may be silent. 15 seconds by
-        default. A client that hears nothing for twice as long may take the stream
-        for dead.
+        default. A client that receives nothing for twice as long may consider the
+        stream dead.
         """
 
     def __init__(

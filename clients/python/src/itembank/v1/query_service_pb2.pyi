@@ -36,19 +36,20 @@ class QueryRequest(_message.Message):
     found fails with TABLE_NOT_FOUND.
     """
     parameters_json: _builtins.str
-    """Values for $1, $2, ... in the statement, as many as it takes: a JSON array
-    of nulls, booleans, numbers, texts, and lists of one of these. Empty means
-    none.
+    """Values for $1, $2, ... in the statement, exactly as many as it uses: a JSON
+    array of nulls, booleans, numbers, strings, and lists of one of these.
+    Empty means none.
     """
     max_rows: _builtins.int
-    """The most rows to return; `end` says if there were more. 0 means 10,000; at
-    most Limits.max_query_rows.
+    """The maximum number of rows to return; `end` reports whether there were
+    more. 0 means 10,000; at most Limits.max_query_rows.
     """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
-        """How long it may run, else QUERY_TIMEOUT. Unset means 10 seconds; at most
-        Limits.max_query_timeout. Sending the rows counts. Waiting for other queries
-        does not, nor does preparing a version that is queried for the first time.
+        """How long the query may run before it fails with QUERY_TIMEOUT. Unset means
+        10 seconds; at most Limits.max_query_timeout. Sending the rows counts.
+        Waiting for other queries does not, nor does preparing a version that is
+        queried for the first time.
         """
 
     def __init__(
@@ -168,14 +169,14 @@ class QueryRows(_message.Message):
     single call of a JSON parser. At most about 1 MiB, unless one row is
     larger; a row beyond 3 MiB fails with QUERY_TOO_LARGE.
 
-    Numbers keep all their digits, so a BIGINT may exceed what a double holds;
-    NaN and infinities are the texts "NaN", "Infinity" and "-Infinity"; times
-    are RFC 3339, blobs base64, lists arrays, structs and maps objects.
-    Intervals are durations of RFC 3339, appendix A: "P1DT2H"; values of JSON
-    are what they are, and all others are texts.
+    Numbers keep all their digits, so a BIGINT may exceed the precision of a
+    double; NaN and infinities are the strings "NaN", "Infinity" and
+    "-Infinity"; times are RFC 3339, blobs base64, lists arrays, structs and
+    maps objects. Intervals are durations of RFC 3339, appendix A: "P1DT2H";
+    JSON values are embedded unchanged, and all other values are strings.
     """
     row_count: _builtins.int
-    """How many rows those are."""
+    """The number of these rows."""
     def __init__(
         self,
         *,
@@ -201,16 +202,16 @@ class QueryEnd(_message.Message):
     TABLES_FIELD_NUMBER: _builtins.int
     ELAPSED_FIELD_NUMBER: _builtins.int
     row_count: _builtins.int
-    """How many rows were sent."""
+    """The number of rows sent."""
     truncated: _builtins.bool
     """True if max_rows cut the answer short."""
     @_builtins.property
     def tables(self) -> _containers.RepeatedCompositeFieldContainer[Global___QueriedTable]:
-        """What was read, once per table named in the statement."""
+        """The tables read, one entry per table named in the statement."""
 
     @_builtins.property
     def elapsed(self) -> _duration_pb2.Duration:
-        """How long it took, streaming included."""
+        """How long the query took, including streaming."""
 
     def __init__(
         self,
@@ -230,7 +231,7 @@ Global___QueryEnd: _TypeAlias = QueryEnd  # noqa: Y015
 
 @_typing.final
 class QueriedTable(_message.Message):
-    """A table that a query has read, and in which state."""
+    """A table that a query has read, with its state."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -276,11 +277,11 @@ class ExportItemsRequest(_message.Message):
     """Required."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -343,7 +344,7 @@ class ExportChunk(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
-    """Where in the file they belong."""
+    """Their position in the file."""
     data: _builtins.bytes
     """1 byte to 1 MiB."""
     def __init__(
@@ -375,9 +376,9 @@ class ExportEnd(_message.Message):
     sha256: _builtins.bytes
     """The SHA-256 of the file, 32 bytes."""
     item_count: _builtins.int
-    """How many items it has."""
+    """The number of items in the file."""
     version: _builtins.int
-    """The version that was written."""
+    """The exported version."""
     def __init__(
         self,
         *,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class QueryServiceStub:
-    """Answers SQL over datasets and runs, and writes versions out as files.
+    """Answers SQL over datasets and runs, and exports versions as files.
 
     Tables, all read-only and confined to the caller's project:
 
@@ -37,16 +37,16 @@ class QueryServiceStub:
         runs."<run_id>"                      the current results of the run
 
     A table of a dataset has one row per item and the columns item_id, input,
-    expected_output, metadata (JSON), splits (a list of texts), content_hash and
-    version. If all inputs are objects, their members are columns as well, each
-    of the type that fits all its values, else JSON; a member that is called like
-    a fixed column is only found within `input`.
+    expected_output, metadata (JSON), splits (a list of strings), content_hash
+    and version. If all inputs are objects, their members are columns as well,
+    each of the type that fits all its values, else JSON; a member with the name
+    of a fixed column is only available within `input`.
 
-    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
-    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
-    SQL tells names apart without regard to case: members that differ in nothing
-    else are only found within `input`, as are those without a name or with
-    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    These types are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type, and
+    STRUCT for objects of up to 100 members. Null and absent are both NULL. Names
+    in SQL are case-insensitive: members that differ only in case are only
+    available within `input`, as are members whose name is empty or contains
+    U+0000, and all members if there are more than 1,000. The payloads of a
     purged item are NULL.
 
     A table of a run has one row per result and the columns item_id,
@@ -63,23 +63,23 @@ class QueryServiceStub:
     """Runs one SELECT statement in the dialect of DuckDB and streams its rows.
     Anything but a SELECT over the tables above, and any access to files,
     network or settings, fails with INVALID_SQL. The frames are one `schema`,
-    any number of `rows`, and last `end`; a stream without `end` was cut.
+    any number of `rows`, and finally `end`; a stream without `end` was cut
+    off.
     """
     ExportItems: _grpc.UnaryStreamMultiCallable[_query_service_pb2.ExportItemsRequest, _query_service_pb2.ExportItemsResponse]
-    """Streams a version as a file: chunks of bytes, last `end`. The rows have the
-    columns or members item_id, input, expected_output, metadata and splits, in
-    order of item_id; absent parts are left out (JSON, JSONL), null (Parquet)
-    or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
-    splits, as JSON texts.
-    Applying the file to the same version again changes nothing, given
-    CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
-    for line breaks outside of strings, which JSON and JSONL have as spaces.
-    Purged items are left out.
+    """Streams a version as a file: chunks of bytes, finally `end`. The rows have
+    the columns or members item_id, input, expected_output, metadata and
+    splits, in order of item_id; absent parts are left out (JSON, JSONL), null
+    (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
+    CSV splits as well. Applying the file to the same version changes nothing,
+    given CELL_PARSING_JSON for these two formats. Payloads are the texts that
+    were sent, except that JSON and JSONL replace line breaks outside of
+    strings by spaces. Purged items are left out.
     """
 
 @_typing.type_check_only
 class QueryServiceAsyncStub(QueryServiceStub):
-    """Answers SQL over datasets and runs, and writes versions out as files.
+    """Answers SQL over datasets and runs, and exports versions as files.
 
     Tables, all read-only and confined to the caller's project:
 
@@ -89,16 +89,16 @@ class QueryServiceAsyncStub(QueryServiceStub):
         runs."<run_id>"                      the current results of the run
 
     A table of a dataset has one row per item and the columns item_id, input,
-    expected_output, metadata (JSON), splits (a list of texts), content_hash and
-    version. If all inputs are objects, their members are columns as well, each
-    of the type that fits all its values, else JSON; a member that is called like
-    a fixed column is only found within `input`.
+    expected_output, metadata (JSON), splits (a list of strings), content_hash
+    and version. If all inputs are objects, their members are columns as well,
+    each of the type that fits all its values, else JSON; a member with the name
+    of a fixed column is only available within `input`.
 
-    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
-    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
-    SQL tells names apart without regard to case: members that differ in nothing
-    else are only found within `input`, as are those without a name or with
-    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    These types are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type, and
+    STRUCT for objects of up to 100 members. Null and absent are both NULL. Names
+    in SQL are case-insensitive: members that differ only in case are only
+    available within `input`, as are members whose name is empty or contains
+    U+0000, and all members if there are more than 1,000. The payloads of a
     purged item are NULL.
 
     A table of a run has one row per result and the columns item_id,
@@ -112,22 +112,22 @@ class QueryServiceAsyncStub(QueryServiceStub):
     """Runs one SELECT statement in the dialect of DuckDB and streams its rows.
     Anything but a SELECT over the tables above, and any access to files,
     network or settings, fails with INVALID_SQL. The frames are one `schema`,
-    any number of `rows`, and last `end`; a stream without `end` was cut.
+    any number of `rows`, and finally `end`; a stream without `end` was cut
+    off.
     """
     ExportItems: _aio.UnaryStreamMultiCallable[_query_service_pb2.ExportItemsRequest, _query_service_pb2.ExportItemsResponse]  # type: ignore[assignment]
-    """Streams a version as a file: chunks of bytes, last `end`. The rows have the
-    columns or members item_id, input, expected_output, metadata and splits, in
-    order of item_id; absent parts are left out (JSON, JSONL), null (Parquet)
-    or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
-    splits, as JSON texts.
-    Applying the file to the same version again changes nothing, given
-    CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
-    for line breaks outside of strings, which JSON and JSONL have as spaces.
-    Purged items are left out.
+    """Streams a version as a file: chunks of bytes, finally `end`. The rows have
+    the columns or members item_id, input, expected_output, metadata and
+    splits, in order of item_id; absent parts are left out (JSON, JSONL), null
+    (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
+    CSV splits as well. Applying the file to the same version changes nothing,
+    given CELL_PARSING_JSON for these two formats. Payloads are the texts that
+    were sent, except that JSON and JSONL replace line breaks outside of
+    strings by spaces. Purged items are left out.
     """
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers SQL over datasets and runs, and writes versions out as files.
+    """Answers SQL over datasets and runs, and exports versions as files.
 
     Tables, all read-only and confined to the caller's project:
 
@@ -137,16 +137,16 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         runs."<run_id>"                      the current results of the run
 
     A table of a dataset has one row per item and the columns item_id, input,
-    expected_output, metadata (JSON), splits (a list of texts), content_hash and
-    version. If all inputs are objects, their members are columns as well, each
-    of the type that fits all its values, else JSON; a member that is called like
-    a fixed column is only found within `input`.
+    expected_output, metadata (JSON), splits (a list of strings), content_hash
+    and version. If all inputs are objects, their members are columns as well,
+    each of the type that fits all its values, else JSON; a member with the name
+    of a fixed column is only available within `input`.
 
-    Types that fit are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type,
-    and STRUCT for objects of up to 100 members. Null and absent are both NULL.
-    SQL tells names apart without regard to case: members that differ in nothing
-    else are only found within `input`, as are those without a name or with
-    U+0000 in it, and all of them if there are more than 1,000. The payloads of a
+    These types are VARCHAR, BOOLEAN, BIGINT and DOUBLE, lists of one type, and
+    STRUCT for objects of up to 100 members. Null and absent are both NULL. Names
+    in SQL are case-insensitive: members that differ only in case are only
+    available within `input`, as are members whose name is empty or contains
+    U+0000, and all members if there are more than 1,000. The payloads of a
     purged item are NULL.
 
     A table of a run has one row per result and the columns item_id,
@@ -164,7 +164,8 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         """Runs one SELECT statement in the dialect of DuckDB and streams its rows.
         Anything but a SELECT over the tables above, and any access to files,
         network or settings, fails with INVALID_SQL. The frames are one `schema`,
-        any number of `rows`, and last `end`; a stream without `end` was cut.
+        any number of `rows`, and finally `end`; a stream without `end` was cut
+        off.
         """
 
     @_abc_1.abstractmethod
@@ -173,15 +174,14 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _query_service_pb2.ExportItemsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_query_service_pb2.ExportItemsResponse], _abc.AsyncIterator[_query_service_pb2.ExportItemsResponse]]:
-        """Streams a version as a file: chunks of bytes, last `end`. The rows have the
-        columns or members item_id, input, expected_output, metadata and splits, in
-        order of item_id; absent parts are left out (JSON, JSONL), null (Parquet)
-        or blank (CSV). Cells of CSV and Parquet hold payloads, those of CSV also
-        splits, as JSON texts.
-        Applying the file to the same version again changes nothing, given
-        CELL_PARSING_JSON for those two. Payloads are the texts that were sent, but
-        for line breaks outside of strings, which JSON and JSONL have as spaces.
-        Purged items are left out.
+        """Streams a version as a file: chunks of bytes, finally `end`. The rows have
+        the columns or members item_id, input, expected_output, metadata and
+        splits, in order of item_id; absent parts are left out (JSON, JSONL), null
+        (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
+        CSV splits as well. Applying the file to the same version changes nothing,
+        given CELL_PARSING_JSON for these two formats. Payloads are the texts that
+        were sent, except that JSON and JSONL replace line breaks outside of
+        strings by spaces. Purged items are left out.
         """
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

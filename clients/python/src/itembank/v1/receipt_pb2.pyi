@@ -21,9 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Receipt(_message.Message):
-    """The lasting record of one write to the items of a dataset, whichever call
-    made it. Kept for as long as the dataset, so that a retry, however late, gets
-    the same answer.
+    """The permanent record of one write to the items of a dataset, whichever call
+    made it. Kept until the dataset is deleted, so that a retry, however late,
+    receives the same answer.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -39,33 +39,29 @@ class Receipt(_message.Message):
         STATE_OPEN: Receipt._State.ValueType  # 1
         """Rows are arriving. Readers see none of them."""
         STATE_PLANNED: Receipt._State.ValueType  # 2
-        """All rows are there and counted. Readers see none of them until
+        """All rows have arrived and are counted. Readers see none of them until
         ApplyUpsert publishes the write.
         """
         STATE_PUBLISHED: Receipt._State.ValueType  # 3
         """Readers see all of it. Final."""
         STATE_DISCARDED: Receipt._State.ValueType  # 4
-        """Given up, by DiscardUpsert or because it expired. Its rows are gone.
-        Final.
-        """
+        """Discarded by DiscardUpsert, or expired. Its rows are deleted. Final."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """How far the write has come."""
+        """The progress of a write."""
 
     STATE_UNSPECIFIED: Receipt.State.ValueType  # 0
     """Not used."""
     STATE_OPEN: Receipt.State.ValueType  # 1
     """Rows are arriving. Readers see none of them."""
     STATE_PLANNED: Receipt.State.ValueType  # 2
-    """All rows are there and counted. Readers see none of them until
+    """All rows have arrived and are counted. Readers see none of them until
     ApplyUpsert publishes the write.
     """
     STATE_PUBLISHED: Receipt.State.ValueType  # 3
     """Readers see all of it. Final."""
     STATE_DISCARDED: Receipt.State.ValueType  # 4
-    """Given up, by DiscardUpsert or because it expired. Its rows are gone.
-    Final.
-    """
+    """Discarded by DiscardUpsert, or expired. Its rows are deleted. Final."""
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     DATASET_ID_FIELD_NUMBER: _builtins.int
@@ -85,29 +81,29 @@ class Receipt(_message.Message):
     dataset_id: _builtins.str
     """The dataset."""
     state: Global___Receipt.State.ValueType
-    """How far the write has come."""
+    """The progress of the write."""
     base_version: _builtins.int
-    """The version that `counts` compare with: the latest when the rows were last
+    """The version that `counts` are relative to: the latest when the rows were last
     compared.
     """
     version: _builtins.int
     """The version that readers see as the outcome: a new one or, if `no_op`, the
-    one that was the latest already. 0 unless published.
+    previous latest. 0 unless published.
     """
     no_op: _builtins.bool
-    """True if nothing had to change. No version was made then, or would be made."""
+    """True if nothing had to change. Then no version was made, or will be."""
     item_count: _builtins.int
-    """How many items the dataset has afterwards. 0 while open."""
+    """The number of items in the dataset afterwards. 0 while open."""
     received_bytes: _builtins.int
-    """How many bytes of payload arrived. Bodies that an offer saved do not count."""
+    """The bytes of payload that arrived. Bodies saved by offers do not count."""
     creates_dataset: _builtins.bool
     """True if the write also creates the dataset, see
     UpsertOptions.create_if_missing.
     """
     @_builtins.property
     def counts(self) -> _dataset_pb2.ChangeCounts:
-        """What the write did or, while planned, will do. While open, only `received`
-        is final for the rows so far.
+        """The effect of the write or, while planned, its effect when applied. While
+        open, only `received` is accurate for the rows so far.
         """
 
     @_builtins.property
@@ -120,8 +116,9 @@ class Receipt(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it will be discarded if nothing more happens: Limits.import_ttl, by
-        default 24 hours, after the last frame or call. Unset once final.
+        """When the write will be discarded unless there is further activity:
+        Limits.import_ttl, by default 24 hours, after the last frame or call. Unset
+        once final.
         """
 
     def __init__(

@@ -40,7 +40,7 @@ export declare type ScoreSetting = Message<"itembank.v1.ScoreSetting"> & {
   tolerance: number;
 
   /**
-   * The value of a repetition that failed or is missing. Left unset, such
+   * The value of a repetition that failed or is missing. If unset, such
    * repetitions have no value, which favours a target that fails on hard items;
    * the counts show how many there are.
    *
@@ -141,7 +141,7 @@ export declare type ScoreComparison = Message<"itembank.v1.ScoreComparison"> & {
   verdict: Verdict;
 
   /**
-   * How many pairs there are.
+   * The number of pairs.
    *
    * @generated from field: int64 paired_item_count = 3;
    */
@@ -349,7 +349,7 @@ export declare type ScoreDifference = Message<"itembank.v1.ScoreDifference"> & {
 export declare const ScoreDifferenceSchema: GenMessage<ScoreDifference>;
 
 /**
- * What a comparison says about one score.
+ * The verdict of a comparison on one score.
  *
  * @generated from enum itembank.v1.Verdict
  */
@@ -378,16 +378,16 @@ export enum Verdict {
   WORSE = 2,
 
   /**
-   * No difference that matters: the interval lies within the tolerance, which
-   * with a tolerance of 0 takes differences of exactly 0.
+   * No difference that matters: the interval lies within the tolerance. With a
+   * tolerance of 0, that requires differences of exactly 0.
    *
    * @generated from enum value: VERDICT_EQUIVALENT = 3;
    */
   EQUIVALENT = 3,
 
   /**
-   * The interval reaches across a tolerance, or there is none because of fewer
-   * than two pairs. More items or repetitions may tell.
+   * The interval crosses a bound of the tolerance, or does not exist because
+   * there are fewer than two pairs. More items or repetitions may decide.
    *
    * @generated from enum value: VERDICT_INCONCLUSIVE = 4;
    */

@@ -60,7 +60,7 @@ export const VerdictSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_comparison, 0);
 
 /**
- * What a comparison says about one score.
+ * The verdict of a comparison on one score.
  *
  * @generated from enum itembank.v1.Verdict
  */

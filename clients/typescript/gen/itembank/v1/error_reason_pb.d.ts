@@ -10,18 +10,17 @@ import type { GenEnum, GenFile } from "@bufbuild/protobuf/codegenv2";
 export declare const file_itembank_v1_error_reason: GenFile;
 
 /**
- * Why a call failed. Every error of Itembank itself carries a google.rpc.ErrorInfo
- * with the domain `itembank.dev`, the full name of one of these values as its reason,
- * and the facts as its metadata, of which an example stands with each value. A
- * reason always comes with the same status code. Metadata may gain keys and do
- * not lose any; all values are text. Errors of the transport, such as messages
- * that are too large, carry no ErrorInfo.
+ * Why a call failed. Every error raised by Itembank carries a
+ * google.rpc.ErrorInfo with the domain `itembank.dev`, the full name of one of
+ * these values as its reason, and the facts as its metadata; each value below
+ * has an example. A reason always comes with the same status code. Metadata may
+ * gain keys but not lose any; all values are text. Transport errors, such as
+ * messages that are too large, carry no ErrorInfo.
  *
- * Where `index` is given, it counts from 0 through the request or, in a stream,
- * through the whole import; `path` is a JSON path within the item. Where
- * several things are wrong, the metadata describe the first and
- * `violation_count` says how many there are; BadRequest describes as many as
- * fit.
+ * `index`, where present, counts from 0 through the request or, in a stream,
+ * through the whole import; `path` is a JSON path within the item. If there are
+ * several violations, the metadata describe the first and `violation_count` is
+ * their number; BadRequest describes as many as fit.
  *
  * @generated from enum itembank.v1.ErrorReason
  */
@@ -43,7 +42,7 @@ export enum ErrorReason {
   INVALID_FIELD = 1,
 
   /**
-   * INVALID_ARGUMENT. A payload is not JSON as Item demands it.
+   * INVALID_ARGUMENT. A payload is not JSON as Item requires.
    *
    *     {"index": "17", "item_id": "q17", "path": "$.input.n",
    *      "problem": "integer beyond 2^53-1"}
@@ -53,10 +52,11 @@ export enum ErrorReason {
   INVALID_JSON = 2,
 
   /**
-   * INVALID_ARGUMENT. Content violates a schema of the dataset, as the keyword
-   * of the schema tells: `false` where the schema is just that, `steps` where
-   * checking would take too long. A write that was begun under another schema
-   * may fail with it when it is published, and stays as it is.
+   * INVALID_ARGUMENT. Content violates a schema of the dataset. `keyword` is
+   * the violated keyword of the schema: `false` if the schema itself is
+   * `false`, `steps` if checking would take too long. A write that was begun
+   * under another schema may fail with this reason when it is published, and
+   * stays unchanged.
    *
    *     {"index": "17", "item_id": "q17", "path": "$.input.prompt",
    *      "keyword": "minLength", "problem": "has fewer than 3 characters"}
@@ -75,7 +75,7 @@ export enum ErrorReason {
   DUPLICATE_ITEM_ID = 4,
 
   /**
-   * INVALID_ARGUMENT. Content does not have the hash that the caller gave.
+   * INVALID_ARGUMENT. Content does not have the hash that the caller sent.
    * Hashes are in hexadecimal.
    *
    *     {"index": "17", "item_id": "q17",
@@ -86,7 +86,7 @@ export enum ErrorReason {
   CONTENT_HASH_MISMATCH = 5,
 
   /**
-   * INVALID_ARGUMENT. The request is beyond a field of Limits.
+   * INVALID_ARGUMENT. The request exceeds a field of Limits.
    *
    *     {"limit": "max_batch_size", "maximum": "1000", "received": "1200"}
    *
@@ -95,8 +95,8 @@ export enum ErrorReason {
   LIMIT_EXCEEDED = 6,
 
   /**
-   * INVALID_ARGUMENT. The page token or cursor is not from this call with these
-   * arguments.
+   * INVALID_ARGUMENT. The page token or cursor does not come from this call
+   * with these arguments.
    *
    *     {"field": "page_token"}
    *
@@ -133,7 +133,7 @@ export enum ErrorReason {
   ITEM_NOT_IN_RUN = 10,
 
   /**
-   * INVALID_ARGUMENT. The runs are on different datasets, or are one.
+   * INVALID_ARGUMENT. The runs are on different datasets, or are the same run.
    *
    *     {"base_run_id": "runs...", "candidate_run_id": "runs..."}
    *
@@ -142,8 +142,8 @@ export enum ErrorReason {
   RUNS_NOT_COMPARABLE = 11,
 
   /**
-   * INVALID_ARGUMENT. Neither content type, name nor bytes tell the format of a
-   * file.
+   * INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+   * the format of a file.
    *
    *     {"content_type": "application/octet-stream", "filename": "data.bin"}
    *
@@ -152,8 +152,8 @@ export enum ErrorReason {
   UNKNOWN_FORMAT = 12,
 
   /**
-   * INVALID_ARGUMENT. A file cannot be read as what it should be. `row` counts
-   * from 1 without the header, `line` with it; what does not apply is left out.
+   * INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
+   * without the header, `line` with it; keys that do not apply are left out.
    *
    *     {"row": "3", "line": "4", "column": "metadata",
    *      "problem": "must be a JSON object"}
@@ -163,7 +163,8 @@ export enum ErrorReason {
   INVALID_FILE = 13,
 
   /**
-   * INVALID_ARGUMENT. What arrived is not what the commit of an upload names.
+   * INVALID_ARGUMENT. The bytes that arrived do not match the commit of an
+   * upload.
    *
    *     {"upload_id": "upld...", "expected_size": "52", "received_size": "50"}
    *
@@ -172,8 +173,9 @@ export enum ErrorReason {
   CHECKSUM_MISMATCH = 14,
 
   /**
-   * INVALID_ARGUMENT. The statement is not a SELECT that can be run. `position`
-   * counts characters from 1 and is left out where it does not apply.
+   * INVALID_ARGUMENT. The statement is not a SELECT that can be executed.
+   * `position` counts characters from 1 and is left out where it does not
+   * apply.
    *
    *     {"position": "15", "problem": "syntax error at \"form\""}
    *
@@ -265,9 +267,9 @@ export enum ErrorReason {
   UPLOAD_NOT_FOUND = 37,
 
   /**
-   * NOT_FOUND. A statement names a dataset, version, tag or run that is not
-   * there. `tables` names some that are; `problem` is given for a version or
-   * tag of a dataset that is there.
+   * NOT_FOUND. A statement names a dataset, version, tag or run that does not
+   * exist. `tables` names some that do; `problem` is set for a version or tag
+   * of an existing dataset.
    *
    *     {"table": "datasets.\"sales@13\"",
    *      "tables": "datasets.sales, datasets.stores",
@@ -287,7 +289,7 @@ export enum ErrorReason {
   DATASET_NAME_TAKEN = 50,
 
   /**
-   * ALREADY_EXISTS. Another dataset has the table_name, in upper or lower case.
+   * ALREADY_EXISTS. Another dataset has the table_name, regardless of case.
    *
    *     {"table_name": "capitals", "dataset_id": "data..."}
    *
@@ -316,8 +318,8 @@ export enum ErrorReason {
   RESULT_FINAL = 53,
 
   /**
-   * ABORTED. Somebody else wrote first: read again, decide again, send again.
-   * `item_id` is given where the conflict is about one item.
+   * ABORTED. Another caller wrote first: read again, decide again, send again.
+   * `item_id` is set where the conflict is about one item.
    *
    *     {"expected_version": "4", "latest_version": "5"}
    *
@@ -326,7 +328,7 @@ export enum ErrorReason {
   VERSION_CONFLICT = 60,
 
   /**
-   * ABORTED. Somebody else changed the resource first.
+   * ABORTED. Another caller changed the resource first.
    *
    *     {"etag": "a1b2...", "current_etag": "c3d4..."}
    *
@@ -353,7 +355,7 @@ export enum ErrorReason {
   STREAM_SUPERSEDED = 63,
 
   /**
-   * FAILED_PRECONDITION. What arrived is not what `commit` announced. The
+   * FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The
    * import stays open.
    *
    *     {"expected_item_count": "1000", "received_item_count": "998",
@@ -375,7 +377,7 @@ export enum ErrorReason {
   DELETE_LIMIT_EXCEEDED = 71,
 
   /**
-   * FAILED_PRECONDITION. The write is not in a state for this call.
+   * FAILED_PRECONDITION. The state of the write does not allow this call.
    *
    *     {"request_id": "9f0c...", "state": "STATE_DISCARDED"}
    *
@@ -384,7 +386,7 @@ export enum ErrorReason {
   UPSERT_NOT_READY = 72,
 
   /**
-   * FAILED_PRECONDITION. A new schema does not fit items of the latest version.
+   * FAILED_PRECONDITION. Items of the latest version violate the new schema.
    *
    *     {"violation_count": "12", "item_id": "q17", "path": "$.input.prompt",
    *      "keyword": "minLength"}
@@ -412,7 +414,7 @@ export enum ErrorReason {
   TAG_LOCKED = 75,
 
   /**
-   * FAILED_PRECONDITION. The item was purged and takes no content any more.
+   * FAILED_PRECONDITION. The item was purged and no longer takes content.
    *
    *     {"index": "0", "item_id": "q17"}
    *
@@ -439,7 +441,7 @@ export enum ErrorReason {
   RUN_ENDED = 78,
 
   /**
-   * FAILED_PRECONDITION. The result was replaced; judge the current one.
+   * FAILED_PRECONDITION. The result was replaced; score the current one.
    *
    *     {"result_id": "rslt...", "current_result_id": "rslt..."}
    *
@@ -448,7 +450,7 @@ export enum ErrorReason {
   RESULT_SUPERSEDED = 79,
 
   /**
-   * FAILED_PRECONDITION. The upload is not in a state for this call.
+   * FAILED_PRECONDITION. The state of the upload does not allow this call.
    *
    *     {"upload_id": "upld...", "state": "STATE_CONSUMED"}
    *
@@ -457,7 +459,7 @@ export enum ErrorReason {
   UPLOAD_NOT_READY = 80,
 
   /**
-   * OUT_OF_RANGE. A frame leaves rows or bytes out. Go on at `next_offset`.
+   * OUT_OF_RANGE. A frame skips rows or bytes. Continue at `next_offset`.
    *
    *     {"next_offset": "2000", "received_offset": "3000"}
    *
@@ -466,8 +468,8 @@ export enum ErrorReason {
   OFFSET_GAP = 100,
 
   /**
-   * RESOURCE_EXHAUSTED. The project is at its limit: of storage, of open
-   * imports, of calls in a time. RetryInfo is there if waiting helps.
+   * RESOURCE_EXHAUSTED. The project has reached a limit: storage, open imports,
+   * or the rate of calls. RetryInfo is present if waiting helps.
    *
    *     {"quota": "waiting_queries", "maximum": "100"}
    *
@@ -476,8 +478,8 @@ export enum ErrorReason {
   QUOTA_EXCEEDED = 110,
 
   /**
-   * RESOURCE_EXHAUSTED. The query needs more memory than it may have, or one of
-   * its rows is larger than a row may be.
+   * RESOURCE_EXHAUSTED. The query needs more memory than allowed, or one of its
+   * rows exceeds the maximum size.
    *
    *     {"maximum_bytes": "1073741824"}
    *
@@ -486,7 +488,7 @@ export enum ErrorReason {
   QUERY_TOO_LARGE = 111,
 
   /**
-   * DEADLINE_EXCEEDED. The query ran longer than it may.
+   * DEADLINE_EXCEEDED. The query exceeded its timeout.
    *
    *     {"timeout": "10s"}
    *
@@ -495,7 +497,7 @@ export enum ErrorReason {
   QUERY_TIMEOUT = 120,
 
   /**
-   * UNAUTHENTICATED. There are no credentials, or they are not known.
+   * UNAUTHENTICATED. Credentials are missing or unknown.
    *
    *     {}
    *
@@ -542,7 +544,7 @@ export enum ErrorReason {
   STORAGE_UNAVAILABLE = 142,
 
   /**
-   * INTERNAL. A fault of the server. Its log tells more under the id.
+   * INTERNAL. The server is at fault. Its log has the cause under this id.
    *
    *     {"error_id": "5c1e..."}
    *

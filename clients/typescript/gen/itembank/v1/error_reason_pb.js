@@ -17,18 +17,17 @@ export const ErrorReasonSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_error_reason, 0);
 
 /**
- * Why a call failed. Every error of Itembank itself carries a google.rpc.ErrorInfo
- * with the domain `itembank.dev`, the full name of one of these values as its reason,
- * and the facts as its metadata, of which an example stands with each value. A
- * reason always comes with the same status code. Metadata may gain keys and do
- * not lose any; all values are text. Errors of the transport, such as messages
- * that are too large, carry no ErrorInfo.
+ * Why a call failed. Every error raised by Itembank carries a
+ * google.rpc.ErrorInfo with the domain `itembank.dev`, the full name of one of
+ * these values as its reason, and the facts as its metadata; each value below
+ * has an example. A reason always comes with the same status code. Metadata may
+ * gain keys but not lose any; all values are text. Transport errors, such as
+ * messages that are too large, carry no ErrorInfo.
  *
- * Where `index` is given, it counts from 0 through the request or, in a stream,
- * through the whole import; `path` is a JSON path within the item. Where
- * several things are wrong, the metadata describe the first and
- * `violation_count` says how many there are; BadRequest describes as many as
- * fit.
+ * `index`, where present, counts from 0 through the request or, in a stream,
+ * through the whole import; `path` is a JSON path within the item. If there are
+ * several violations, the metadata describe the first and `violation_count` is
+ * their number; BadRequest describes as many as fit.
  *
  * @generated from enum itembank.v1.ErrorReason
  */

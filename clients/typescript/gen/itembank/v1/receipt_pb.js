@@ -26,7 +26,7 @@ export const Receipt_StateSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_receipt, 0, 0);
 
 /**
- * How far the write has come.
+ * The progress of a write.
  *
  * @generated from enum itembank.v1.Receipt.State
  */
