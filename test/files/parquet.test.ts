@@ -133,7 +133,7 @@ describe("Parquet", () => {
     ).toMatchObject({
       row: 1,
       column: "id",
-      problem: "is not a list of names",
+      problem: "must be a list of names",
     });
   });
 
