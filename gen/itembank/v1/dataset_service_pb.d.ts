@@ -28,7 +28,7 @@ export declare type CreateDatasetRequest = Message<"itembank.v1.CreateDatasetReq
   dataset?: Dataset | undefined;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 2;
    */
@@ -68,7 +68,7 @@ export declare const CreateDatasetResponseSchema: GenMessage<CreateDatasetRespon
  */
 export declare type GetDatasetRequest = Message<"itembank.v1.GetDatasetRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -115,16 +115,16 @@ export declare type ListDatasetsRequest = Message<"itembank.v1.ListDatasetsReque
   namePrefix: string;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -171,7 +171,7 @@ export declare const ListDatasetsResponseSchema: GenMessage<ListDatasetsResponse
  */
 export declare type UpdateDatasetRequest = Message<"itembank.v1.UpdateDatasetRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -185,17 +185,17 @@ export declare type UpdateDatasetRequest = Message<"itembank.v1.UpdateDatasetReq
   patch?: Dataset | undefined;
 
   /**
-   * Which fields of `patch` to take over: name, table_name, description,
-   * metadata, input_schema_json, expected_output_schema_json; `*` for all of
-   * them. Left out, those that are set in `patch`. If that leaves nothing, the
-   * call is refused.
+   * The fields of `patch` to apply: name, table_name, description, metadata,
+   * input_schema_json, expected_output_schema_json; `*` for all of them. If
+   * unset, the fields that are set in `patch`. If there are none, the call is
+   * refused.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
   updateMask?: FieldMask | undefined;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 4;
    */
@@ -235,7 +235,7 @@ export declare const UpdateDatasetResponseSchema: GenMessage<UpdateDatasetRespon
  */
 export declare type DeleteDatasetRequest = Message<"itembank.v1.DeleteDatasetRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -257,7 +257,7 @@ export declare type DeleteDatasetRequest = Message<"itembank.v1.DeleteDatasetReq
   force: boolean;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 4;
    */
@@ -297,7 +297,7 @@ export declare const DeleteDatasetResponseSchema: GenMessage<DeleteDatasetRespon
  */
 export declare type ListVersionsRequest = Message<"itembank.v1.ListVersionsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -311,16 +311,16 @@ export declare type ListVersionsRequest = Message<"itembank.v1.ListVersionsReque
   taggedOnly: boolean;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 4;
    */
@@ -367,14 +367,14 @@ export declare const ListVersionsResponseSchema: GenMessage<ListVersionsResponse
  */
 export declare type GetVersionRequest = Message<"itembank.v1.GetVersionRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -414,14 +414,14 @@ export declare const GetVersionResponseSchema: GenMessage<GetVersionResponse>;
  */
 export declare type TagVersionRequest = Message<"itembank.v1.TagVersionRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest. Not version 0.
+   * The version. Unset means the latest. Not version 0.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -483,7 +483,7 @@ export declare const TagVersionResponseSchema: GenMessage<TagVersionResponse>;
  */
 export declare type UntagVersionRequest = Message<"itembank.v1.UntagVersionRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -530,7 +530,7 @@ export declare const UntagVersionResponseSchema: GenMessage<UntagVersionResponse
  */
 export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -560,14 +560,14 @@ export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsReque
   plannedRequestId: string;
 
   /**
-   * How much of the items to return.
+   * How much of each item to return.
    *
    * @generated from field: itembank.v1.ItemView view = 5;
    */
   view: ItemView;
 
   /**
-   * DiffBatch.cursor of the last batch that arrived, to go on behind it. All
+   * DiffBatch.cursor of the last batch that arrived, to continue after it. All
    * other fields have to be unchanged.
    *
    * @generated from field: string cursor = 6;
@@ -588,7 +588,7 @@ export declare const DiffVersionsRequestSchema: GenMessage<DiffVersionsRequest>;
  */
 export declare type DiffVersionsResponse = Message<"itembank.v1.DiffVersionsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.DiffVersionsResponse.frame
    */
@@ -631,7 +631,7 @@ export declare type DiffBatch = Message<"itembank.v1.DiffBatch"> & {
   changes: ItemChange[];
 
   /**
-   * Where to go on if the stream breaks behind this batch.
+   * Where to continue if the stream breaks after this batch.
    *
    * @generated from field: string cursor = 2;
    */
@@ -706,7 +706,7 @@ export declare const DiffSummarySchema: GenMessage<DiffSummary>;
  */
 export declare type RestoreVersionRequest = Message<"itembank.v1.RestoreVersionRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -742,7 +742,7 @@ export declare type RestoreVersionRequest = Message<"itembank.v1.RestoreVersionR
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 6;
    */
@@ -782,7 +782,7 @@ export declare const RestoreVersionResponseSchema: GenMessage<RestoreVersionResp
  */
 export declare type WatchDatasetRequest = Message<"itembank.v1.WatchDatasetRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -809,7 +809,7 @@ export declare const WatchDatasetRequestSchema: GenMessage<WatchDatasetRequest>;
  */
 export declare type WatchDatasetResponse = Message<"itembank.v1.WatchDatasetResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.WatchDatasetResponse.frame
    */

@@ -68,7 +68,7 @@ export declare const QueryRequestSchema: GenMessage<QueryRequest>;
  */
 export declare type QueryResponse = Message<"itembank.v1.QueryResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.QueryResponse.frame
    */
@@ -317,7 +317,7 @@ export declare const ExportItemsRequestSchema: GenMessage<ExportItemsRequest>;
  */
 export declare type ExportItemsResponse = Message<"itembank.v1.ExportItemsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.ExportItemsResponse.frame
    */

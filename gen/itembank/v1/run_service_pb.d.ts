@@ -31,7 +31,7 @@ export declare type CreateRunRequest = Message<"itembank.v1.CreateRunRequest"> &
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -45,7 +45,7 @@ export declare type CreateRunRequest = Message<"itembank.v1.CreateRunRequest"> &
   run?: Run | undefined;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 4;
    */
@@ -98,7 +98,7 @@ export declare const CreateRunResponseSchema: GenMessage<CreateRunResponse>;
  */
 export declare type GetRunRequest = Message<"itembank.v1.GetRunRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -173,16 +173,16 @@ export declare type ListRunsRequest = Message<"itembank.v1.ListRunsRequest"> & {
   targetId: string;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 6;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 7;
    */
@@ -229,7 +229,7 @@ export declare const ListRunsResponseSchema: GenMessage<ListRunsResponse>;
  */
 export declare type UpdateRunRequest = Message<"itembank.v1.UpdateRunRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -243,17 +243,17 @@ export declare type UpdateRunRequest = Message<"itembank.v1.UpdateRunRequest"> &
   patch?: Run | undefined;
 
   /**
-   * Which fields of `patch` to take over: name, description, target_type,
-   * target_id, metadata, labels; `*` for all of them. A named field that is
-   * unset in `patch` is cleared; name cannot be. Left out, those that are set
-   * in `patch`. If that leaves nothing, the call is refused.
+   * The fields of `patch` to apply: name, description, target_type, target_id,
+   * metadata, labels; `*` for all of them. A named field that is unset in
+   * `patch` is cleared; name cannot be. If unset, the fields that are set in
+   * `patch`. If there are none, the call is refused.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */
   updateMask?: FieldMask | undefined;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 4;
    */
@@ -293,7 +293,7 @@ export declare const UpdateRunResponseSchema: GenMessage<UpdateRunResponse>;
  */
 export declare type DeleteRunRequest = Message<"itembank.v1.DeleteRunRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -307,7 +307,7 @@ export declare type DeleteRunRequest = Message<"itembank.v1.DeleteRunRequest"> &
   etag: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 3;
    */
@@ -341,7 +341,7 @@ export declare const DeleteRunResponseSchema: GenMessage<DeleteRunResponse>;
  */
 export declare type RecordResultsRequest = Message<"itembank.v1.RecordResultsRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -437,7 +437,7 @@ export declare const RecordedCountsSchema: GenMessage<RecordedCounts>;
  */
 export declare type StreamRecordResultsRequest = Message<"itembank.v1.StreamRecordResultsRequest"> & {
   /**
-   * Required. Which run. May differ from frame to frame.
+   * Required. The run. May differ from frame to frame.
    *
    * @generated from field: string run_id = 1;
    */
@@ -512,7 +512,7 @@ export declare const StreamRecordResultsResponseSchema: GenMessage<StreamRecordR
  */
 export declare type GetResultRequest = Message<"itembank.v1.GetResultRequest"> & {
   /**
-   * Required. Which result.
+   * Required. The result.
    *
    * @generated from field: string result_id = 1;
    */
@@ -573,7 +573,7 @@ export declare const GetResultResponseSchema: GenMessage<GetResultResponse>;
  */
 export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -609,23 +609,23 @@ export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest
   includeReplaced: boolean;
 
   /**
-   * How much of the results to return.
+   * How much of each result to return.
    *
    * @generated from field: itembank.v1.ResultView view = 6;
    */
   view: ResultView;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 7;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 8;
    */
@@ -672,7 +672,7 @@ export declare const ListResultsResponseSchema: GenMessage<ListResultsResponse>;
  */
 export declare type StreamResultsRequest = Message<"itembank.v1.StreamResultsRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -694,7 +694,7 @@ export declare type StreamResultsRequest = Message<"itembank.v1.StreamResultsReq
   follow: boolean;
 
   /**
-   * How much of the results to return.
+   * How much of each result to return.
    *
    * @generated from field: itembank.v1.ResultView view = 4;
    */
@@ -714,7 +714,7 @@ export declare const StreamResultsRequestSchema: GenMessage<StreamResultsRequest
  */
 export declare type StreamResultsResponse = Message<"itembank.v1.StreamResultsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.StreamResultsResponse.frame
    */
@@ -834,7 +834,7 @@ export declare const ResultsEndSchema: GenMessage<ResultsEnd>;
  */
 export declare type DeleteResultsRequest = Message<"itembank.v1.DeleteResultsRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -881,7 +881,7 @@ export declare const DeleteResultsResponseSchema: GenMessage<DeleteResultsRespon
  */
 export declare type RecordScoresRequest = Message<"itembank.v1.RecordScoresRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -955,7 +955,7 @@ export declare const RecordScoresResponseSchema: GenMessage<RecordScoresResponse
  */
 export declare type ListIncompleteRequest = Message<"itembank.v1.ListIncompleteRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -977,8 +977,8 @@ export declare type ListIncompleteRequest = Message<"itembank.v1.ListIncompleteR
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 4;
    */
@@ -1066,7 +1066,7 @@ export declare const IncompleteItemSchema: GenMessage<IncompleteItem>;
  */
 export declare type FinishRunRequest = Message<"itembank.v1.FinishRunRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -1123,7 +1123,7 @@ export declare const FinishRunResponseSchema: GenMessage<FinishRunResponse>;
  */
 export declare type CancelRunRequest = Message<"itembank.v1.CancelRunRequest"> & {
   /**
-   * Required. Which run.
+   * Required. The run.
    *
    * @generated from field: string run_id = 1;
    */
@@ -1205,7 +1205,7 @@ export declare const CompareRunsRequestSchema: GenMessage<CompareRunsRequest>;
  */
 export declare type CompareRunsResponse = Message<"itembank.v1.CompareRunsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.CompareRunsResponse.frame
    */
@@ -1269,7 +1269,7 @@ export declare const ComparisonRowsSchema: GenMessage<ComparisonRows>;
  */
 export declare type ComparisonEnd = Message<"itembank.v1.ComparisonEnd"> & {
   /**
-   * How many rows were sent.
+   * The number of rows sent.
    *
    * @generated from field: int64 row_count = 1;
    */
@@ -1289,7 +1289,7 @@ export declare const ComparisonEndSchema: GenMessage<ComparisonEnd>;
  */
 export declare type WorkRunRequest = Message<"itembank.v1.WorkRunRequest"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.WorkRunRequest.frame
    */
@@ -1341,7 +1341,7 @@ export declare const WorkRunRequestSchema: GenMessage<WorkRunRequest>;
  */
 export declare type WorkRunResponse = Message<"itembank.v1.WorkRunResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.WorkRunResponse.frame
    */

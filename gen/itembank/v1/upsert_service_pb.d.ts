@@ -21,7 +21,7 @@ export declare const file_itembank_v1_upsert_service: GenFile;
  */
 export declare type UpsertItemsRequest = Message<"itembank.v1.UpsertItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -42,7 +42,7 @@ export declare type UpsertItemsRequest = Message<"itembank.v1.UpsertItemsRequest
   options?: UpsertOptions | undefined;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer. Chosen by the
+   * A UUID. Repeating the call with it returns the first answer. Chosen by the
    * server if empty.
    *
    * @generated from field: string request_id = 4;
@@ -125,7 +125,7 @@ export declare const RowOutcomeSchema: GenMessage<RowOutcome>;
  */
 export declare type StreamUpsertItemsRequest = Message<"itembank.v1.StreamUpsertItemsRequest"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.StreamUpsertItemsRequest.frame
    */
@@ -185,7 +185,7 @@ export declare const StreamUpsertItemsRequestSchema: GenMessage<StreamUpsertItem
  */
 export declare type StreamUpsertItemsResponse = Message<"itembank.v1.StreamUpsertItemsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.StreamUpsertItemsResponse.frame
    */
@@ -230,7 +230,7 @@ export declare const StreamUpsertItemsResponseSchema: GenMessage<StreamUpsertIte
  */
 export declare type UpsertOpen = Message<"itembank.v1.UpsertOpen"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -490,7 +490,7 @@ export declare const UpsertWantSchema: GenMessage<UpsertWant>;
  */
 export declare type GetUpsertRequest = Message<"itembank.v1.GetUpsertRequest"> & {
   /**
-   * Required. Which dataset. One that the import itself will create is found
+   * Required. The dataset. One that the import itself will create is found
    * under the name it will have.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
@@ -538,7 +538,7 @@ export declare const GetUpsertResponseSchema: GenMessage<GetUpsertResponse>;
  */
 export declare type ApplyUpsertRequest = Message<"itembank.v1.ApplyUpsertRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -602,7 +602,7 @@ export declare const ApplyUpsertResponseSchema: GenMessage<ApplyUpsertResponse>;
  */
 export declare type DiscardUpsertRequest = Message<"itembank.v1.DiscardUpsertRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */

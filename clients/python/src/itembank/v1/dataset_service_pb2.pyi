@@ -32,7 +32,7 @@ class CreateDatasetRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.Dataset:
         """Required. The dataset to create."""
@@ -84,7 +84,7 @@ class GetDatasetRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -135,12 +135,12 @@ class ListDatasetsRequest(_message.Message):
     name_prefix: _builtins.str
     """Keeps datasets whose name starts with this."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     def __init__(
         self,
@@ -196,10 +196,10 @@ class UpdateDatasetRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def patch(self) -> _dataset_pb2.Dataset:
@@ -207,10 +207,10 @@ class UpdateDatasetRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields of `patch` to take over: name, table_name, description,
-        metadata, input_schema_json, expected_output_schema_json; `*` for all of
-        them. Left out, those that are set in `patch`. If that leaves nothing, the
-        call is refused.
+        """The fields of `patch` to apply: name, table_name, description, metadata,
+        input_schema_json, expected_output_schema_json; `*` for all of them. If
+        unset, the fields that are set in `patch`. If there are none, the call is
+        refused.
         """
 
     def __init__(
@@ -270,10 +270,10 @@ class DeleteDatasetRequest(_message.Message):
     keep it.
     """
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -326,16 +326,16 @@ class ListVersionsRequest(_message.Message):
     tagged_only: _builtins.bool
     """If true, keeps versions that carry a tag."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -391,11 +391,11 @@ class GetVersionRequest(_message.Message):
     AT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     def __init__(
         self,
@@ -453,11 +453,11 @@ class TagVersionRequest(_message.Message):
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest. Not version 0."""
+        """The version. Unset means the latest. Not version 0."""
 
     def __init__(
         self,
@@ -515,7 +515,7 @@ class UntagVersionRequest(_message.Message):
     """Required. The tag."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -572,14 +572,14 @@ class DiffVersionsRequest(_message.Message):
     publishing the plan would make. `before` and `after` have to be unset.
     """
     view: _item_pb2.ItemView.ValueType
-    """How much of the items to return."""
+    """How much of each item to return."""
     cursor: _builtins.str
-    """DiffBatch.cursor of the last batch that arrived, to go on behind it. All
+    """DiffBatch.cursor of the last batch that arrived, to continue after it. All
     other fields have to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def before(self) -> _dataset_pb2.VersionSelector:
@@ -650,7 +650,7 @@ class DiffBatch(_message.Message):
     CHANGES_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     cursor: _builtins.str
-    """Where to go on if the stream breaks behind this batch."""
+    """Where to continue if the stream breaks after this batch."""
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.ItemChange]:
         """1 to 1,000 changes."""
@@ -732,10 +732,10 @@ class RestoreVersionRequest(_message.Message):
     note: _builtins.str
     """Kept with the new version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
@@ -797,7 +797,7 @@ class WatchDatasetRequest(_message.Message):
     """The last version the caller knows. 0 streams the history from its start."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,

@@ -79,10 +79,10 @@ class CreateItemRequest(_message.Message):
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def item(self) -> _item_pb2.Item:
@@ -122,7 +122,7 @@ class CreateItemResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did."""
+        """The receipt of the call."""
 
     def __init__(
         self,
@@ -159,10 +159,10 @@ class BatchCreateItemsRequest(_message.Message):
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
@@ -204,7 +204,7 @@ class BatchCreateItemsResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did."""
+        """The receipt of the call."""
 
     def __init__(
         self,
@@ -230,14 +230,14 @@ class GetItemRequest(_message.Message):
     ITEM_ID_FIELD_NUMBER: _builtins.int
     AT_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """Required. Which item."""
+    """Required. The item."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """At which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     def __init__(
         self,
@@ -295,22 +295,22 @@ class ListItemsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     view: _item_pb2.ItemView.ValueType
-    """How much of the items to return."""
+    """How much of each item to return."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -378,18 +378,18 @@ class StreamItemsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     view: _item_pb2.ItemView.ValueType
-    """How much of the items to return."""
+    """How much of each item to return."""
     cursor: _builtins.str
-    """ItemBatch.cursor of the last batch that arrived, to go on behind it, at the
-    same version. All other fields have to be unchanged.
+    """ItemBatch.cursor of the last batch that arrived, to continue after it, at
+    the same version. All other fields have to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -456,7 +456,7 @@ class ItemBatch(_message.Message):
     version: _builtins.int
     """The version that is streamed. The same in all batches."""
     cursor: _builtins.str
-    """Where to go on if the stream breaks behind this batch."""
+    """Where to continue if the stream breaks after this batch."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """1 to 1,000 items, at most about 3 MiB."""
@@ -516,7 +516,7 @@ class UpdateItemRequest(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """Required. Which item."""
+    """Required. The item."""
     expected_item_version: _builtins.int
     """If set, the call fails with VERSION_CONFLICT unless this is the item's
     `version`. Guards this item alone, unlike expected_version elsewhere.
@@ -524,10 +524,10 @@ class UpdateItemRequest(_message.Message):
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def patch(self) -> _item_pb2.Item:
@@ -535,10 +535,10 @@ class UpdateItemRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields of `patch` to take over: input_json, expected_output_json,
+        """The fields of `patch` to apply: input_json, expected_output_json,
         metadata_json, splits; `*` for all of them. A named field that is unset in
-        `patch` is cleared. Left out, those that are set in `patch`. If that leaves
-        nothing, the call is refused.
+        `patch` is cleared. If unset, the fields that are set in `patch`. If there
+        are none, the call is refused.
         """
 
     def __init__(
@@ -576,7 +576,7 @@ class UpdateItemResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did."""
+        """The receipt of the call."""
 
     def __init__(
         self,
@@ -604,7 +604,7 @@ class DeleteItemRequest(_message.Message):
     NOTE_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """Required. Which item."""
+    """Required. The item."""
     expected_item_version: _builtins.int
     """If set, the call fails with VERSION_CONFLICT unless this is the item's
     `version`.
@@ -612,10 +612,10 @@ class DeleteItemRequest(_message.Message):
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -645,7 +645,7 @@ class DeleteItemResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did."""
+        """The receipt of the call."""
 
     def __init__(
         self,
@@ -678,10 +678,10 @@ class BatchDeleteItemsRequest(_message.Message):
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def item_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -720,7 +720,7 @@ class BatchDeleteItemsResponse(_message.Message):
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did."""
+        """The receipt of the call."""
 
     def __init__(
         self,
@@ -747,18 +747,18 @@ class ListItemRevisionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     item_id: _builtins.str
-    """Required. Which item."""
+    """Required. The item."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,
@@ -816,7 +816,7 @@ class PurgeItemRequest(_message.Message):
     """Required. Which item, live or deleted."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,

@@ -91,7 +91,7 @@ class CreateRunRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CARRY_FROM_RUN_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     carry_from_run_id: _builtins.str
     """If set, successes of this earlier run on the same dataset, which may be in
     any state, are taken over, with their current scores, for every cell that
@@ -107,7 +107,7 @@ class CreateRunRequest(_message.Message):
 
     @_builtins.property
     def at(self) -> _dataset_pb2.VersionSelector:
-        """Which version. Unset means the latest."""
+        """The version. Unset means the latest."""
 
     @_builtins.property
     def run(self) -> _run_pb2.Run:
@@ -162,7 +162,7 @@ class GetRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     def __init__(
         self,
         *,
@@ -220,12 +220,12 @@ class ListRunsRequest(_message.Message):
     target_id: _builtins.str
     """Keeps runs of this target. Empty keeps all."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
@@ -293,19 +293,19 @@ class UpdateRunRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     @_builtins.property
     def patch(self) -> _run_pb2.Run:
         """Required. The new values. An `etag` in it guards the update."""
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Which fields of `patch` to take over: name, description, target_type,
-        target_id, metadata, labels; `*` for all of them. A named field that is
-        unset in `patch` is cleared; name cannot be. Left out, those that are set
-        in `patch`. If that leaves nothing, the call is refused.
+        """The fields of `patch` to apply: name, description, target_type, target_id,
+        metadata, labels; `*` for all of them. A named field that is unset in
+        `patch` is cleared; name cannot be. If unset, the fields that are set in
+        `patch`. If there are none, the call is refused.
         """
 
     def __init__(
@@ -358,11 +358,11 @@ class DeleteRunRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     etag: _builtins.str
     """If set, the call fails with ETAG_MISMATCH unless it is the current one."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer."""
+    """A UUID. Repeating the call with it returns the first answer."""
     def __init__(
         self,
         *,
@@ -405,7 +405,7 @@ class RecordResultsRequest(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     OVERWRITE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     overwrite: _builtins.bool
     """If true, successes may be replaced."""
     @_builtins.property
@@ -500,7 +500,7 @@ class StreamRecordResultsRequest(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     OVERWRITE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run. May differ from frame to frame."""
+    """Required. The run. May differ from frame to frame."""
     frame_number: _builtins.int
     """A number of the client's choice, given back in the answer and in errors."""
     overwrite: _builtins.bool
@@ -568,7 +568,7 @@ class GetResultRequest(_message.Message):
     RESULT_ID_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
-    """Required. Which result."""
+    """Required. The result."""
     view: _result_pb2.ResultView.ValueType
     """How much of the result to return."""
     def __init__(
@@ -634,7 +634,7 @@ class ListResultsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     item_id: _builtins.str
     """Keeps results of this item. Empty keeps all."""
     outcome: Global___OutcomeFilter.ValueType
@@ -642,14 +642,14 @@ class ListResultsRequest(_message.Message):
     include_replaced: _builtins.bool
     """If true, results that were replaced are listed as well: every attempt."""
     view: _result_pb2.ResultView.ValueType
-    """How much of the results to return."""
+    """How much of each result to return."""
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def missing_scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -716,7 +716,7 @@ class StreamResultsRequest(_message.Message):
     FOLLOW_FIELD_NUMBER: _builtins.int
     VIEW_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     after_sequence: _builtins.int
     """Goes on behind this place: the last `sequence` or `through_sequence` that
     arrived. 0 starts at the beginning.
@@ -724,7 +724,7 @@ class StreamResultsRequest(_message.Message):
     follow: _builtins.bool
     """If true, the stream goes on until the run has ended."""
     view: _result_pb2.ResultView.ValueType
-    """How much of the results to return."""
+    """How much of each result to return."""
     def __init__(
         self,
         *,
@@ -872,7 +872,7 @@ class DeleteResultsRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     CELLS_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     @_builtins.property
     def cells(self) -> _containers.RepeatedCompositeFieldContainer[_run_pb2.RunCell]:
         """Required. 1 to 1,000 cells."""
@@ -922,7 +922,7 @@ class RecordScoresRequest(_message.Message):
     RUN_ID_FIELD_NUMBER: _builtins.int
     SCORES_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResultScore]:
         """0 to 1,000 scores."""
@@ -1004,7 +1004,7 @@ class ListIncompleteRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     view: Global___IncompleteView.ValueType
     """How much of the entries to return."""
     page_size: _builtins.int
@@ -1012,8 +1012,8 @@ class ListIncompleteRequest(_message.Message):
     shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     def __init__(
         self,
@@ -1109,7 +1109,7 @@ class FinishRunRequest(_message.Message):
     MIN_SUCCESS_RATIO_FIELD_NUMBER: _builtins.int
     FAILURE_MESSAGE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     min_success_ratio: _builtins.float
     """The share of expected cells that has to be a success for the run to end as
     COMPLETED, 0 to 1; missing cells count against it. Below it, and without
@@ -1166,7 +1166,7 @@ class CancelRunRequest(_message.Message):
 
     RUN_ID_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. Which run."""
+    """Required. The run."""
     def __init__(
         self,
         *,
@@ -1312,7 +1312,7 @@ class ComparisonEnd(_message.Message):
 
     ROW_COUNT_FIELD_NUMBER: _builtins.int
     row_count: _builtins.int
-    """How many rows were sent."""
+    """The number of rows sent."""
     def __init__(
         self,
         *,

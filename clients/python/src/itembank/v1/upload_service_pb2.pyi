@@ -242,12 +242,12 @@ class ListUploadsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-    shorter.
+    """The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+    may be shorter.
     """
     page_token: _builtins.str
-    """next_page_token of the page before. All other fields but page_size have to
-    be unchanged.
+    """next_page_token of the previous page. All other fields but page_size have
+    to be unchanged.
     """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_upload_pb2.Upload.State.ValueType]:
@@ -304,7 +304,7 @@ class DeleteUploadRequest(_message.Message):
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """Required. Which upload."""
+    """Required. The upload."""
     def __init__(
         self,
         *,
@@ -355,7 +355,7 @@ class ApplyUploadRequest(_message.Message):
     format: _upload_pb2.FileFormat.ValueType
     """Overrides the format of the upload."""
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer. Chosen by the
+    """A UUID. Repeating the call with it returns the first answer. Chosen by the
     server if empty.
     """
     @_builtins.property
@@ -364,7 +364,7 @@ class ApplyUploadRequest(_message.Message):
 
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset. To create one, name it here, with
+        """Required. The dataset. To create one, name it here, with
         options.create_if_missing; table_name and the rest are options.new_dataset.
         """
 

@@ -33,12 +33,12 @@ class UpsertItemsRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID. Repeating the call with it gives the first answer. Chosen by the
+    """A UUID. Repeating the call with it returns the first answer. Chosen by the
     server if empty.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
@@ -239,7 +239,7 @@ class UpsertOpen(_message.Message):
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def options(self) -> _upsert_pb2.UpsertOptions:
@@ -495,7 +495,7 @@ class GetUpsertRequest(_message.Message):
     """Required. The name of the write."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset. One that the import itself will create is found
+        """Required. The dataset. One that the import itself will create is found
         under the name it will have.
         """
 
@@ -556,7 +556,7 @@ class ApplyUpsertRequest(_message.Message):
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     @_builtins.property
     def guard(self) -> _upsert_pb2.MirrorGuard:
@@ -616,7 +616,7 @@ class DiscardUpsertRequest(_message.Message):
     """Required. The name of the write."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. Which dataset."""
+        """Required. The dataset."""
 
     def __init__(
         self,

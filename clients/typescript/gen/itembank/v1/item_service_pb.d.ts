@@ -21,7 +21,7 @@ export declare const file_itembank_v1_item_service: GenFile;
  */
 export declare type CreateItemRequest = Message<"itembank.v1.CreateItemRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -57,7 +57,7 @@ export declare type CreateItemRequest = Message<"itembank.v1.CreateItemRequest">
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 6;
    */
@@ -84,7 +84,7 @@ export declare type CreateItemResponse = Message<"itembank.v1.CreateItemResponse
   item?: Item | undefined;
 
   /**
-   * What the call did.
+   * The receipt of the call.
    *
    * @generated from field: itembank.v1.Receipt receipt = 2;
    */
@@ -104,7 +104,7 @@ export declare const CreateItemResponseSchema: GenMessage<CreateItemResponse>;
  */
 export declare type BatchCreateItemsRequest = Message<"itembank.v1.BatchCreateItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -141,7 +141,7 @@ export declare type BatchCreateItemsRequest = Message<"itembank.v1.BatchCreateIt
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 6;
    */
@@ -168,7 +168,7 @@ export declare type BatchCreateItemsResponse = Message<"itembank.v1.BatchCreateI
   items: Item[];
 
   /**
-   * What the call did.
+   * The receipt of the call.
    *
    * @generated from field: itembank.v1.Receipt receipt = 2;
    */
@@ -188,21 +188,21 @@ export declare const BatchCreateItemsResponseSchema: GenMessage<BatchCreateItems
  */
 export declare type GetItemRequest = Message<"itembank.v1.GetItemRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. Which item.
+   * Required. The item.
    *
    * @generated from field: string item_id = 2;
    */
   itemId: string;
 
   /**
-   * At which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 3;
    */
@@ -249,14 +249,14 @@ export declare const GetItemResponseSchema: GenMessage<GetItemResponse>;
  */
 export declare type ListItemsRequest = Message<"itembank.v1.ListItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -270,23 +270,23 @@ export declare type ListItemsRequest = Message<"itembank.v1.ListItemsRequest"> &
   splits: string[];
 
   /**
-   * How much of the items to return.
+   * How much of each item to return.
    *
    * @generated from field: itembank.v1.ItemView view = 4;
    */
   view: ItemView;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 6;
    */
@@ -340,14 +340,14 @@ export declare const ListItemsResponseSchema: GenMessage<ListItemsResponse>;
  */
 export declare type StreamItemsRequest = Message<"itembank.v1.StreamItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Which version. Unset means the latest.
+   * The version. Unset means the latest.
    *
    * @generated from field: itembank.v1.VersionSelector at = 2;
    */
@@ -361,15 +361,15 @@ export declare type StreamItemsRequest = Message<"itembank.v1.StreamItemsRequest
   splits: string[];
 
   /**
-   * How much of the items to return.
+   * How much of each item to return.
    *
    * @generated from field: itembank.v1.ItemView view = 4;
    */
   view: ItemView;
 
   /**
-   * ItemBatch.cursor of the last batch that arrived, to go on behind it, at the
-   * same version. All other fields have to be unchanged.
+   * ItemBatch.cursor of the last batch that arrived, to continue after it, at
+   * the same version. All other fields have to be unchanged.
    *
    * @generated from field: string cursor = 5;
    */
@@ -389,7 +389,7 @@ export declare const StreamItemsRequestSchema: GenMessage<StreamItemsRequest>;
  */
 export declare type StreamItemsResponse = Message<"itembank.v1.StreamItemsResponse"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.StreamItemsResponse.frame
    */
@@ -439,7 +439,7 @@ export declare type ItemBatch = Message<"itembank.v1.ItemBatch"> & {
   version: bigint;
 
   /**
-   * Where to go on if the stream breaks behind this batch.
+   * Where to continue if the stream breaks after this batch.
    *
    * @generated from field: string cursor = 3;
    */
@@ -486,14 +486,14 @@ export declare const ItemsEndSchema: GenMessage<ItemsEnd>;
  */
 export declare type UpdateItemRequest = Message<"itembank.v1.UpdateItemRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. Which item.
+   * Required. The item.
    *
    * @generated from field: string item_id = 2;
    */
@@ -507,10 +507,10 @@ export declare type UpdateItemRequest = Message<"itembank.v1.UpdateItemRequest">
   patch?: Item | undefined;
 
   /**
-   * Which fields of `patch` to take over: input_json, expected_output_json,
+   * The fields of `patch` to apply: input_json, expected_output_json,
    * metadata_json, splits; `*` for all of them. A named field that is unset in
-   * `patch` is cleared. Left out, those that are set in `patch`. If that leaves
-   * nothing, the call is refused.
+   * `patch` is cleared. If unset, the fields that are set in `patch`. If there
+   * are none, the call is refused.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 4;
    */
@@ -532,7 +532,7 @@ export declare type UpdateItemRequest = Message<"itembank.v1.UpdateItemRequest">
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 7;
    */
@@ -559,7 +559,7 @@ export declare type UpdateItemResponse = Message<"itembank.v1.UpdateItemResponse
   item?: Item | undefined;
 
   /**
-   * What the call did.
+   * The receipt of the call.
    *
    * @generated from field: itembank.v1.Receipt receipt = 2;
    */
@@ -579,14 +579,14 @@ export declare const UpdateItemResponseSchema: GenMessage<UpdateItemResponse>;
  */
 export declare type DeleteItemRequest = Message<"itembank.v1.DeleteItemRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. Which item.
+   * Required. The item.
    *
    * @generated from field: string item_id = 2;
    */
@@ -608,7 +608,7 @@ export declare type DeleteItemRequest = Message<"itembank.v1.DeleteItemRequest">
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 5;
    */
@@ -628,7 +628,7 @@ export declare const DeleteItemRequestSchema: GenMessage<DeleteItemRequest>;
  */
 export declare type DeleteItemResponse = Message<"itembank.v1.DeleteItemResponse"> & {
   /**
-   * What the call did.
+   * The receipt of the call.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
@@ -648,7 +648,7 @@ export declare const DeleteItemResponseSchema: GenMessage<DeleteItemResponse>;
  */
 export declare type BatchDeleteItemsRequest = Message<"itembank.v1.BatchDeleteItemsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -677,7 +677,7 @@ export declare type BatchDeleteItemsRequest = Message<"itembank.v1.BatchDeleteIt
   note: string;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer.
+   * A UUID. Repeating the call with it returns the first answer.
    *
    * @generated from field: string request_id = 5;
    */
@@ -704,7 +704,7 @@ export declare type BatchDeleteItemsResponse = Message<"itembank.v1.BatchDeleteI
   missingItemIds: string[];
 
   /**
-   * What the call did.
+   * The receipt of the call.
    *
    * @generated from field: itembank.v1.Receipt receipt = 2;
    */
@@ -724,30 +724,30 @@ export declare const BatchDeleteItemsResponseSchema: GenMessage<BatchDeleteItems
  */
 export declare type ListItemRevisionsRequest = Message<"itembank.v1.ListItemRevisionsRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. Which item.
+   * Required. The item.
    *
    * @generated from field: string item_id = 2;
    */
   itemId: string;
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 4;
    */
@@ -794,7 +794,7 @@ export declare const ListItemRevisionsResponseSchema: GenMessage<ListItemRevisio
  */
 export declare type PurgeItemRequest = Message<"itembank.v1.PurgeItemRequest"> & {
   /**
-   * Required. Which dataset.
+   * Required. The dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */

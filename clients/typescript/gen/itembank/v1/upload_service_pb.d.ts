@@ -21,7 +21,7 @@ export declare const file_itembank_v1_upload_service: GenFile;
  */
 export declare type SendUploadRequest = Message<"itembank.v1.SendUploadRequest"> & {
   /**
-   * What the frame carries.
+   * The content of the frame.
    *
    * @generated from oneof itembank.v1.SendUploadRequest.frame
    */
@@ -185,7 +185,7 @@ export declare const SendUploadResponseSchema: GenMessage<SendUploadResponse>;
  */
 export declare type GetUploadRequest = Message<"itembank.v1.GetUploadRequest"> & {
   /**
-   * Required. Which upload.
+   * Required. The upload.
    *
    * @generated from oneof itembank.v1.GetUploadRequest.by
    */
@@ -248,16 +248,16 @@ export declare type ListUploadsRequest = Message<"itembank.v1.ListUploadsRequest
   states: Upload_State[];
 
   /**
-   * The most to return. 0 means 50, above 1,000 means 1,000. Pages may be
-   * shorter.
+   * The maximum number to return. 0 means 50, above 1,000 means 1,000. Pages
+   * may be shorter.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * next_page_token of the page before. All other fields but page_size have to
-   * be unchanged.
+   * next_page_token of the previous page. All other fields but page_size have
+   * to be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -304,7 +304,7 @@ export declare const ListUploadsResponseSchema: GenMessage<ListUploadsResponse>;
  */
 export declare type DeleteUploadRequest = Message<"itembank.v1.DeleteUploadRequest"> & {
   /**
-   * Required. Which upload.
+   * Required. The upload.
    *
    * @generated from field: string upload_id = 1;
    */
@@ -362,7 +362,7 @@ export declare type ApplyUploadRequest = Message<"itembank.v1.ApplyUploadRequest
   } | { case: undefined; value?: undefined };
 
   /**
-   * Required. Which dataset. To create one, name it here, with
+   * Required. The dataset. To create one, name it here, with
    * options.create_if_missing; table_name and the rest are options.new_dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 3;
@@ -391,7 +391,7 @@ export declare type ApplyUploadRequest = Message<"itembank.v1.ApplyUploadRequest
   format: FileFormat;
 
   /**
-   * A UUID. Repeating the call with it gives the first answer. Chosen by the
+   * A UUID. Repeating the call with it returns the first answer. Chosen by the
    * server if empty.
    *
    * @generated from field: string request_id = 7;
