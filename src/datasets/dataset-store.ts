@@ -243,7 +243,6 @@ export async function listDatasets(
 
 /** Writes the definition of a dataset whose row is locked, except for its names, with a new etag. */
 export async function updateDatasetDefinition(
-
   client: Client,
   datasetId: DatasetHandle,
   definition: DatasetDefinition,

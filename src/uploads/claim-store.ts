@@ -5,7 +5,7 @@ import { type Upload, type UploadWriter, uploadNotFound, uploadNotReady } from "
 import { uploadState } from "./upload-store.ts";
 
 /**
- * Takes an upload, whose row is locked, for a write, until the lease runs out. The same write may take it again.
+ * Claims an upload, whose row is locked, for a write, until the lease runs out. The same write may claim it again.
  *
  * @throws Failure UPLOAD_NOT_READY
  */
@@ -27,7 +27,7 @@ export async function claimUpload(
   );
 }
 
-/** Keeps an upload for a write that has it. */
+/** Renews the lease of a write on its upload. */
 export async function renewClaim(
   db: Queryable,
   uploadId: UploadHandle,
@@ -41,7 +41,7 @@ export async function renewClaim(
   );
 }
 
-/** Gives an upload back that a write has, if it has it. */
+/** Releases an upload, if the write holds it. */
 export async function releaseUpload(
   db: Queryable,
   uploadId: UploadHandle,
@@ -55,14 +55,14 @@ export async function releaseUpload(
   );
 }
 
-/** What an upload has become. */
+/** The use of an upload: its write and dataset. */
 export interface Consumption extends UploadWriter {
   readonly version: bigint;
   readonly time: Instant;
 }
 
 /**
- * Uses an upload up, in the transaction that publishes what it became. It has to be free, or taken by this very write.
+ * Consumes an upload, in the transaction that publishes its content. It must be free, or claimed by this very write.
  *
  * @throws Failure UPLOAD_NOT_READY, UPLOAD_NOT_FOUND
  */

@@ -2,7 +2,7 @@ import type { BlobStore } from "../blobs/blob-store.ts";
 import type { UploadHandle } from "../handles.ts";
 import { type Segment, segmentKey } from "./upload.ts";
 
-/** Deletes the blobs of segments. Those that are gone already do no harm. */
+/** Deletes the blobs of segments. Missing ones are ignored. */
 export async function deleteSegmentBlobs(
   blobs: BlobStore,
   uploadId: UploadHandle,

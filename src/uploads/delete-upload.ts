@@ -24,7 +24,7 @@ export async function deleteUpload(
   try {
     await deleteSegmentBlobs(blobs, uploadId, segments);
   } catch (error) {
-    // Nobody can reach them any more, and the sweeper takes blobs that belong to nothing.
+    // Nothing refers to them any more, and the sweeper deletes orphaned blobs.
     log.warn({ err: error, upload_id: uploadId }, "left the bytes of a deleted upload to the sweeper");
   }
 }

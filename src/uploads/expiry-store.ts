@@ -1,9 +1,9 @@
 import type { Client, Queryable } from "../db/pool.ts";
 import type { UploadHandle } from "../handles.ts";
 
-/** Expires one upload that was not used in time, and says whether there was one. */
+/** Expires one upload that was not used in time. Returns whether there was one. */
 export async function expireOneUpload(client: Client): Promise<boolean> {
-  // One that somebody is sending or using is locked, or has a lease; both move its time on, or give it back.
+  // An upload in use is locked or has a lease; both prolong its time, or release it.
   const { rowCount } = await client.query(
     `update uploads
      set state = 'expired', expire_time = null, writer_dataset_id = null, writer_request_id = null,
@@ -16,7 +16,7 @@ export async function expireOneUpload(client: Client): Promise<boolean> {
   return rowCount === 1;
 }
 
-/** An upload that is expired or consumed and has bytes still; undefined if there is none. */
+/** Finds an expired or consumed upload that still has bytes; undefined if there is none. */
 export async function findSpentUpload(db: Queryable): Promise<UploadHandle | undefined> {
   const { rows } = await db.query<{ upload_id: UploadHandle }>(
     `select upload_id from upload_segments join uploads using (upload_id)

@@ -4,7 +4,7 @@ import type { PageTokens } from "../rpc/page-token.ts";
 import type { Upload, UploadState } from "./upload.ts";
 import { listUploads } from "./upload-store.ts";
 
-/** One page to list. */
+/** A page of uploads to list. */
 export interface UploadListing {
   /** Empty lists all. */
   readonly states: readonly UploadState[];
@@ -24,7 +24,7 @@ export async function listUploadPage(
     pageToken === ""
       ? undefined
       : positionOf(pageTokens.open("page_token", pageToken, "ListUploads", binding));
-  // One more than the page holds tells whether another follows.
+  // One more than the page holds shows whether another page follows.
   const found = await listUploads(pool, projectId, states, after, pageSize + 1);
   const uploads = found.slice(0, pageSize);
   const last = uploads.at(-1);

@@ -13,7 +13,7 @@ export async function* readSegments(
   for (const segment of segments) yield* blobs.read(segmentKey(uploadId, segment));
 }
 
-/** The SHA-256 of the bytes of an upload, which are read for it. */
+/** Reads the bytes of an upload and returns their SHA-256. */
 export async function hashSegments(
   blobs: BlobStore,
   uploadId: UploadHandle,

@@ -2,7 +2,7 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { UploadHandle } from "../handles.ts";
 import type { Segment } from "./upload.ts";
 
-/** Notes a segment whose blob is there. */
+/** Records a segment whose blob exists. */
 export async function insertSegment(client: Client, uploadId: UploadHandle, segment: Segment): Promise<void> {
   await client.query(
     "insert into upload_segments (upload_id, first_byte, size_bytes, stream_number) values ($1, $2, $3, $4)",
@@ -10,7 +10,7 @@ export async function insertSegment(client: Client, uploadId: UploadHandle, segm
   );
 }
 
-/** The segments of an upload, in the order of their bytes. */
+/** Lists the segments of an upload, in the order of their bytes. */
 export async function listSegments(db: Queryable, uploadId: UploadHandle): Promise<Segment[]> {
   const { rows } = await db.query<{ first_byte: bigint; size_bytes: bigint; stream_number: bigint }>(
     `select first_byte, size_bytes, stream_number from upload_segments where upload_id = $1 order by first_byte`,
@@ -23,14 +23,14 @@ export async function listSegments(db: Queryable, uploadId: UploadHandle): Promi
   }));
 }
 
-/** Forgets the segments of an upload, and gives them. */
+/** Deletes the rows of the segments of an upload, and returns the segments. */
 export async function deleteSegments(client: Queryable, uploadId: UploadHandle): Promise<Segment[]> {
   const segments = await listSegments(client, uploadId);
   await client.query("delete from upload_segments where upload_id = $1", [uploadId]);
   return segments;
 }
 
-/** Whether a blob of this key is a segment of an upload. */
+/** Whether the key of a blob belongs to a segment of an upload. */
 export async function isSegment(
   db: Queryable,
   id: string,

@@ -10,34 +10,34 @@ import { deleteSegments, insertSegment, listSegments } from "./segment-store.ts"
 import { type NewUpload, type Segment, segmentKey, type Upload, uploadNotReady } from "./upload.ts";
 import { insertUpload, lockUpload, nextStream, setPending, setReceived } from "./upload-store.ts";
 
-/** What sending works with. */
+/** The resources for receiving uploads. */
 export interface SendResources {
   readonly pool: Pool;
   readonly blobs: BlobStore;
   readonly maxUploadBytes: number;
-  /** How long an upload is kept that is not used. */
+  /** How long an unused upload is kept. */
   readonly uploadTtlSeconds: number;
 }
 
 /**
- * Bytes that are collected before they are put and count as arrived. A stream that breaks loses none, because what is there
- * is put then; a server that is killed loses at most so many of each stream. Much less makes many small blobs, much more takes
- * memory, for every stream that sends.
+ * Bytes that are collected before they are stored and count as arrived. A broken stream loses none, because it stores
+ * its remaining bytes; a killed server loses at most this many of each stream. Much less makes many small blobs, much
+ * more takes memory, for every stream.
  */
 const segmentBytes = 8 * 1024 * 1024;
 
-/** The size of a buffer at first, so that small files take little. */
+/** The initial size of a buffer, so that small files take little. */
 const firstBufferBytes = 64 * 1024;
 
-/** What the commit of an upload names. */
+/** The properties of the file that a commit states. */
 export interface Announced {
   readonly sizeBytes: bigint;
   readonly sha256: Uint8Array;
 }
 
 /**
- * Opens an upload, or resumes it if the request_id is known. From then on older streams of it are refused. One that is finished
- * is given back.
+ * Opens an upload, or resumes it if the request_id is known. From then on its older streams are refused. A finished one
+ * is returned as it is.
  *
  * @throws Failure REQUEST_ID_REUSED; UPLOAD_NOT_READY if it has expired
  */
@@ -64,11 +64,11 @@ export class UploadSession {
   readonly #blobs: BlobStore;
   readonly #upload: Upload;
   readonly #streamNumber: bigint;
-  /** Of all bytes so far. Undefined if some came with other streams: then they are read back in the end. */
+  /** The hash of all bytes so far. Undefined if some came with other streams: then they are read back at the end. */
   readonly #hash: Hash | undefined;
-  /** Where the bytes that were not put begin. */
+  /** The position of the first byte that is not stored yet. */
   #firstByte: number;
-  /** Those bytes: the first `#length` of the buffer, which grows to what one segment takes. */
+  /** The bytes that are not stored yet: the first `#length` of the buffer, which grows up to the size of a segment. */
   #buffer = Buffer.allocUnsafe(firstBufferBytes);
   #length = 0;
 
@@ -82,7 +82,7 @@ export class UploadSession {
   }
 
   /**
-   * Takes some bytes. Those in front of what has arrived are skipped.
+   * Accepts some bytes. Those that have arrived already are skipped.
    *
    * @throws Failure OFFSET_GAP, LIMIT_EXCEEDED, STREAM_SUPERSEDED, UPLOAD_NOT_FOUND
    */
@@ -103,7 +103,7 @@ export class UploadSession {
     if (this.#length >= segmentBytes) await this.flush();
   }
 
-  /** Copies bytes, because a client may send them one by one, and each array costs a hundred. */
+  /** Copies bytes, because a client may send them one by one, and each array costs a hundred bytes. */
   #keep(bytes: Uint8Array): void {
     const length = this.#length + bytes.length;
     if (length > this.#buffer.length) {
@@ -115,7 +115,7 @@ export class UploadSession {
     this.#length = length;
   }
 
-  /** Puts what was not put yet. @throws Failure STREAM_SUPERSEDED, UPLOAD_NOT_FOUND */
+  /** Stores the collected bytes. @throws Failure STREAM_SUPERSEDED, UPLOAD_NOT_FOUND */
   async flush(): Promise<void> {
     if (this.#length === 0) return;
     const { pool, uploadTtlSeconds } = this.#resources;
@@ -127,7 +127,7 @@ export class UploadSession {
     const key = segmentKey(this.#upload.uploadId, segment);
     await this.#blobs.put(key, [this.#buffer.subarray(0, this.#length)]);
     const received = segment.firstByte + segment.sizeBytes;
-    // If this fails, nobody but the sweeper gets to see the blob.
+    // If this fails, only the sweeper will find the blob.
     await transaction(pool, async (client) => {
       await this.#lock(client);
       await insertSegment(client, this.#upload.uploadId, segment);
@@ -138,7 +138,7 @@ export class UploadSession {
   }
 
   /**
-   * Makes the upload ready for use if all has arrived; starts over otherwise.
+   * Makes the upload ready for use if all bytes have arrived; starts over otherwise.
    *
    * @throws Failure CHECKSUM_MISMATCH, STREAM_SUPERSEDED, UPLOAD_NOT_FOUND
    */
@@ -161,7 +161,7 @@ export class UploadSession {
       return { upload: await lockUpload(client, this.#upload.projectId, { uploadId }) };
     });
     if (outcome.upload !== undefined) return outcome.upload;
-    // The rows are gone: what cannot be deleted now is swept.
+    // The rows are gone: blobs that cannot be deleted now are swept.
     await deleteSegmentBlobs(this.#blobs, uploadId, outcome.dropped).catch(() => undefined);
     throw failure("CHECKSUM_MISMATCH", {
       upload_id: uploadId,

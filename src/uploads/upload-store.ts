@@ -26,7 +26,7 @@ interface UploadRow {
   expire_time: Instant | null;
 }
 
-/** The state of an upload. Whoever let its lease run out is not at work any more, and anybody may use it. */
+/** The state of an upload. A write whose lease has run out is no longer at work, and the upload is free again. */
 export const uploadState = `
   case when state = 'processing' and lease_expire_time < now() then 'pending' else state end`;
 
@@ -34,7 +34,7 @@ const columns = `
   upload_id, project_id, request_id, fingerprint, ${uploadState} as state, format, content_type, filename, stream_number,
   size_bytes, sha256, writer_dataset_id, writer_request_id, dataset_id, version, create_time, consume_time, expire_time`;
 
-/** Begins an upload unless there is one of this request_id. Waits for a transaction that is about to begin it. */
+/** Begins an upload unless the request_id has one. Waits for a transaction that is about to begin it. */
 export async function insertUpload(client: Client, upload: NewUpload, ttlSeconds: number): Promise<void> {
   await client.query(
     `insert into uploads (upload_id, project_id, request_id, fingerprint, format, content_type, filename, expire_time)
@@ -53,7 +53,7 @@ export async function insertUpload(client: Client, upload: NewUpload, ttlSeconds
   );
 }
 
-/** Which row of uploads a reference means. $1 is the project, $2 the value of the reference. */
+/** The condition that finds the row of a reference. $1 is the project, $2 the value of the reference. */
 const meant = (ref: UploadRef) =>
   `project_id = $1 and ${"uploadId" in ref ? "upload_id" : "request_id"} = $2`;
 const refValue = (ref: UploadRef) => ("uploadId" in ref ? ref.uploadId : ref.requestId);
@@ -67,7 +67,7 @@ export async function getUpload(db: Queryable, projectId: ProjectId, ref: Upload
   return found(rows[0], ref);
 }
 
-/** The upload under its row lock. @throws Failure UPLOAD_NOT_FOUND */
+/** Locks the row of an upload and returns it. @throws Failure UPLOAD_NOT_FOUND */
 export async function lockUpload(client: Client, projectId: ProjectId, ref: UploadRef): Promise<Upload> {
   const { rows } = await client.query<UploadRow>(
     `select ${columns} from uploads where ${meant(ref)} for update`,
@@ -81,7 +81,7 @@ function found(row: UploadRow | undefined, ref: UploadRef): Upload {
   return uploadFromRow(row);
 }
 
-/** Makes a stream the one that may write, and gives its number. The row is locked. */
+/** Fences off older streams: returns the number of a new stream, the only one that may write now. The row is locked. */
 export async function nextStream(client: Client, { uploadId }: Upload, ttlSeconds: number): Promise<bigint> {
   const { rows } = await client.query<{ stream_number: bigint }>(
     `update uploads set stream_number = stream_number + 1, expire_time = now() + $2 * interval '1 second'
@@ -91,7 +91,7 @@ export async function nextStream(client: Client, { uploadId }: Upload, ttlSecond
   return rows[0]?.stream_number ?? 0n;
 }
 
-/** Notes how many bytes are there. The row is locked. */
+/** Records the number of bytes that have arrived. The row is locked. */
 export async function setReceived(
   client: Client,
   { uploadId }: Upload,
@@ -104,7 +104,7 @@ export async function setReceived(
   );
 }
 
-/** Makes an upload whose bytes are all there ready for use. The row is locked. */
+/** Makes a complete upload ready for use. The row is locked. */
 export async function setPending(
   client: Client,
   { uploadId }: Upload,
@@ -118,15 +118,15 @@ export async function setPending(
   );
 }
 
-/** Forgets an upload and its segments. */
+/** Deletes the rows of an upload and its segments. */
 export async function deleteUploadRow(client: Client, { uploadId }: Upload): Promise<void> {
   await client.query("delete from uploads where upload_id = $1", [uploadId]);
 }
 
-/** The last upload of the page before. */
+/** The last upload of the previous page. */
 export type UploadPosition = Pick<Upload, "createTime"> & { readonly uploadId: string };
 
-/** The uploads of a project behind `after`, newest first. No states means all. */
+/** Lists the uploads of a project after `after`, newest first. No states means all. */
 export async function listUploads(
   db: Queryable,
   projectId: ProjectId,

@@ -7,22 +7,22 @@ import { expireOneUpload, findSpentUpload } from "./expiry-store.ts";
 import { deleteSegments, isSegment, listSegments } from "./segment-store.ts";
 import { segmentOfKey, segmentPrefix } from "./upload.ts";
 
-/** How often all blobs are looked at, which costs a listing. */
+/** Milliseconds between scans of all blobs, each of which costs a listing. */
 const listingMilliseconds = 3_600_000;
 
 /**
- * How old a blob without a row has to be before it goes. The row follows its blob within seconds; a clock of the storage that is
- * off by less than this does no harm.
+ * How old a blob without a row must be before it is deleted. The row follows its blob within seconds; a clock of the
+ * storage may be off by less than this.
  */
 const orphanMilliseconds = 3_600_000;
 
-/** What the sweepers of uploads work with. */
+/** The resources of the sweepers of uploads. */
 export interface UploadSweeperResources {
   readonly pool: Pool;
   readonly blobs: BlobStore;
 }
 
-/** Expires uploads and removes the bytes of those that are over. An upload is kept for a day, so a minute more is nothing. */
+/** Expires uploads and removes the bytes of spent ones. An upload is kept for a day, so an extra minute does not matter. */
 export function newUploadSweeper(resources: UploadSweeperResources): Sweeper {
   return { name: "uploads", sweep: (signal) => sweepUploads(resources, signal) };
 }
@@ -36,7 +36,10 @@ export function newOrphanedBlobSweeper(resources: UploadSweeperResources): Sweep
   };
 }
 
-/** Expires uploads that were not used in time, and removes the bytes of those that are expired or consumed. Counts the former. */
+/**
+ * Expires uploads that were not used in time, and removes the bytes of expired or consumed ones. Returns the number of
+ * the former.
+ */
 export async function sweepUploads(
   { pool, blobs }: UploadSweeperResources,
   signal: AbortSignal,
@@ -46,14 +49,14 @@ export async function sweepUploads(
   while (!signal.aborted) {
     const spent = await findSpentUpload(pool);
     if (spent === undefined) break;
-    // Blobs first: whoever is interrupted finds the rest by the rows.
+    // Blobs first: after an interruption, the rows lead to the rest.
     await deleteSegmentBlobs(blobs, spent, await listSegments(pool, spent));
     await deleteSegments(pool, spent);
   }
   return expired;
 }
 
-/** Removes blobs that belong to no upload: those whose writer was killed before it wrote their row, or after it took it away. */
+/** Removes blobs that belong to no upload: their writer was killed before it inserted their row, or after it deleted it. */
 export async function sweepOrphanedBlobs(
   { pool, blobs }: UploadSweeperResources,
   time: number,
@@ -71,6 +74,6 @@ export async function sweepOrphanedBlobs(
 
 async function isKnown(pool: Pool, key: string): Promise<boolean> {
   const segment = segmentOfKey(key);
-  // What is no segment is not ours to take away.
+  // Other blobs than segments are not ours to delete.
   return segment === undefined || isSegment(pool, segment.uploadId, segment);
 }

@@ -3,20 +3,20 @@ import { type Failure, failure } from "../failure.ts";
 import type { FileFormat } from "../files/file-format.ts";
 import type { DatasetHandle, ProjectId, UploadHandle } from "../handles.ts";
 
-/** Where an upload stands. `consumed` and `expired` are final. */
+/** The states of an upload. `consumed` and `expired` are final. */
 export const uploadStates = ["receiving", "pending", "processing", "consumed", "expired"] as const;
 export type UploadState = (typeof uploadStates)[number];
 
-/** A file that was sent, or is being sent, and can become items of a dataset, once. */
+/** A file that has been sent, or is being sent, and can become items of a dataset, once. */
 export interface Upload {
   readonly uploadId: UploadHandle;
   readonly projectId: ProjectId;
   readonly requestId: string;
-  /** A hash of what it was opened with. */
+  /** A hash of the request that opened it. */
   readonly fingerprint: Uint8Array;
-  /** One whose lease has run out is pending again, whatever its row says. */
+  /** An upload whose lease has run out is pending again, whatever its row says. */
   readonly state: UploadState;
-  /** Undefined where it was not told and could not be found out. */
+  /** Undefined if it was not stated and could not be inferred. */
   readonly format: FileFormat | undefined;
   readonly contentType: string;
   readonly filename: string;
@@ -25,9 +25,9 @@ export interface Upload {
   readonly sizeBytes: bigint;
   /** Undefined while bytes are arriving. */
   readonly sha256: Uint8Array | undefined;
-  /** The write that is at work on it, while it is processing. */
+  /** The write that is applying it, while it is processing. */
   readonly writer: UploadWriter | undefined;
-  /** What it became. Undefined unless consumed. */
+  /** The dataset that its items went to. Undefined unless consumed. */
   readonly datasetId: DatasetHandle | undefined;
   readonly version: bigint | undefined;
   readonly createTime: Instant;
@@ -35,7 +35,7 @@ export interface Upload {
   readonly expireTime: Instant | undefined;
 }
 
-/** What an upload is opened with. */
+/** The properties of an upload at its opening. */
 export interface NewUpload {
   readonly projectId: ProjectId;
   readonly requestId: string;
@@ -54,22 +54,22 @@ export interface UploadWriter {
   readonly requestId: string;
 }
 
-/** Some bytes of an upload, kept as one blob. */
+/** Some bytes of an upload, stored as one blob. */
 export interface Segment {
   readonly firstByte: bigint;
   readonly sizeBytes: bigint;
   readonly streamNumber: bigint;
 }
 
-/** What the keys of all segments begin with. */
+/** The prefix of the keys of all segments. */
 export const segmentPrefix = "uploads";
 
-/** The key of the blob that holds a segment. Differs between streams, so that none overwrites what another has written. */
+/** Returns the key of the blob that holds a segment. Differs between streams, so that none overwrites another's. */
 export function segmentKey(uploadId: UploadHandle, { firstByte, streamNumber }: Segment): string {
   return `${segmentPrefix}/${uploadId}/${firstByte.toString().padStart(15, "0")}-${streamNumber}`;
 }
 
-/** The upload and segment that a key belongs to; undefined if it is no key of a segment. */
+/** Returns the upload and segment that a key belongs to; undefined if it is not the key of a segment. */
 export function segmentOfKey(
   key: string,
 ): { readonly uploadId: string; readonly firstByte: bigint; readonly streamNumber: bigint } | undefined {
@@ -84,7 +84,7 @@ export function uploadNotReady({ uploadId, state }: Pick<Upload, "uploadId" | "s
   return failure("UPLOAD_NOT_READY", { upload_id: uploadId, state: `STATE_${state.toUpperCase()}` });
 }
 
-/** The failure of a call about an upload that is not there. */
+/** The failure of a call about an upload that does not exist. */
 export function uploadNotFound(ref: UploadRef): Failure {
   return failure(
     "UPLOAD_NOT_FOUND",

@@ -5,14 +5,15 @@ import { transaction } from "../db/transaction.ts";
 import { lockBlockRanges, sumUpBlockRanges } from "./block-range-store.ts";
 
 /**
- * Sums up which changesets wrote the blocks that were filled since. PostgreSQL does so by itself only when it vacuums the
- * table or writes few blocks at a time; until then, differences and rebasing read all that a large import wrote.
+ * Summarizes which changesets wrote the blocks that were filled recently. PostgreSQL does so by itself only when it
+ * vacuums the table or writes few blocks at a time; until then, differences and rebasing read all that a large import
+ * wrote.
  */
 export function newBlockRangeSweeper(pool: Pool): Sweeper {
   return { name: "block ranges", sweep: () => sweepBlockRanges(pool) };
 }
 
-/** Sums up what there is to sum up and says how many block ranges that were; none while somebody else is at it. */
+/** Summarizes all new block ranges and returns their number; 0 while another connection is at it. */
 export async function sweepBlockRanges(pool: Pool): Promise<number> {
   try {
     return await transaction(pool, async (client) => {

@@ -19,7 +19,7 @@ export interface VersionPair {
   readonly after: bigint;
 }
 
-/** What lies between two versions, in either order. */
+/** Returns the extent of the changes between two versions, in either order. */
 export async function getSpan(db: Queryable, { datasetId, before, after }: VersionPair): Promise<Span> {
   const [lower, upper] = inOrder(before, after);
   const { rows } = await db.query<{ touched: string; items: string }>(
@@ -57,8 +57,8 @@ const differences = `
   order by coalesce(earlier.item_id, later.item_id)`;
 
 /**
- * Items behind `afterId` that differ, at most `limit`, found among what the versions in between wrote and replaced: it costs
- * as much as they touched, however large the dataset is.
+ * Returns items after `afterId` that differ, at most `limit`, found among the revisions that the versions in between
+ * wrote and replaced: the cost is proportional to the items touched, however large the dataset is.
  */
 export async function listTouchedDifferences(
   client: Client,
@@ -86,7 +86,7 @@ export async function listTouchedDifferences(
   return rows.map((row) => fromRow(row, before <= after));
 }
 
-/** The item_id that so many revisions behind `afterId` reach to; undefined if there are no more than that. */
+/** Returns the item_id of the revision this many after `afterId`; undefined if there are fewer. */
 export async function findEndOfRange(
   client: Client,
   datasetId: DatasetHandle,
@@ -103,7 +103,7 @@ export async function findEndOfRange(
   return rows[0]?.item_id;
 }
 
-/** Items behind `afterId` up to `through`, or to the end, that differ: found by comparing all of them. */
+/** Returns items after `afterId` up to `through`, or to the end, that differ, found by comparing all of them. */
 export async function listDifferencesInRange(
   client: Client,
   { datasetId, before, after }: VersionPair,
@@ -124,14 +124,14 @@ export async function listDifferencesInRange(
   return rows.map((row) => fromRow(row, before <= after));
 }
 
-/** What a revision holds, where it is asked for. */
+/** A revision to read, with the parts that are wanted. */
 export interface WantedRevision extends RevisionRef {
   readonly withPayload: boolean;
 }
 
 /**
- * The items that revisions are, by position; undefined where there is none. Of revisions that are not published yet, `version`
- * is 0 and times are those that are known.
+ * Returns the items of revisions, by position; undefined for missing ones. For revisions that are not published yet,
+ * `version` is 0 and only known times are set.
  */
 export async function listRevisions(
   db: Queryable,
@@ -139,8 +139,8 @@ export async function listRevisions(
   wanted: readonly WantedRevision[],
 ): Promise<(ItemState | undefined)[]> {
   if (wanted.length === 0) return [];
-  // The limits keep the planner from making joins of what are look-ups by key: it takes a table without statistics for one
-  // of few rows, and would go through all versions of the dataset for each revision.
+  // The limits keep the planner from turning look-ups by key into joins: it assumes few rows in a table without
+  // statistics, and would read all versions of the dataset for each revision.
   const payload = (column: string) =>
     `case when wanted.with_payload then revision.${column} end as ${column}`;
   const { rows } = await db.query<

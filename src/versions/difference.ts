@@ -1,27 +1,27 @@
 import type { ChangeKind, ItemState } from "../items/item.ts";
 
-/** Where the content of an item is stored: the write that brought it, and the id it has there. */
+/** The place of an item's content: the write that stored it, and the id of the item there. */
 export interface RevisionRef {
   readonly itemId: string;
   readonly changesetId: bigint;
 }
 
-/** An item that differs between two states, without what it holds. */
+/** An item that differs between two states, without its content. */
 export interface Difference {
   readonly itemId: string;
   /** Undefined if the item is only in the later state. */
   readonly before: RevisionRef | undefined;
   /** Undefined if it is only in the earlier one. */
   readonly after: RevisionRef | undefined;
-  /** Whether the later state has the splits of the earlier one, none if it has no such item, in place of the stored ones. */
+  /** Whether the later state keeps the splits of the earlier one (none if it has no such item), in place of the stored ones. */
   readonly keepsSplits: boolean;
-  /** Bytes of ids and splits, in both states. */
+  /** Size of ids and splits in both states, in bytes. */
   readonly keyBytes: number;
-  /** Bytes of the payloads, in both states. */
+  /** Size of the payloads in both states, in bytes. */
   readonly payloadBytes: number;
 }
 
-/** Some differences, in ascending byte order of item_id, and how far they reach: `through` an item_id, or to the end. */
+/** Some differences, in ascending byte order of item_id, and their end: `through` an item_id, or to the last. */
 export interface DifferenceWindow {
   readonly differences: readonly Difference[];
   readonly through: string | undefined;
@@ -33,24 +33,24 @@ export interface ItemChange {
   readonly itemId: string;
   readonly before: ItemState | undefined;
   readonly after: ItemState | undefined;
-  /** Of an update. */
+  /** For an update. */
   readonly changedPaths: readonly string[];
 }
 
-/** Changes in numbers. */
+/** Numbers of changes by kind. */
 export interface DiffCounts {
   readonly created: bigint;
   readonly updated: bigint;
   readonly deleted: bigint;
 }
 
-/** What became of an item. */
+/** Returns the kind of a change. */
 export function kindOf({ before, after }: Pick<Difference, "before" | "after">): ChangeKind {
   if (before === undefined) return "created";
   return after === undefined ? "deleted" : "updated";
 }
 
-/** The counts with some more changes in them. */
+/** Adds changes to counts. */
 export function countChanges(counts: DiffCounts, changes: readonly Pick<ItemChange, "kind">[]): DiffCounts {
   const more = { created: 0, updated: 0, deleted: 0 };
   for (const { kind } of changes) more[kind]++;
@@ -61,17 +61,17 @@ export function countChanges(counts: DiffCounts, changes: readonly Pick<ItemChan
   };
 }
 
-/** What lies between two versions, in numbers. */
+/** The extent of the changes between two versions. */
 export interface Span {
-  /** Items that these versions created, updated and deleted, each counted as often as that happened. */
+  /** The numbers of items that these versions created, updated and deleted, each counted every time. */
   readonly touched: number;
-  /** Items of both states. */
+  /** The number of items of both states. */
   readonly items: number;
 }
 
 /**
- * Whether to look for differences among what the versions in between touched, which is gone through once for each window,
- * rather than walk through all items once.
+ * Whether to look for differences among the items that the versions in between touched, which are read once for each
+ * window, rather than to read all items once.
  */
 export function isCloseBy({ touched, items }: Span, windowSize: number): boolean {
   return touched * Math.ceil(touched / windowSize) <= items;

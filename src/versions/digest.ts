@@ -1,24 +1,24 @@
 import { hash } from "node:crypto";
 
 /**
- * After so many additions and subtractions carries are propagated. Each changes a limb by less than 2^32, so that limbs stay
- * far within the 2^53 up to which numbers are exact.
+ * Carries are propagated after this many additions and subtractions. Each changes a limb by less than 2^32, so limbs
+ * stay far below 2^53, up to which numbers are exact.
  */
 const propagateAfter = 2 ** 20;
 
-/** Where the hashed bytes of an item are put together. Grows to fit the longest. */
+/** The buffer for the hashed bytes of an item. Grows to fit the longest. */
 let scratch = Buffer.allocUnsafe(1024);
 
 /**
- * Adds up the digest `sha256-sum-v1` of a version: the sum modulo 2^256, over its items, of
+ * Computes the digest `sha256-sum-v1` of a version: the sum modulo 2^256, over its items, of
  *
  *     SHA-256(item_id, 0x00, content_hash, and for each split 0x00, split)
  *
- * Items count in any order, and what was added can be subtracted again, so that the digest of a version follows from that
- * of the version before and the items that changed.
+ * Items may be added in any order and subtracted again, so the digest of a version follows from that of the previous
+ * version and the items that changed.
  */
 export class DigestSum {
-  /** Eight digits to the base 2^32, the most significant first, give or take carries that are not propagated yet. */
+  /** Eight digits to the base 2^32, the most significant first, with carries that are not propagated yet. */
   readonly #limbs = new Float64Array(8);
   #pending = 0;
 
@@ -27,12 +27,12 @@ export class DigestSum {
     if (sum !== undefined) this.addSum(sum);
   }
 
-  /** Adds an item. Its splits have to be in ascending byte order, each once, as `normalizeSplits` gives them. */
+  /** Adds an item. Its splits must be in ascending byte order, each once, as `normalizeSplits` returns them. */
   add(itemId: string, contentHash: Uint8Array, splits: readonly string[]): void {
     this.#addTerm(itemTerm(itemId, contentHash, splits), 1);
   }
 
-  /** Takes an item out again. The same holds for its splits. */
+  /** Removes an item again. The same holds for its splits. */
   subtract(itemId: string, contentHash: Uint8Array, splits: readonly string[]): void {
     this.#addTerm(itemTerm(itemId, contentHash, splits), -1);
   }
@@ -42,7 +42,7 @@ export class DigestSum {
     this.#addTerm(Buffer.from(sum.buffer, sum.byteOffset, sum.byteLength).toString("latin1"), 1);
   }
 
-  /** The sum so far, as 32 big-endian bytes. Adding may go on. */
+  /** Returns the sum so far, as 32 big-endian bytes. More can be added afterwards. */
   bytes(): Buffer {
     this.#propagateCarries();
     const bytes = Buffer.allocUnsafe(32);
@@ -78,7 +78,7 @@ export class DigestSum {
   }
 }
 
-/** The SHA-256 of an item, one byte per character: as a buffer it would take twice as long to make. */
+/** Returns the SHA-256 of an item, one byte per character: a buffer would take twice as long to make. */
 function itemTerm(itemId: string, contentHash: Uint8Array, splits: readonly string[]): string {
   // UTF-8 takes at most three bytes per UTF-16 unit.
   let bound = 3 * itemId.length + 1 + contentHash.length;

@@ -1,7 +1,7 @@
 import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** The latest versions of those of these datasets that exist. */
+/** Returns the latest versions of the given datasets that exist. */
 export async function listHeadVersions(
   db: Queryable,
   datasetIds: readonly string[],

@@ -9,23 +9,23 @@ import {
 } from "./difference-store.ts";
 
 /**
- * Differences that are held at a time, or revisions that are compared: enough to make going through a large change in parts
- * cheap, few enough to keep memory flat. Ids may have 255 bytes each.
+ * Differences held at a time, or revisions compared: enough to read a large change in few parts, few enough to keep
+ * memory flat. Ids may have 255 bytes each.
  */
 export const windowSize = 20_000;
 
-/** Reads the differences behind an item_id, or from the first on, as far as one window goes. Runs within a transaction. */
+/** Reads the differences after an item_id, or from the first on, up to the end of one window. Runs within a transaction. */
 export type ReadWindow = (client: Client, after: string | undefined) => Promise<DifferenceWindow>;
 
-/** Which way differences are found; left out, the cheaper one. */
+/** How to find differences; by default the cheaper way. */
 export interface ReadOptions {
   readonly size?: number;
   readonly closeBy?: boolean;
 }
 
 /**
- * Finds out how to read the differences of two versions: what has changed in between is looked up as long as that is less
- * than all there is.
+ * Decides how to read the differences of two versions: by the items touched in between, as long as these are fewer than
+ * all items.
  */
 export async function readDifferences(
   client: Client,

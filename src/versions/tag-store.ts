@@ -3,7 +3,7 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { VersionTag } from "./version.ts";
 
-/** A tag and where it is. */
+/** A tag and its version. */
 export interface PlacedTag extends VersionTag {
   readonly version: bigint;
 }
@@ -15,7 +15,7 @@ interface TagRow {
   update_time: Instant;
 }
 
-/** The tags of versions, by version, each list by name. */
+/** Lists the tags of versions, by version, each list by name. */
 export async function listTags(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -42,7 +42,7 @@ export async function findTag(
   return rows[0] && fromRow(rows[0]);
 }
 
-/** Puts a tag on a version, wherever it was. */
+/** Puts a tag on a version, removing it from any other. */
 export async function setTag(
   client: Client,
   datasetId: DatasetHandle,

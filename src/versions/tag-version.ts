@@ -7,22 +7,22 @@ import { deleteTag, findTag, type PlacedTag, setTag } from "./tag-store.ts";
 import type { DatasetVersion, VersionSelector } from "./version.ts";
 import { getVersion, resolveVersion } from "./version-store.ts";
 
-/** Which tag of which dataset. */
+/** A tag and its dataset. */
 export interface TagName {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   readonly tag: string;
 }
 
-/** A version with its tags, and where the tag was before: 0 if it was nowhere. */
+/** A version with its tags, and the version that had the tag before: 0 if none did. */
 export interface TaggedVersion {
   readonly version: DatasetVersion;
   readonly previousVersion: bigint;
 }
 
 /**
- * Puts a tag on a version and locks or unlocks it. Nothing changes, its time included, if the tag is just like that
- * already.
+ * Puts a tag on a version and locks or unlocks it. If the tag is in that state already, nothing changes, not even its
+ * time.
  *
  * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND (of the selector), INVALID_FIELD for version 0,
  * TAG_LOCKED if it is locked on another version.
@@ -32,10 +32,10 @@ export async function tagVersion(
   { projectId, ref, tag }: TagName,
   { at, locked }: { readonly at: VersionSelector; readonly locked: boolean },
 ): Promise<TaggedVersion> {
-  // The lock orders this call with others for the tag, which may not have a row yet.
+  // The lock serializes calls for the same tag, which may not have a row yet.
   const dataset = await lockDataset(client, projectId, ref);
   const version = await resolveVersion(client, dataset, at);
-  if (version === 0n) throw invalidField("at", "means version 0, which takes no tag");
+  if (version === 0n) throw invalidField("at", "is version 0, which cannot be tagged");
   const present = await findTag(client, dataset.datasetId, tag);
   if (present?.locked && present.version !== version) throw tagLocked(present);
   if (present?.version !== version || present.locked !== locked) {
@@ -49,7 +49,7 @@ export async function tagVersion(
 }
 
 /**
- * Takes a tag away, and returns the version that carried it.
+ * Removes a tag, and returns the version that had it.
  *
  * @throws Failure DATASET_NOT_FOUND, TAG_NOT_FOUND, TAG_LOCKED
  */

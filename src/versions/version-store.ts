@@ -7,7 +7,7 @@ import { listTags } from "./tag-store.ts";
 import { type DatasetVersion, emptyVersion, type VersionSelector } from "./version.ts";
 
 /**
- * The number of the version that a selector chooses, 0 to `headVersion`.
+ * Returns the number of the version that a selector chooses, 0 to `headVersion`.
  *
  * @throws Failure VERSION_NOT_FOUND, TAG_NOT_FOUND
  */
@@ -33,7 +33,7 @@ export const versionNotFound = (dataset: Pick<Dataset, "datasetId" | "headVersio
     latest_version: dataset.headVersion,
   });
 
-/** Versions made since the dataset was read do not count, so that the answer agrees with its head. */
+/** Versions made after the dataset was read do not count, so that the answer agrees with its head. */
 async function versionAsOf(
   db: Queryable,
   { datasetId, headVersion }: Pick<Dataset, "datasetId" | "headVersion">,
@@ -80,7 +80,7 @@ const published = `
   from changesets c
   where c.dataset_id = $1 and c.version is not null`;
 
-/** One version, 0 included. @throws Failure VERSION_NOT_FOUND */
+/** Returns a version, 0 included. @throws Failure VERSION_NOT_FOUND */
 export async function getVersion(db: Queryable, dataset: Dataset, version: bigint): Promise<DatasetVersion> {
   if (version === 0n) return emptyVersion(dataset);
   const { rows } = await db.query<VersionRow>(`${published} and c.version = $2`, [
@@ -93,7 +93,7 @@ export async function getVersion(db: Queryable, dataset: Dataset, version: bigin
   return fromRow(dataset.datasetId, row, tags.get(version));
 }
 
-/** The versions behind `after`, oldest first. */
+/** Lists the versions after `after`, oldest first. */
 export async function listVersionsAfter(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -108,7 +108,7 @@ export async function listVersionsAfter(
   return withTags(db, datasetId, rows);
 }
 
-/** The versions below `before`, newest first, without version 0. */
+/** Lists the versions below `before`, newest first, without version 0. */
 export async function listVersions(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -166,7 +166,7 @@ function fromRow(
   };
 }
 
-/** The changesets that made the versions after one, up to another. */
+/** Lists the changesets that made the versions after one, up to another. */
 export async function listChangesetIds(
   db: Queryable,
   datasetId: DatasetHandle,

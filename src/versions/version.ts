@@ -1,14 +1,14 @@
 import type { Instant } from "../db/instant.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** Chooses the state of a dataset that a call reads. Undefined means the head version. */
+/** Selects the state of a dataset that a call reads. Undefined means the head version. */
 export type VersionSelector =
   | { readonly version: bigint }
   | { readonly asOf: Instant }
   | { readonly tag: string }
   | undefined;
 
-/** What a write did, in items: received = created + updated + unchanged. */
+/** The effects of a write, in items: received = created + updated + unchanged. */
 export interface VersionCounts {
   readonly received: bigint;
   readonly created: bigint;
@@ -17,13 +17,13 @@ export interface VersionCounts {
   readonly deleted: bigint;
 }
 
-/** Where datasets are told of by their ids that have a new version, or are no more. */
+/** The channel for notifications of datasets, by their ids, that have a new version or were deleted. */
 export const versionsChannel = "versions";
 
 /** A name for one version of a dataset. */
 export interface VersionTag {
   readonly tag: string;
-  /** Whether it stays where it is until it is unlocked. */
+  /** Whether it cannot be moved until it is unlocked. */
   readonly locked: boolean;
   readonly updateTime: Instant;
 }
@@ -42,13 +42,13 @@ export interface DatasetVersion {
   readonly createTime: Instant;
   /** By name, in ascending byte order. */
   readonly tags: readonly VersionTag[];
-  /** Of the write that made it; empty for version 0. */
+  /** The request_id of its write; empty for version 0. */
   readonly requestId: string;
 }
 
-/** What is wrong with a tag; undefined if nothing is. */
+/** Returns the problem with a tag; undefined if it is valid. */
 export function tagProblem(tag: string): string | undefined {
-  if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(tag)) return "does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$";
+  if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(tag)) return "must match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$";
   return tag === "latest" ? "is reserved" : undefined;
 }
 

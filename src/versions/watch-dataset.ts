@@ -10,12 +10,12 @@ import { listHeadVersions } from "./head-store.ts";
 import type { DatasetVersion } from "./version.ts";
 import { listVersionsAfter, versionNotFound } from "./version-store.ts";
 
-/** What a watch carries. */
+/** The frames of a watch. */
 export type WatchFrame =
   | { readonly kind: "version"; readonly version: DatasetVersion }
   | { readonly kind: "heartbeat"; readonly latestVersion: bigint; readonly time: Instant };
 
-/** Which dataset to watch, and from where. */
+/** The dataset to watch, and the starting point. */
 export interface WatchRequest {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
@@ -23,25 +23,25 @@ export interface WatchRequest {
   readonly afterVersion: bigint;
 }
 
-/** What watching a dataset works with. */
+/** The resources of a watch. */
 export interface WatchResources {
   readonly pool: Pool;
-  /** How long the stream may be silent. */
+  /** The maximum silence of the stream. */
   readonly heartbeatSeconds: number;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
 }
 
-/** What all watchers of a server share. */
+/** The state that all watchers of a server share. */
 export interface Watching {
   readonly notifications: Notifications;
   /** The latest version of each dataset. */
   readonly headVersions: DataLoader<bigint>;
-  /** Reads under way, by dataset and version: watchers who stand at the same place share them. */
+  /** Reads in flight, by dataset and version: watchers at the same position share them. */
   readonly reads: Map<string, Promise<DatasetVersion[]>>;
 }
 
-/** @param notifications Tells of datasets that have a new version, or are no more. */
+/** @param notifications Reports datasets that have a new version or were deleted. */
 export function newWatching(pool: Pool, notifications: Notifications): Watching {
   return {
     notifications,
@@ -50,15 +50,15 @@ export function newWatching(pool: Pool, notifications: Notifications): Watching 
   };
 }
 
-/** Versions that are read at a time: a few pages for a long history, and little memory for each of many watchers. */
+/** Versions per read: a few pages for a long history, and little memory for each of many watchers. */
 const pageSize = 100;
 
 /**
- * Streams the versions of a dataset behind one, those that exist and then new ones, in order and without gaps, reading each
- * when the watcher has taken the one before. Publishers only wake it: what there is to stream, it reads. It also looks
- * before every heartbeat, so that a change of which nobody told is late by one interval at most.
+ * Streams the versions of a dataset after a given one, first existing ones and then new ones, in order and without
+ * gaps, reading each when the watcher has taken the previous one. Publishers only wake it; it reads versions from the
+ * database. It also reads before every heartbeat, so a lost notification delays a version by one interval at most.
  *
- * @throws Failure DATASET_NOT_FOUND, also when it is deleted later; VERSION_NOT_FOUND; SHUTTING_DOWN.
+ * @throws Failure DATASET_NOT_FOUND, also when it is deleted later; VERSION_NOT_FOUND; SHUTTING_DOWN
  */
 export async function* watchDataset(
   { pool, heartbeatSeconds, stopping }: WatchResources,
@@ -73,7 +73,7 @@ export async function* watchDataset(
   using follower = new Follower({ notifications, key: datasetId, heartbeatSeconds, stopping, signal });
 
   let through = afterVersion;
-  // The first heartbeat says that all that existed has been streamed.
+  // The first heartbeat means that all existing versions have been streamed.
   let heartbeatIsDue = true;
   for (;;) {
     const head = await headVersions.load(datasetId);
@@ -84,7 +84,7 @@ export async function* watchDataset(
         follower.spoke();
         through = version.version;
       }
-      // What was made while the watcher took these comes before any heartbeat.
+      // Versions made while the watcher took these come before any heartbeat.
       continue;
     }
     if (heartbeatIsDue) {
@@ -95,7 +95,7 @@ export async function* watchDataset(
   }
 }
 
-/** The versions behind one, shared with others who are reading them right now. */
+/** Returns the versions after a given one, coalescing concurrent reads. */
 function readVersions(
   pool: Pool,
   { reads }: Watching,

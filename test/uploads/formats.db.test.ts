@@ -98,7 +98,7 @@ const files: readonly (readonly [string, () => string | Buffer | Promise<Buffer>
   ["items.parquet", () => asParquet(items)],
 ];
 
-/** Reads what ExportItems writes. */
+/** Reads the files of ExportItems. */
 const columns = { cellParsing: CellParsing.JSON };
 
 describe("all formats", () => {
@@ -109,12 +109,12 @@ describe("all formats", () => {
   afterAll(() => service.close());
   afterEach(() => expectNothingLeaked(service));
 
-  test.each(files)("%s becomes the items that it holds, as they are spelled", async (filename, content) => {
+  test.each(files)("%s becomes its items, with their spelling", async (filename, content) => {
     const { datasetId } = await importFile(service, await content(), { filename }, { columns });
     expect(await itemsOf(service, datasetId)).toEqual(items);
   });
 
-  test("give one version: each mirrors what the others have made, and changes nothing", async () => {
+  test("make the same version: mirroring one after another changes nothing", async () => {
     const dataset = { by: { case: "name" as const, value: `formats ${randomUUID()}` } };
     for (const [filename, content] of files) {
       const receipt = await importFile(
@@ -135,7 +135,7 @@ describe("all formats", () => {
     }
   });
 
-  test("are held to the schemas of the dataset", async () => {
+  test("are checked against the schemas of the dataset", async () => {
     const { dataset } = await service.client(DatasetService).createDataset({
       dataset: {
         name: `strict ${randomUUID()}`,
@@ -197,7 +197,7 @@ describe.skipIf(s3ServerBinary === undefined)(
       expect(await itemsOf(service, datasetId)).toEqual(items);
     });
 
-    test("fail with a reason to come back when it is gone", async () => {
+    test("fail with a reason to retry when it is unavailable", async () => {
       const uploads = service.client(UploadService);
       const { uploadId } = await send(uploads, "a\n1\n", { filename: "a.csv" });
       await server.close();

@@ -31,7 +31,7 @@ async function start() {
 }
 
 describe("a service that is killed", () => {
-  test("while it receives a file goes on where GetUpload says", async () => {
+  test("while it receives a file resumes where GetUpload says", async () => {
     const requestId = randomUUID();
     const bytes = Buffer.alloc(10 * 1024 * 1024, "0123456789abcdef");
     const uploads = await start();
@@ -40,7 +40,7 @@ describe("a service that is killed", () => {
         yield open(requestId);
         for (let at = 0; at < bytes.length; at += 1 << 20)
           yield chunk(at, bytes.subarray(at, at + (1 << 20)));
-        // A segment has been put; the rest is in the memory of the service, and dies with it.
+        // A segment has been stored; the rest is in the memory of the service, and lost with it.
         const arrived = async () =>
           (await uploads.getUpload({ by: { case: "requestId", value: requestId } })).upload?.sizeBytes;
         await expect.poll(arrived, { timeout: 20_000 }).toBeGreaterThan(0n);
@@ -65,7 +65,7 @@ describe("a service that is killed", () => {
       options: { createIfMissing: true },
       requestId: randomUUID(),
     };
-    // Publishing waits for this lock: the rows are there, and the upload is used up in a transaction that will not end.
+    // Publishing waits for this lock: the rows exist, and the upload is consumed in a transaction that will not end.
     const holder = await database.pool.connect();
     await holder.query("begin; lock table changeset_seen in access exclusive mode");
     const call = uploads.applyUpload(request);

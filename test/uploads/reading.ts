@@ -12,9 +12,9 @@ import type { ValueParsing } from "../../src/files/table.ts";
 import { newLog } from "../../src/log.ts";
 import type { SpelledItem } from "./sending.ts";
 
-/** What to read a file with. */
+/** The options for reading a file. */
 export interface Reading {
-  /** Columns by what they are for; all that are left out are unset. Undefined goes by names. */
+  /** Columns by their use; omitted ones are unset. Undefined maps columns by their names. */
   readonly named?: Partial<NamedColumns>;
   readonly parsing?: ValueParsing;
   /** Bytes that arrive at a time. */
@@ -67,12 +67,12 @@ export async function itemsOfFile(
   return items;
 }
 
-/** The inputs alone. */
+/** Returns only the inputs. */
 export async function inputsOfFile(...file: Parameters<typeof itemsOfFile>): Promise<string[]> {
   return (await itemsOfFile(...file)).map((item) => item.input);
 }
 
-/** What is wrong with a file: the reason and its facts. */
+/** The fault of a file: the reason and its facts. */
 export async function faultOfFile(...file: Parameters<typeof itemsOfFile>): Promise<Record<string, unknown>> {
   const error = await itemsOfFile(...file).then(
     (items) => new Error(`the file was read: ${JSON.stringify(items).slice(0, 500)}`),

@@ -32,14 +32,14 @@ async function bytesOf(uploadId: string): Promise<Buffer> {
   );
 }
 
-/** Sends frames, and one that is refused behind them: what came before it is kept. */
+/** Sends frames, and one more that is refused: the earlier ones are kept. */
 async function sendAndFail(requestId: string, ...sent: SendFrame[]): Promise<void> {
   const call = uploads.sendUpload(frames(open(requestId), ...sent, chunk(39_000_000, "x")));
   expect((await refusalOf(call)).reason).toBe("OFFSET_GAP");
 }
 
 describe("sending a file", () => {
-  test("keeps its bytes and says what they are", async () => {
+  test("stores its bytes and returns their size, hash and format", async () => {
     const requestId = randomUUID();
     const upload = await send(uploads, "a,b\n1,2\n", { filename: "numbers.csv" }, { requestId });
     expect(upload).toMatchObject({
@@ -63,7 +63,7 @@ describe("sending a file", () => {
     expect(byId).toEqual(upload);
   });
 
-  test("keeps 20 MiB, in whatever pieces they come", async () => {
+  test("stores 20 MiB, in chunks of any size", async () => {
     const bytes = randomBytes(20 * 1024 * 1024 + 17);
     const upload = await send(uploads, bytes, {}, { chunkBytes: 777_777 });
     expect(upload.sizeBytes).toBe(BigInt(bytes.length));
@@ -78,18 +78,18 @@ describe("sending a file", () => {
     [{ filename: "a.bin" }, "PAR1…", FileFormat.PARQUET],
     [{ filename: "csv" }, "a,b", FileFormat.UNSPECIFIED],
     [{}, "{}", FileFormat.UNSPECIFIED],
-  ])("tells the format of %j by %j", async (names, content, format) => {
+  ])("infers the format of %j from %j", async (names, content, format) => {
     expect((await send(uploads, content, names)).format).toBe(format);
   });
 
-  test("again gives the upload back, without its bytes", async () => {
+  test("again returns the upload, without its bytes", async () => {
     const requestId = randomUUID();
     const first = await send(uploads, "abc", {}, { requestId });
     expect(await send(uploads, "abc", {}, { requestId })).toEqual(first);
     expect((await uploads.sendUpload(frames(open(requestId)))).upload).toEqual(first);
   });
 
-  test("at once from two streams keeps one whole, and tells the other to stop", async () => {
+  test("at once from two streams stores one complete file, and stops the other", async () => {
     for (let round = 0; round < 5; round++) {
       const requestId = randomUUID();
       const bytes = randomBytes(9 * 1024 * 1024);
@@ -113,7 +113,7 @@ describe("sending a file", () => {
 describe("a stream that breaks", () => {
   const bytes = randomBytes(3_000_000);
 
-  test("leaves what has arrived, to go on from there", async () => {
+  test("keeps the bytes that have arrived, and can be resumed from there", async () => {
     const requestId = randomUUID();
     await sendAndFail(requestId, chunk(0, bytes.subarray(0, 1_000_000)));
     expect(await byRequest(requestId)).toMatchObject({
@@ -133,7 +133,7 @@ describe("a stream that breaks", () => {
     expect((await bytesOf(upload?.uploadId ?? "")).equals(bytes)).toBe(true);
   });
 
-  test("because the client went away goes on where GetUpload says", async () => {
+  test("because the client left resumes where GetUpload says", async () => {
     const requestId = randomUUID();
     const large = randomBytes(12 * 1024 * 1024);
     const over = new AbortController();
@@ -142,7 +142,7 @@ describe("a stream that breaks", () => {
         yield open(requestId);
         for (let at = 0; at < 10; at++)
           yield chunk(at * 1024 * 1024, large.subarray(at << 20, (at + 1) << 20));
-        // A full segment has been put while the rest is under way.
+        // A full segment has been stored while the rest is in flight.
         await expect
           .poll(async () => (await byRequest(requestId))?.sizeBytes, { timeout: 20_000 })
           .toBeGreaterThan(0n);
@@ -160,14 +160,14 @@ describe("a stream that breaks", () => {
     expect((await bytesOf(upload?.uploadId ?? "")).equals(large)).toBe(true);
   });
 
-  test("may be sent again from the beginning: what is there is skipped", async () => {
+  test("may be sent again from the beginning: bytes that arrived are skipped", async () => {
     const requestId = randomUUID();
     await sendAndFail(requestId, chunk(0, bytes.subarray(0, 777)));
     const upload = await send(uploads, bytes, {}, { requestId });
     expect((await bytesOf(upload.uploadId)).equals(bytes)).toBe(true);
   });
 
-  test("without a commit is no upload, also if it ends well", async () => {
+  test("without a commit is not an upload, even if it ends without an error", async () => {
     const requestId = randomUUID();
     const call = uploads.sendUpload(frames(open(requestId), chunk(0, "abc")));
     expect(await refusalOf(call)).toEqual(
@@ -176,7 +176,7 @@ describe("a stream that breaks", () => {
     expect(await byRequest(requestId)).toMatchObject({ state: Upload_State.RECEIVING, sizeBytes: 3n });
   });
 
-  test("keeps what came before a frame that is refused", async () => {
+  test("keeps the bytes before a refused frame", async () => {
     const requestId = randomUUID();
     const call = uploads.sendUpload(frames(open(requestId), chunk(0, "abc"), chunk(4, "e")));
     expect(await refusalOf(call)).toEqual(
@@ -186,7 +186,7 @@ describe("a stream that breaks", () => {
   });
 });
 
-describe("a commit that names something else", () => {
+describe("a commit that does not match the bytes", () => {
   test.each([
     ["size", commit("abcd"), { expected_size: "4", received_size: "3" }],
     ["hash", commit("abd"), { expected_size: "3", received_size: "3" }],
@@ -200,7 +200,7 @@ describe("a commit that names something else", () => {
     expect((await send(uploads, "abc", {}, { requestId })).state).toBe(Upload_State.PENDING);
   });
 
-  test("is found out where the bytes came with several streams", async () => {
+  test("is detected when the bytes came with several streams", async () => {
     const requestId = randomUUID();
     await sendAndFail(requestId, chunk(0, "abX"));
     const call = uploads.sendUpload(frames(open(requestId), chunk(3, "d"), commit("abcd")));
@@ -228,10 +228,10 @@ describe("a bad frame", () => {
       refused("InvalidArgument", "UNEXPECTED_FRAME"),
     ],
     ["no request_id", [open("")], invalid("open.request_id")],
-    ["no UUID", [open("x")], invalid("open.request_id")],
+    ["not a UUID", [open("x")], invalid("open.request_id")],
     ["a long name", [open(id, { filename: "ä".repeat(128) })], invalid("open.filename")],
     ["a long type", [open(id, { contentType: "a".repeat(256) })], invalid("open.content_type")],
-    ["no such format", [open(id, { format: 9 as FileFormat })], invalid("open.format")],
+    ["an unknown format", [open(id, { format: 9 as FileFormat })], invalid("open.format")],
     ["a negative offset", [open(id), chunk(-1, "a")], invalid("chunk.offset")],
     ["no bytes", [open(id), chunk(0, "")], invalid("chunk.data")],
     [
@@ -259,7 +259,7 @@ describe("a bad frame", () => {
     expect(await refusalOf(uploads.sendUpload(frames(...sent)))).toEqual(refusal);
   });
 
-  test("opens nothing under a request_id that was used for something else", async () => {
+  test("opens nothing under a request_id that was used for another request", async () => {
     const requestId = randomUUID();
     await send(uploads, "abc", { filename: "a.csv" }, { requestId });
     expect(await refusalOf(send(uploads, "abc", { filename: "b.csv" }, { requestId }))).toEqual(
@@ -269,7 +269,7 @@ describe("a bad frame", () => {
 });
 
 describe("finding, listing and deleting", () => {
-  test("an upload that is not there fails", async () => {
+  test("an upload that does not exist fails", async () => {
     const requestId = randomUUID();
     expect(await refusalOf(uploads.getUpload({ by: { case: "uploadId", value: "upld-none" } }))).toEqual(
       refused("NotFound", "UPLOAD_NOT_FOUND", { upload_id: "upld-none" }),
@@ -287,7 +287,7 @@ describe("finding, listing and deleting", () => {
     expect(await refusalOf(uploads.deleteUpload({}))).toEqual(invalid("upload_id"));
   });
 
-  test("goes through pages of any size, newest first, by state", async () => {
+  test("lists pages of any size, newest first, by state", async () => {
     await service.resources.pool.query("delete from uploads");
     const sent: string[] = [];
     for (let index = 0; index < 7; index++) sent.unshift((await send(uploads, `${index}`)).uploadId);
@@ -317,7 +317,7 @@ describe("finding, listing and deleting", () => {
     expect(await refusalOf(uploads.listUploads({ pageSize: -1 }))).toEqual(invalid("page_size"));
   });
 
-  test("takes an upload away with its bytes, and frees its request_id", async () => {
+  test("deletes an upload with its bytes, and frees its request_id", async () => {
     const requestId = randomUUID();
     const { uploadId } = await send(uploads, "abc", { filename: "a.csv" }, { requestId });
     await uploads.deleteUpload({ uploadId });
@@ -342,9 +342,9 @@ describe("finding, listing and deleting", () => {
   });
 });
 
-describe("a storage that does not answer", () => {
-  test("fails the call with a reason to come back", async () => {
-    // A file stands where the directory has to be.
+describe("an unavailable storage", () => {
+  test("fails the call with a reason to retry", async () => {
+    // A file stands in the place of the directory.
     const broken = await startTestService({
       database: service.database,
       config: { blobs: { kind: "directory", path: "/dev/null" } },

@@ -58,7 +58,7 @@ export async function send(
   return upload;
 }
 
-/** Sends a file and makes it the first version of a new dataset, or that of the dataset named. */
+/** Sends a file and makes it the first version of a new dataset, or that of a named dataset. */
 export async function importFile(
   service: TestService,
   content: Uint8Array | string,
@@ -77,7 +77,7 @@ export async function importFile(
   return receipt;
 }
 
-/** An item as a test says it: payloads as they are spelled. */
+/** An item in a test: payloads in their spelling. */
 export interface SpelledItem {
   readonly id: string;
   readonly input: string;
@@ -86,7 +86,7 @@ export interface SpelledItem {
   readonly splits?: string[];
 }
 
-/** The items of the latest version, in the order of their ids, without what is not there. */
+/** The items of the latest version, in the order of their ids, without absent members. */
 export async function itemsOf(service: TestService, datasetId: string): Promise<SpelledItem[]> {
   const items: SpelledItem[] = [];
   const dataset = { by: { case: "datasetId", value: datasetId } } as const;

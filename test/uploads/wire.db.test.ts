@@ -22,7 +22,7 @@ afterEach(() => expectNothingLeaked(service));
 
 const large = randomBytes(32 * 1024 * 1024);
 
-/** Sends frames as fast as the transport takes them, whatever the service answers meanwhile. */
+/** Sends frames as fast as the transport accepts them, whatever the service answers meanwhile. */
 function sendWithGrpcJs(frames: readonly SendFrame[]) {
   return new Promise<{ error?: grpc.ServiceError; response?: SendUploadResponse }>((resolve) => {
     const call: grpc.ClientWritableStream<SendFrame> = client.SendUpload?.(
@@ -54,21 +54,21 @@ describe("a client that shares no code with the service", () => {
     expect(second).toEqual(first);
   });
 
-  test("gets the answer of a finished upload that it sends again, over Connect as well", async () => {
+  test("gets the answer to a finished upload that it sends again, over Connect as well", async () => {
     const requestId = randomUUID();
     const uploads = service.client(UploadService);
     const first = await send(uploads, large, {}, { requestId });
     expect(await send(uploads, large, {}, { requestId })).toEqual(first);
   });
 
-  test("hears what is wrong with a frame while it goes on sending", async () => {
+  test("learns of a bad frame while it is still sending", async () => {
     const requestId = randomUUID();
     const [opening, ...rest] = framesOf(requestId, large);
     const { error } = await sendWithGrpcJs([opening as SendFrame, chunk(7, "x"), ...rest]);
     expect(reasonOf(error)).toBe("OFFSET_GAP");
   });
 
-  test("is refused a file beyond the limit as soon as it is beyond it", async () => {
+  test("is refused as soon as its file exceeds the limit", async () => {
     const requestId = randomUUID();
     const { error } = await sendWithGrpcJs(framesOf(requestId, Buffer.concat([large, large, large])));
     expect(reasonOf(error)).toBe("LIMIT_EXCEEDED");

@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Writes more blocks than a few ranges hold, under one changeset. */
+/** Writes more blocks than a few ranges cover, under one changeset. */
 async function fill(changesetId: number): Promise<void> {
   await database.pool.query(
     `insert into item_revisions (dataset_id, item_id, changeset_id, row_number, content_hash, splits, keeps_splits, input)
@@ -21,7 +21,7 @@ async function fill(changesetId: number): Promise<void> {
 }
 
 describe("block ranges of revisions", () => {
-  test("are summed up once, and again for what is written later", async () => {
+  test("are summarized once, and again for later writes", async () => {
     await fill(1);
     expect(await sweepBlockRanges(database.pool)).toBeGreaterThan(2);
     expect(await sweepBlockRanges(database.pool)).toBe(0);
@@ -29,7 +29,7 @@ describe("block ranges of revisions", () => {
     expect(await sweepBlockRanges(database.pool)).toBeGreaterThan(2);
   });
 
-  test("are left to whoever is at it, without waiting", async () => {
+  test("are skipped without waiting while another connection summarizes them", async () => {
     await fill(3);
     await transaction(database.pool, async (client) => {
       await client.query("lock table item_revisions in share update exclusive mode");

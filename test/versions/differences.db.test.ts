@@ -32,7 +32,7 @@ function chance(seed: number): (below: number) => number {
 
 const pick = <T>(next: (below: number) => number, from: readonly T[]) => from[next(from.length)] as T;
 
-/** Rows of a few ids and contents, so that everything happens: equal contents, revivals, changes back and forth. */
+/** Rows of a few ids and contents, so that every case happens: equal contents, revivals, changes back and forth. */
 function randomRows(next: (below: number) => number) {
   const ids = new Set(Array.from({ length: next(7) }, () => `k${next(9)}`));
   const splits = () => pick(next, [[], [], ["train"], ["test", "train"]]);
@@ -45,7 +45,7 @@ const randomOptions = (next: (below: number) => number) => ({
   replaceSplits: next(3) === 0,
 });
 
-/** Brings back any version of a dataset, or plans to, and gives what that came to. */
+/** Restores any version of a dataset, or plans to, and returns the receipt. */
 async function restoreSomething(name: string, next: (below: number) => number, validateOnly = false) {
   const { version } = await headOf(name);
   const at = { version: BigInt(next(Number(version) + 1)) };
@@ -53,7 +53,7 @@ async function restoreSomething(name: string, next: (below: number) => number, v
   return restoreVersion(writing(database.pool), targetNamed(name), at, request);
 }
 
-/** Writes something to a dataset. */
+/** Makes a random write to a dataset. */
 async function writeSomething(name: string, next: (below: number) => number): Promise<void> {
   const { pool } = database;
   if (next(6) === 0) {
@@ -91,7 +91,7 @@ async function itemsOf(datasetId: string, version: bigint): Promise<Items> {
   return new Map(items.map((item) => [item.itemId, state(item)]));
 }
 
-/** What a diff has to find, by comparing everything: `kind item_id before → after`. */
+/** The expected diff, by comparing everything: `kind item_id before → after`. */
 function naive(before: Items, after: Items): string[] {
   return [...new Set([...before.keys(), ...after.keys()])].sort().flatMap((id) => {
     const [one, other] = [before.get(id), after.get(id)];
@@ -104,7 +104,7 @@ function naive(before: Items, after: Items): string[] {
 const inShort = ({ kind, itemId, before, after }: ItemChange) =>
   `${kind} ${itemId} ${before && state(before)} → ${after && state(after)}`;
 
-/** Everything that a diff streams. */
+/** Streams a whole diff. */
 async function diff(name: string, subject: DiffSubject): Promise<string[]> {
   const target = { projectId: defaultProject, ref: { name } };
   const { comparison, position } = await snapshot(database.pool, (client) =>
@@ -117,7 +117,7 @@ async function diff(name: string, subject: DiffSubject): Promise<string[]> {
   return found;
 }
 
-/** What a plan would change, in windows of a size. */
+/** The changes that a plan would make, in windows of a size. */
 async function planDifferences(datasetId: string, requestId: string, head: bigint, size: number) {
   return snapshot(database.pool, async (client) => {
     const plan = await getPlan(client, datasetHandle(datasetId), requestId);
@@ -131,7 +131,7 @@ async function planDifferences(datasetId: string, requestId: string, head: bigin
 
 const withoutContent = (found: readonly string[]) => found.map((one) => one.split(" ").slice(0, 2).join(" "));
 
-/** The same without content, in a way of choice. */
+/** The same without content, in a chosen way. */
 async function differences(
   datasetId: string,
   before: bigint,
@@ -157,7 +157,7 @@ describe("the differences of random versions", () => {
       const name = `random ${seed}`;
       // Rows of another dataset lie in between.
       for (let write = 0; write < 14; write++) {
-        await writeSomething(next(4) === 0 ? "somebody else" : name, next);
+        await writeSomething(next(4) === 0 ? "another dataset" : name, next);
       }
       const { datasetId, version: head } = await headOf(name);
       const versions: Items[] = [];

@@ -30,7 +30,7 @@ async function itemsOfFile(): Promise<ItemInit[]> {
     const { item_id: itemId, input, expected_output: expectedOutput, metadata, splits } = JSON.parse(line);
     return {
       itemId,
-      // As somebody else may spell it: with white space, and members in another order.
+      // As another client may spell it: with white space, and members in another order.
       inputJson: JSON.stringify(input, null, 2),
       expectedOutputJson: JSON.stringify(expectedOutput),
       metadataJson: JSON.stringify(metadata),
@@ -69,7 +69,7 @@ type Route = (
 
 const halves = (items: readonly ItemInit[]) => [items.slice(0, 100), items.slice(100)] as const;
 
-/** Ways on which a dataset comes to hold some items. */
+/** Ways to get some items into a dataset. */
 const routes: Record<string, Route> = {
   "one call": (service, dataset, items) => service.items.batchCreateItems({ dataset, items: [...items] }),
   "the other way round, in three versions": async (service, dataset, items) => {
@@ -95,7 +95,7 @@ const routes: Record<string, Route> = {
       commit(items.length),
     ]);
   },
-  "a stream that others overtake": async (service, dataset, items) => {
+  "a stream that other writes overtake": async (service, dataset, items) => {
     const [first, rest] = halves(items);
     await service.items.batchCreateItems({ dataset, items: [...first] });
     const name = { dataset, requestId: randomUUID() };
@@ -114,7 +114,7 @@ const routes: Record<string, Route> = {
     await service.items.batchCreateItems({ dataset, items: [...rest.slice(0, 20)] });
     await receiptOf(service.upserts, [open(name), commit(items.length)]);
   },
-  "changes that are taken back": async (service, dataset, items) => {
+  "changes that are reverted": async (service, dataset, items) => {
     await service.items.batchCreateItems({ dataset, items: [...items] });
     const itemId = items[3]?.itemId ?? "";
     await service.items.updateItem({ dataset, itemId, patch: { inputJson: "1", splits: ["other"] } });
@@ -130,7 +130,7 @@ const routes: Record<string, Route> = {
 
 describe("The digest of a version", () => {
   test.each(Object.entries(routes))(
-    "is the same on another server, and what the file says: %s",
+    "is the same on another server, and the one in the file: %s",
     async (_, route) => {
       const items = await itemsOfFile();
       const { stdout } = await promisify(execFile)(process.execPath, [
@@ -146,7 +146,7 @@ describe("The digest of a version", () => {
     },
   );
 
-  test("differs where one item, id or split does", async () => {
+  test("differs if one item, id or split differs", async () => {
     const items = (await itemsOfFile()).slice(0, 5);
     const [first = {}, ...rest] = items;
     const digests = new Set<string>();

@@ -33,7 +33,7 @@ const one: Item = ["one", Buffer.alloc(32, 1), []];
 const other: Item = ["other", Buffer.alloc(32, 2), ["test", "train"]];
 
 describe("DigestSum", () => {
-  test.each(vectors.digest)("gives the digest of the vector: $name", ({ items, digest }) => {
+  test.each(vectors.digest)("returns the digest of the vector: $name", ({ items, digest }) => {
     const rows = items.map((row): Item => [row.item_id, Buffer.from(row.content_hash, "hex"), row.splits]);
     expect(digestOf(rows)).toBe(digest);
   });
@@ -46,7 +46,7 @@ describe("DigestSum", () => {
     );
   });
 
-  test("takes out what was put in, in any order", () => {
+  test("subtracts what was added, in any order", () => {
     fc.assert(
       fc.property(fc.array(item, { maxLength: 20 }), fc.array(item, { maxLength: 20 }), (kept, removed) => {
         const sum = new DigestSum();
@@ -58,7 +58,7 @@ describe("DigestSum", () => {
     );
   });
 
-  test("goes on from an earlier sum", () => {
+  test("continues from an earlier sum", () => {
     const before = new DigestSum();
     before.add(...one);
     const after = new DigestSum(before.bytes());
@@ -80,7 +80,7 @@ describe("DigestSum", () => {
     );
   });
 
-  test("is all zeros without items, and below zero what is missing from 2^256", () => {
+  test("is all zeros without items, and wraps around 2^256 below zero", () => {
     expect(new DigestSum().bytes()).toEqual(Buffer.alloc(32));
     const sum = new DigestSum();
     sum.subtract(...one);
@@ -107,7 +107,7 @@ describe("DigestSum", () => {
     expect(BigInt(`0x${sum.bytes().toString("hex")}`)).toBe(modulus - 3_000_000n);
   });
 
-  test("tells the places of an item apart", () => {
+  test("distinguishes the parts of an item", () => {
     const hash = randomBytes(32);
     const items: Item[] = [
       ["ab", hash, []],
@@ -120,7 +120,7 @@ describe("DigestSum", () => {
     expect(new Set(items.map((row) => digestOf([row]))).size).toBe(items.length);
   });
 
-  test("hashes items that are longer than those before", () => {
+  test("hashes items that are longer than the previous ones", () => {
     const long: Item = [
       "i".repeat(255),
       Buffer.alloc(32, 3),

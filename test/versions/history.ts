@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Instant, instantToSql } from "../../src/db/instant.ts";
 import type { Queryable } from "../../src/db/pool.ts";
 
-/** Gives a dataset one more version, of one more item, without any rows of items. */
+/** Adds one version of one more item to a dataset, without any rows of items. */
 export async function addVersion(db: Queryable, datasetId: string, publishTime?: Instant): Promise<bigint> {
   const { rows } = await db.query<{ version: bigint }>(
     `with head as (
@@ -26,7 +26,7 @@ export async function addVersion(db: Queryable, datasetId: string, publishTime?:
   return rows[0]?.version ?? 0n;
 }
 
-/** Gives a dataset so many more versions at once, each of one more item, without any rows of items. */
+/** Adds this many versions to a dataset at once, each of one more item, without any rows of items. */
 export async function addVersions(db: Queryable, datasetId: string, count: number, note = ""): Promise<void> {
   await db.query(
     `with head as (
@@ -50,7 +50,7 @@ export async function addVersions(db: Queryable, datasetId: string, count: numbe
   );
 }
 
-/** Gives a dataset so many versions at once, each of which changed all of these items. */
+/** Adds this many versions to a dataset at once, each of which changed all of these items. */
 export async function addItemHistory(
   db: Queryable,
   datasetId: string,

@@ -17,7 +17,7 @@ let service: ItemServiceUnderTest;
 let dataset: DatasetRef;
 let selectors: Record<string, Selector | undefined>;
 
-/** Three versions of which each adds an item, the second tagged. */
+/** Three versions, each of which adds an item; the second is tagged. */
 beforeAll(async () => {
   service = await startItemService();
   dataset = await service.dataset(item("a", 1));
@@ -36,7 +36,7 @@ beforeAll(async () => {
     "the tag of 2": { by: { case: "tag", value: "second" } },
     "the time of 2": time(0),
     "the time just before 2": time(-1),
-    "a time to come": { by: { case: "asOf", value: { seconds: seconds + 86_400n } } },
+    "a time in the future": { by: { case: "asOf", value: { seconds: seconds + 86_400n } } },
     "a time before the first": { by: { case: "asOf", value: { seconds: seconds - 86_400n } } },
     "number 0": at(0n),
     nothing: undefined,
@@ -50,7 +50,7 @@ const chosen: [string, bigint][] = [
   ["the tag of 2", 2n],
   ["the time of 2", 2n],
   ["the time just before 2", 1n],
-  ["a time to come", 3n],
+  ["a time in the future", 3n],
   ["a time before the first", 0n],
   ["number 0", 0n],
   ["nothing", 3n],
@@ -62,16 +62,16 @@ const selected = (name: string): { at?: Selector } => {
   return selector === undefined ? {} : { at: selector };
 };
 
-/** The ids of the items that a version has. */
+/** The ids of the items in a version. */
 const idsAt = (version: bigint) => ["a", "b", "c"].slice(0, Number(version));
 
 describe.each(chosen)("at %s", (name, version) => {
-  test("GetVersion gives the version", async () => {
+  test("GetVersion returns the version", async () => {
     const found = await service.datasets.getVersion({ dataset, ...selected(name) });
     expect(found.version).toMatchObject({ version, itemCount: version });
   });
 
-  test("GetItem finds what the version has, and names it either way", async () => {
+  test("GetItem finds the items of the version, and names it either way", async () => {
     const request = { dataset, itemId: "b", ...selected(name) };
     if (version >= 2n) expect(await service.items.getItem(request)).toMatchObject({ version });
     else {
@@ -102,7 +102,7 @@ describe.each(chosen)("at %s", (name, version) => {
     }
   });
 
-  test("CreateRun pins the version, or says that it has no item", async () => {
+  test("CreateRun pins the version, or reports that it has no items", async () => {
     const runs = service.client(RunService);
     const call = runs.createRun({ dataset, run: { targetType: "model", targetId: name }, ...selected(name) });
     if (version > 0n) expect((await call).run).toMatchObject({ datasetVersion: version });

@@ -22,7 +22,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** A dataset with so many versions, a second apart and the first a second after it was created. */
+/** A dataset with this many versions, a second apart, the first a second after its creation. */
 async function withVersions(count: number): Promise<{ dataset: Dataset; times: Instant[] }> {
   const dataset = await service.create();
   const start = instantFromWire("create_time", present(dataset.createTime));
@@ -51,7 +51,7 @@ const untag = ({ datasetId }: Dataset, name: string) =>
 const tagNames = ({ tags }: { tags: readonly { tag: string }[] }) => tags.map((one) => one.tag);
 
 describe("GetVersion", () => {
-  test("gives the latest version unless told otherwise", async () => {
+  test("returns the latest version by default", async () => {
     const { dataset, times } = await withVersions(3);
     const latest = await getVersion(dataset);
     expect(latest).toMatchObject({
@@ -71,7 +71,7 @@ describe("GetVersion", () => {
     ).toEqual(latest);
   });
 
-  test("gives version 0 without items and counts, of the time when the dataset was created", async () => {
+  test("returns version 0 without items and counts, with the creation time of the dataset", async () => {
     const { dataset } = await withVersions(1);
     const start = await getVersion(dataset, at.version(0n));
     expect(start).toMatchObject({
@@ -94,7 +94,7 @@ describe("GetVersion", () => {
     });
   });
 
-  test("finds the version of a time: it counts from its own microsecond on", async () => {
+  test("finds the version of a time, from its own microsecond on", async () => {
     const { dataset, times } = await withVersions(2);
     const [first = 0n, second = 0n] = times;
     const versionAt = async (time: Instant) => (await getVersion(dataset, at.time(time))).version;
@@ -106,7 +106,7 @@ describe("GetVersion", () => {
     expect(await versionAt(0n)).toBe(0n);
   });
 
-  test("takes the first and the last time there is, and refuses others", async () => {
+  test("accepts the first and the last valid time, and refuses others", async () => {
     const { dataset } = await withVersions(1);
     const versionAt = (seconds: bigint, nanos = 0) =>
       service.client.getVersion({
@@ -119,7 +119,7 @@ describe("GetVersion", () => {
     expect(await refusalOf(versionAt(0n, -1))).toEqual(invalid("at.as_of"));
   });
 
-  test("finds the version that carries a tag", async () => {
+  test("finds the version with a tag", async () => {
     const { dataset } = await withVersions(2);
     await tag(dataset, "prod", 1n);
     expect(await getVersion(dataset, at.tag("prod"))).toMatchObject({ version: 1n });
@@ -133,7 +133,7 @@ describe("GetVersion", () => {
     expect(await refusalOf(getVersion(dataset, at.tag("")))).toEqual(invalid("at.tag"));
   });
 
-  test("says so if the dataset is not there", async () => {
+  test("reports a dataset that does not exist", async () => {
     const call = service.client.getVersion({ dataset: named("nowhere") });
     expect(await refusalOf(call)).toMatchObject({
       reason: "DATASET_NOT_FOUND",
@@ -161,7 +161,7 @@ describe("ListVersions", () => {
     },
   );
 
-  test("shows what GetVersion shows, and nothing of an empty dataset", async () => {
+  test("returns the same as GetVersion, and nothing for an empty dataset", async () => {
     const { dataset } = await withVersions(2);
     await tag(dataset, "b", 1n);
     await tag(dataset, "B", 1n, true);
@@ -178,7 +178,7 @@ describe("ListVersions", () => {
     });
   });
 
-  test("keeps versions that carry a tag", async () => {
+  test("lists only tagged versions on request", async () => {
     const { dataset } = await withVersions(4);
     await tag(dataset, "a", 1n);
     await tag(dataset, "b", 3n);
@@ -224,7 +224,7 @@ describe("ListVersions", () => {
 });
 
 describe("TagVersion", () => {
-  test("puts a tag on the latest version, moves it, and tells where it was", async () => {
+  test("puts a tag on the latest version, moves it, and returns its previous version", async () => {
     const { dataset } = await withVersions(2);
     const first = await service.client.tagVersion({ dataset: identified(dataset.datasetId), tag: "prod" });
     expect(first).toMatchObject({ version: { version: 2n, tags: [{ tag: "prod", locked: false }] } });
@@ -256,7 +256,7 @@ describe("TagVersion", () => {
     expect((await tag(dataset, "prod", 2n)).previousVersion).toBe(1n);
   });
 
-  test("refuses version 0, versions that are not there, and tags that are not one", async () => {
+  test("refuses version 0, versions that do not exist, and invalid tags", async () => {
     const { dataset } = await withVersions(1);
     expect(await refusalOf(tag(dataset, "prod", 0n))).toEqual(invalid("at"));
     expect(await refusalOf(tag(await service.create(), "prod", 0n))).toEqual(invalid("at"));
@@ -278,7 +278,7 @@ describe("TagVersion", () => {
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, number) => tag(dataset, "prod", BigInt(number + 1))),
     );
-    // Each moved it from where another had put it, the first from nowhere.
+    // Each moved it from another's version, the first from none.
     const previous = new Set(answers.map((answer) => answer.previousVersion));
     expect(previous.size).toBe(20);
     const { versions } = await service.client.listVersions({
@@ -290,7 +290,7 @@ describe("TagVersion", () => {
 });
 
 describe("UntagVersion", () => {
-  test("takes a tag away and gives the version without it", async () => {
+  test("removes a tag and returns the version without it", async () => {
     const { dataset } = await withVersions(1);
     await tag(dataset, "a", 1n);
     await tag(dataset, "b", 1n);
@@ -302,7 +302,7 @@ describe("UntagVersion", () => {
     });
   });
 
-  test("refuses what is no tag, and a dataset that is not there", async () => {
+  test("refuses an invalid tag, and a dataset that does not exist", async () => {
     const { dataset } = await withVersions(1);
     expect(await refusalOf(untag(dataset, ""))).toEqual(invalid("tag"));
     const nowhere = service.client.untagVersion({ dataset: named("nowhere"), tag: "a" });

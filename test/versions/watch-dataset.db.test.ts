@@ -12,7 +12,7 @@ import { startTestService, type TestService } from "../support/service.ts";
 import { addVersion, addVersions } from "./history.ts";
 
 let database: TestDatabase;
-/** Two services on one database, whose heartbeats come too late for the tests, and one that is quick with them. */
+/** Two services on one database, whose heartbeats come too late for the tests, and one with quick heartbeats. */
 let service: TestService;
 let other: TestService;
 let hasty: TestService;
@@ -33,7 +33,7 @@ type DatasetRef = { readonly by: { readonly case: "datasetId"; readonly value: s
 
 let names = 0;
 
-/** A dataset with so many versions, none of which holds anything. */
+/** A dataset with this many versions, all of them without items. */
 async function withVersions(count: number): Promise<DatasetRef> {
   const { dataset } = await datasets.createDataset({ dataset: { name: `watched ${++names}` } });
   const datasetId = dataset?.datasetId ?? "";
@@ -83,7 +83,7 @@ async function listeners(): Promise<number> {
 }
 
 describe("WatchDataset", () => {
-  test("streams what exists, in order, then a heartbeat, then what is made", async () => {
+  test("streams what exists, in order, then a heartbeat, then new versions", async () => {
     const dataset = await withVersions(0);
     await publish(dataset, "a");
     await publish(dataset, "b");
@@ -101,7 +101,7 @@ describe("WatchDataset", () => {
     expect((await watcher.refusal).code).toBe("Canceled");
   });
 
-  test("begins behind the version that the caller knows, also on an empty dataset", async () => {
+  test("begins after the version that the caller knows, also on an empty dataset", async () => {
     const dataset = await withVersions(250);
     for (const [afterVersion, first] of [
       [0n, 1],
@@ -122,7 +122,7 @@ describe("WatchDataset", () => {
     empty.leave();
   });
 
-  test("gives each of 200 versions once and in order to 20 watchers of two services, however often they come back", async () => {
+  test("sends each of 200 versions once and in order to 20 watchers of two services, however often they reconnect", async () => {
     const dataset = await withVersions(0);
     const whole = Array.from({ length: 20 }, (_, n) => watch(dataset, { through: n % 2 ? service : other }));
     await Promise.all(whole.map(caughtUp));
@@ -172,7 +172,7 @@ describe("WatchDataset", () => {
     await watcher.refusal;
   });
 
-  test("goes on without a gap when the connection that listens is cut", async () => {
+  test("continues without a gap when the listening connection is cut", async () => {
     const dataset = await withVersions(0);
     const watcher = watch(dataset);
     await caughtUp(watcher);
@@ -186,7 +186,7 @@ describe("WatchDataset", () => {
     await watcher.refusal;
   });
 
-  test("finds out by itself, by the next heartbeat, what nobody told", async () => {
+  test("finds versions without a notification by the next heartbeat", async () => {
     const dataset = await withVersions(0);
     const watcher = watch(dataset, { through: hasty });
     await caughtUp(watcher);
@@ -196,7 +196,7 @@ describe("WatchDataset", () => {
     await watcher.refusal;
   });
 
-  test("says again and again that there is nothing new, and never before it has told what is", async () => {
+  test("repeats heartbeats while there is nothing new, and never sends one before a new version", async () => {
     const dataset = await withVersions(3);
     const watcher = watch(dataset, { afterVersion: 1n, through: hasty });
     await vi.waitFor(() => expect(watcher.heartbeats().length).toBeGreaterThan(2), 10_000);
@@ -215,7 +215,7 @@ describe("WatchDataset", () => {
     await watcher.refusal;
   });
 
-  test("asks the database a few times for 500 watchers, not once for each", async () => {
+  test("queries the database a few times for 500 watchers, not once for each", async () => {
     const dataset = await withVersions(0);
     const watchers = Array.from({ length: 500 }, () => watch(dataset));
     await Promise.all(watchers.map(caughtUp));
@@ -229,7 +229,7 @@ describe("WatchDataset", () => {
     await Promise.all(watchers.map((one) => one.refusal));
   });
 
-  test("lets a slow watcher take its time, and keeps nothing for it", async () => {
+  test("waits for a slow watcher, and buffers nothing for it", async () => {
     const dataset = await withVersions(0);
     const count = 1_500;
     await addVersions(database.pool, dataset.by.value, count, "n".repeat(1_024));
@@ -255,7 +255,7 @@ describe("WatchDataset", () => {
     expect(whilePaused).toBeLessThan(inAll);
   });
 
-  test("ends when the dataset is deleted, and when its name is given to another it does not follow that", async () => {
+  test("ends when the dataset is deleted, and does not follow its name to another", async () => {
     const dataset = await withVersions(2);
     const watcher = watch(dataset);
     const elsewhere = watch(dataset, { through: other });
@@ -275,7 +275,7 @@ describe("WatchDataset", () => {
     expect(await watcher.refusal).toEqual(refused("Unavailable", "SHUTTING_DOWN"));
   });
 
-  test("leaves no connection behind when its client leaves", async () => {
+  test("releases its connections when its client leaves", async () => {
     const dataset = await withVersions(1);
     const watcher = watch(dataset);
     await caughtUp(watcher);
@@ -285,7 +285,7 @@ describe("WatchDataset", () => {
     await vi.waitFor(async () => expect(await listeners()).toBe(0));
   });
 
-  test("refuses versions that are not there, and datasets that are not there or not named", async () => {
+  test("refuses versions that do not exist, and datasets that do not exist or are not named", async () => {
     const dataset = await withVersions(2);
     for (const afterVersion of [-1n, 3n, 2n ** 62n, -(2n ** 63n)]) {
       expect(await refusalOf(datasets.watchDataset({ dataset, afterVersion }))).toEqual(
