@@ -2,7 +2,7 @@ import { EngineGone } from "../engine/engine-gone.ts";
 import type { Refusal } from "../engine/protocol.ts";
 import { failure } from "../failure.ts";
 
-/** What a caller is told of a refusal of the engine. A fault is nothing for the caller. */
+/** Returns the error for the caller after a refusal of the engine. A fault of the engine is not the caller's business. */
 export function refusalFailure(refusal: Refusal): Error {
   switch (refusal.kind) {
     case "statement":
@@ -16,7 +16,10 @@ export function refusalFailure(refusal: Refusal): Error {
   }
 }
 
-/** What a caller is told when working with an engine failed: more than that it is gone if it ended for lack of memory. */
+/**
+ * Returns the error for the caller after work with an engine failed: it says more than that the engine is gone if it
+ * ended for lack of memory.
+ */
 export function engineError(error: unknown, memoryBytes: number): unknown {
   return error instanceof EngineGone && error.outOfMemory
     ? failure("QUERY_TOO_LARGE", { maximum_bytes: memoryBytes })

@@ -14,10 +14,10 @@ import { exportColumns } from "./table-columns.ts";
 import { type TextFormat, textFormats } from "./text-format.ts";
 import { writeRows } from "./write-rows.ts";
 
-/** How items are written. */
+/** The format of exported items. */
 export type ExportFormat = "csv" | "json" | "jsonl" | "parquet";
 
-/** Which items to export, and how. */
+/** The items to export, and their format. */
 export interface ExportRequest {
   readonly datasetId: DatasetHandle;
   readonly version: bigint;
@@ -26,7 +26,7 @@ export interface ExportRequest {
   readonly format: ExportFormat;
 }
 
-/** A part of a file, or what the whole of it was. */
+/** A part of a file, or the totals of the whole file. */
 export type ExportFrame =
   | { readonly kind: "chunk"; readonly offset: number; readonly data: Uint8Array }
   | {
@@ -37,19 +37,19 @@ export type ExportFrame =
       readonly version: bigint;
     };
 
-/** What exports work with. */
+/** The resources of exports. */
 interface ExportResources {
   readonly pool: Pool;
   readonly engines: EnginePool;
   readonly scratch: Scratch;
 }
 
-/** Some bytes of a file, of any number of items. */
+/** Some bytes of a file, with the number of items in them. */
 type FileChunk = { readonly bytes: Buffer; readonly items: number };
 
 /**
- * Writes the items of a version as a file, in chunks, in ascending byte order of item_id. Purged items are left out: they have
- * nothing to write.
+ * Writes the items of a version as a file, in chunks, in ascending byte order of item_id. Purged items have no content
+ * and are left out.
  *
  * @param signal Ends it, whatever the engine is doing.
  */
@@ -94,7 +94,7 @@ async function* textChunks(
     yield { bytes: Buffer.from(before + texts.join(format.between)), items: texts.length };
     before = format.between;
   }
-  // A file without items begins all the same.
+  // A file without items still has a beginning.
   const rest = (before === format.between ? "" : before) + format.end;
   if (rest !== "") yield { bytes: Buffer.from(rest), items: 0 };
 }
@@ -112,7 +112,7 @@ async function* parquetChunks(
   }
 }
 
-/** Writes the items to a Parquet file, and again as long as some were purged meanwhile. */
+/** Writes the items to a Parquet file, and repeats that as long as some were purged meanwhile. */
 async function writeUnpurged(
   { pool, engines, scratch }: ExportResources,
   request: ExportRequest,

@@ -3,7 +3,7 @@ import { LRUCache } from "lru-cache";
 import type { LocalBlob } from "../blobs/blob-store.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** What a file holds. */
+/** The content of a file. */
 export interface FileKey {
   readonly datasetId: DatasetHandle;
   /** Empty for a version. */
@@ -15,21 +15,21 @@ export interface FileKey {
 interface CachedFile extends FileKey {
   readonly id: string;
   readonly file: Promise<LocalBlob>;
-  /** Bytes, 0 until it is loaded. */
+  /** Size in bytes, 0 until it is loaded. */
   size: number;
-  /** How many have it open; loading counts as one. */
+  /** The number of users; loading counts as one. */
   users: number;
-  /** Whether nobody is to find it any more; it goes with its last user. */
+  /** Whether it must not be found any more; its last user deletes it. */
   forgotten: boolean;
 }
 
-/** Keeps files at hand, those used last, up to a number of bytes. A file in use is never given up. */
+/** Caches files locally, least recently used first out, up to a number of bytes. Files in use are never evicted. */
 export class FileCache implements AsyncDisposable {
   readonly #maxBytes: number;
   /** Files that are open or being loaded. */
   readonly #used = new Map<string, CachedFile>();
   #usedBytes = 0;
-  /** Files that nobody has open. How many bytes they may have depends on the others, so `#shrink` sees to it. */
+  /** Files without users. Their share of the bytes depends on the others, so `#shrink` enforces the limit. */
   readonly #idle = new LRUCache<string, CachedFile>({
     maxSize: Number.MAX_SAFE_INTEGER,
     // The size of an entry cannot be 0.
@@ -41,10 +41,10 @@ export class FileCache implements AsyncDisposable {
   }
 
   /**
-   * The file of a key, until it is disposed of. `load` is asked for one that is not there, once however many wait for it, and goes
-   * on if they leave.
+   * Returns the file of a key, until it is disposed of. Calls `load` for a missing one, coalescing concurrent calls;
+   * loading continues even if all callers leave.
    *
-   * @throws what `load` throws; the reason of the signal
+   * @throws errors of `load`; the reason of the signal
    */
   async open(key: FileKey, load: () => Promise<LocalBlob>, signal: AbortSignal): Promise<LocalBlob> {
     const id = `${key.datasetId}/${key.run}/${key.purgeCount}/${key.state}`;
@@ -54,7 +54,7 @@ export class FileCache implements AsyncDisposable {
       cached.users++;
       try {
         const { path } = await unlessAborted(cached.file, signal);
-        // What is kept elsewhere may have been removed there, after some time without use.
+        // The file may have been removed elsewhere after some time without use.
         if (await isThere(path)) return { path, [Symbol.asyncDispose]: async () => this.#leave(cached) };
       } catch (error) {
         this.#leave(cached);
@@ -65,17 +65,17 @@ export class FileCache implements AsyncDisposable {
     }
   }
 
-  /** Makes sure that nobody is given these files any more, and gives them up when they are not in use. */
+  /** Makes sure that these files are no longer returned, and deletes them when they are not in use. */
   forget(isMeant: (file: FileKey) => boolean): void {
     for (const cached of this.#all().filter(isMeant)) this.#forget(cached);
   }
 
-  /** What files there are. */
+  /** Returns the keys of all files. */
   keys(): FileKey[] {
     return this.#all();
   }
 
-  /** Gives up all files. */
+  /** Deletes all files. */
   async [Symbol.asyncDispose](): Promise<void> {
     const all = this.#all();
     this.#used.clear();
@@ -98,13 +98,13 @@ export class FileCache implements AsyncDisposable {
         this.#usedBytes += size;
         this.#shrink();
       })
-      // What could not be loaded is loaded again for the next who asks; those who wait are told.
+      // A file that could not be loaded is loaded again for the next caller; waiting callers get the error.
       .catch(() => this.#forget(cached))
       .finally(() => this.#leave(cached));
     return cached;
   }
 
-  /** A file that nobody has open, as one that somebody has. */
+  /** Takes an idle file into use. */
   #takeUp(id: string): CachedFile | undefined {
     const cached = this.#idle.get(id);
     if (cached === undefined) return undefined;
@@ -126,7 +126,7 @@ export class FileCache implements AsyncDisposable {
     this.#shrink();
   }
 
-  /** Gives up files that nobody has open, those first that were left first, until there are not too many bytes. */
+  /** Evicts idle files, least recently used first, until the bytes are within the limit. */
   #shrink(): void {
     while (this.#usedBytes + this.#idle.calculatedSize > this.#maxBytes) {
       const oldest = this.#idle.pop();
@@ -158,7 +158,7 @@ async function isThere(path: string): Promise<boolean> {
     await access(path);
     return true;
   } catch {
-    // Gone, or as good as that.
+    // It is gone, or unusable.
     return false;
   }
 }

@@ -8,16 +8,16 @@ import type { SnapshotSource } from "./snapshot-cache.ts";
 import { datasetTableName, tableText } from "./table-name.ts";
 import { findDatasetOfTable, findQueriedRun, listTableNames } from "./table-store.ts";
 
-/** Table names that an error lists: enough to see a slip, few enough to read. */
+/** Maximum table names in an error: enough to spot a typo, few enough to read. */
 const maxListed = 20;
 
-/** A table and what is behind its name. */
+/** A table and its content. */
 export interface ResolvedTable extends NamedTable {
   readonly source: SnapshotSource;
 }
 
 /**
- * What tables of a project stand for, all as of one moment.
+ * Resolves the tables of a project, all as of one moment.
  *
  * @throws Failure TABLE_NOT_FOUND
  */
@@ -40,7 +40,7 @@ export async function resolveTables(
   });
 }
 
-/** The failure for a table that is in no schema, with the names that there are. */
+/** Returns the failure for a table that is in neither schema, with the names of existing tables. */
 export async function tableNotFound(
   pool: Pool | Client,
   projectId: ProjectId,
@@ -65,7 +65,7 @@ async function datasetSource(
     const version = await resolveVersion(client, dataset, named?.at);
     return { kind: "version", datasetId: dataset.datasetId, version, purgeCount: dataset.purgeCount };
   } catch (error) {
-    // A version or a tag that is not there.
+    // A version or a tag that does not exist.
     if (!(error instanceof Failure)) throw error;
     throw await tableNotFound(client, projectId, tableText(table), error.message);
   }

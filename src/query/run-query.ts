@@ -15,7 +15,7 @@ export interface QueryRequest {
   readonly sql: string;
   readonly parameters: readonly Parameter[];
   readonly maxRows: number;
-  /** How long the engine may work on it, the sending of rows included. Making the files of its tables does not count. */
+  /** How long the engine may work on it, sending rows included. Making the files of its tables does not count. */
   readonly timeoutMilliseconds: number;
 }
 
@@ -31,13 +31,13 @@ export type QueryFrame =
       readonly tables: readonly ResolvedTable[];
     };
 
-/** Bytes of rows in a frame. */
+/** Maximum size of the rows in a frame in bytes. */
 const maxFrameBytes = 1024 * 1024;
 
-/** How often tables are looked up again because items were purged meanwhile. Nobody purges that often for long. */
+/** How often tables are looked up again because items were purged meanwhile. Purges do not come that often for long. */
 const maxAttempts = 5;
 
-/** What queries work with. */
+/** The resources of queries. */
 interface QueryResources {
   readonly pool: Pool;
   readonly engines: EnginePool;
@@ -45,10 +45,11 @@ interface QueryResources {
 }
 
 /**
- * Runs a SELECT over tables of a project: first the columns, then rows, last what was read.
+ * Runs a SELECT over tables of a project: first come the columns, then rows, last the tables that were read.
  *
  * @param signal Ends it, whatever the engine is doing.
- * @throws Failure INVALID_SQL, TABLE_NOT_FOUND, INVALID_FIELD for parameters, QUERY_TOO_LARGE, QUERY_TIMEOUT, QUOTA_EXCEEDED
+ * @throws Failure INVALID_SQL, TABLE_NOT_FOUND, INVALID_FIELD for parameters, QUERY_TOO_LARGE, QUERY_TIMEOUT,
+ * QUOTA_EXCEEDED
  */
 export async function* runQuery(
   resources: QueryResources,
@@ -104,7 +105,7 @@ async function* readAnswer(
   }
 }
 
-/** What a statement needs. */
+/** Returns the inputs of a statement. */
 async function inspect(
   { pool, engines }: QueryResources,
   { sql, projectId, timeoutMilliseconds }: QueryRequest,
@@ -127,7 +128,7 @@ async function inspect(
   }
 }
 
-/** Looks tables up and opens their files, which stay until this is disposed of. */
+/** Looks up tables and opens their files, which stay until this is disposed of. */
 async function openTables(
   { pool, snapshots }: QueryResources,
   projectId: ProjectId,
@@ -151,7 +152,7 @@ async function openTables(
   }
 }
 
-/** A signal that fires with QUERY_TIMEOUT after so long, or when another one does. */
+/** Returns a signal that fires with QUERY_TIMEOUT after this long, or when another one fires. */
 function newDeadline(
   signal: AbortSignal,
   milliseconds: number,

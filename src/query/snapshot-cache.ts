@@ -24,7 +24,7 @@ import {
 import { itemTableColumns, runTableColumns } from "./table-columns.ts";
 import { writeRows } from "./write-rows.ts";
 
-/** What a table holds: the items of a version, or the current results of a run in one of its states. */
+/** The content of a table: the items of a version, or the current results of a run in one of its states. */
 export type SnapshotSource =
   | ({ readonly kind: "version" } & SnapshotKey)
   | {
@@ -35,15 +35,15 @@ export type SnapshotSource =
       readonly purgeCount: bigint;
     };
 
-/** What was to be read has been purged of items since it was looked up: look again. */
+/** Items of the source were purged since it was looked up: look it up again. */
 export class SnapshotStale extends Error {
   override readonly name = "SnapshotStale";
 }
 
-/** How often the database hears that a file is in use, at most. */
+/** Minimum interval between records of a file's use in the database. */
 const touchMilliseconds = 5 * 60_000;
 
-/** How many files are known to have been noted. With more in use, some are noted more often. */
+/** Number of files whose records are remembered. With more in use, some are recorded more often. */
 const mostTouched = 1_000;
 
 interface SnapshotsOptions {
@@ -52,25 +52,26 @@ interface SnapshotsOptions {
   readonly scratch: Scratch;
   readonly engines: EnginePool;
   readonly log: Logger;
-  /** Bytes of files that are kept at hand. */
+  /** Maximum size of local files in bytes. */
   readonly maxBytes: number;
 }
 
-/** Where the file of a version is in the storage of files. */
+/** Returns the key of the blob for the file of a version. */
 export function snapshotBlob({ datasetId, version, purgeCount }: SnapshotKey): string {
   return `snapshots/${datasetId}/${purgeCount}-${version}.parquet`;
 }
 
 /**
- * Versions and runs as Parquet files. A version never changes, so its file is made once, by one process, and kept in the storage
- * of files for all; that of a run is made by each process for itself, whenever the run has changed. Each file is known by how
- * many items of its dataset had been purged: when another one is, no file that holds it is found any more.
+ * Versions and runs as Parquet files. A version never changes, so its file is made once, by one process, and kept in
+ * the storage of files for all; that of a run is made by each process for itself, whenever the run has changed. The key
+ * of each file includes the number of purged items of its dataset: after another purge, files with purged items are no
+ * longer found.
  */
 export class SnapshotCache implements AsyncDisposable {
   readonly #options: SnapshotsOptions;
   readonly #files: FileCache;
   readonly #closing = new AbortController();
-  /** The files whose use was noted lately. */
+  /** The files whose use was recorded recently. */
   readonly #touched = new LRUCache<string, true>({ max: mostTouched, ttl: touchMilliseconds });
 
   constructor(options: SnapshotsOptions) {
@@ -79,16 +80,17 @@ export class SnapshotCache implements AsyncDisposable {
   }
 
   /**
-   * The file of a source, which stays at least until it is disposed of. Many who ask for one that is not there wait for one
-   * builder, which goes on if they leave.
+   * Returns the file of a source, which stays at least until it is disposed of. Concurrent calls for a missing file
+   * wait for one builder, which continues if they leave.
    *
-   * @throws SnapshotStale if an item was purged since the source was looked up; the reason of the signal; StorageError; Failure
+   * @throws SnapshotStale if an item was purged since the source was looked up; the reason of the signal; StorageError;
+   * Failure
    */
   async open(source: SnapshotSource, signal: AbortSignal): Promise<LocalBlob> {
     const { datasetId, purgeCount } = source;
     const run = source.kind === "run" ? source.runId : "";
     const state = source.kind === "run" ? source.state : `${source.version}`;
-    // What was purged is forgotten, and so is how a run was before.
+    // Files with purged items are forgotten, and so are earlier states of the run.
     this.#files.forget(
       (file) =>
         file.datasetId === datasetId &&
@@ -103,19 +105,19 @@ export class SnapshotCache implements AsyncDisposable {
     return file;
   }
 
-  /** Gives up what holds items that were purged since, or that are gone with their dataset. */
+  /** Deletes files with items that were purged since, or whose dataset is gone. */
   async forgetPurged(): Promise<void> {
     const ids = [...new Set(this.#files.keys().map(({ datasetId }) => datasetId))];
     const counts = await listPurgeCounts(this.#options.pool, ids);
     this.#files.forget(({ datasetId, purgeCount }) => purgeCount !== counts.get(datasetId));
   }
 
-  /** Bytes of files that are kept. */
+  /** The maximum size of local files in bytes. */
   get maxBytes(): number {
     return this.#options.maxBytes;
   }
 
-  /** Stops what is being built, and gives back all files. */
+  /** Stops builders, and deletes all local files. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing.abort(failure("SHUTTING_DOWN", {}));
     await this.#files[Symbol.asyncDispose]();
@@ -133,7 +135,7 @@ export class SnapshotCache implements AsyncDisposable {
     }
   }
 
-  /** Makes the file of a version, or waits until another process has. */
+  /** Makes the file of a version, or waits until another process has made it. */
   async #buildVersion(key: SnapshotKey): Promise<void> {
     const { pool, blobs, scratch, engines } = this.#options;
     const { signal } = this.#closing;
@@ -141,8 +143,8 @@ export class SnapshotCache implements AsyncDisposable {
     await insertSnapshot(pool, key);
     await streamingTransaction(pool, async (client) => {
       const row = await lockSnapshot(client, key);
-      // Without a row, somebody has removed it since, and it is announced again. With one that says that the file is there, it may
-      // have been lost all the same; then it is made again.
+      // Without a row, the file has been removed meanwhile and is announced again. With a row that says that the file
+      // exists, it may have been lost nevertheless; then it is made again.
       if (row === undefined || (row.isMade && (await this.#isThere(key)))) return;
       await using file = await scratch.newFile();
       await using between = await scratch.newFile();
@@ -152,7 +154,8 @@ export class SnapshotCache implements AsyncDisposable {
         path: file.path,
         scratchPath: between.path,
       });
-      // Purging erases and counts at once, so rows were as whole as this many purges left them if there are no more behind them.
+      // Purging erases and counts in one transaction, so the rows were complete for this purge count if it is still the
+      // same after them.
       if ((await findPurgeCount(client, key.datasetId)) !== key.purgeCount) throw new SnapshotStale();
       await blobs.put(snapshotBlob(key), createReadStream(file.path));
       await finishSnapshot(client, key, (await stat(file.path)).size);
@@ -190,13 +193,13 @@ export class SnapshotCache implements AsyncDisposable {
     }
   }
 
-  /** Lets the database know, now and then, that a file is in use. Nobody waits for it, and it does not matter if it fails. */
+  /** Records in the database, now and then, that a file is in use. This neither waits for it nor minds if it fails. */
   #touch(key: SnapshotKey): void {
     const blob = snapshotBlob(key);
     if (this.#touched.has(blob)) return;
     this.#touched.set(blob, true);
     touchSnapshot(this.#options.pool, key).catch((error: unknown) => {
-      this.#options.log.debug({ error: String(error) }, "could not note the use of a snapshot");
+      this.#options.log.debug({ error: String(error) }, "could not record the use of a snapshot");
     });
   }
 }

@@ -3,7 +3,7 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 
-/** The file of a version, as long as so many items were purged. */
+/** The file of a version, for this number of purged items. */
 export interface SnapshotKey {
   readonly datasetId: DatasetHandle;
   readonly version: bigint;
@@ -11,8 +11,8 @@ export interface SnapshotKey {
 }
 
 /**
- * The items of a version in ascending byte order of item_id, each as a JSON array of texts: item_id, input, expected_output,
- * metadata, splits, content_hash, version. For COPY. Purged items have no payloads.
+ * The query for the items of a version in ascending byte order of item_id, each as a JSON array of texts: item_id,
+ * input, expected_output, metadata, splits, content_hash, version. For COPY. Purged items have no payloads.
  */
 export function itemsQuery({ datasetId, version }: Omit<SnapshotKey, "purgeCount">): string {
   return `
@@ -23,7 +23,7 @@ export function itemsQuery({ datasetId, version }: Omit<SnapshotKey, "purgeCount
     order by revision.item_id`;
 }
 
-/** The same of item_id, input, expected_output, metadata and splits, without purged items and those in none of the splits. */
+/** The same for item_id, input, expected_output, metadata and splits, without purged items and those in none of the splits. */
 export function exportQuery(
   { datasetId, version }: Omit<SnapshotKey, "purgeCount">,
   splits: readonly string[],
@@ -44,8 +44,8 @@ function itemsOf(datasetId: DatasetHandle, version: bigint): string {
 }
 
 /**
- * The current results of a run by item_id and repetition, each as a JSON array of texts, in the order of `runTableColumns`. For COPY.
- * The output of a purged item is empty, which is no JSON.
+ * The query for the current results of a run by item_id and repetition, each as a JSON array of texts, in the order of
+ * `runTableColumns`. For COPY. The output of a purged item is empty, which is not JSON.
  */
 export function resultsQuery({
   datasetId,
@@ -65,7 +65,7 @@ export function resultsQuery({
     order by r.item_id, r.repetition`;
 }
 
-/** Announces a file. It is not there yet. */
+/** Announces a file, which does not exist yet. */
 export async function insertSnapshot(
   db: Queryable,
   { datasetId, version, purgeCount }: SnapshotKey,
@@ -77,7 +77,10 @@ export async function insertSnapshot(
   );
 }
 
-/** The row of a file under its lock, which whoever makes or removes the file holds: so one does it and the others wait. */
+/**
+ * Locks the row of a file and returns it. Making and removing the file requires this lock, so one caller does it and
+ * the others wait.
+ */
 export async function lockSnapshot(
   client: Client,
   { datasetId, version, purgeCount }: SnapshotKey,
@@ -89,7 +92,7 @@ export async function lockSnapshot(
   return rows[0] && { isMade: rows[0].size_bytes !== null };
 }
 
-/** The same without waiting: false if another has the lock, or there is no row. */
+/** The same without waiting: false if the row is locked, or there is none. */
 export async function lockUnusedSnapshot(
   client: Client,
   { datasetId, version, purgeCount }: SnapshotKey,
@@ -101,7 +104,7 @@ export async function lockUnusedSnapshot(
   return rowCount === 1;
 }
 
-/** Says that the file of a locked row is there. */
+/** Records that the file of a locked row exists. */
 export async function finishSnapshot(
   client: Client,
   { datasetId, version, purgeCount }: SnapshotKey,
@@ -114,7 +117,7 @@ export async function finishSnapshot(
   );
 }
 
-/** Says that a file is in use. Does not wait for whoever makes or removes it. */
+/** Records that a file is in use. Does not wait if it is being made or removed. */
 export async function touchSnapshot(
   db: Queryable,
   { datasetId, version, purgeCount }: SnapshotKey,
@@ -131,7 +134,7 @@ export async function touchSnapshot(
   );
 }
 
-/** Files that are of no use to anybody: their dataset is gone or has purged items since, or nobody finished them in time. */
+/** Lists useless files: their dataset is gone or has purged items since, or they were not finished in time. */
 export async function listUseless(db: Queryable, unfinishedSince: Date): Promise<SnapshotKey[]> {
   const { rows } = await db.query<SnapshotRow>(
     `select s.dataset_id, s.version, s.purge_count, s.size_bytes
@@ -143,7 +146,7 @@ export async function listUseless(db: Queryable, unfinishedSince: Date): Promise
   return rows.map(keyFromRow);
 }
 
-/** Files that nobody has used since a time, those that were not used for longest first, with their sizes. */
+/** Lists the files that were not used since a time, least recently used first, with their sizes. */
 export async function listUnused(
   db: Queryable,
   since: Date,
@@ -157,7 +160,7 @@ export async function listUnused(
   return rows.map((row) => ({ ...keyFromRow(row), sizeBytes: row.size_bytes }));
 }
 
-/** Bytes of all files. */
+/** Returns the total size of all files in bytes. */
 export async function sumSnapshotBytes(db: Queryable): Promise<bigint> {
   const { rows } = await db.query<{ bytes: bigint }>(
     "select coalesce(sum(size_bytes), 0)::bigint as bytes from snapshots",
@@ -176,7 +179,7 @@ function keyFromRow(row: SnapshotRow): SnapshotKey {
   return { datasetId: row.dataset_id, version: row.version, purgeCount: row.purge_count };
 }
 
-/** How many items were purged of those of these datasets that exist. */
+/** Returns the numbers of purged items of the given datasets that exist. */
 export async function listPurgeCounts(
   db: Queryable,
   datasetIds: readonly string[],
@@ -188,7 +191,7 @@ export async function listPurgeCounts(
   return new Map(rows.map((row) => [row.dataset_id, row.purge_count]));
 }
 
-/** Forgets a file whose row is locked. */
+/** Deletes the row of a file, which is locked. */
 export async function deleteSnapshot(
   client: Client,
   { datasetId, version, purgeCount }: SnapshotKey,

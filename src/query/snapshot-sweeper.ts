@@ -12,10 +12,10 @@ import {
   sumSnapshotBytes,
 } from "./snapshot-store.ts";
 
-/** How long a file is left alone behind its last use, of which the database hears every five minutes. */
+/** How long a file is left alone after its last use, which is recorded every five minutes. */
 const graceMilliseconds = 15 * 60_000;
 
-/** What the sweeper of snapshots works with. */
+/** The resources of the sweeper of snapshots. */
 export interface SnapshotSweeperResources {
   readonly pool: Pool;
   readonly blobs: BlobStore;
@@ -23,8 +23,8 @@ export interface SnapshotSweeperResources {
 }
 
 /**
- * Removes files that hold purged items, or whose dataset is gone, and the files that were not used for longest when there are too
- * many bytes of them. Between two sweeps no query finds those of purged items.
+ * Removes files that contain purged items, or whose dataset is gone, and the least recently used ones when all are too
+ * large. Between two sweeps no query finds those with purged items.
  */
 export function newSnapshotSweeper({ pool, blobs, snapshots }: SnapshotSweeperResources): Sweeper {
   return {
@@ -37,7 +37,7 @@ export function newSnapshotSweeper({ pool, blobs, snapshots }: SnapshotSweeperRe
   };
 }
 
-/** Removes what has to go as of a time in milliseconds, and counts it. */
+/** Removes files that are due at a time in milliseconds. Returns their number. */
 export async function sweepSnapshots(
   { pool, blobs }: { readonly pool: Pool; readonly blobs: BlobStore },
   maxBytes: number,
@@ -61,7 +61,10 @@ export async function sweepSnapshots(
   return count;
 }
 
-/** The file goes before its row, so that no file is ever without one. False if somebody is making the file, or removing it. */
+/**
+ * Deletes the file before its row, so that no file is ever without one. False if the file is being made or removed
+ * elsewhere.
+ */
 function remove(pool: Pool, blobs: BlobStore, key: SnapshotKey): Promise<boolean> {
   return transaction(pool, async (client) => {
     if (!(await lockUnusedSnapshot(client, key))) return false;

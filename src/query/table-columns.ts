@@ -9,7 +9,7 @@ const number = (name: string, type: "bigint" | "integer" | "double"): SourceColu
 const time = (name: string): SourceColumn => ({ name, expression: "VALUE::timestamptz" });
 const texts = (name: string): SourceColumn => ({ name, expression: `from_json(VALUE, '["VARCHAR"]')` });
 
-/** The columns that every table of a dataset has, in the order of `itemsQuery`. */
+/** The fixed columns of every table of a dataset, in the order of `itemsQuery`. */
 export const itemTableColumns: readonly SourceColumn[] = [
   text("item_id"),
   json("input"),
@@ -20,7 +20,7 @@ export const itemTableColumns: readonly SourceColumn[] = [
   number("version", "bigint"),
 ];
 
-/** The columns of a file that items are exported to, in the order of `exportQuery`. Payloads are text, as anybody reads it. */
+/** The columns of an export file, in the order of `exportQuery`. Payloads are texts, for any reader. */
 export const exportColumns: readonly SourceColumn[] = [
   text("item_id"),
   text("input"),

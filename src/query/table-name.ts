@@ -1,11 +1,11 @@
 import type { VersionSelector } from "../versions/version.ts";
 
-/** The largest version there can be: a bigint of PostgreSQL. */
+/** The largest possible version: a bigint of PostgreSQL. */
 const maxVersion = 2n ** 63n - 1n;
 
-/** Which state of which dataset a table in `datasets` stands for. */
+/** The dataset and state that a table in `datasets` names. */
 export interface DatasetTableName {
-  /** In lower case, as table names are told apart. */
+  /** In lower case, which table names are compared in. */
   readonly key: string;
   readonly at: VersionSelector;
 }
@@ -21,7 +21,7 @@ export function datasetTableName(name: string): DatasetTableName | undefined {
   return version > maxVersion ? undefined : { key, at: { version } };
 }
 
-/** A table as a statement names it: `datasets.sales`, `datasets."sales@3"`. */
+/** Returns the name of a table in a statement: `datasets.sales`, `datasets."sales@3"`. */
 export function tableText({ schema, name }: { readonly schema: string; readonly name: string }): string {
   return /^[A-Za-z_][A-Za-z0-9_]*$/.test(name)
     ? `${schema}.${name}`

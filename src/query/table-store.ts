@@ -1,14 +1,14 @@
 import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle, ProjectId, RunHandle } from "../handles.ts";
 
-/** A dataset as SQL finds it. */
+/** The facts about a dataset that queries need. */
 export interface QueriedDataset {
   readonly datasetId: DatasetHandle;
   readonly headVersion: bigint;
   readonly purgeCount: bigint;
 }
 
-/** The dataset of a project that has a table name, in lower case. */
+/** Finds the dataset of a project by its table name in lower case. */
 export async function findDatasetOfTable(
   db: Queryable,
   projectId: ProjectId,
@@ -25,7 +25,7 @@ export async function findDatasetOfTable(
   return row && { datasetId: row.dataset_id, headVersion: row.head_version, purgeCount: row.purge_count };
 }
 
-/** Table names of a project, in alphabetical order. */
+/** Lists table names of a project, in alphabetical order. */
 export async function listTableNames(db: Queryable, projectId: ProjectId, limit: number): Promise<string[]> {
   const { rows } = await db.query<{ table_name: string }>(
     `select t.table_name
@@ -39,22 +39,22 @@ export async function listTableNames(db: Queryable, projectId: ProjectId, limit:
   return rows.map((row) => row.table_name);
 }
 
-/** A run as SQL finds it. */
+/** The facts about a run that queries need. */
 export interface QueriedRun {
   readonly runId: RunHandle;
   readonly datasetId: DatasetHandle;
-  /** Moves on with every change of its results. */
+  /** Changes with every change of its results. */
   readonly state: string;
   readonly purgeCount: bigint;
 }
 
-/** A run of a project. */
+/** Finds a run of a project. */
 export async function findQueriedRun(
   db: Queryable,
   projectId: ProjectId,
   id: string,
 ): Promise<QueriedRun | undefined> {
-  // Recording moves the sequence on. Deleting results does not, but leaves fewer of them.
+  // Recording advances the sequence. Deleting results does not, but leaves fewer of them.
   const { rows } = await db.query<{
     run_id: RunHandle;
     dataset_id: DatasetHandle;

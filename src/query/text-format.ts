@@ -5,12 +5,12 @@ export type ExportedItem = Pick<Item, "itemId" | "expectedOutput" | "metadata" |
   readonly input: string;
 };
 
-/** How items become text. */
+/** The conversion of items to text. */
 export interface TextFormat {
-  /** What the file begins with, and ends with. */
+  /** The beginning and the end of the file. */
   readonly begin: string;
   readonly end: string;
-  /** What stands between two items. */
+  /** The separator of items. */
   readonly between: string;
   item(item: ExportedItem): string;
 }
@@ -19,7 +19,7 @@ export interface TextFormat {
 export const textFormats: Readonly<Record<"csv" | "json" | "jsonl", TextFormat>> = {
   json: { begin: "[", between: ",", end: "\n]\n", item: (item) => `\n${objectOf(item)}` },
   jsonl: { begin: "", between: "", end: "", item: (item) => `${objectOf(item)}\n` },
-  // Lines end as RFC 4180 has it.
+  // Lines end as in RFC 4180.
   csv: {
     begin: "item_id,input,expected_output,metadata,splits\r\n",
     between: "",
@@ -29,7 +29,7 @@ export const textFormats: Readonly<Record<"csv" | "json" | "jsonl", TextFormat>>
   },
 };
 
-/** An item as a JSON object on one line. Its payloads are the texts that were sent. */
+/** Returns an item as a JSON object on one line. Its payloads are the texts that were sent. */
 function objectOf({ itemId, input, expectedOutput, metadata, splits }: ExportedItem): string {
   const members = [`"item_id":${JSON.stringify(itemId)}`, `"input":${onOneLine(input)}`];
   if (expectedOutput !== undefined) members.push(`"expected_output":${onOneLine(expectedOutput)}`);
@@ -43,7 +43,10 @@ function onOneLine(json: string): string {
   return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, " ") : json;
 }
 
-/** A field of CSV. Quotes keep what would mean something else: also white space at the ends, which some readers drop. */
+/**
+ * Returns a field of CSV. Quotes keep characters that would mean something else, and white space at the ends, which
+ * some readers drop.
+ */
 function field(text: string): string {
   return /[",\r\n]|^\s|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }

@@ -7,8 +7,8 @@ import type { Refusal, WriteRequest } from "../engine/protocol.ts";
 import { engineError, refusalFailure } from "./engine-failure.ts";
 
 /**
- * Writes what a query gives, rows of JSON arrays, to a Parquet file, and returns how many rows those were. The bytes go from the
- * database to a process of the engine as they are. If this fails, `client` is of no more use.
+ * Writes the rows of a query, JSON arrays, to a Parquet file, and returns their number. The bytes go from the database
+ * to a process of the engine unchanged. If this fails, `client` is unusable.
  *
  * @throws Failure QUERY_TOO_LARGE; the reason of the signal
  */
@@ -22,11 +22,11 @@ export async function writeRows(
   request: Omit<WriteRequest, "kind" | "bounds">,
 ): Promise<number> {
   await using engine = engines.startWriter(signal);
-  // Rows are in the order of a key: reading along it, the first is there at once and none is sorted.
+  // Rows are in the order of a key: with a scan along it, the first is available at once and none is sorted.
   await client.query(setIndexOrder);
   engine.send({ kind: "write", ...request, bounds: engines.bounds });
   const sending = pipeline(streamOut(client, query), engine.input, { signal });
-  // If the engine refuses the rows, it reads no more of them; what it says of that comes first.
+  // If the engine refuses the rows, it stops reading them; its answer is more informative than that error.
   sending.catch(() => undefined);
   try {
     const answer = await engine.receiveAnswer();
@@ -39,7 +39,7 @@ export async function writeRows(
   }
 }
 
-/** The statements are ours: whatever is wrong with them is a fault. */
+/** The statements are ours, so any problem with them is a fault. */
 function asFault(refusal: Refusal): Refusal {
   return refusal.kind === "statement" ? { kind: "fault", problem: refusal.problem } : refusal;
 }

@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 afterAll(() => service.close());
 
-/** Sends a file first, and makes a dataset of it second. */
+/** Sends a file, and then makes a dataset of it. */
 async function upload(name: string, filename: string, content: string): Promise<string> {
   const uploads = service.service.client(UploadService);
   const { uploadId } = await send(uploads, content, { filename });
@@ -24,7 +24,7 @@ async function upload(name: string, filename: string, content: string): Promise<
   return receipt?.datasetId ?? "";
 }
 
-/** What the service is for, from the file of a person who has never heard of items. */
+/** The purpose of the service, starting from the file of a person who has never heard of items. */
 describe("a file that was uploaded", () => {
   let inventory = "";
 
@@ -73,7 +73,7 @@ describe("a file that was uploaded", () => {
     ]);
   });
 
-  test("is found under another name once it has one", async () => {
+  test("is found under its new name after a rename", async () => {
     await service.datasets.updateDataset({
       dataset: { by: { case: "datasetId", value: inventory } },
       patch: { tableName: "stock" },
@@ -97,7 +97,7 @@ describe("a file that was uploaded", () => {
     ]);
   });
 
-  test("that was never uploaded is missing, and the error names those that are there", async () => {
+  test("that was never uploaded is missing, and the error names the existing ones", async () => {
     const refusal = await refusalOf(service.queries.query({ sql: "select * from datasets.nope" }));
     expect(refusal).toEqual(
       refused("NotFound", "TABLE_NOT_FOUND", {
@@ -115,7 +115,7 @@ describe("a file that was uploaded", () => {
     expect(await service.rows("select day::date + 1 from datasets.codes")).toEqual([["2024-02-01"]]);
   });
 
-  test("stays as it was in its first version when it is corrected", async () => {
+  test("keeps its first version when it is corrected", async () => {
     const csv = (price: string) => `product,price\nWidget,${price}\n`;
     await upload("Prices", "prices.csv", csv("1"));
     await upload("Prices", "prices.csv", csv("2"));

@@ -1,4 +1,4 @@
-/** What people try who want more than tables. `{path}` stands for a file that is there. */
+/** Attempts to reach more than tables. `{path}` stands for an existing file. */
 export const escapes: readonly string[] = [
   // Files, by name and by function.
   "select * from '{path}'",
@@ -37,7 +37,7 @@ export const escapes: readonly string[] = [
   "select * from system.main.read_text('{path}')",
   "select * from main.glob('/*')",
   "select * from '{path}' where exists (with \"{path}\" as (select 1) select 1)",
-  // Statements that are no SELECT, alone and behind one.
+  // Statements other than SELECT, alone and after one.
   "copy (select 1) to '{path}.csv'",
   "copy datasets.secrets from '{path}'",
   "attach '{path}' as other",
@@ -134,7 +134,7 @@ export const escapes: readonly string[] = [
   "select sleep_ms(10)",
   "select pg_sleep(1)",
   "select inet_server_addr()",
-  // SQL within texts, tables by a name that is computed, and memory by its address.
+  // SQL within texts, tables by computed names, and memory by its address.
   "select * from query('select 1')",
   "select * from query_table('datasets.secrets')",
   "select * from query_table(['datasets.secrets'])",

@@ -37,7 +37,7 @@ const formats = [
   ["Parquet", PARQUET],
 ] as const;
 
-/** Payloads that a careless writer or reader changes. */
+/** Payloads that a careless writer or reader would change. */
 const payloads = [
   "null",
   "false",
@@ -76,7 +76,7 @@ const oddIds = [
   "'x",
 ];
 
-/** Everything that an item may hold. */
+/** Items with everything that they may contain. */
 function oddItems(): ItemInit[] {
   return [
     ...payloads.flatMap((payload, index) => [
@@ -120,7 +120,7 @@ describe("an export", () => {
       JSONL,
       '{"item_id":"a","input":1}\n{"item_id":"b","input":{"q":"2+2?"},"expected_output":"4","metadata":{"by": "me"},"splits":["all","test"]}\n',
     ],
-  ])("as %s leaves out what is absent, in order of item_id", async (_, format, text) => {
+  ])("as %s leaves out absent members, in order of item_id", async (_, format, text) => {
     await service.mirror("small", small);
     const { bytes, end } = await service.export({ dataset: named("small"), format });
     expect(bytes.toString()).toBe(text);
@@ -178,7 +178,7 @@ describe("an export", () => {
     ["CSV", CSV, "item_id,input,expected_output,metadata,splits\r\n"],
     ["JSON", JSON_FORMAT, "[\n]\n"],
     ["JSONL", JSONL, ""],
-  ])("of nothing is a file all the same: %s", async (_, format, text) => {
+  ])("of no items is still a file: %s", async (_, format, text) => {
     await service.mirror("small", small);
     const { bytes } = await service.export({
       dataset: named("small"),
@@ -210,7 +210,7 @@ describe("an export", () => {
   });
 
   test.each(formats)(
-    "as %s, applied to the same version, changes nothing, and makes the same of an empty dataset",
+    "as %s, applied to the same version, changes nothing, and makes an empty dataset equal",
     async (format, number) => {
       const source = `odd ${format}`;
       const { datasetId } = await service.mirror(source, oddItems());
@@ -232,7 +232,7 @@ describe("an export", () => {
     },
   );
 
-  test("refuses what cannot be", async () => {
+  test("refuses invalid requests", async () => {
     await service.mirror("small", small);
     const refusalTo = (request: object) => refusalOf(service.queries.exportItems(request));
     expect(await refusalTo({ dataset: named("small") })).toEqual(invalid("format"));
@@ -254,14 +254,14 @@ describe("an export", () => {
   });
 });
 
-/** Makes a file a version of a dataset, which is created if need be. */
+/** Makes a file a version of a dataset, which is created if necessary. */
 async function apply(name: string, content: Buffer, format: FileFormat, mode: UpsertMode) {
   const uploads = service.service.client(UploadService);
   const isText = format === CSV || format === PARQUET;
   const { receipt } = await uploads.applyUpload({
     source: { case: "inlineFile", value: { format, content } },
     dataset: named(name),
-    // The columns of items are found by their names; JSON has values in the first place.
+    // The columns of items are found by their names; JSON values need no parsing option.
     ...(isText ? { columns: { cellParsing: CellParsing.JSON } } : {}),
     options: { mode, createIfMissing: true },
   });
@@ -275,7 +275,7 @@ async function digestOf(datasetId: string): Promise<string> {
   return Buffer.from(version?.digest ?? []).toString("hex");
 }
 
-/** A Parquet file as another reader sees it. */
+/** A Parquet file, read by another implementation. */
 async function readParquet(bytes: Buffer) {
   const path = join(folder, "file.parquet");
   await writeFile(path, bytes);
@@ -291,7 +291,7 @@ async function readParquet(bytes: Buffer) {
   return result;
 }
 
-/** A text that does not compress to nothing. */
+/** A text that compresses badly. */
 function noise(seed: number, length: number): string {
   let text = "";
   for (let n = 0; text.length < length; n++) {

@@ -24,7 +24,7 @@ const key = (state: string, purgeCount = 0n) => ({
 
 const signal = () => new AbortController().signal;
 
-/** Loads a copy of so many bytes that goes when it is given up, and counts how often. */
+/** Loads a copy of this many bytes, which is deleted at its eviction, and counts the loads. */
 function loader(bytes: number) {
   const loads: string[] = [];
   const load = async (): Promise<LocalBlob> => {
@@ -43,7 +43,7 @@ const isThere = (path: string) =>
   );
 
 describe("a cache of files", () => {
-  test("loads a file once, however many ask for it", async () => {
+  test("loads a file once for concurrent callers", async () => {
     await using cache = new FileCache(1000);
     const { load, loads } = loader(10);
     const files = await Promise.all(Array.from({ length: 20 }, () => cache.open(key("a"), load, signal())));
@@ -53,7 +53,7 @@ describe("a cache of files", () => {
     expect(await isThere(loads[0] ?? "")).toBe(false);
   });
 
-  test("gives up those that were not used for longest when there are too many bytes", async () => {
+  test("evicts the least recently used files when there are too many bytes", async () => {
     await using cache = new FileCache(250);
     const opened: Record<string, string> = {};
     const use = async (state: string) => {
@@ -70,7 +70,7 @@ describe("a cache of files", () => {
     expect(await use("b")).toBe(true);
   });
 
-  test("counts the bytes of files in use, and gives up others for them", async () => {
+  test("counts the bytes of files in use, and evicts others for them", async () => {
     await using cache = new FileCache(250);
     await using _ = await cache.open(key("a"), loader(100).load, signal());
     const idle = await cache.open(key("b"), loader(100).load, signal());
@@ -81,7 +81,7 @@ describe("a cache of files", () => {
     expect(await isThere(large.path)).toBe(true);
   });
 
-  test("keeps a file that is in use, whatever its size, and gives it up after that", async () => {
+  test("keeps a file that is in use, whatever its size, and evicts it after that", async () => {
     await using cache = new FileCache(1);
     const { load } = loader(100);
     const file = await cache.open(key("a"), load, signal());
@@ -92,7 +92,7 @@ describe("a cache of files", () => {
     await expect.poll(() => isThere(file.path)).toBe(false);
   });
 
-  test("never gives a forgotten file to anybody, and lets those who have it finish", async () => {
+  test("never returns a forgotten file, and lets its users finish", async () => {
     await using cache = new FileCache(1000);
     const first = await cache.open(key("a"), loader(10).load, signal());
     cache.forget(({ purgeCount }) => purgeCount === 0n);
@@ -105,7 +105,7 @@ describe("a cache of files", () => {
     await second[Symbol.asyncDispose]();
   });
 
-  test("loads a file again that has been removed behind its back", async () => {
+  test("loads a file again that has been removed by others", async () => {
     await using cache = new FileCache(1000);
     const { load, loads } = loader(10);
     await (await cache.open(key("a"), load, signal()))[Symbol.asyncDispose]();
@@ -115,7 +115,7 @@ describe("a cache of files", () => {
     expect(loads).toHaveLength(2);
   });
 
-  test("tells all who wait that a file could not be loaded, and tries again for the next", async () => {
+  test("fails all waiting callers when a file could not be loaded, and tries again for the next", async () => {
     await using cache = new FileCache(1000);
     const failing = () => Promise.reject(new Error("away"));
     const waiting = Array.from({ length: 3 }, () => cache.open(key("a"), failing, signal()));
@@ -124,7 +124,7 @@ describe("a cache of files", () => {
     expect(await isThere(file.path)).toBe(true);
   });
 
-  test("lets go of who does not wait any longer", async () => {
+  test("lets callers stop waiting", async () => {
     await using cache = new FileCache(1000);
     const leave = new AbortController();
     let finish: ((blob: LocalBlob) => void) | undefined;

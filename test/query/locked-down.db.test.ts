@@ -22,17 +22,17 @@ afterAll(async () => {
 });
 
 describe("SQL", () => {
-  test("is tried to be broken out of in many ways, all of them different", () => {
+  test("is attacked in many different ways", () => {
     expect(escapes.length).toBeGreaterThan(120);
     expect(new Set(escapes).size).toBe(escapes.length);
   });
 
-  test.each(escapes)("does not get anywhere with %s", async (attempt) => {
+  test.each(escapes)("refuses %s", async (attempt) => {
     const sql = attempt.replaceAll("{path}", join(folder, "data.csv"));
     const refusal = await refusalOf(service.queries.query({ sql }));
     expect(refusal).toMatchObject({ code: "InvalidArgument", reason: "INVALID_SQL" });
     expect(refusal.metadata.problem).not.toBe("");
-    // Nothing that the service keeps to itself is part of an error.
+    // Errors contain nothing that the service keeps to itself.
     expect(JSON.stringify(refusal)).not.toMatch(/parquet'|snapshots|\.itembank|itembank-test/);
   });
 
@@ -40,7 +40,7 @@ describe("SQL", () => {
     expect(await service.rows("select word from datasets.secrets")).toEqual([["sesame"]]);
   });
 
-  test("does not tell where tables are kept", async () => {
+  test("does not reveal where tables are stored", async () => {
     const answer = await service.query("select * from datasets.secrets limit 0");
     expect(answer.columns.map((column) => column.split(" ")[0])).not.toContain("filename");
     const refusal = await refusalOf(service.queries.query({ sql: "select filename from datasets.secrets" }));

@@ -11,7 +11,7 @@ afterAll(() => service.close());
 
 let tables = 0;
 
-/** A table with these inputs, as JSON, in this order. */
+/** Makes a table with these inputs, as JSON, in this order. */
 async function tableOf(...inputs: readonly string[]): Promise<string> {
   const name = `members_${++tables}`;
   await service.mirror(
@@ -31,7 +31,7 @@ const fixed = new Set([
   "version",
 ]);
 
-/** The columns that members have become, as `name TYPE`. */
+/** The columns made of members, as `name TYPE`. */
 async function columnsOf(...inputs: readonly string[]): Promise<string[]> {
   const { columns } = await service.query(`select * from ${await tableOf(...inputs)} limit 0`);
   return columns.slice(fixed.size);
@@ -50,7 +50,7 @@ describe("members of inputs", () => {
     ["booleans", ['{"m":true}', '{"m":false}'], "BOOLEAN"],
     ["integers", ['{"m":1}', '{"m":-9007199254740991}'], "BIGINT"],
     ["numbers", ['{"m":1}', '{"m":2.5}'], "DOUBLE"],
-    ["numbers with a fraction of nothing", ['{"m":1.0}'], "DOUBLE"],
+    ["numbers with a fraction of zero", ['{"m":1.0}'], "DOUBLE"],
     ["numbers and null", ['{"m":1}', '{"m":null}', "{}"], "BIGINT"],
     ["numbers and text", ['{"m":1}', '{"m":"a"}'], "JSON"],
     ["numbers and booleans", ['{"m":1}', '{"m":true}'], "JSON"],
@@ -79,7 +79,7 @@ describe("members of inputs", () => {
     expect(await columnsOf(...inputs)).toEqual([`m ${type}`]);
   });
 
-  test("are columns in the order in which they come up", async () => {
+  test("are columns in the order of their first occurrence", async () => {
     expect(await columnsOf('{"b":1}', '{"c":1,"a":1,"b":2}')).toEqual(["b BIGINT", "c BIGINT", "a BIGINT"]);
   });
 
@@ -107,7 +107,7 @@ describe("members of inputs", () => {
     expect(await valuesOf("m", '{"m":{"a": 1}}', '{"m":7}')).toEqual(['{"a":1}', "7"]);
   });
 
-  test("may have any name that SQL can write", async () => {
+  test("may have any name that SQL can spell", async () => {
     const names = [
       'say "hi"',
       "select",
@@ -159,7 +159,7 @@ describe("members of inputs", () => {
     expect(await columnsOf(String.raw`{"":1,"a\u0000":2,"b":3}`)).toEqual(["b BIGINT"]);
   });
 
-  test("are no columns unless all inputs are objects", async () => {
+  test("are not columns unless all inputs are objects", async () => {
     for (const other of ["1", "null", '"text"', "[]", '[{"a":1}]']) {
       expect(await columnsOf('{"a":1}', other)).toEqual([]);
     }
@@ -167,7 +167,7 @@ describe("members of inputs", () => {
     expect(await columnsOf("{}", '{"a":1}')).toEqual(["a BIGINT"]);
   });
 
-  test("are no columns if there are very many of them", async () => {
+  test("are not columns if there are very many of them", async () => {
     const object = (count: number) => `{${Array.from({ length: count }, (_, n) => `"k${n}":1`).join(",")}}`;
     expect((await columnsOf(object(1000))).length).toBe(1000);
     expect(await columnsOf(object(1001))).toEqual([]);
@@ -264,7 +264,7 @@ describe("values", () => {
     expect(texts).toEqual([`[[${text}]]`]);
   });
 
-  test("that JSON cannot take are refused", async () => {
+  test("that JSON cannot represent are refused", async () => {
     for (const sql of ["select row(1, 2)", `select struct_pack("__proto__" := 1)`]) {
       await expect(service.query(sql)).rejects.toThrow(/cannot be returned/);
     }

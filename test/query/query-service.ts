@@ -16,17 +16,17 @@ import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { startTestService, type TestService, type TestServiceOptions } from "../support/service.ts";
 
-/** An answer as a whole. */
+/** A whole answer. */
 export interface Answer {
   /** `name TYPE`, in order. */
   readonly columns: readonly string[];
   readonly rows: readonly unknown[][];
-  /** The frames of rows as they came. */
+  /** The frames of rows as they arrived. */
   readonly texts: readonly string[];
   readonly end: QueryEnd;
 }
 
-/** The service on a real port, with what tests of SQL need. */
+/** The service on a real port, with helpers for tests of SQL. */
 export interface QueryServiceUnderTest {
   readonly service: TestService;
   readonly queries: Client<typeof QueryService>;
@@ -34,20 +34,20 @@ export interface QueryServiceUnderTest {
   readonly items: Client<typeof ItemService>;
   readonly datasets: Client<typeof DatasetService>;
   readonly upserts: Client<typeof UpsertService>;
-  /** Reads an answer to its end. */
+  /** Reads a whole answer. */
   query(sql: string, more?: QueryInit): Promise<Answer>;
-  /** The rows alone. */
+  /** Returns only the rows. */
   rows(sql: string, ...parameters: unknown[]): Promise<readonly unknown[][]>;
-  /** Makes the next version of a dataset: exactly these items. Inputs are given as values, or as JSON in `inputJson`. */
+  /** Makes the next version of a dataset with exactly these items. Inputs are values, or JSON in `inputJson`. */
   mirror(name: string, items: readonly ItemInit[]): Promise<{ datasetId: string; version: bigint }>;
-  /** An export to its end. */
+  /** Reads a whole export. */
   export(
     request: MessageInitShape<typeof ExportItemsRequestSchema>,
   ): Promise<{ bytes: Buffer; end: ExportEnd }>;
   close(): Promise<void>;
 }
 
-/** What a query may say beside its statement. */
+/** The options of a query besides its statement. */
 export interface QueryInit {
   readonly parametersJson?: string;
   readonly maxRows?: bigint;
@@ -117,7 +117,7 @@ export async function startQueryService(options: TestServiceOptions = {}): Promi
   };
 }
 
-/** Names a dataset in a request. */
+/** A reference to a dataset by name, in a request. */
 export function named(name: string) {
   return { by: { case: "name", value: name } } as const;
 }

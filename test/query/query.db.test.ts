@@ -107,18 +107,18 @@ describe("a query", () => {
     expect(await service.rows(sql)).toEqual(rows);
   });
 
-  test("of no rows has its columns all the same", async () => {
+  test("of no rows still has its columns", async () => {
     const answer = await service.query("select name, age from datasets.people where false");
     expect(answer).toMatchObject({ columns: ["name VARCHAR", "age BIGINT"], rows: [] });
     expect(answer.end.rowCount).toBe(0n);
   });
 
-  test("keeps columns of one name apart", async () => {
+  test("distinguishes columns with the same name", async () => {
     const answer = await service.query("select 1 as a, 2 as a");
     expect(answer).toMatchObject({ columns: ["a INTEGER", "a INTEGER"], rows: [[1, 2]] });
   });
 
-  test("tells each table that it read once, as it was named", async () => {
+  test("reports each table that it read once, as it was named", async () => {
     const { end } = await service.query(
       `select 1 from datasets.Sales a, datasets.sales b, datasets."sales@1" c, (select * from datasets.people) d`,
     );
@@ -131,7 +131,7 @@ describe("a query", () => {
 });
 
 describe("versions", () => {
-  test("are read by number and by tag, at once if need be", async () => {
+  test("are read by number and by tag, also within one query", async () => {
     await service.mirror("moving", [item("a", { n: 1 })]);
     await service.mirror("moving", [item("a", { n: 2 }), item("b", { n: 20 })]);
     await service.datasets.tagVersion({
@@ -171,7 +171,7 @@ describe("versions", () => {
     }
   });
 
-  test("follow the table name when it is changed", async () => {
+  test("are found under a new table name", async () => {
     const { datasetId } = await service.mirror("before", [item("a", { n: 1 })]);
     await service.datasets.updateDataset({
       dataset: { by: { case: "datasetId", value: datasetId } },
@@ -203,7 +203,7 @@ describe("versions", () => {
   });
 });
 
-describe("a table that is not there", () => {
+describe("a table that does not exist", () => {
   test.each([
     ["a dataset", "select * from datasets.nope", "datasets.nope"],
     ["a version", 'select * from datasets."sales@13"', 'datasets."sales@13"'],
@@ -215,7 +215,7 @@ describe("a table that is not there", () => {
     ["a tag", 'select * from datasets."sales@prod"', 'datasets."sales@prod"'],
     ["no schema", "select * from sales", "sales"],
     ["a name that cannot be", 'select * from datasets."no such name"', 'datasets."no such name"'],
-  ])("is %s that cannot be found, and the error lists those that can", async (_, sql, table) => {
+  ])("is %s that cannot be found, and the error lists existing ones", async (_, sql, table) => {
     const refusal = await refusalTo(sql);
     expect(refusal).toEqual(refused("NotFound", "TABLE_NOT_FOUND", { table }));
     expect(refusal.metadata.tables).toContain("datasets.people, datasets.product_inventory");
@@ -227,7 +227,7 @@ describe("a table that is not there", () => {
     );
   });
 
-  test("says how far versions go", async () => {
+  test("names the latest version", async () => {
     expect((await refusalTo('select * from datasets."sales@13"')).metadata.problem).toBe(
       "there is no version 13; the latest is 1",
     );
@@ -241,7 +241,7 @@ describe("a statement that cannot run", () => {
     ["select 'ü', nope from datasets.sales", "13"],
     ["select '😀', nope(1)", "13"],
     ["select region + 1 from datasets.sales", "15"],
-  ])("says where: %s", async (sql, position) => {
+  ])("names the position: %s", async (sql, position) => {
     expect(await refusalTo(sql)).toEqual(refused("InvalidArgument", "INVALID_SQL", { position }));
   });
 
@@ -253,7 +253,7 @@ describe("a statement that cannot run", () => {
     expect(await refusalTo(sql)).toEqual(invalid(field));
   });
 
-  test.each(["-- nothing", ";", " "])("is refused if there is none: %j", async (sql) => {
+  test.each(["-- nothing", ";", " "])("is refused if it is empty: %j", async (sql) => {
     expect(await refusalTo(sql)).toMatchObject({ code: "InvalidArgument", reason: "INVALID_SQL" });
   });
 
@@ -269,7 +269,7 @@ describe("a statement that cannot run", () => {
     expect(await service.rows("select 1")).toEqual([[1]]);
   });
 
-  test("fails as well when only a row tells", async () => {
+  test("also fails when the error is in a later row", async () => {
     expect(await refusalTo("select name::int from datasets.people")).toMatchObject({ reason: "INVALID_SQL" });
     expect(await refusalTo("select error('stop')")).toEqual(
       refused("InvalidArgument", "INVALID_SQL", { problem: "stop" }),
@@ -280,7 +280,7 @@ describe("a statement that cannot run", () => {
 describe("parameters", () => {
   const rows = (sql: string, parametersJson: string) => service.query(sql, { parametersJson });
 
-  test("stand for values in their order", async () => {
+  test("are replaced by values in their order", async () => {
     expect(
       await service.rows("select name from datasets.people where age > $1 and name <> $2", 26, "Ada"),
     ).toEqual([["Cyd"]]);
@@ -288,7 +288,7 @@ describe("parameters", () => {
     expect(await service.rows("select count(*) from datasets.people limit $1", 1)).toEqual([[3]]);
   });
 
-  test("keep what they are", async () => {
+  test("keep their values exactly", async () => {
     const sql = "select $1, $2, $3, $4, $5, $6, $7, $8";
     const values =
       '[null,true,"ü\\u0000",9007199254740993,170141183460469231731687303715884105727,0.1,1e300,-0]';
@@ -330,14 +330,11 @@ describe("parameters", () => {
     ["select $1", "[1,2]"],
     ["select 1", "[1]"],
     ["select $2", "[1]"],
-  ])(
-    "are refused if they are not as many as the statement takes: %s with %s",
-    async (sql, parametersJson) => {
-      const refusal = await refusalTo(sql, { parametersJson });
-      expect(["INVALID_FIELD", "INVALID_SQL"]).toContain(refusal.reason);
-      expect(refusal.code).toBe("InvalidArgument");
-    },
-  );
+  ])("are refused if their number is not that of the statement: %s with %s", async (sql, parametersJson) => {
+    const refusal = await refusalTo(sql, { parametersJson });
+    expect(["INVALID_FIELD", "INVALID_SQL"]).toContain(refusal.reason);
+    expect(refusal.code).toBe("InvalidArgument");
+  });
 
   test("have no names", async () => {
     expect(await refusalTo("select $name", { parametersJson: "[1]" })).toMatchObject({
@@ -347,7 +344,7 @@ describe("parameters", () => {
 });
 
 describe("limits", () => {
-  test("cut an answer short and say so", async () => {
+  test("truncate an answer and say so", async () => {
     const answer = await service.query("select * from range(100)", { maxRows: 7n });
     expect(answer.rows.map(([n]) => n)).toEqual([0, 1, 2, 3, 4, 5, 6]);
     expect(answer.end).toMatchObject({ rowCount: 7n, truncated: true });
@@ -358,7 +355,7 @@ describe("limits", () => {
     });
   });
 
-  test("keep frames at about a megabyte, also for rows that are larger", async () => {
+  test("keep frames at about a megabyte, even for rows that are larger", async () => {
     const { texts, rows } = await service.query("select repeat('x', 300000 * i) from range(1, 6) t(i)");
     expect(rows.map(([text]) => String(text).length)).toEqual([
       300_000, 600_000, 900_000, 1_200_000, 1_500_000,
@@ -372,19 +369,19 @@ describe("limits", () => {
     );
   });
 
-  test("end what runs too long", async () => {
+  test("end queries that run too long", async () => {
     const forever = "select count(*) from range(1000000000000) a where a.range % 7 = 3";
     const timeout = { seconds: 1n, nanos: 500_000_000 };
     expect(await refusalTo(forever, { timeout })).toEqual(
       refused("DeadlineExceeded", "QUERY_TIMEOUT", { timeout: "1.5s" }),
     );
-    // Also where the engine cannot be interrupted.
+    // Even where the engine cannot be interrupted.
     const deaf = "select max(length(repeat(i::varchar, 5000000))) from range(100000) t(i)";
     expect(await refusalTo(deaf, { timeout: { seconds: 1n } })).toMatchObject({ reason: "QUERY_TIMEOUT" });
     expect(await service.rows("select 1")).toEqual([[1]]);
   });
 
-  test("end what needs too much memory", async () => {
+  test("end queries that need too much memory", async () => {
     expect(await refusalTo("select list(repeat('x', 10000000)) from range(1000)")).toEqual(
       refused("ResourceExhausted", "QUERY_TOO_LARGE", { maximum_bytes: "536870912" }),
     );
@@ -397,11 +394,11 @@ describe("limits", () => {
     [{ timeout: { seconds: 61n } }, "LIMIT_EXCEEDED"],
     [{ timeout: { seconds: 0n } }, "INVALID_FIELD"],
     [{ timeout: { seconds: -1n } }, "INVALID_FIELD"],
-  ])("bound what may be asked for: %o", async (more, reason) => {
+  ])("bound the options of a query: %o", async (more, reason) => {
     expect(await refusalTo("select 1", more)).toMatchObject({ code: "InvalidArgument", reason });
   });
 
-  test("are told by the server", async () => {
+  test("are reported by the server", async () => {
     expect(await refusalTo("select 1", { maxRows: 1_000_001n })).toEqual(
       refused("InvalidArgument", "LIMIT_EXCEEDED", { limit: "max_query_rows", maximum: "1000000" }),
     );
@@ -410,7 +407,7 @@ describe("limits", () => {
     );
   });
 
-  test("all malformed fields are told at once", async () => {
+  test("all malformed fields are reported at once", async () => {
     const fields = await faultyFieldsOf(
       service.queries.query({ sql: "", parametersJson: "{", maxRows: -1n }),
     );

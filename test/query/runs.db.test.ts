@@ -51,7 +51,7 @@ afterAll(() => service.close());
 const table = () => `runs."${runId}"`;
 
 describe("a table of a run", () => {
-  test("has the current results with all that is known of them", async () => {
+  test("has the current results with all their fields", async () => {
     const { columns, texts, end } = await service.query(
       `select * from ${table()} order by item_id, repetition`,
     );
@@ -92,7 +92,7 @@ describe("a table of a run", () => {
     ]);
   });
 
-  test("follows what is recorded, scored and deleted", async () => {
+  test("follows recording, scoring and deleting", async () => {
     const count = async () =>
       (await service.rows(`select count(*), max(attempt), sum(scores['late']) from ${table()}`))[0];
     expect(await count()).toEqual([3, 1, null]);
@@ -114,7 +114,7 @@ describe("a table of a run", () => {
     expect(await count()).toEqual([3, 2, null]);
   });
 
-  test("forgets what was purged", async () => {
+  test("forgets purged items", async () => {
     await service.mirror("private", [item("p", 1)]);
     const { run } = await service.runs.createRun({ dataset: named("private"), run: { name: "two" } });
     const id = run?.runId ?? "";
@@ -128,7 +128,7 @@ describe("a table of a run", () => {
     expect(await service.rows(output)).toEqual([[null]]);
   });
 
-  test("of no results has columns", async () => {
+  test("of no results still has its columns", async () => {
     const { run } = await service.runs.createRun({ dataset: named("questions"), run: { name: "three" } });
     const { columns, rows } = await service.query(`select * from runs."${run?.runId}"`);
     expect(columns).toHaveLength(16);

@@ -27,7 +27,7 @@ afterEach(async () => {
 
 afterAll(() => service.close());
 
-/** Another process on the same database and storage, with its own files at hand, that counts what is built. */
+/** Another process on the same database and storage, with local files of its own, that counts builds. */
 async function newProcess({
   maxBytes = 1024 ** 3,
   blobs = newDirectoryBlobs(join(folder, "..", "shared")),
@@ -71,7 +71,7 @@ async function isThere(blobs: BlobStore, key: Parameters<typeof snapshotBlob>[0]
 }
 
 describe("the file of a version", () => {
-  test("is made once, however many ask for it in however many processes", async () => {
+  test("is made once for all callers in all processes", async () => {
     const { datasetId, version } = await service.mirror("many ask", [item("a", { n: 1 })]);
     const all = await Promise.all([newProcess(), newProcess(), newProcess()]);
     const source = versionOf(datasetId, version);
@@ -83,7 +83,7 @@ describe("the file of a version", () => {
     for (const file of files) await file[Symbol.asyncDispose]();
   });
 
-  test("is made by the next if the first could not", async () => {
+  test("is made by the next caller if the first one failed", async () => {
     const { datasetId, version } = await service.mirror("second try", [item("a", { n: 1 })]);
     const shared = newDirectoryBlobs(join(folder, "..", "shared"));
     let failures = 1;
@@ -99,7 +99,7 @@ describe("the file of a version", () => {
     expect(built()).toBe(2);
   });
 
-  test("goes on being made when who asked for it leaves", async () => {
+  test("is still built when its caller leaves", async () => {
     const { datasetId, version } = await service.mirror("impatient", [item("a", { n: 1 })]);
     const { snapshots, built } = await newProcess();
     const source = versionOf(datasetId, version);
@@ -123,7 +123,7 @@ describe("the file of a version", () => {
     expect(second.built()).toBe(1);
   });
 
-  test("leaves nothing behind but itself", async () => {
+  test("leaves no other files", async () => {
     const { datasetId, version } = await service.mirror("tidy", [item("a", { n: 1 })]);
     const { snapshots, scratch } = await newProcess();
     await (await snapshots.open(versionOf(datasetId, version), noSignal()))[Symbol.asyncDispose]();
@@ -157,7 +157,7 @@ describe("purging", () => {
     expect(await service.rows(words)).toEqual([["kept"], [null]]);
   });
 
-  test("while a file is made has the file made again", async () => {
+  test("during a build makes the file be built again", async () => {
     const { datasetId, version } = await service.mirror("purged meanwhile", [
       item("a", { n: 1 }),
       item("b", { n: 2 }),
@@ -165,7 +165,7 @@ describe("purging", () => {
     const shared = newDirectoryBlobs(join(folder, "..", "shared"));
     const { snapshots } = await newProcess({ blobs: shared });
     await service.items.purgeItem({ dataset: named("purged meanwhile"), itemId: "b" });
-    // Whoever looked the dataset up before the purge still asks for the state in front of it.
+    // A caller that looked the dataset up before the purge still asks for the state before it.
     const stale = versionOf(datasetId, version, 0n);
     await expect(snapshots.open(stale, noSignal())).rejects.toThrow(
       expect.objectContaining({ name: "SnapshotStale" }),
@@ -174,7 +174,7 @@ describe("purging", () => {
     await (await snapshots.open(versionOf(datasetId, version, 1n), noSignal()))[Symbol.asyncDispose]();
   });
 
-  test("makes processes forget files that they have at hand", async () => {
+  test("makes processes forget their local files", async () => {
     const { datasetId, version } = await service.mirror("at hand", [
       item("a", { n: 1 }),
       item("b", { n: 2 }),
@@ -204,7 +204,7 @@ describe("the sweeper", () => {
     expect(await isThere(blobs, key)).toBe(false);
   });
 
-  test("removes what was not used for longest when there is too much, and nothing that was used just now", async () => {
+  test("removes the least recently used files when there are too many bytes, but none that were used just now", async () => {
     const { pool, blobs } = service.service.resources;
     await sweepSnapshots({ pool, blobs }, 0, Date.now() + day, noSignal());
     const { datasetId } = await service.mirror("growing", [item("a", { n: 1 })]);
@@ -230,7 +230,7 @@ describe("the sweeper", () => {
     expect(await service.rows('select n from datasets."growing@1"')).toEqual([[1]]);
   });
 
-  test("leaves files alone that are being made", async () => {
+  test("leaves files alone while they are being built", async () => {
     const { pool, blobs } = service.service.resources;
     const { datasetId } = await service.mirror("being made", [item("a", { n: 1 })]);
     await pool.query(
@@ -247,7 +247,7 @@ describe("the sweeper", () => {
       builder.release();
     }
     expect((await pool.query("select from snapshots where dataset_id = $1", [datasetId])).rowCount).toBe(1);
-    // Its builder has died, as it turns out.
+    // Its builder turns out to be dead.
     await sweepSnapshots({ pool, blobs }, 1024 ** 3, Date.now() + day, noSignal());
     expect((await pool.query("select from snapshots where dataset_id = $1", [datasetId])).rowCount).toBe(0);
   });

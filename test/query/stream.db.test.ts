@@ -44,14 +44,14 @@ function over(stream: grpc.ClientReadableStream<unknown>): Promise<grpc.ServiceE
   });
 }
 
-/** A statement that works for hours without giving a row. */
+/** A statement that runs for hours without returning a row. */
 const endless = "select count(*) from range(100000000000000) a where a.range % 7 = 3";
 
 /** A statement of gigabytes of rows. */
 const huge = "select repeat(i::varchar, 1000) from range(1000000) t(i)";
 
 describe("Query, called by grpc-js", () => {
-  test("gives one schema, rows, and one end", async () => {
+  test("returns one schema, rows, and one end", async () => {
     const cases: (string | undefined)[] = [];
     let rows = 0;
     const stream = start("select n from datasets.numbers order by n");
@@ -67,7 +67,7 @@ describe("Query, called by grpc-js", () => {
     expect(rows).toBe(1000);
   });
 
-  test("ends the engine when the client cancels, wherever it is", async () => {
+  test("ends the engine when the client cancels, whatever it is doing", async () => {
     for (const sql of [
       endless,
       huge,
@@ -93,20 +93,20 @@ describe("Query, called by grpc-js", () => {
     expect(await service.rows("select 1")).toEqual([[1]]);
   });
 
-  test("makes no more rows than a slow client reads", async () => {
+  test("produces no more rows than a slow client reads", async () => {
     const stream = start(huge, {}, { maxRows: 1_000_000n, timeout: { seconds: 30n } });
     stream.once("data", () => stream.pause());
     await sleep(1_500);
     const before = process.memoryUsage().rss;
     await sleep(1_500);
-    // Some gigabytes are waiting; what is on its way is not worth a tenth of one.
+    // Some gigabytes are waiting; the rows in flight are less than a tenth of one.
     expect(process.memoryUsage().rss - before).toBeLessThan(100 * 1024 ** 2);
     const ended = over(stream);
     stream.cancel();
     await ended;
   });
 
-  test("takes mutex: others are answered while one is slow", async () => {
+  test("does not block: others are answered while one is slow", async () => {
     const slow = start(endless, {}, { timeout: { seconds: 60n } });
     const ended = over(slow);
     const rows = await Promise.all(Array.from({ length: 12 }, (_, n) => service.rows(`select ${n}`)));
@@ -115,7 +115,7 @@ describe("Query, called by grpc-js", () => {
     await ended;
   });
 
-  test("refuses those who would wait behind too many others, and says when to come back", async () => {
+  test("refuses a query when too many are waiting, and says when to retry", async () => {
     const stop = new AbortController();
     const waiting = Array.from({ length: 102 }, () =>
       Array.fromAsync(
@@ -133,7 +133,7 @@ describe("Query, called by grpc-js", () => {
       .toEqual([[1]]);
   });
 
-  test("survives an engine that is killed in the midst of an answer", async () => {
+  test("survives an engine that is killed in the middle of an answer", async () => {
     const stream = start(huge, {}, { maxRows: 1_000_000n, timeout: { seconds: 30n } });
     stream.once("data", () => {
       stream.pause();
@@ -149,7 +149,7 @@ describe("Query, called by grpc-js", () => {
 });
 
 describe("ExportItems, called by grpc-js", () => {
-  test("leaves nothing behind when the client cancels", async () => {
+  test("releases everything when the client cancels", async () => {
     for (const format of [FileFormat.PARQUET, FileFormat.JSONL]) {
       const stream = client.ExportItems?.({
         dataset: named("numbers"),
@@ -167,7 +167,7 @@ describe("ExportItems, called by grpc-js", () => {
   });
 });
 
-describe("a storage that does not answer", () => {
+describe("an unavailable storage", () => {
   test("fails queries of versions, and nothing else", async () => {
     const broken = await startQueryService({
       config: { blobs: { kind: "directory", path: "/dev/null/blobs" } },
@@ -187,7 +187,7 @@ describe("a storage that does not answer", () => {
 describe.skipIf(s3ServerBinary === undefined)(
   "snapshots in S3 (needs versitygw on the PATH or in TEST_S3_SERVER)",
   () => {
-    test("are made once, and each process has copies at hand", async () => {
+    test("are made once, and each process keeps local copies", async () => {
       const server = await startS3Server();
       const url = `s3://${server.bucket}/files?endpoint=${server.endpoint}&region=us-east-1&path_style=true`;
       const config = { blobs: parseBlobLocation(url, "") };
@@ -205,7 +205,7 @@ describe.skipIf(s3ServerBinary === undefined)(
 );
 
 describe("stopping the service", () => {
-  test("ends queries, and leaves no process behind", async () => {
+  test("ends queries, and all their processes", async () => {
     const stopped = await startQueryService();
     await stopped.mirror("numbers", [item("a", { n: 1 })]);
     await stopped.query("select n from datasets.numbers");
