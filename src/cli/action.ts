@@ -8,8 +8,6 @@ export type Action<Options, Args extends readonly unknown[]> = (
   ...args: Args
 ) => Promise<number | undefined>;
 
-type Given<A> = A extends Action<infer Options, infer Args> ? [Options, Args] : never;
-
 /** Binds actions to the run of the program that they belong to. */
 export type Act = <Options, Args extends readonly unknown[]>(
   action: Action<Options, Args>,
@@ -23,14 +21,15 @@ export interface CommandOutcome {
 
 /** Binds actions to a run of the program that ends when `signal` aborts. */
 export function newAct(signal: AbortSignal, outcome: CommandOutcome): Act {
-  return (action) =>
-    async (...given) => {
+  return <Options, Args extends readonly unknown[]>(action: Action<Options, Args>) =>
+    async (...given: unknown[]) => {
       const command = given.at(-1) as Command;
       const cli = newCli(command, signal);
       try {
         // Commander has parsed both as the command declares, which the types cannot express.
-        const [options, args] = [command.opts(), command.processedArgs] as unknown as Given<typeof action>;
-        outcome.done((await action(cli, options, ...args)) ?? 0);
+        const options = command.opts() as Options;
+        const args: readonly unknown[] = command.processedArgs;
+        outcome.done((await action(cli, options, ...(args as Args))) ?? 0);
       } catch (error) {
         outcome.failed(error, cli.serverUrl);
       } finally {

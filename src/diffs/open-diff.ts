@@ -12,8 +12,8 @@ import { readPlanDifferences } from "./read-plan-differences.ts";
 
 /** What a diff compares: two versions, or the head version with what a planned write would make of it. */
 export type DiffSubject =
-  | { readonly before: VersionSelector; readonly after: VersionSelector }
-  | { readonly plannedRequestId: string };
+  | { readonly kind: "versions"; readonly before: VersionSelector; readonly after: VersionSelector }
+  | { readonly kind: "plan"; readonly requestId: string };
 
 /** Where a diff goes on, at the versions that it began with. */
 export interface DiffResumption {
@@ -50,8 +50,8 @@ export async function openDiff(
   subject: DiffSubject,
   resume: (datasetId: DatasetHandle) => DiffResumption | undefined,
 ): Promise<OpenDiff> {
-  return "plannedRequestId" in subject
-    ? openPlan(client, target, subject.plannedRequestId, resume)
+  return subject.kind === "plan"
+    ? openPlan(client, target, subject.requestId, resume)
     : openVersions(client, target, subject, resume);
 }
 

@@ -35,16 +35,18 @@ export interface Announced {
   readonly sha256: Uint8Array;
 }
 
+/** What opening an upload led to. */
+export type OpenedUpload =
+  | { readonly kind: "open"; readonly session: UploadSession }
+  | { readonly kind: "finished"; readonly upload: Upload };
+
 /**
  * Opens an upload, or resumes it if the request_id is known. From then on its older streams are refused. A finished one
  * is returned as it is.
  *
  * @throws Failure REQUEST_ID_REUSED; UPLOAD_NOT_READY if it has expired
  */
-export async function openUpload(
-  resources: SendResources,
-  request: NewUpload,
-): Promise<UploadSession | { readonly finished: Upload }> {
+export async function openUpload(resources: SendResources, request: NewUpload): Promise<OpenedUpload> {
   const { pool, uploadTtlSeconds } = resources;
   return transaction(pool, async (client) => {
     await insertUpload(client, request, uploadTtlSeconds);
@@ -53,8 +55,9 @@ export async function openUpload(
       throw failure("REQUEST_ID_REUSED", { request_id: request.requestId });
     }
     if (upload.state === "expired") throw uploadNotReady(upload);
-    if (upload.state !== "receiving") return { finished: upload };
-    return new UploadSession(resources, upload, await nextStream(client, upload, uploadTtlSeconds));
+    if (upload.state !== "receiving") return { kind: "finished", upload };
+    const streamNumber = await nextStream(client, upload, uploadTtlSeconds);
+    return { kind: "open", session: new UploadSession(resources, upload, streamNumber) };
   });
 }
 

@@ -10,7 +10,7 @@ import type { ColumnMapping } from "../files/column-mapping.ts";
 import type { FileFormat } from "../files/file-format.ts";
 import { fileRows, type RowBatch } from "../files/file-rows.ts";
 import { readTable, type SourceFile } from "../files/read-table.ts";
-import type { DatasetHandle, UploadHandle } from "../handles.ts";
+import type { UploadHandle } from "../handles.ts";
 import type { Logger } from "../log.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
 import { untilStopped } from "../rpc/streams.ts";
@@ -39,8 +39,8 @@ export interface ApplyResources {
 
 /** Where the bytes come from. */
 export type ApplySource =
-  | { readonly uploadId: string; readonly format: FileFormat | undefined }
-  | { readonly content: Uint8Array; readonly format: FileFormat };
+  | { readonly kind: "upload"; readonly uploadId: string; readonly format: FileFormat | undefined }
+  | { readonly kind: "inline"; readonly content: Uint8Array; readonly format: FileFormat };
 
 /** A file to make a version of. */
 export interface ApplyRequest {
@@ -71,23 +71,23 @@ export async function applyUpload(
   request: ApplyRequest,
   signal: AbortSignal,
 ): Promise<Changeset> {
-  let taken: TakenSource | undefined;
-  const admit = async (client: Client, datasetId: DatasetHandle) => {
-    taken = await takeSource(client, resources, request, { datasetId, requestId: request.write.requestId });
-  };
-  const opened = await openImport(resources, request.target, request.write, admit);
-  if ("finished" in opened) {
-    const refusal = standingRefusal(opened.finished);
+  const { requestId } = request.write;
+  const opened = await openImport(resources, request.target, request.write, (client, datasetId) =>
+    takeSource(client, resources, request, { datasetId, requestId }),
+  );
+  if (opened.kind === "finished") {
+    const refusal = standingRefusal(opened.changeset);
     if (refusal !== undefined) throw refusal;
-    return opened.finished;
+    return opened.changeset;
   }
-  const writer = { datasetId: opened.datasetId, requestId: request.write.requestId };
-  const { file, uploadId } = taken as unknown as TakenSource;
+  const { session, admission: source } = opened;
+  const writer = { datasetId: session.datasetId, requestId };
+  const { file, uploadId } = source;
   const claim = keepClaim(resources, uploadId, writer);
   try {
-    return await importFile(resources, opened, file, request.mapping, signal);
+    return await importFile(resources, session, file, request.mapping, signal);
   } catch (error) {
-    await opened.withdraw().catch((second: unknown) => {
+    await session.withdraw().catch((second: unknown) => {
       // The first error is the one to report. What is left is discarded when it expires.
       resources.log.warn({ err: second }, "left the rows of a file that failed to the sweeper");
     });
@@ -113,7 +113,7 @@ async function takeSource(
   { source, target }: ApplyRequest,
   writer: UploadWriter,
 ): Promise<TakenSource> {
-  if ("content" in source) {
+  if (source.kind === "inline") {
     const { format, content } = source;
     const open = async function* () {
       yield content;

@@ -30,34 +30,54 @@ import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
 import { joinBatches } from "./joined-batches.ts";
 import { type FrameTarget, stageFrame } from "./stage-frame.ts";
 
-/** An import that is past its commit already: its receipt is the answer. */
-export interface FinishedImport {
-  readonly finished: Changeset;
-}
+/** What opening an import led to. */
+export type OpenedImport<Admission> =
+  | {
+      readonly kind: "open";
+      readonly session: ImportSession;
+      /** What `admit` returned. */
+      readonly admission: Admission;
+    }
+  /** The import is past its commit already: its receipt is the answer. */
+  | { readonly kind: "finished"; readonly changeset: Changeset };
+
+/** Looks at an import before it is opened, in the same transaction. May refuse it. */
+type Admit<Admission> = (client: Client, datasetId: DatasetHandle) => Promise<Admission>;
 
 /**
  * Opens an import, or resumes it if the request_id is known. From then on older streams of it are refused.
  *
- * @param admit may refuse the import, in the transaction that opens it; one that is finished is not asked about.
+ * @param admit may refuse the import, in the transaction that opens it; it is not asked about one that is finished.
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, UPSERT_NOT_READY, and those of `admit`
  */
 export async function openImport(
   resources: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
-  admit: (client: Client, datasetId: DatasetHandle) => Promise<void> = async () => undefined,
-): Promise<ImportSession | FinishedImport> {
-  const open = async (client: Client): Promise<ImportSession | FinishedImport> => {
+): Promise<OpenedImport<undefined>>;
+export async function openImport<Admission>(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  request: ChangesetRequest,
+  admit: Admit<Admission>,
+): Promise<OpenedImport<Admission>>;
+export async function openImport(
+  resources: WriteResources,
+  writeTarget: WriteTarget,
+  request: ChangesetRequest,
+  admit: Admit<unknown> = async () => undefined,
+): Promise<OpenedImport<unknown>> {
+  const open = async (client: Client): Promise<OpenedImport<unknown>> => {
     const target = await lockWriteTarget(client, writeTarget);
     const known = await lockChangeset(client, target.datasetId, request.requestId);
     if (known !== undefined) {
       requireSameRequest(known, request);
       if (known.state === "discarded") throw notReady(known);
-      if (known.state !== "open") return { finished: known };
+      if (known.state !== "open") return { kind: "finished", changeset: known };
     } else {
       requireExpectedVersion(request, target.headVersion);
     }
-    await admit(client, target.datasetId);
+    const admission = await admit(client, target.datasetId);
     const expireTime = expiry(target.time, resources.importTtlSeconds);
     const schemas = await schemasInForce(client, target, request.newDataset);
     const changeset = known ?? (await insertChangeset(client, target, request, schemas?.hash, expireTime));
@@ -70,7 +90,7 @@ export async function openImport(
     const base = { baseIsEmpty: baseItemCount === 0n, schemas };
     const session = new ImportSession(resources, mutexKey(writeTarget), changeset, base);
     await session.restore(client, changeset);
-    return session;
+    return { kind: "open", session, admission };
   };
   return resources.mutex.runExclusive(mutexKey(writeTarget), () => transaction(resources.pool, open));
 }

@@ -116,7 +116,8 @@ describe("an import", () => {
     const receipt = await second.commit(2n);
     expect(await inputs(receipt.datasetId, 1n)).toEqual({ a: "1", c: "1" });
     expect(await openImport(writing(database.pool), targetNamed(name), request)).toMatchObject({
-      finished: { version: 1n },
+      kind: "finished",
+      changeset: { version: 1n },
     });
   });
 

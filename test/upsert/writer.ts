@@ -61,8 +61,8 @@ export async function begin(
   request: ChangesetRequest,
 ): Promise<ImportSession> {
   const opened = await openImport(writing(pool), target, request);
-  if ("finished" in opened) throw new Error("the import is finished");
-  return opened;
+  if (opened.kind === "finished") throw new Error("the import is finished");
+  return opened.session;
 }
 
 /** Everything a version holds. */

@@ -168,7 +168,9 @@ describe("the differences of random versions", () => {
         const [before, after] = [next(versions.length), next(versions.length)];
         const expected = naive(versions[before] as Items, versions[after] as Items);
         const [from, to] = [BigInt(before), BigInt(after)];
-        expect(await diff(name, { before: { version: from }, after: { version: to } })).toEqual(expected);
+        expect(
+          await diff(name, { kind: "versions", before: { version: from }, after: { version: to } }),
+        ).toEqual(expected);
         const options = { size: pick(next, [1, 2, 5, 1000]), closeBy: next(2) === 0 };
         expect({ ...options, found: await differences(datasetId, from, to, options) }).toEqual({
           ...options,
@@ -220,7 +222,7 @@ describe("the differences that random plans would make", () => {
             );
       const { requestId } = changeset;
       for (let write = next(4); write > 0; write--) await writeSomething(name, next);
-      const planned = await diff(name, { plannedRequestId: requestId });
+      const planned = await diff(name, { kind: "plan", requestId });
       const { datasetId, version: before } = await headOf(name);
       const size = 1 + next(4);
       if (changeset.mode !== "restore") {
@@ -232,7 +234,11 @@ describe("the differences that random plans would make", () => {
         { allowRebase: true, guard: undefined },
       );
       const after = applied.outcomeVersion ?? 0n;
-      const made = await diff(name, { before: { version: before }, after: { version: after } });
+      const made = await diff(name, {
+        kind: "versions",
+        before: { version: before },
+        after: { version: after },
+      });
       expect({ seed, mode: changeset.mode, differences: planned }).toEqual({
         seed,
         mode: changeset.mode,
@@ -253,7 +259,12 @@ describe("a diff whose dataset is deleted", () => {
     const { datasetId } = await headOf(name);
     const target = { projectId: defaultProject, ref: { name } };
     const { comparison, position } = await snapshot(pool, (client) =>
-      openDiff(client, target, { before: { version: 0n }, after: undefined }, () => undefined),
+      openDiff(
+        client,
+        target,
+        { kind: "versions", before: { version: 0n }, after: undefined },
+        () => undefined,
+      ),
     );
     const stream = streamDiff(pool, comparison, position, "full");
     expect((await stream.next()).value?.position.counts.created).toBe(1000n);

@@ -27,13 +27,13 @@ export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
     if (request.after !== undefined) faults.addInvalid("after", "is not allowed with planned_request_id");
   }
   faults.throwIfAny();
-  return planned === undefined ? { before, after } : { plannedRequestId: planned };
+  return planned === undefined ? { kind: "versions", before, after } : { kind: "plan", requestId: planned };
 }
 
 /** What a cursor is bound to. The versions are in its position. */
 export function diffBinding(datasetId: DatasetHandle, subject: DiffSubject, view: ItemView): Bound[] {
-  return "plannedRequestId" in subject
-    ? [datasetId, "plan", subject.plannedRequestId, view]
+  return subject.kind === "plan"
+    ? [datasetId, "plan", subject.requestId, view]
     : [datasetId, boundSelector(subject.before), boundSelector(subject.after), view];
 }
 

@@ -51,7 +51,7 @@ export function applyFromWire(
       method: "ApplyUpload",
       fingerprint: fingerprint(ApplyUploadRequestSchema, request),
       author,
-      uploadId: "uploadId" in from ? from.uploadId : undefined,
+      uploadId: from.kind === "upload" ? from.uploadId : undefined,
     },
   };
 }
@@ -60,7 +60,7 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
   const override = formatFromWire("format", format);
   switch (source.case) {
     case "uploadId":
-      return { uploadId: uploadIdFromWire("upload_id", source.value), format: override };
+      return { kind: "upload", uploadId: uploadIdFromWire("upload_id", source.value), format: override };
     case "inlineFile": {
       const { content, format: own } = source.value;
       const inline = formatFromWire("inline_file.format", own);
@@ -73,7 +73,7 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
           received: content.length,
         });
       }
-      return { content, format: override ?? inline };
+      return { kind: "inline", content, format: override ?? inline };
     }
     default:
       throw invalidField("source", "needs an upload_id or an inline_file");

@@ -39,9 +39,9 @@ export function uploadHandler(resources: Resources): Partial<ServiceImpl<typeof 
       const request = openFromWire(projectOf(context), (await input.next()).value);
       const opened = await openUpload(resources, request);
       const upload =
-        "finished" in opened
-          ? opened.finished
-          : await receive(opened, { [Symbol.asyncIterator]: () => input }, resources);
+        opened.kind === "finished"
+          ? opened.upload
+          : await receive(opened.session, { [Symbol.asyncIterator]: () => input }, resources);
       return create(SendUploadResponseSchema, { upload: uploadToWire(upload) });
     },
 

@@ -18,7 +18,7 @@ import type { RowKind } from "../../changesets/row-classification.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
 import { requestId } from "../../rpc/request-wire.ts";
-import { type FinishedImport, type ImportSession, openImport } from "../../upsert/import-session.ts";
+import { type ImportSession, type OpenedImport, openImport } from "../../upsert/import-session.ts";
 import { upsertItems } from "../../upsert/upsert-items.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { rowsFromWire } from "../messages/item-wire.ts";
@@ -59,12 +59,12 @@ export function upsertHandler(resources: Resources): Partial<ServiceImpl<typeof 
     async *streamUpsertItems(requests, context) {
       const input = requests[Symbol.asyncIterator]();
       const opened = await open(resources, (await input.next()).value, context);
-      if ("finished" in opened) {
-        yield answerToWire({ kind: "receipt", changeset: opened.finished });
+      if (opened.kind === "finished") {
+        yield answerToWire({ kind: "receipt", changeset: opened.changeset });
         return;
       }
-      yield answerToWire({ kind: "progress", progress: opened.progress });
-      yield* answers(opened, { [Symbol.asyncIterator]: () => input });
+      yield answerToWire({ kind: "progress", progress: opened.session.progress });
+      yield* answers(opened.session, { [Symbol.asyncIterator]: () => input });
     },
 
     async getUpsert(request, context) {
@@ -108,7 +108,7 @@ async function open(
   resources: Resources,
   first: StreamUpsertItemsRequest | undefined,
   context: HandlerContext,
-): Promise<ImportSession | FinishedImport> {
+): Promise<OpenedImport<undefined>> {
   if (first?.frame.case !== "open") {
     throw failure("UNEXPECTED_FRAME", { expected: "open", received: first?.frame.case ?? "nothing" });
   }

@@ -45,9 +45,9 @@ export function newServiceClient<S extends DescService>(
   transport: Transport,
   settings: CallSettings,
 ): Client<S> {
-  const plain = createClient(service, transport) as unknown as Record<string, unknown>;
+  const plain: object = createClient(service, transport);
   return makeAnyClient(service, (method) => {
-    const call = plain[method.localName];
+    const call: unknown = Reflect.get(plain, method.localName);
     switch (method.methodKind) {
       case "unary":
         return unary(method as DescMethodUnary, call as UnaryCall, settings);

@@ -45,8 +45,10 @@ export interface PreparedRow {
   readonly bytes: number;
 }
 
+type ItemMember = keyof ItemValues | keyof ItemTexts;
+
 /** The members of an item, in both spellings, with their names here. */
-const itemMembers: ReadonlyMap<string, keyof ItemValues | keyof ItemTexts> = new Map([
+const itemMembers: ReadonlyMap<string, ItemMember> = new Map([
   ["itemId", "itemId"],
   ["item_id", "itemId"],
   ["input", "input"],
@@ -114,7 +116,7 @@ const overhead = 34 + 6 * 4;
 function itemOf(row: unknown, index: number, idMember: unknown): ItemInit {
   const isItem = isObject(row) && ("input" in row || "inputJson" in row || "input_json" in row);
   if (!isItem) return { input: row };
-  const init: Record<string, unknown> = {};
+  const init: { [Member in ItemMember]?: unknown } = {};
   for (const [name, value] of Object.entries(row)) {
     const member = itemMembers.get(name);
     if (member === undefined) {
@@ -128,7 +130,7 @@ function itemOf(row: unknown, index: number, idMember: unknown): ItemInit {
     if (member in init) throw invalidField(`items[${index}].${name}`, `is present twice, also as ${member}`);
     init[member] = value;
   }
-  return init as unknown as ItemInit;
+  return init as ItemInit;
 }
 
 function payloadsOf(
