@@ -1,8 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle, UploadHandle } from "../handles.ts";
-import { newItemIdPrefix } from "../ids.ts";
-import type { Changeset, ChangesetMode, ChangesetRequest, ChangesetState, Target } from "./changeset.ts";
+import type { Changeset, ChangesetMode, ChangesetState, NewChangeset, Target } from "./changeset.ts";
 
 interface ChangesetRow {
   dataset_id: DatasetHandle;
@@ -48,13 +47,82 @@ interface ChangesetRow {
   expire_time: Instant | null;
 }
 
+/** The columns that a write keeps as it began, with what they hold of it. */
+const lasting = {
+  dataset_id: ({ datasetId }) => datasetId,
+  request_id: ({ requestId }) => requestId,
+  method: ({ method }) => method,
+  fingerprint: ({ fingerprint }) => fingerprint,
+  mode: ({ mode }) => mode,
+  replace_splits: ({ replaceSplits }) => replaceSplits,
+  validate_only: ({ validateOnly }) => validateOnly,
+  new_dataset: ({ newDataset }) => newDataset,
+  expected_version: ({ expectedVersion }) => expectedVersion,
+  item_id_prefix: ({ itemIdPrefix }) => itemIdPrefix,
+  note: ({ note }) => note,
+  author: ({ author }) => author,
+  upload_id: ({ uploadId }) => uploadId,
+  create_time: ({ createTime }) => instantToSql(createTime),
+} satisfies ColumnValues;
+
+/** The columns that may change until the write ends, with what they hold of it. */
+const changing = {
+  state: ({ state }) => state,
+  creates_dataset: ({ createsDataset }) => createsDataset,
+  max_delete_count: ({ guard }) => guard.maxDeleteCount,
+  max_delete_ratio: ({ guard }) => guard.maxDeleteRatio,
+  allow_empty: ({ guard }) => guard.allowEmpty,
+  base_version: ({ baseVersion }) => baseVersion,
+  restored_version: ({ restoredVersion }) => restoredVersion,
+  stream_number: ({ streamNumber }) => streamNumber,
+  received: ({ received }) => received,
+  received_bytes: ({ receivedBytes }) => receivedBytes,
+  missing_bodies: ({ missingBodies }) => missingBodies,
+  created: ({ counts }) => counts.created,
+  updated: ({ counts }) => counts.updated,
+  unchanged: ({ counts }) => counts.unchanged,
+  deleted: ({ counts }) => counts.deleted,
+  unidentified: ({ unidentified }) => unidentified.rows,
+  unidentified_updated: ({ unidentified }) => unidentified.updated,
+  unidentified_unchanged: ({ unidentified }) => unidentified.unchanged,
+  digest_change: ({ digestChange }) => digestChange,
+  schema_hash: ({ schemaHash }) => schemaHash,
+  version: ({ version }) => version,
+  outcome_version: ({ outcomeVersion }) => outcomeVersion,
+  item_count: ({ itemCount }) => itemCount,
+  digest: ({ digest }) => digest,
+  publish_time: ({ publishTime }) => timeToSql(publishTime),
+  expire_time: ({ expireTime }) => timeToSql(expireTime),
+} satisfies ColumnValues;
+
+type ColumnValues = Partial<Record<keyof ChangesetRow, (changeset: NewChangeset) => unknown>>;
+
+/** All columns that a write has from its beginning: the database gives it its number. */
+const begun = { ...lasting, ...changing } satisfies Record<
+  Exclude<keyof ChangesetRow, "changeset_id">,
+  (changeset: NewChangeset) => unknown
+>;
+
 /** All columns but the outcomes of rows, which few calls want and which may be long. */
-const columns = `
-  dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
-  creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty, base_version,
-  restored_version, item_id_prefix, stream_number, received, received_bytes, missing_bodies, created, updated, unchanged, deleted,
-  unidentified, unidentified_updated, unidentified_unchanged, digest_change, schema_hash, version, outcome_version,
-  item_count, digest, note, author, upload_id, create_time, publish_time, expire_time`;
+const columns = ["changeset_id", ...Object.keys(begun)].join(", ");
+
+function timeToSql(time: Instant | undefined): string | undefined {
+  return time === undefined ? undefined : instantToSql(time);
+}
+
+/** The parameters $`first`, $`first + 1`, … that stand for these columns, by their names. */
+function parametersOf<K extends string>(
+  values: Readonly<Record<K, unknown>>,
+  first: number,
+): Record<K, string> {
+  const entries = Object.keys(values).map((name, position) => [name, `$${first + position}`]);
+  return Object.fromEntries(entries) as Record<K, string>;
+}
+
+/** What goes into these columns, in the order of their parameters. */
+function valuesOf(values: ColumnValues, changeset: NewChangeset): unknown[] {
+  return Object.values(values).map((value) => value(changeset));
+}
 
 // Statements that every write runs are named, so that each connection parses and plans them once.
 
@@ -94,46 +162,17 @@ export async function lockTarget(client: Client, datasetId: DatasetHandle): Prom
   );
 }
 
-/** Begins a write that is compared with the present head, and whose rows are checked against the schemas of a hash. */
-export async function insertChangeset(
-  client: Client,
-  target: Target,
-  request: ChangesetRequest,
-  schemaHash: Buffer | undefined,
-  expireTime: Instant,
-): Promise<Changeset> {
+const insertion = `
+  insert into changesets (changeset_id, ${Object.keys(begun).join(", ")})
+  values (nextval('changeset_ids'), ${Object.values(parametersOf(begun, 1)).join(", ")})
+  returning ${columns}`;
+
+/** Begins a write. */
+export async function insertChangeset(client: Client, changeset: NewChangeset): Promise<Changeset> {
   const { rows } = await client.query<ChangesetRow>({
     name: "insert_changeset",
-    text: `insert into changesets (
-       dataset_id, changeset_id, request_id, method, fingerprint, state, mode, replace_splits, validate_only,
-       creates_dataset, new_dataset, expected_version, max_delete_count, max_delete_ratio, allow_empty,
-       base_version, item_id_prefix, note, author, create_time, expire_time, upload_id, schema_hash)
-     values ($1, nextval('changeset_ids'), $2, $3, $4, 'open', $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16,
-             $17, $18, $19, $20, $21)
-     returning ${columns}`,
-    values: [
-      target.datasetId,
-      request.requestId,
-      request.method,
-      request.fingerprint,
-      request.mode,
-      request.replaceSplits,
-      request.validateOnly,
-      !target.exists,
-      request.newDataset,
-      request.expectedVersion,
-      request.guard.maxDeleteCount,
-      request.guard.maxDeleteRatio,
-      request.guard.allowEmpty,
-      target.headVersion,
-      newItemIdPrefix(),
-      request.note,
-      request.author,
-      instantToSql(target.time),
-      instantToSql(expireTime),
-      request.uploadId,
-      schemaHash,
-    ],
+    text: insertion,
+    values: valuesOf(begun, changeset),
   });
   return fromRow(rows[0] as ChangesetRow);
 }
@@ -180,50 +219,23 @@ export async function lockChangeset(
   return rows[0] && fromRow(rows[0]);
 }
 
+const changed = parametersOf(changing, 3);
+
+const update = `
+  update changesets set
+    ${Object.entries(changed)
+      .map(([name, parameter]) => `${name} = ${parameter}`)
+      .join(", ")},
+    newest_changeset_id = case when ${changed.version}::bigint is not null then
+      greatest($2, (select newest_changeset_id from datasets where dataset_id = $1)) end
+  where dataset_id = $1 and changeset_id = $2`;
+
 /** Writes back everything about a changeset that can change. */
 export async function updateChangeset(client: Client, changeset: Changeset): Promise<void> {
-  const { counts, unidentified, guard } = changeset;
   await client.query({
     name: "update_changeset",
-    text: `update changesets set
-       state = $3, base_version = $4, stream_number = $5, received = $6, received_bytes = $7, missing_bodies = $8,
-       created = $9, updated = $10, unchanged = $11, deleted = $12, unidentified = $13, unidentified_updated = $14,
-       unidentified_unchanged = $15, digest_change = $16, version = $17, outcome_version = $18, item_count = $19,
-       digest = $20, publish_time = $21, expire_time = $22, max_delete_count = $23, max_delete_ratio = $24,
-       allow_empty = $25, creates_dataset = $26, schema_hash = $27, restored_version = $28,
-       newest_changeset_id = case when $17::bigint is not null then
-         greatest($2, (select newest_changeset_id from datasets where dataset_id = $1)) end
-     where dataset_id = $1 and changeset_id = $2`,
-    values: [
-      changeset.datasetId,
-      changeset.changesetId,
-      changeset.state,
-      changeset.baseVersion,
-      changeset.streamNumber,
-      changeset.received,
-      changeset.receivedBytes,
-      changeset.missingBodies,
-      counts.created,
-      counts.updated,
-      counts.unchanged,
-      counts.deleted,
-      unidentified.rows,
-      unidentified.updated,
-      unidentified.unchanged,
-      changeset.digestChange,
-      changeset.version,
-      changeset.outcomeVersion,
-      changeset.itemCount,
-      changeset.digest,
-      changeset.publishTime === undefined ? null : instantToSql(changeset.publishTime),
-      changeset.expireTime === undefined ? null : instantToSql(changeset.expireTime),
-      guard.maxDeleteCount,
-      guard.maxDeleteRatio,
-      guard.allowEmpty,
-      changeset.createsDataset,
-      changeset.schemaHash,
-      changeset.restoredVersion,
-    ],
+    text: update,
+    values: [changeset.datasetId, changeset.changesetId, ...valuesOf(changing, changeset)],
   });
 }
 

@@ -1,6 +1,8 @@
 import type { Instant } from "../db/instant.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { DatasetHandle, UploadHandle } from "../handles.ts";
+import { newItemIdPrefix } from "../ids.ts";
+import { emptyDigest } from "../versions/digest.ts";
 
 /** How far a write has come. `published` and `discarded` are final. */
 export type ChangesetState = "open" | "planned" | "published" | "discarded";
@@ -109,6 +111,57 @@ export interface Target {
   readonly purgeCount: bigint;
   /** What the clock says, and at least a microsecond after the version before. */
   readonly time: Instant;
+}
+
+/** A write that is about to begin. */
+export type NewChangeset = Omit<Changeset, "changesetId" | "uploadId"> & Pick<ChangesetRequest, "uploadId">;
+
+/** What the beginning of a write is made of. */
+export interface Beginning {
+  readonly target: Target;
+  readonly request: ChangesetRequest;
+  /** The schemas that its rows are checked against; undefined without any. */
+  readonly schemaHash: Buffer | undefined;
+  readonly expireTime: Instant;
+}
+
+/** A write without rows as yet, which is compared with the present head. */
+export function newChangeset({ target, request, schemaHash, expireTime }: Beginning): NewChangeset {
+  return {
+    datasetId: target.datasetId,
+    requestId: request.requestId,
+    method: request.method,
+    fingerprint: request.fingerprint,
+    state: "open",
+    mode: request.mode,
+    replaceSplits: request.replaceSplits,
+    validateOnly: request.validateOnly,
+    createsDataset: !target.exists,
+    newDataset: request.newDataset,
+    expectedVersion: request.expectedVersion,
+    guard: request.guard,
+    baseVersion: target.headVersion,
+    restoredVersion: undefined,
+    itemIdPrefix: newItemIdPrefix(),
+    streamNumber: 0n,
+    received: 0n,
+    receivedBytes: 0n,
+    missingBodies: 0n,
+    counts: { created: 0n, updated: 0n, unchanged: 0n, deleted: 0n },
+    unidentified: { rows: 0n, updated: 0n, unchanged: 0n },
+    digestChange: emptyDigest,
+    schemaHash,
+    version: undefined,
+    outcomeVersion: undefined,
+    itemCount: undefined,
+    digest: undefined,
+    note: request.note,
+    author: request.author,
+    uploadId: request.uploadId,
+    createTime: target.time,
+    publishTime: undefined,
+    expireTime,
+  };
 }
 
 /** The name of a state in the contract. */

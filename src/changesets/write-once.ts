@@ -6,7 +6,14 @@ import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { ProjectId } from "../handles.ts";
-import { type Changeset, type ChangesetRequest, guardFailure, notReady, type Target } from "./changeset.ts";
+import {
+  type Changeset,
+  type ChangesetRequest,
+  guardFailure,
+  newChangeset,
+  notReady,
+  type Target,
+} from "./changeset.ts";
 import { findChangeset, insertChangeset, lockTarget } from "./changeset-store.ts";
 import { schemaHashInForce } from "./check-rows.ts";
 import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-store.ts";
@@ -56,7 +63,10 @@ export async function writeOnce(
     requireExpectedVersion(request, target.headVersion);
     const expireTime = expiry(target.time, importTtlSeconds);
     const schemaHash = schemaHashInForce(target, request.newDataset);
-    const changeset = await insertChangeset(client, target, request, schemaHash, expireTime);
+    const changeset = await insertChangeset(
+      client,
+      newChangeset({ target, request, schemaHash, expireTime }),
+    );
     const done = await work(client, changeset, target);
     await insertRowOutcomes(client, changeset, done.rows);
     return done;

@@ -1,4 +1,10 @@
-import { type Changeset, type ChangesetRequest, notReady, unchecked } from "../changesets/changeset.ts";
+import {
+  type Changeset,
+  type ChangesetRequest,
+  newChangeset,
+  notReady,
+  unchecked,
+} from "../changesets/changeset.ts";
 import {
   deleteChangeset,
   insertChangeset,
@@ -80,7 +86,12 @@ export async function openImport(
     const admission = await admit(client, target.datasetId);
     const expireTime = expiry(target.time, resources.importTtlSeconds);
     const schemas = await schemasInForce(client, target, request.newDataset);
-    const changeset = known ?? (await insertChangeset(client, target, request, schemas?.hash, expireTime));
+    const changeset =
+      known ??
+      (await insertChangeset(
+        client,
+        newChangeset({ target, request, schemaHash: schemas?.hash, expireTime }),
+      ));
     // Rows that are here were checked against other schemas than those to come will be.
     if (!isSameHash(changeset.schemaHash, schemas?.hash)) changeset.schemaHash = unchecked;
     changeset.streamNumber++;

@@ -6,6 +6,9 @@ import { hash } from "node:crypto";
  */
 const propagateAfter = 2 ** 20;
 
+/** The digest of no items at all. */
+export const emptyDigest: Uint8Array = new Uint8Array(32);
+
 /** The buffer for the hashed bytes of an item. Grows to fit the longest. */
 let scratch = Buffer.allocUnsafe(1024);
 

@@ -1,5 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import type { DatasetHandle } from "../handles.ts";
+import { emptyDigest } from "./digest.ts";
 
 /** Selects the state of a dataset that a call reads. Undefined means the head version. */
 export type VersionSelector =
@@ -62,7 +63,7 @@ export function emptyVersion(dataset: {
     version: 0n,
     itemCount: 0n,
     counts: undefined,
-    digest: new Uint8Array(32),
+    digest: emptyDigest,
     note: "",
     author: "",
     createTime: dataset.createTime,
