@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { v8Flags } from "./src/server/v8-flags.ts";
 
 /**
  * Suites that need no database run once. The others run on the embedded PostgreSQL and, where TEST_DATABASE_URL names
@@ -11,6 +12,8 @@ export default defineConfig({
   test: {
     // Two workers at a time, as many as the smallest machine this is meant for has cores.
     maxWorkers: 2,
+    // Suites run the service in their own process, with the flags that it has in one of its own.
+    execArgv: [...v8Flags],
     testTimeout: 60_000,
     hookTimeout: 120_000,
     projects: [

@@ -23,7 +23,7 @@ const main = fileURLToPath(new URL("../src/main.ts", import.meta.url));
 
 export async function startBenchService(): Promise<BenchService> {
   const directory = await mkdtemp(join(tmpdir(), "itembank-bench-"));
-  const child = spawn(process.execPath, ["--max-semi-space-size=16", main], {
+  const child = spawn(process.execPath, [main], {
     env: {
       ...process.env,
       ITEMBANK_LISTEN: "127.0.0.1:0",

@@ -15,8 +15,7 @@ const root = join(import.meta.dirname, "..");
  */
 const floors: readonly (readonly string[])[] = [
   ["bench"],
-  ["src/cli"],
-  ["src/main.ts"],
+  ["src/cli", "src/main.ts"],
   ["src/server"],
   ["src/api/uploads"],
   [

@@ -5,14 +5,13 @@ import { readConfig } from "../../src/config.ts";
 import { newLog } from "../../src/log.ts";
 import { startServer } from "../../src/server/start-server.ts";
 
-/** The service, as any client sees it. */
-export interface Service {
+/** The service, as any client sees it. Disposing of it stops it. */
+export interface Service extends AsyncDisposable {
   /** `127.0.0.1:41234` */
   readonly address: string;
   readonly databaseDescription: string;
   /** Returns a client that speaks gRPC over the socket, although the service runs in this process. */
   client<S extends DescService>(service: S): Client<S>;
-  close(): Promise<void>;
 }
 
 /**
@@ -32,6 +31,6 @@ export async function startService(
     address,
     databaseDescription: server.databaseDescription,
     client: (service) => createClient(service, transport),
-    close: () => server.close(),
+    [Symbol.asyncDispose]: () => server.close(),
   };
 }

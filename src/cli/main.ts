@@ -1,13 +1,10 @@
-import { constants } from "node:os";
 import { CommanderError } from "commander";
+import { onStopSignals } from "../server/stop-signals.ts";
 import { newAct } from "./action.ts";
 import { CommandError, exitCodes, Interrupted } from "./exit-code.ts";
 import { explainError } from "./explain-error.ts";
 import { newTerminal } from "./printing/terminal.ts";
 import { newProgram } from "./program.ts";
-
-/** Signals this close together are one: a terminal sends Ctrl-C to npm and to this program, and npm passes it on. */
-const sameSignalMilliseconds = 300;
 
 /** The reason of a run that ends because nobody reads what it writes, as with `| head`. */
 const noReader = new Interrupted(exitCodes.ok);
@@ -18,16 +15,7 @@ let exitCode: number = exitCodes.ok;
 
 /** The first signal asks the command to end in order, a second one ends the program at once. */
 function stopOnSignals(): void {
-  let since: number | undefined;
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-    const code = signal === "SIGINT" ? exitCodes.interrupted : 128 + constants.signals[signal];
-    process.on(signal, () => {
-      if (since !== undefined && performance.now() - since < sameSignalMilliseconds) return;
-      if (since !== undefined) process.exit(code);
-      since = performance.now();
-      stopping.abort(new Interrupted(code));
-    });
-  }
+  onStopSignals((code) => stopping.abort(new Interrupted(code)));
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
       if (error.code !== "EPIPE") throw error;

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -142,7 +143,66 @@ describe("the service itself", () => {
       content_hash_algorithms: ["sha256-jcs-v1"],
     });
     child.kill("SIGINT");
-    expect((await ended).code).toBe(0);
+    expect(await ended).toMatchObject({ code: 0, stderr: "" });
+  });
+
+  test("ends at once on a second signal", async () => {
+    const { url } = service.database;
+    const itembank = newItembank("127.0.0.1:1", { ITEMBANK_DATABASE_URL: url, ITEMBANK_DATA_DIR: folder });
+    const { process: child, ended } = itembank.start("serve", "--listen", "127.0.0.1:0");
+    const greeting = await new Promise<string>((resolve) => child.stdout?.once("data", resolve));
+    const [, address = ""] = /listens on (\S+),/.exec(greeting) ?? [];
+    // A call that never ends keeps the service from stopping for some seconds.
+    const unfinished = request(`http://${address}/itembank.v1.SystemService/GetServerInfo`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+    });
+    unfinished.on("error", () => undefined).write("{");
+    await sleep(100);
+    child.kill("SIGTERM");
+    await sleep(500);
+    const begin = performance.now();
+    child.kill("SIGTERM");
+    expect((await ended).code).toBe(143);
+    expect(performance.now() - begin).toBeLessThan(500);
+  });
+
+  test.each([
+    ["serve", ["--listen", "here"], "itembank: ITEMBANK_LISTEN=here: expected host:port"],
+    [
+      "serve",
+      ["--database", "postgres://u:hunter2@127.0.0.1:1/d"],
+      "itembank: connect ECONNREFUSED 127.0.0.1:1",
+    ],
+    ["migrate", ["--database", "nonsense"], "itembank: ITEMBANK_DATABASE_URL=nonsense: expected a URL"],
+    [
+      "migrate",
+      ["--database", "postgres://u:hunter2@127.0.0.1:1/d"],
+      "itembank: connect ECONNREFUSED 127.0.0.1:1",
+    ],
+  ])("says in one line why it does not start: %s %j", async (command, options, line) => {
+    const itembank = newItembank("127.0.0.1:1", {
+      ITEMBANK_LISTEN: "127.0.0.1:0",
+      ITEMBANK_DATA_DIR: folder,
+    });
+    const { code, stdout, stderr } = await itembank(command, ...options);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: "" });
+    expect(stderr).toMatch(/^.*\n$/);
+    expect(stderr.slice(0, line.length)).toBe(line);
+  });
+
+  test("is shown by the demo, which a signal stops", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "itembank-cli-demo-"));
+    const itembank = newItembank("127.0.0.1:1", { ITEMBANK_DATA_DIR: directory });
+    const { process: child, ended } = itembank.start("demo");
+    let output = "";
+    child.stdout?.on("data", (text: string) => {
+      output += text;
+      if (output.includes("keywords 2")) child.kill("SIGINT");
+    });
+    expect(await ended).toMatchObject({ code: 130, stderr: "" });
+    expect(output).toMatch(/stopped, and the database with it\n$/);
+    await rm(directory, { recursive: true });
   });
 
   test("has completion for shells that calls back into the program", async () => {

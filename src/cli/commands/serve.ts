@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { execWithV8Flags } from "../../server/v8-flags.ts";
 import { type Act, newCommand } from "../action.ts";
 import type { Cli } from "../context.ts";
 import { CommandError } from "../exit-code.ts";
@@ -58,50 +59,53 @@ export function demoCommand(act: Act): Command {
   ).action(act(demo));
 }
 
-function setEnvironment(options: ServeOptions): void {
+/** The settings of the environment, but for those that the command line has options for and names. */
+function settingsWith(options: ServeOptions): Readonly<Record<string, string | undefined>> {
+  const given: Record<string, string> = {};
   for (const [option, variable] of Object.entries(settings)) {
     const value = options[option as keyof ServeOptions];
-    if (value !== undefined) process.env[variable] = value;
+    if (value !== undefined) given[variable] = value;
   }
+  return { ...process.env, ...given };
 }
 
-/** What runs on has signal handlers of its own, and ends the process. */
-const forever = new Promise<never>(() => undefined);
-
-async function serve(_: Cli, options: ServeOptions): Promise<never> {
-  setEnvironment(options);
-  await import("../../main.ts");
-  return forever;
+/** Says why the service did not start as one of the other errors of a command. */
+function explained<T>(work: Promise<T>): Promise<T> {
+  return work.catch(async (error: unknown) => {
+    const { explainStart } = await import("../../server/explain-start.ts");
+    throw new CommandError(explainStart(error));
+  });
 }
 
-async function demo(): Promise<never> {
-  await import("../../../examples/demo/main.ts");
-  return forever;
+async function serve({ signal }: Cli, options: ServeOptions): Promise<undefined> {
+  execWithV8Flags();
+  const { runService } = await import("../../server/run-service.ts");
+  await explained(runService(settingsWith(options), signal));
+}
+
+async function demo({ signal }: Cli): Promise<undefined> {
+  const { explainDemo, runDemo } = await import("../../../examples/demo/run-demo.ts");
+  await runDemo(process.env, signal).catch((error: unknown) => {
+    throw signal.aborted ? error : new CommandError(explainDemo(error));
+  });
 }
 
 async function migrateDatabase(cli: Cli, options: ServeOptions): Promise<undefined> {
-  setEnvironment(options);
+  const ran = await explained(runMigrations(settingsWith(options)));
+  await cli.write(cli.json ? JSON.stringify(ran) : ran.length === 0 ? "nothing to do" : ran.join("\n"));
+}
+
+/** Brings the database of these settings up to date, and returns the names of the migrations that this took. */
+async function runMigrations(variables: Readonly<Record<string, string | undefined>>): Promise<string[]> {
   // What only this command needs takes a while to load.
-  const [{ readConfig }, { newLog }, { startEmbeddedDatabase }, { newPool }, { migrate }] = await Promise.all(
-    [
-      import("../../config.ts"),
-      import("../../log.ts"),
-      import("../../db/embedded.ts"),
-      import("../../db/pool.ts"),
-      import("../../db/migrate.ts"),
-    ],
-  );
-  const { databaseUrl, dataDir, logLevel } = readConfig(process.env);
-  const log = newLog(logLevel === "info" ? "warn" : logLevel);
-  const embedded = databaseUrl === undefined ? await startEmbeddedDatabase(dataDir, log) : undefined;
-  const pool = newPool({ url: databaseUrl ?? embedded?.url ?? "", connections: 2, log });
-  try {
-    const ran = await migrate(pool).catch((error: Error) => {
-      throw new CommandError(error.message);
-    });
-    await cli.write(cli.json ? JSON.stringify(ran) : ran.length === 0 ? "nothing to do" : ran.join("\n"));
-  } finally {
-    await pool.end();
-    await embedded?.[Symbol.asyncDispose]();
-  }
+  const [{ readConfig }, { newLog }, { openDatabase }, { migrate }] = await Promise.all([
+    import("../../config.ts"),
+    import("../../log.ts"),
+    import("../../server/open-database.ts"),
+    import("../../db/migrate.ts"),
+  ]);
+  const config = readConfig(variables);
+  const log = newLog(config.logLevel === "info" ? "warn" : config.logLevel);
+  await using database = await openDatabase({ ...config, databaseConnections: 2 }, log);
+  return await migrate(database.pool);
 }

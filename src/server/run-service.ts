@@ -1,0 +1,35 @@
+import { once } from "node:events";
+import { serverVersion } from "../api/system/version.ts";
+import { type ListenAddress, readConfig } from "../config.ts";
+import { newLog } from "../log.ts";
+import { type Server, startServer } from "./start-server.ts";
+
+/**
+ * Runs the service until `stopping` fires, and releases all it holds before it returns. Says on standard output when it is ready,
+ * and where.
+ *
+ * @param settings Variables by name, as `readConfig` takes them.
+ * @throws Error if the service does not start; `explainStart` says why
+ */
+export async function runService(
+  settings: Readonly<Record<string, string | undefined>>,
+  stopping: AbortSignal,
+): Promise<void> {
+  const config = readConfig(settings);
+  await using server = await startServer({ config, log: newLog(config.logLevel) });
+  if (stopping.aborted) return;
+  process.stdout.write(`${greeting(server)}\n`);
+  await once(stopping, "abort");
+}
+
+function greeting({ address, databaseDescription }: Server): string {
+  const where = hostAndPort(address);
+  return (
+    `Itembank ${serverVersion} listens on ${where}, database: ${databaseDescription}. Try: npx buf curl ` +
+    `--http2-prior-knowledge --protocol grpc http://${where}/itembank.v1.SystemService/GetServerInfo`
+  );
+}
+
+function hostAndPort({ host, port }: ListenAddress): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
+}

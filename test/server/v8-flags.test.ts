@@ -1,0 +1,72 @@
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { getHeapStatistics } from "node:v8";
+import { describe, expect, test } from "vitest";
+import { v8Flags } from "../../src/server/v8-flags.ts";
+
+/** What a process says about itself before it runs its program. */
+interface Told {
+  readonly pid: number;
+  readonly flags: readonly string[];
+  /** Depends on the size of semi-spaces, and so on the flag that V8 heeds only when a process starts. */
+  readonly heapLimit: number;
+}
+
+const telling = `data:text/javascript,import { getHeapStatistics } from "node:v8";
+const heapLimit = getHeapStatistics().heap_size_limit;
+console.error("TOLD " + JSON.stringify({ pid: process.pid, flags: process.execArgv, heapLimit }));`;
+
+/** Runs a program on Node. Says what each process told that it was, one after the other, and what it wrote besides. */
+function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  const { NODE_OPTIONS: options = "", ...settings } = environment;
+  const { stderr, status } = spawnSync(process.execPath, args, {
+    encoding: "utf8",
+    env: { PATH: process.env.PATH, NODE_OPTIONS: `--import=${encodeURI(telling)} ${options}`, ...settings },
+  });
+  const lines = stderr.split("\n");
+  const told = lines.flatMap((line) => /^TOLD (.*)/.exec(line)?.[1] ?? []);
+  return {
+    told: told.map((line) => JSON.parse(line) as Told),
+    said: lines.filter((line) => !line.startsWith("TOLD ")).join("\n"),
+    status,
+  };
+}
+
+const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
+
+/** What a process is that is started with the flags, or with others. */
+function heapLimitWith(...flags: readonly string[]): number | undefined {
+  return run([...flags, "--eval", ""]).told[0]?.heapLimit;
+}
+
+describe("the flags of V8", () => {
+  const refusal = /^itembank: ITEMBANK_LISTEN=here: expected host:port/;
+  // Both stop at an address that they cannot use, which they look at after they have seen to the flags.
+  test.each([
+    ["src/main.ts", [path("src/main.ts")], { ITEMBANK_LISTEN: "here" }],
+    ["itembank serve", [path("bin/itembank.js"), "serve", "--listen", "here"], {}],
+  ])("hold for %s, which takes them on under the same process number", (_, args, environment) => {
+    const { told, said, status } = run(args, environment);
+    expect(said).toMatch(refusal);
+    expect(status).toBe(1);
+    expect(told.map(({ flags }) => flags)).toEqual([[], v8Flags]);
+    expect(new Set(told.map(({ pid }) => pid)).size).toBe(1);
+    expect(told[1]?.heapLimit).toBe(heapLimitWith(...v8Flags));
+    expect(told[1]?.heapLimit).not.toBe(heapLimitWith());
+  });
+
+  test("are left to whoever sets them otherwise, with either spelling", () => {
+    const [semiSpaces = "", external = ""] = v8Flags;
+    const settings = { ITEMBANK_LISTEN: "here", NODE_OPTIONS: "--max_semi_space_size=32" };
+    const { told } = run([external, path("src/main.ts")], settings);
+    expect(told.map(({ flags }) => flags)).toEqual([[external]]);
+    expect(told[0]?.heapLimit).toBe(heapLimitWith("--max-semi-space-size=32"));
+    const { told: other } = run([semiSpaces, path("src/main.ts")], { ITEMBANK_LISTEN: "here" });
+    expect(other.map(({ flags }) => flags)).toEqual([[semiSpaces], [external, semiSpaces]]);
+  });
+
+  test("hold in the processes that run suites", () => {
+    for (const flag of v8Flags) expect(process.execArgv).toContain(flag);
+    expect(getHeapStatistics().heap_size_limit).toBe(heapLimitWith(...v8Flags));
+  });
+});
