@@ -12,7 +12,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_itembank_v1_upload: GenFile;
 
 /**
- * A file that was sent to the server and can become items of a dataset, once.
+ * A file that was sent to the server and can become items of a dataset once.
  *
  * @generated from message itembank.v1.Upload
  */
@@ -32,35 +32,36 @@ export declare type Upload = Message<"itembank.v1.Upload"> & {
   requestId: string;
 
   /**
-   * Output only. Where it stands.
+   * Output only. Its state.
    *
    * @generated from field: itembank.v1.Upload.State state = 3;
    */
   state: Upload_State;
 
   /**
-   * Output only. The format, as told or found out.
+   * Output only. The format, as given or inferred.
    *
    * @generated from field: itembank.v1.FileFormat format = 4;
    */
   format: FileFormat;
 
   /**
-   * Output only. The content type, as told.
+   * Output only. The content type, as given.
    *
    * @generated from field: string content_type = 5;
    */
   contentType: string;
 
   /**
-   * Output only. The name of the file, as told.
+   * Output only. The name of the file, as given.
    *
    * @generated from field: string filename = 6;
    */
   filename: string;
 
   /**
-   * Output only. How many bytes have arrived. While RECEIVING, where to go on.
+   * Output only. The number of bytes that have arrived. While RECEIVING, the
+   * offset to continue at.
    *
    * @generated from field: int64 size_bytes = 7;
    */
@@ -74,7 +75,7 @@ export declare type Upload = Message<"itembank.v1.Upload"> & {
   sha256: Uint8Array;
 
   /**
-   * Output only. The dataset it went into. Empty unless CONSUMED.
+   * Output only. The dataset it was applied to. Empty unless CONSUMED.
    *
    * @generated from field: string dataset_id = 9;
    */
@@ -117,7 +118,7 @@ export declare type Upload = Message<"itembank.v1.Upload"> & {
 export declare const UploadSchema: GenMessage<Upload>;
 
 /**
- * Where an upload stands.
+ * The state of an upload.
  *
  * @generated from enum itembank.v1.Upload.State
  */
@@ -137,14 +138,14 @@ export enum Upload_State {
   RECEIVING = 1,
 
   /**
-   * All bytes are there and right. ApplyUpload may use it.
+   * All bytes have arrived and are verified. ApplyUpload may use it.
    *
    * @generated from enum value: STATE_PENDING = 2;
    */
   PENDING = 2,
 
   /**
-   * ApplyUpload is at work. If that fails, the upload is PENDING again.
+   * ApplyUpload is using it. If that fails, the upload is PENDING again.
    *
    * @generated from enum value: STATE_PROCESSING = 3;
    */
@@ -158,7 +159,7 @@ export enum Upload_State {
   CONSUMED = 4,
 
   /**
-   * It was not used in time; its bytes are gone. Final.
+   * It was not used in time; its bytes are deleted. Final.
    *
    * @generated from enum value: STATE_EXPIRED = 5;
    */
@@ -171,45 +172,45 @@ export enum Upload_State {
 export declare const Upload_StateSchema: GenEnum<Upload_State>;
 
 /**
- * Which columns of a file, or members of its objects, make up an item. A column
- * may be used more than once. With no column named, which is with the whole
- * message unset or nothing but cell_parsing set:
+ * The columns of a file, or members of its objects, that make up an item. A
+ * column may be used more than once. If no column is named, because the message
+ * is unset or only cell_parsing is set:
  *
  * - if there is a column `input`, the columns item_id, input, expected_output,
- *   metadata and splits are taken as a whole, those of them that exist, and any
- *   other column is refused;
- * - if there is none, all columns become members of the input, and rows have no
- *   ids. Ids of new items are assigned in the order of the rows.
+ *   metadata and splits, as far as they exist, become the fields of the item,
+ *   and any other column is refused;
+ * - otherwise all columns become members of the input, and rows have no ids.
+ *   Ids of new items are assigned in the order of the rows.
  *
  * @generated from message itembank.v1.ColumnMapping
  */
 export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
   /**
    * The column with the item_id, as text; a number counts as it is spelled.
-   * Empty means that rows have none. A row whose cell is blank, null or missing
-   * has none either.
+   * Empty means that rows have no ids. A row whose cell is blank, null or
+   * missing has none either.
    *
    * @generated from field: string item_id_column = 1;
    */
   itemIdColumn: string;
 
   /**
-   * Where the input comes from. Unset takes all columns that nothing else uses,
-   * as members.
+   * The source of the input. Unset takes all columns that nothing else uses, as
+   * members.
    *
    * @generated from field: itembank.v1.ColumnSource input = 2;
    */
   input?: ColumnSource | undefined;
 
   /**
-   * Where the expected output comes from. Unset means there is none.
+   * The source of the expected output. Unset means there is none.
    *
    * @generated from field: itembank.v1.ColumnSource expected_output = 3;
    */
   expectedOutput?: ColumnSource | undefined;
 
   /**
-   * Where the metadata come from. Unset means there are none.
+   * The source of the metadata. Unset means there are none.
    *
    * @generated from field: itembank.v1.ColumnSource metadata = 4;
    */
@@ -217,7 +218,7 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
 
   /**
    * The column with the splits: a list or, as text in CSV and Parquet, a JSON
-   * array or names parted by `;`. Empty means that rows have none.
+   * array or semicolon-separated names. Empty means that rows have none.
    *
    * @generated from field: string splits_column = 5;
    */
@@ -225,7 +226,7 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
 
   /**
    * How text in the cells of a CSV or Parquet file becomes values. JSON and
-   * JSONL have values already.
+   * JSONL already contain values.
    *
    * @generated from field: itembank.v1.CellParsing cell_parsing = 6;
    */
@@ -239,7 +240,7 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
 export declare const ColumnMappingSchema: GenMessage<ColumnMapping>;
 
 /**
- * Where one part of an item comes from. One of the two fields is required. The
+ * The source of one part of an item. One of the two fields is required. The
  * part or member is left out where a cell of a CSV file is blank, a value of a
  * Parquet file is null, or a JSON object lacks the member; an explicit null in
  * JSON is kept.
@@ -248,8 +249,8 @@ export declare const ColumnMappingSchema: GenMessage<ColumnMapping>;
  */
 export declare type ColumnSource = Message<"itembank.v1.ColumnSource"> & {
   /**
-   * The column whose value is the part. For metadata, it has to hold objects,
-   * and text in it is read as JSON.
+   * The column whose value is the part. For metadata, it has to contain
+   * objects, and text in it is read as JSON.
    *
    * @generated from field: string column = 1;
    */
@@ -271,27 +272,27 @@ export declare type ColumnSource = Message<"itembank.v1.ColumnSource"> & {
 export declare const ColumnSourceSchema: GenMessage<ColumnSource>;
 
 /**
- * How the bytes of a file are read or written. Files that are read, all but
- * Parquet, may be compressed with gzip or zstd, which their first bytes tell;
- * they may unpack to Limits.max_upload_bytes.
+ * How the bytes of a file are read or written. Files to be read, except
+ * Parquet, may be compressed with gzip or zstd, which is detected from their
+ * first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
  *
  * @generated from enum itembank.v1.FileFormat
  */
 export enum FileFormat {
   /**
-   * To be found out, where a file is read: from its content type, else from the
-   * ending of its name, else from its first bytes if they are those of a
-   * Parquet file. If none of them tells, the call fails with UNKNOWN_FORMAT.
-   * There is no guess beyond that.
+   * Inferred, where a file is read: from its content type, else from the
+   * extension of its name, else from its first bytes if they are those of a
+   * Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
+   * guessed.
    *
    * @generated from enum value: FILE_FORMAT_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * Comma-separated values (RFC 4180) with a header line, in UTF-8. If there is
-   * no comma in the header, cells are parted by the first of tab, semicolon and
-   * `|` that it has. Blank lines are skipped.
+   * Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
+   * header has no comma, the delimiter is the first of tab, semicolon and `|`
+   * that it has. Blank lines are skipped.
    *
    * @generated from enum value: FILE_FORMAT_CSV = 1;
    */
@@ -326,7 +327,7 @@ export declare const FileFormatSchema: GenEnum<FileFormat>;
 
 /**
  * How text in cells becomes values. Columns of a Parquet file that are not text
- * keep their values in any case.
+ * always keep their values.
  *
  * @generated from enum itembank.v1.CellParsing
  */
@@ -339,11 +340,11 @@ export enum CellParsing {
   UNSPECIFIED = 0,
 
   /**
-   * In CSV, a column whose every cell reads as a number, or as true or false,
-   * and would be written back the same, holds those; blank cells do not count.
-   * `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
-   * integers beyond 2^53-1 and decimals of more than 15 digits are text. All
-   * other columns hold text.
+   * In CSV, a column holds numbers if every cell is one and would be written
+   * back the same, and booleans if every cell is true or false; blank cells do
+   * not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
+   * dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
+   * All other columns hold text.
    *
    * @generated from enum value: CELL_PARSING_INFER = 1;
    */

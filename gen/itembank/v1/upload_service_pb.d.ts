@@ -73,7 +73,7 @@ export declare type UploadOpen = Message<"itembank.v1.UploadOpen"> & {
   requestId: string;
 
   /**
-   * The format. Unspecified means that it is to be found out.
+   * The format. Unspecified means that it is inferred.
    *
    * @generated from field: itembank.v1.FileFormat format = 2;
    */
@@ -87,8 +87,8 @@ export declare type UploadOpen = Message<"itembank.v1.UploadOpen"> & {
   contentType: string;
 
   /**
-   * The name of the file. Tells the format by its ending, and people what it
-   * is. At most 255 bytes.
+   * The name of the file, for people; its extension may determine the format.
+   * At most 255 bytes.
    *
    * @generated from field: string filename = 4;
    */
@@ -108,8 +108,8 @@ export declare const UploadOpenSchema: GenMessage<UploadOpen>;
  */
 export declare type UploadChunk = Message<"itembank.v1.UploadChunk"> & {
   /**
-   * Where in the file they belong. Bytes in front of what has arrived are
-   * skipped; a gap fails with OFFSET_GAP.
+   * Their position in the file. Bytes that have already arrived are skipped; a
+   * gap fails with OFFSET_GAP.
    *
    * @generated from field: int64 offset = 1;
    */
@@ -130,15 +130,15 @@ export declare type UploadChunk = Message<"itembank.v1.UploadChunk"> & {
 export declare const UploadChunkSchema: GenMessage<UploadChunk>;
 
 /**
- * Ends an upload. If size or hash differ from what has arrived, it fails with
- * CHECKSUM_MISMATCH, and the upload starts over from offset 0.
+ * Ends an upload. If the bytes that have arrived differ in size or hash, it
+ * fails with CHECKSUM_MISMATCH, and the upload starts over from offset 0.
  *
  * @generated from message itembank.v1.UploadCommit
  */
 export declare type UploadCommit = Message<"itembank.v1.UploadCommit"> & {
   /**
-   * Required. The size of the file. At most Limits.max_upload_bytes. Files
-   * without a byte are refused.
+   * Required. The size of the file. At most Limits.max_upload_bytes. Empty
+   * files are refused.
    *
    * @generated from field: int64 size_bytes = 1;
    */
@@ -338,14 +338,14 @@ export declare const DeleteUploadResponseSchema: GenMessage<DeleteUploadResponse
  */
 export declare type ApplyUploadRequest = Message<"itembank.v1.ApplyUploadRequest"> & {
   /**
-   * Required. Where the bytes come from.
+   * Required. The source of the bytes.
    *
    * @generated from oneof itembank.v1.ApplyUploadRequest.source
    */
   source: {
     /**
-     * An upload that is PENDING. With options.validate_only it stays so, and is
-     * consumed when the plan is applied.
+     * An upload that is PENDING. With options.validate_only it remains PENDING,
+     * and is consumed when the plan is applied.
      *
      * @generated from field: string upload_id = 1;
      */
@@ -362,8 +362,9 @@ export declare type ApplyUploadRequest = Message<"itembank.v1.ApplyUploadRequest
   } | { case: undefined; value?: undefined };
 
   /**
-   * Required. The dataset. To create one, name it here, with
-   * options.create_if_missing; table_name and the rest are options.new_dataset.
+   * Required. The dataset. To create one, name it here and set
+   * options.create_if_missing; table_name and all else go into
+   * options.new_dataset.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 3;
    */
@@ -439,7 +440,7 @@ export declare const InlineFileSchema: GenMessage<InlineFile>;
  */
 export declare type ApplyUploadResponse = Message<"itembank.v1.ApplyUploadResponse"> & {
   /**
-   * What was done or, with validate_only, would be done.
+   * The effect of the call or, with validate_only, of applying its plan.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
@@ -453,8 +454,8 @@ export declare type ApplyUploadResponse = Message<"itembank.v1.ApplyUploadRespon
 export declare const ApplyUploadResponseSchema: GenMessage<ApplyUploadResponse>;
 
 /**
- * Takes files and turns them into versions, in two steps that may be far apart:
- * send the bytes, then apply them.
+ * Receives files and turns them into versions, in two steps that may be far
+ * apart: send the bytes, then apply them.
  *
  * @generated from service itembank.v1.UploadService
  */
@@ -462,9 +463,10 @@ export declare const UploadService: GenService<{
   /**
    * Step one. Sends a file: `open`, then chunks, then `commit`. If the stream
    * breaks, ask GetUpload by request_id how much has arrived, open again with
-   * the same request_id, and go on from there; or send everything again, and
-   * what is there is skipped. A stream that ends without `commit` leaves the
-   * upload RECEIVING. Sending a finished upload again returns it.
+   * the same request_id, and continue from there; or send everything again, and
+   * the bytes that have arrived are skipped. A stream that ends without
+   * `commit` leaves the upload RECEIVING. Sending a finished upload again
+   * returns it.
    *
    * @generated from rpc itembank.v1.UploadService.SendUpload
    */
@@ -495,7 +497,7 @@ export declare const UploadService: GenService<{
   },
   /**
    * Deletes an upload and its bytes. Fails with UPLOAD_NOT_READY while it is
-   * being applied. What it became stays.
+   * being applied. The version made from it stays.
    *
    * @generated from rpc itembank.v1.UploadService.DeleteUpload
    */
@@ -507,12 +509,12 @@ export declare const UploadService: GenService<{
   /**
    * Step two. Makes the rows of a file a version of a dataset, under the rules
    * of UpsertService. All or nothing: the upload is consumed in the instant in
-   * which the version becomes visible. A file with a row that cannot be read
-   * fails with INVALID_FILE, one without rows too.
+   * which the version becomes visible. A file with an unreadable row, or
+   * without rows, fails with INVALID_FILE.
    *
-   * A call that was lost, or ran into its deadline, has either done all or will
-   * do nothing: repeat it with the same request_id to find out which. GetUpsert
-   * tells how far a long one is.
+   * A call that was lost, or exceeded its deadline, either took full effect or
+   * will have none: repeat it with the same request_id to find out which.
+   * GetUpsert reports the progress of a long call.
    *
    * @generated from rpc itembank.v1.UploadService.ApplyUpload
    */

@@ -19,24 +19,24 @@ export declare const file_itembank_v1_upsert: GenFile;
  */
 export declare type UpsertOptions = Message<"itembank.v1.UpsertOptions"> & {
   /**
-   * What becomes of items that are not among the rows.
+   * The treatment of existing items that are not among the rows.
    *
    * @generated from field: itembank.v1.UpsertMode mode = 1;
    */
   mode: UpsertMode;
 
   /**
-   * If true and there is no dataset with the name in the DatasetRef, it is
-   * created in the same instant in which the write is published, and not
-   * visible before. Needs a DatasetRef by name.
+   * If true and no dataset has the name in the DatasetRef, it is created in the
+   * same instant in which the write is published, and not visible before.
+   * Requires a DatasetRef by name.
    *
    * @generated from field: bool create_if_missing = 2;
    */
   createIfMissing: boolean;
 
   /**
-   * What the dataset looks like if it is created; `name` is taken from the
-   * DatasetRef. Has no effect on a dataset that exists. Not allowed without
+   * The fields of the dataset if it is created; `name` is taken from the
+   * DatasetRef. Has no effect on an existing dataset. Not allowed without
    * create_if_missing.
    *
    * @generated from field: itembank.v1.Dataset new_dataset = 3;
@@ -45,8 +45,8 @@ export declare type UpsertOptions = Message<"itembank.v1.UpsertOptions"> & {
 
   /**
    * If set, the write fails with VERSION_CONFLICT unless this is the latest
-   * version, both when it begins and when it is published. 0 for a dataset that
-   * is empty or missing.
+   * version, both when it begins and when it is published. 0 for an empty or
+   * missing dataset.
    *
    * @generated from field: optional int64 expected_version = 4;
    */
@@ -60,10 +60,10 @@ export declare type UpsertOptions = Message<"itembank.v1.UpsertOptions"> & {
   guard?: MirrorGuard | undefined;
 
   /**
-   * What `splits` of a row mean for an item that exists. If false, a row
-   * without splits leaves those of the item as they are, and a row with splits
-   * replaces them. If true, every row replaces them, so that one without
-   * splits takes the item out of all.
+   * How `splits` of a row affect an existing item. If false, a row without
+   * splits leaves the item's splits unchanged, and a row with splits replaces
+   * them. If true, every row replaces them, so that a row without splits
+   * removes the item from all splits.
    *
    * @generated from field: bool replace_splits = 6;
    */
@@ -71,7 +71,7 @@ export declare type UpsertOptions = Message<"itembank.v1.UpsertOptions"> & {
 
   /**
    * If true, nothing becomes visible: the write ends as a plan, whose receipt
-   * has the counts that publishing it will give. ApplyUpsert publishes it.
+   * has the counts that publishing it will produce. ApplyUpsert publishes it.
    *
    * @generated from field: bool validate_only = 7;
    */
@@ -92,22 +92,22 @@ export declare type UpsertOptions = Message<"itembank.v1.UpsertOptions"> & {
 export declare const UpsertOptionsSchema: GenMessage<UpsertOptions>;
 
 /**
- * Bounds on what a mirror may delete, against truncated or misdirected input. A
- * write that breaks one fails with DELETE_LIMIT_EXCEEDED and stays behind as a
+ * Bounds on the deletions of a mirror, against truncated or misdirected input.
+ * A write that exceeds one fails with DELETE_LIMIT_EXCEEDED and is kept as a
  * plan: ApplyUpsert with other bounds publishes it without sending rows again.
  *
  * @generated from message itembank.v1.MirrorGuard
  */
 export declare type MirrorGuard = Message<"itembank.v1.MirrorGuard"> & {
   /**
-   * The most items it may delete. Unset means any number.
+   * The maximum number of items it may delete. Unset means any number.
    *
    * @generated from field: optional int64 max_delete_count = 1;
    */
   maxDeleteCount?: bigint | undefined;
 
   /**
-   * The largest share of the present items it may delete, 0 to 1. Unset means
+   * The largest share of the existing items it may delete, 0 to 1. Unset means
    * any.
    *
    * @generated from field: optional double max_delete_ratio = 2;
@@ -115,8 +115,8 @@ export declare type MirrorGuard = Message<"itembank.v1.MirrorGuard"> & {
   maxDeleteRatio?: number | undefined;
 
   /**
-   * If true, a mirror without any row may empty the dataset. If false, it
-   * fails with DELETE_LIMIT_EXCEEDED, whatever the other bounds are.
+   * If true, a mirror without any rows may empty the dataset. If false, such a
+   * mirror fails with DELETE_LIMIT_EXCEEDED, whatever the other bounds are.
    *
    * @generated from field: bool allow_empty = 3;
    */
@@ -130,7 +130,7 @@ export declare type MirrorGuard = Message<"itembank.v1.MirrorGuard"> & {
 export declare const MirrorGuardSchema: GenMessage<MirrorGuard>;
 
 /**
- * What becomes of items that exist but are not among the rows sent.
+ * The treatment of existing items that are not among the rows sent.
  *
  * @generated from enum itembank.v1.UpsertMode
  */
@@ -150,8 +150,7 @@ export enum UpsertMode {
   MERGE = 1,
 
   /**
-   * They are deleted: afterwards the dataset holds the rows sent and nothing
-   * else.
+   * They are deleted: afterwards the dataset contains exactly the rows sent.
    *
    * @generated from enum value: UPSERT_MODE_MIRROR = 2;
    */

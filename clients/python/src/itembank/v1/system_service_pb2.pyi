@@ -49,16 +49,16 @@ class GetServerInfoResponse(_message.Message):
     server_version: _builtins.str
     """The release of the server, a semantic version."""
     digest_algorithm: _builtins.str
-    """How DatasetVersion.digest is computed: `sha256-sum-v1`."""
+    """The algorithm of DatasetVersion.digest: `sha256-sum-v1`."""
     @_builtins.property
     def content_hash_algorithms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ways of computing Item.content_hash that the server knows, the one that
-        it uses in answers first: `sha256-jcs-v1`.
+        """The algorithms for Item.content_hash that the server knows, beginning with
+        the one it uses in answers: `sha256-jcs-v1`.
         """
 
     @_builtins.property
     def limits(self) -> _limits_pb2.Limits:
-        """What the server takes."""
+        """The limits of the server."""
 
     def __init__(
         self,

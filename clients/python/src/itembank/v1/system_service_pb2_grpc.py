@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class SystemServiceStub(object):
-    """Tells what a server is and what it takes.
+    """Reports the identity and the limits of a server.
     """
 
     def __init__(self, channel):
@@ -43,11 +43,12 @@ class SystemServiceStub(object):
 
 
 class SystemServiceServicer(object):
-    """Tells what a server is and what it takes.
+    """Reports the identity and the limits of a server.
     """
 
     def GetServerInfo(self, request, context):
-        """Returns the same for the life of a server process. Needs no credentials.
+        """Returns the same for the lifetime of a server process. Needs no
+        credentials.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +71,7 @@ def add_SystemServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class SystemService(object):
-    """Tells what a server is and what it takes.
+    """Reports the identity and the limits of a server.
     """
 
     @staticmethod

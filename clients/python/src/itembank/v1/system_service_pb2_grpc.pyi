@@ -27,25 +27,29 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SystemServiceStub:
-    """Tells what a server is and what it takes."""
+    """Reports the identity and the limits of a server."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SystemServiceAsyncStub: ...
     GetServerInfo: _grpc.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]
-    """Returns the same for the life of a server process. Needs no credentials."""
+    """Returns the same for the lifetime of a server process. Needs no
+    credentials.
+    """
 
 @_typing.type_check_only
 class SystemServiceAsyncStub(SystemServiceStub):
-    """Tells what a server is and what it takes."""
+    """Reports the identity and the limits of a server."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_system_service_pb2.GetServerInfoRequest, _system_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
-    """Returns the same for the life of a server process. Needs no credentials."""
+    """Returns the same for the lifetime of a server process. Needs no
+    credentials.
+    """
 
 class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells what a server is and what it takes."""
+    """Reports the identity and the limits of a server."""
 
     @_abc_1.abstractmethod
     def GetServerInfo(
@@ -53,6 +57,8 @@ class SystemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _system_service_pb2.GetServerInfoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_system_service_pb2.GetServerInfoResponse, _abc.Awaitable[_system_service_pb2.GetServerInfoResponse]]:
-        """Returns the same for the life of a server process. Needs no credentials."""
+        """Returns the same for the lifetime of a server process. Needs no
+        credentials.
+        """
 
 def add_SystemServiceServicer_to_server(servicer: SystemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

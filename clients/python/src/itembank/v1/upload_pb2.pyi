@@ -27,15 +27,15 @@ class _FileFormat:
 class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
-    """To be found out, where a file is read: from its content type, else from the
-    ending of its name, else from its first bytes if they are those of a
-    Parquet file. If none of them tells, the call fails with UNKNOWN_FORMAT.
-    There is no guess beyond that.
+    """Inferred, where a file is read: from its content type, else from the
+    extension of its name, else from its first bytes if they are those of a
+    Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
+    guessed.
     """
     FILE_FORMAT_CSV: _FileFormat.ValueType  # 1
-    """Comma-separated values (RFC 4180) with a header line, in UTF-8. If there is
-    no comma in the header, cells are parted by the first of tab, semicolon and
-    `|` that it has. Blank lines are skipped.
+    """Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
+    header has no comma, the delimiter is the first of tab, semicolon and `|`
+    that it has. Blank lines are skipped.
     """
     FILE_FORMAT_JSON: _FileFormat.ValueType  # 2
     """One JSON array of objects."""
@@ -45,21 +45,21 @@ class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat
     """Apache Parquet."""
 
 class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
-    """How the bytes of a file are read or written. Files that are read, all but
-    Parquet, may be compressed with gzip or zstd, which their first bytes tell;
-    they may unpack to Limits.max_upload_bytes.
+    """How the bytes of a file are read or written. Files to be read, except
+    Parquet, may be compressed with gzip or zstd, which is detected from their
+    first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
     """
 
 FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
-"""To be found out, where a file is read: from its content type, else from the
-ending of its name, else from its first bytes if they are those of a
-Parquet file. If none of them tells, the call fails with UNKNOWN_FORMAT.
-There is no guess beyond that.
+"""Inferred, where a file is read: from its content type, else from the
+extension of its name, else from its first bytes if they are those of a
+Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
+guessed.
 """
 FILE_FORMAT_CSV: FileFormat.ValueType  # 1
-"""Comma-separated values (RFC 4180) with a header line, in UTF-8. If there is
-no comma in the header, cells are parted by the first of tab, semicolon and
-`|` that it has. Blank lines are skipped.
+"""Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
+header has no comma, the delimiter is the first of tab, semicolon and `|`
+that it has. Blank lines are skipped.
 """
 FILE_FORMAT_JSON: FileFormat.ValueType  # 2
 """One JSON array of objects."""
@@ -78,11 +78,11 @@ class _CellParsingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CellParsi
     CELL_PARSING_UNSPECIFIED: _CellParsing.ValueType  # 0
     """Same as CELL_PARSING_INFER."""
     CELL_PARSING_INFER: _CellParsing.ValueType  # 1
-    """In CSV, a column whose every cell reads as a number, or as true or false,
-    and would be written back the same, holds those; blank cells do not count.
-    `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
-    integers beyond 2^53-1 and decimals of more than 15 digits are text. All
-    other columns hold text.
+    """In CSV, a column holds numbers if every cell is one and would be written
+    back the same, and booleans if every cell is true or false; blank cells do
+    not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
+    dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
+    All other columns hold text.
     """
     CELL_PARSING_TEXT: _CellParsing.ValueType  # 2
     """Every cell is text."""
@@ -93,17 +93,17 @@ class _CellParsingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CellParsi
 
 class CellParsing(_CellParsing, metaclass=_CellParsingEnumTypeWrapper):
     """How text in cells becomes values. Columns of a Parquet file that are not text
-    keep their values in any case.
+    always keep their values.
     """
 
 CELL_PARSING_UNSPECIFIED: CellParsing.ValueType  # 0
 """Same as CELL_PARSING_INFER."""
 CELL_PARSING_INFER: CellParsing.ValueType  # 1
-"""In CSV, a column whose every cell reads as a number, or as true or false,
-and would be written back the same, holds those; blank cells do not count.
-`24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`, dates,
-integers beyond 2^53-1 and decimals of more than 15 digits are text. All
-other columns hold text.
+"""In CSV, a column holds numbers if every cell is one and would be written
+back the same, and booleans if every cell is true or false; blank cells do
+not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
+dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
+All other columns hold text.
 """
 CELL_PARSING_TEXT: CellParsing.ValueType  # 2
 """Every cell is text."""
@@ -115,7 +115,7 @@ Global___CellParsing: _TypeAlias = CellParsing  # noqa: Y015
 
 @_typing.final
 class Upload(_message.Message):
-    """A file that was sent to the server and can become items of a dataset, once."""
+    """A file that was sent to the server and can become items of a dataset once."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -130,29 +130,29 @@ class Upload(_message.Message):
         STATE_RECEIVING: Upload._State.ValueType  # 1
         """Bytes are arriving, or were until the stream broke."""
         STATE_PENDING: Upload._State.ValueType  # 2
-        """All bytes are there and right. ApplyUpload may use it."""
+        """All bytes have arrived and are verified. ApplyUpload may use it."""
         STATE_PROCESSING: Upload._State.ValueType  # 3
-        """ApplyUpload is at work. If that fails, the upload is PENDING again."""
+        """ApplyUpload is using it. If that fails, the upload is PENDING again."""
         STATE_CONSUMED: Upload._State.ValueType  # 4
         """It became a version. Final."""
         STATE_EXPIRED: Upload._State.ValueType  # 5
-        """It was not used in time; its bytes are gone. Final."""
+        """It was not used in time; its bytes are deleted. Final."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where an upload stands."""
+        """The state of an upload."""
 
     STATE_UNSPECIFIED: Upload.State.ValueType  # 0
     """Not used."""
     STATE_RECEIVING: Upload.State.ValueType  # 1
     """Bytes are arriving, or were until the stream broke."""
     STATE_PENDING: Upload.State.ValueType  # 2
-    """All bytes are there and right. ApplyUpload may use it."""
+    """All bytes have arrived and are verified. ApplyUpload may use it."""
     STATE_PROCESSING: Upload.State.ValueType  # 3
-    """ApplyUpload is at work. If that fails, the upload is PENDING again."""
+    """ApplyUpload is using it. If that fails, the upload is PENDING again."""
     STATE_CONSUMED: Upload.State.ValueType  # 4
     """It became a version. Final."""
     STATE_EXPIRED: Upload.State.ValueType  # 5
-    """It was not used in time; its bytes are gone. Final."""
+    """It was not used in time; its bytes are deleted. Final."""
 
     UPLOAD_ID_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -172,19 +172,21 @@ class Upload(_message.Message):
     request_id: _builtins.str
     """Output only. The request_id it was sent with."""
     state: Global___Upload.State.ValueType
-    """Output only. Where it stands."""
+    """Output only. Its state."""
     format: Global___FileFormat.ValueType
-    """Output only. The format, as told or found out."""
+    """Output only. The format, as given or inferred."""
     content_type: _builtins.str
-    """Output only. The content type, as told."""
+    """Output only. The content type, as given."""
     filename: _builtins.str
-    """Output only. The name of the file, as told."""
+    """Output only. The name of the file, as given."""
     size_bytes: _builtins.int
-    """Output only. How many bytes have arrived. While RECEIVING, where to go on."""
+    """Output only. The number of bytes that have arrived. While RECEIVING, the
+    offset to continue at.
+    """
     sha256: _builtins.bytes
     """Output only. The SHA-256 of the bytes, 32 bytes. Empty while RECEIVING."""
     dataset_id: _builtins.str
-    """Output only. The dataset it went into. Empty unless CONSUMED."""
+    """Output only. The dataset it was applied to. Empty unless CONSUMED."""
     version: _builtins.int
     """Output only. The version it made, or found unchanged. 0 unless CONSUMED."""
     @_builtins.property
@@ -228,15 +230,15 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
 class ColumnMapping(_message.Message):
-    """Which columns of a file, or members of its objects, make up an item. A column
-    may be used more than once. With no column named, which is with the whole
-    message unset or nothing but cell_parsing set:
+    """The columns of a file, or members of its objects, that make up an item. A
+    column may be used more than once. If no column is named, because the message
+    is unset or only cell_parsing is set:
 
     - if there is a column `input`, the columns item_id, input, expected_output,
-      metadata and splits are taken as a whole, those of them that exist, and any
-      other column is refused;
-    - if there is none, all columns become members of the input, and rows have no
-      ids. Ids of new items are assigned in the order of the rows.
+      metadata and splits, as far as they exist, become the fields of the item,
+      and any other column is refused;
+    - otherwise all columns become members of the input, and rows have no ids.
+      Ids of new items are assigned in the order of the rows.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -249,30 +251,30 @@ class ColumnMapping(_message.Message):
     CELL_PARSING_FIELD_NUMBER: _builtins.int
     item_id_column: _builtins.str
     """The column with the item_id, as text; a number counts as it is spelled.
-    Empty means that rows have none. A row whose cell is blank, null or missing
-    has none either.
+    Empty means that rows have no ids. A row whose cell is blank, null or
+    missing has none either.
     """
     splits_column: _builtins.str
     """The column with the splits: a list or, as text in CSV and Parquet, a JSON
-    array or names parted by `;`. Empty means that rows have none.
+    array or semicolon-separated names. Empty means that rows have none.
     """
     cell_parsing: Global___CellParsing.ValueType
     """How text in the cells of a CSV or Parquet file becomes values. JSON and
-    JSONL have values already.
+    JSONL already contain values.
     """
     @_builtins.property
     def input(self) -> Global___ColumnSource:
-        """Where the input comes from. Unset takes all columns that nothing else uses,
-        as members.
+        """The source of the input. Unset takes all columns that nothing else uses, as
+        members.
         """
 
     @_builtins.property
     def expected_output(self) -> Global___ColumnSource:
-        """Where the expected output comes from. Unset means there is none."""
+        """The source of the expected output. Unset means there is none."""
 
     @_builtins.property
     def metadata(self) -> Global___ColumnSource:
-        """Where the metadata come from. Unset means there are none."""
+        """The source of the metadata. Unset means there are none."""
 
     def __init__(
         self,
@@ -294,7 +296,7 @@ Global___ColumnMapping: _TypeAlias = ColumnMapping  # noqa: Y015
 
 @_typing.final
 class ColumnSource(_message.Message):
-    """Where one part of an item comes from. One of the two fields is required. The
+    """The source of one part of an item. One of the two fields is required. The
     part or member is left out where a cell of a CSV file is blank, a value of a
     Parquet file is null, or a JSON object lacks the member; an explicit null in
     JSON is kept.
@@ -305,8 +307,8 @@ class ColumnSource(_message.Message):
     COLUMN_FIELD_NUMBER: _builtins.int
     MEMBER_COLUMNS_FIELD_NUMBER: _builtins.int
     column: _builtins.str
-    """The column whose value is the part. For metadata, it has to hold objects,
-    and text in it is read as JSON.
+    """The column whose value is the part. For metadata, it has to contain
+    objects, and text in it is read as JSON.
     """
     @_builtins.property
     def member_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

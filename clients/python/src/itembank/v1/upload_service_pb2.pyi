@@ -75,12 +75,12 @@ class UploadOpen(_message.Message):
     fails with REQUEST_ID_REUSED.
     """
     format: _upload_pb2.FileFormat.ValueType
-    """The format. Unspecified means that it is to be found out."""
+    """The format. Unspecified means that it is inferred."""
     content_type: _builtins.str
     """The media type, such as `text/csv`. At most 255 bytes."""
     filename: _builtins.str
-    """The name of the file. Tells the format by its ending, and people what it
-    is. At most 255 bytes.
+    """The name of the file, for people; its extension may determine the format.
+    At most 255 bytes.
     """
     def __init__(
         self,
@@ -107,8 +107,8 @@ class UploadChunk(_message.Message):
     OFFSET_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
-    """Where in the file they belong. Bytes in front of what has arrived are
-    skipped; a gap fails with OFFSET_GAP.
+    """Their position in the file. Bytes that have already arrived are skipped; a
+    gap fails with OFFSET_GAP.
     """
     data: _builtins.bytes
     """Required. 1 byte to 1 MiB."""
@@ -128,8 +128,8 @@ Global___UploadChunk: _TypeAlias = UploadChunk  # noqa: Y015
 
 @_typing.final
 class UploadCommit(_message.Message):
-    """Ends an upload. If size or hash differ from what has arrived, it fails with
-    CHECKSUM_MISMATCH, and the upload starts over from offset 0.
+    """Ends an upload. If the bytes that have arrived differ in size or hash, it
+    fails with CHECKSUM_MISMATCH, and the upload starts over from offset 0.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -137,8 +137,8 @@ class UploadCommit(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
     size_bytes: _builtins.int
-    """Required. The size of the file. At most Limits.max_upload_bytes. Files
-    without a byte are refused.
+    """Required. The size of the file. At most Limits.max_upload_bytes. Empty
+    files are refused.
     """
     sha256: _builtins.bytes
     """Required. The SHA-256 of the file, 32 bytes."""
@@ -349,8 +349,8 @@ class ApplyUploadRequest(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
-    """An upload that is PENDING. With options.validate_only it stays so, and is
-    consumed when the plan is applied.
+    """An upload that is PENDING. With options.validate_only it remains PENDING,
+    and is consumed when the plan is applied.
     """
     format: _upload_pb2.FileFormat.ValueType
     """Overrides the format of the upload."""
@@ -364,8 +364,9 @@ class ApplyUploadRequest(_message.Message):
 
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. The dataset. To create one, name it here, with
-        options.create_if_missing; table_name and the rest are options.new_dataset.
+        """Required. The dataset. To create one, name it here and set
+        options.create_if_missing; table_name and all else go into
+        options.new_dataset.
         """
 
     @_builtins.property
@@ -432,7 +433,7 @@ class ApplyUploadResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What was done or, with validate_only, would be done."""
+        """The effect of the call or, with validate_only, of applying its plan."""
 
     def __init__(
         self,

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class UploadServiceStub(object):
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     def __init__(self, channel):
@@ -64,16 +64,17 @@ class UploadServiceStub(object):
 
 
 class UploadServiceServicer(object):
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     def SendUpload(self, request_iterator, context):
         """Step one. Sends a file: `open`, then chunks, then `commit`. If the stream
         breaks, ask GetUpload by request_id how much has arrived, open again with
-        the same request_id, and go on from there; or send everything again, and
-        what is there is skipped. A stream that ends without `commit` leaves the
-        upload RECEIVING. Sending a finished upload again returns it.
+        the same request_id, and continue from there; or send everything again, and
+        the bytes that have arrived are skipped. A stream that ends without
+        `commit` leaves the upload RECEIVING. Sending a finished upload again
+        returns it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,7 +96,7 @@ class UploadServiceServicer(object):
 
     def DeleteUpload(self, request, context):
         """Deletes an upload and its bytes. Fails with UPLOAD_NOT_READY while it is
-        being applied. What it became stays.
+        being applied. The version made from it stays.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -104,12 +105,12 @@ class UploadServiceServicer(object):
     def ApplyUpload(self, request, context):
         """Step two. Makes the rows of a file a version of a dataset, under the rules
         of UpsertService. All or nothing: the upload is consumed in the instant in
-        which the version becomes visible. A file with a row that cannot be read
-        fails with INVALID_FILE, one without rows too.
+        which the version becomes visible. A file with an unreadable row, or
+        without rows, fails with INVALID_FILE.
 
-        A call that was lost, or ran into its deadline, has either done all or will
-        do nothing: repeat it with the same request_id to find out which. GetUpsert
-        tells how far a long one is.
+        A call that was lost, or exceeded its deadline, either took full effect or
+        will have none: repeat it with the same request_id to find out which.
+        GetUpsert reports the progress of a long call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -152,8 +153,8 @@ def add_UploadServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UploadService(object):
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     @staticmethod

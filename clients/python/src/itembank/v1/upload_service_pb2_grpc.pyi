@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class UploadServiceStub:
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     @_typing.overload
@@ -38,9 +38,10 @@ class UploadServiceStub:
     SendUpload: _grpc.StreamUnaryMultiCallable[_upload_service_pb2.SendUploadRequest, _upload_service_pb2.SendUploadResponse]
     """Step one. Sends a file: `open`, then chunks, then `commit`. If the stream
     breaks, ask GetUpload by request_id how much has arrived, open again with
-    the same request_id, and go on from there; or send everything again, and
-    what is there is skipped. A stream that ends without `commit` leaves the
-    upload RECEIVING. Sending a finished upload again returns it.
+    the same request_id, and continue from there; or send everything again, and
+    the bytes that have arrived are skipped. A stream that ends without
+    `commit` leaves the upload RECEIVING. Sending a finished upload again
+    returns it.
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_service_pb2.GetUploadResponse]
     """Finds one upload."""
@@ -48,32 +49,33 @@ class UploadServiceStub:
     """Lists uploads, newest first."""
     DeleteUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.DeleteUploadRequest, _upload_service_pb2.DeleteUploadResponse]
     """Deletes an upload and its bytes. Fails with UPLOAD_NOT_READY while it is
-    being applied. What it became stays.
+    being applied. The version made from it stays.
     """
     ApplyUpload: _grpc.UnaryUnaryMultiCallable[_upload_service_pb2.ApplyUploadRequest, _upload_service_pb2.ApplyUploadResponse]
     """Step two. Makes the rows of a file a version of a dataset, under the rules
     of UpsertService. All or nothing: the upload is consumed in the instant in
-    which the version becomes visible. A file with a row that cannot be read
-    fails with INVALID_FILE, one without rows too.
+    which the version becomes visible. A file with an unreadable row, or
+    without rows, fails with INVALID_FILE.
 
-    A call that was lost, or ran into its deadline, has either done all or will
-    do nothing: repeat it with the same request_id to find out which. GetUpsert
-    tells how far a long one is.
+    A call that was lost, or exceeded its deadline, either took full effect or
+    will have none: repeat it with the same request_id to find out which.
+    GetUpsert reports the progress of a long call.
     """
 
 @_typing.type_check_only
 class UploadServiceAsyncStub(UploadServiceStub):
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SendUpload: _aio.StreamUnaryMultiCallable[_upload_service_pb2.SendUploadRequest, _upload_service_pb2.SendUploadResponse]  # type: ignore[assignment]
     """Step one. Sends a file: `open`, then chunks, then `commit`. If the stream
     breaks, ask GetUpload by request_id how much has arrived, open again with
-    the same request_id, and go on from there; or send everything again, and
-    what is there is skipped. A stream that ends without `commit` leaves the
-    upload RECEIVING. Sending a finished upload again returns it.
+    the same request_id, and continue from there; or send everything again, and
+    the bytes that have arrived are skipped. A stream that ends without
+    `commit` leaves the upload RECEIVING. Sending a finished upload again
+    returns it.
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.GetUploadRequest, _upload_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Finds one upload."""
@@ -81,22 +83,22 @@ class UploadServiceAsyncStub(UploadServiceStub):
     """Lists uploads, newest first."""
     DeleteUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.DeleteUploadRequest, _upload_service_pb2.DeleteUploadResponse]  # type: ignore[assignment]
     """Deletes an upload and its bytes. Fails with UPLOAD_NOT_READY while it is
-    being applied. What it became stays.
+    being applied. The version made from it stays.
     """
     ApplyUpload: _aio.UnaryUnaryMultiCallable[_upload_service_pb2.ApplyUploadRequest, _upload_service_pb2.ApplyUploadResponse]  # type: ignore[assignment]
     """Step two. Makes the rows of a file a version of a dataset, under the rules
     of UpsertService. All or nothing: the upload is consumed in the instant in
-    which the version becomes visible. A file with a row that cannot be read
-    fails with INVALID_FILE, one without rows too.
+    which the version becomes visible. A file with an unreadable row, or
+    without rows, fails with INVALID_FILE.
 
-    A call that was lost, or ran into its deadline, has either done all or will
-    do nothing: repeat it with the same request_id to find out which. GetUpsert
-    tells how far a long one is.
+    A call that was lost, or exceeded its deadline, either took full effect or
+    will have none: repeat it with the same request_id to find out which.
+    GetUpsert reports the progress of a long call.
     """
 
 class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes files and turns them into versions, in two steps that may be far apart:
-    send the bytes, then apply them.
+    """Receives files and turns them into versions, in two steps that may be far
+    apart: send the bytes, then apply them.
     """
 
     @_abc_1.abstractmethod
@@ -107,9 +109,10 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_service_pb2.SendUploadResponse, _abc.Awaitable[_upload_service_pb2.SendUploadResponse]]:
         """Step one. Sends a file: `open`, then chunks, then `commit`. If the stream
         breaks, ask GetUpload by request_id how much has arrived, open again with
-        the same request_id, and go on from there; or send everything again, and
-        what is there is skipped. A stream that ends without `commit` leaves the
-        upload RECEIVING. Sending a finished upload again returns it.
+        the same request_id, and continue from there; or send everything again, and
+        the bytes that have arrived are skipped. A stream that ends without
+        `commit` leaves the upload RECEIVING. Sending a finished upload again
+        returns it.
         """
 
     @_abc_1.abstractmethod
@@ -135,7 +138,7 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_upload_service_pb2.DeleteUploadResponse, _abc.Awaitable[_upload_service_pb2.DeleteUploadResponse]]:
         """Deletes an upload and its bytes. Fails with UPLOAD_NOT_READY while it is
-        being applied. What it became stays.
+        being applied. The version made from it stays.
         """
 
     @_abc_1.abstractmethod
@@ -146,12 +149,12 @@ class UploadServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_upload_service_pb2.ApplyUploadResponse, _abc.Awaitable[_upload_service_pb2.ApplyUploadResponse]]:
         """Step two. Makes the rows of a file a version of a dataset, under the rules
         of UpsertService. All or nothing: the upload is consumed in the instant in
-        which the version becomes visible. A file with a row that cannot be read
-        fails with INVALID_FILE, one without rows too.
+        which the version becomes visible. A file with an unreadable row, or
+        without rows, fails with INVALID_FILE.
 
-        A call that was lost, or ran into its deadline, has either done all or will
-        do nothing: repeat it with the same request_id to find out which. GetUpsert
-        tells how far a long one is.
+        A call that was lost, or exceeded its deadline, either took full effect or
+        will have none: repeat it with the same request_id to find out which.
+        GetUpsert reports the progress of a long call.
         """
 
 def add_UploadServiceServicer_to_server(servicer: UploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,21 +29,17 @@ class _UpsertModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_UpsertMode
     UPSERT_MODE_MERGE: _UpsertMode.ValueType  # 1
     """They stay."""
     UPSERT_MODE_MIRROR: _UpsertMode.ValueType  # 2
-    """They are deleted: afterwards the dataset holds the rows sent and nothing
-    else.
-    """
+    """They are deleted: afterwards the dataset contains exactly the rows sent."""
 
 class UpsertMode(_UpsertMode, metaclass=_UpsertModeEnumTypeWrapper):
-    """What becomes of items that exist but are not among the rows sent."""
+    """The treatment of existing items that are not among the rows sent."""
 
 UPSERT_MODE_UNSPECIFIED: UpsertMode.ValueType  # 0
 """Same as UPSERT_MODE_MERGE."""
 UPSERT_MODE_MERGE: UpsertMode.ValueType  # 1
 """They stay."""
 UPSERT_MODE_MIRROR: UpsertMode.ValueType  # 2
-"""They are deleted: afterwards the dataset holds the rows sent and nothing
-else.
-"""
+"""They are deleted: afterwards the dataset contains exactly the rows sent."""
 Global___UpsertMode: _TypeAlias = UpsertMode  # noqa: Y015
 
 @_typing.final
@@ -63,33 +59,33 @@ class UpsertOptions(_message.Message):
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     NOTE_FIELD_NUMBER: _builtins.int
     mode: Global___UpsertMode.ValueType
-    """What becomes of items that are not among the rows."""
+    """The treatment of existing items that are not among the rows."""
     create_if_missing: _builtins.bool
-    """If true and there is no dataset with the name in the DatasetRef, it is
-    created in the same instant in which the write is published, and not
-    visible before. Needs a DatasetRef by name.
+    """If true and no dataset has the name in the DatasetRef, it is created in the
+    same instant in which the write is published, and not visible before.
+    Requires a DatasetRef by name.
     """
     expected_version: _builtins.int
     """If set, the write fails with VERSION_CONFLICT unless this is the latest
-    version, both when it begins and when it is published. 0 for a dataset that
-    is empty or missing.
+    version, both when it begins and when it is published. 0 for an empty or
+    missing dataset.
     """
     replace_splits: _builtins.bool
-    """What `splits` of a row mean for an item that exists. If false, a row
-    without splits leaves those of the item as they are, and a row with splits
-    replaces them. If true, every row replaces them, so that one without
-    splits takes the item out of all.
+    """How `splits` of a row affect an existing item. If false, a row without
+    splits leaves the item's splits unchanged, and a row with splits replaces
+    them. If true, every row replaces them, so that a row without splits
+    removes the item from all splits.
     """
     validate_only: _builtins.bool
     """If true, nothing becomes visible: the write ends as a plan, whose receipt
-    has the counts that publishing it will give. ApplyUpsert publishes it.
+    has the counts that publishing it will produce. ApplyUpsert publishes it.
     """
     note: _builtins.str
     """Kept with the version. At most 1,024 characters."""
     @_builtins.property
     def new_dataset(self) -> _dataset_pb2.Dataset:
-        """What the dataset looks like if it is created; `name` is taken from the
-        DatasetRef. Has no effect on a dataset that exists. Not allowed without
+        """The fields of the dataset if it is created; `name` is taken from the
+        DatasetRef. Has no effect on an existing dataset. Not allowed without
         create_if_missing.
         """
 
@@ -121,8 +117,8 @@ Global___UpsertOptions: _TypeAlias = UpsertOptions  # noqa: Y015
 
 @_typing.final
 class MirrorGuard(_message.Message):
-    """Bounds on what a mirror may delete, against truncated or misdirected input. A
-    write that breaks one fails with DELETE_LIMIT_EXCEEDED and stays behind as a
+    """Bounds on the deletions of a mirror, against truncated or misdirected input.
+    A write that exceeds one fails with DELETE_LIMIT_EXCEEDED and is kept as a
     plan: ApplyUpsert with other bounds publishes it without sending rows again.
     """
 
@@ -132,14 +128,14 @@ class MirrorGuard(_message.Message):
     MAX_DELETE_RATIO_FIELD_NUMBER: _builtins.int
     ALLOW_EMPTY_FIELD_NUMBER: _builtins.int
     max_delete_count: _builtins.int
-    """The most items it may delete. Unset means any number."""
+    """The maximum number of items it may delete. Unset means any number."""
     max_delete_ratio: _builtins.float
-    """The largest share of the present items it may delete, 0 to 1. Unset means
+    """The largest share of the existing items it may delete, 0 to 1. Unset means
     any.
     """
     allow_empty: _builtins.bool
-    """If true, a mirror without any row may empty the dataset. If false, it
-    fails with DELETE_LIMIT_EXCEEDED, whatever the other bounds are.
+    """If true, a mirror without any rows may empty the dataset. If false, such a
+    mirror fails with DELETE_LIMIT_EXCEEDED, whatever the other bounds are.
     """
     def __init__(
         self,

@@ -42,18 +42,18 @@ class WorkHello(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     worker_id: _builtins.str
-    """Required. A name for this worker within the run, 1 to 128 characters.
-    A worker that comes back under its name gets the leases it still holds, as
-    assignments with the same lease_ids, for another lease_duration; an older
-    stream of the name fails with STREAM_SUPERSEDED.
+    """Required. A name for this worker within the run, 1 to 128 characters. A
+    worker that reconnects under its name receives the leases it still holds,
+    as assignments with the same lease_ids, for another lease_duration; an
+    older stream under that name fails with STREAM_SUPERSEDED.
     """
     capacity: _builtins.int
-    """The most leases to hold at a time. 0 means 1; at most
+    """The maximum number of leases to hold at a time. 0 means 1; at most
     Limits.max_worker_capacity.
     """
     max_attempts: _builtins.int
-    """A cell that failed is leased again until it has had this many attempts. 0
-    means 1: failures are not repeated.
+    """A failed cell is leased again until it has had this many attempts. 0 means
+    1: failures are not retried.
     """
     @_builtins.property
     def lease_duration(self) -> _duration_pb2.Duration:
@@ -135,16 +135,16 @@ Global___WorkResult: _TypeAlias = WorkResult  # noqa: Y015
 @_typing.final
 class WorkHeartbeat(_message.Message):
     """Extends all leases that the worker holds. Client to server, at least once per
-    lease_duration. Answered by one `renewal`. A worker that lets a lease end by
-    its silence gets no other before it sends something.
+    lease_duration. Answered by one `renewal`. A worker that lets a lease expire
+    through silence receives no further lease until it sends something.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CAPACITY_FIELD_NUMBER: _builtins.int
     capacity: _builtins.int
-    """If set, replaces WorkHello.capacity. 0 asks for no further leases, to let a
-    worker finish what it has and leave.
+    """If set, replaces WorkHello.capacity. 0 requests no further leases, so that
+    a worker can finish its cells and leave.
     """
     def __init__(
         self,
@@ -163,8 +163,8 @@ Global___WorkHeartbeat: _TypeAlias = WorkHeartbeat  # noqa: Y015
 
 @_typing.final
 class WorkRelease(_message.Message):
-    """Gives leases back without a result. The cells go to other workers at once,
-    and no attempt is counted; to this one only if no other can have them. Client
+    """Releases leases without a result. The cells go to other workers at once, and
+    no attempt is counted; to this worker only if no other can take them. Client
     to server. Not answered.
     """
 
@@ -173,8 +173,8 @@ class WorkRelease(_message.Message):
     LEASE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The leases, at most 1,000; those that have ended are passed over. Empty
-        means all that the worker holds.
+        """The leases, at most 1,000; ended ones are skipped. Empty means all leases
+        of the worker.
         """
 
     def __init__(
@@ -193,7 +193,8 @@ Global___WorkRelease: _TypeAlias = WorkRelease  # noqa: Y015
 @_typing.final
 class WorkAssignments(_message.Message):
     """Cells to work on. Server to client, whenever the worker holds fewer leases
-    than its capacity and there are cells. Cells of purged items are left out.
+    than its capacity and cells are available. Cells of purged items are left
+    out.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -218,7 +219,7 @@ Global___WorkAssignments: _TypeAlias = WorkAssignments  # noqa: Y015
 
 @_typing.final
 class WorkAssignment(_message.Message):
-    """A lease: until `deadline`, no other worker is given the cell."""
+    """A lease: until `deadline`, no other worker receives the cell."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -284,7 +285,7 @@ Global___WorkAcks: _TypeAlias = WorkAcks  # noqa: Y015
 
 @_typing.final
 class WorkAck(_message.Message):
-    """What became of one result."""
+    """The outcome of one result."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -301,14 +302,15 @@ class WorkAck(_message.Message):
         ended, if the cell had none yet.
         """
         OUTCOME_DUPLICATE: WorkAck._Outcome.ValueType  # 2
-        """The very same result was recorded before."""
+        """The identical result was recorded before."""
         OUTCOME_DROPPED: WorkAck._Outcome.ValueType  # 3
-        """It is not recorded: its lease had ended, and the cell has a success
-        already or this is an error; or the run has ended; or the item was purged.
+        """It is not recorded: its lease had ended, and the cell already has a
+        success or this is an error; or the run has ended; or the item was
+        purged.
         """
 
     class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper):
-        """What became of a result."""
+        """The outcome of a result."""
 
     OUTCOME_UNSPECIFIED: WorkAck.Outcome.ValueType  # 0
     """Not used."""
@@ -317,10 +319,11 @@ class WorkAck(_message.Message):
     ended, if the cell had none yet.
     """
     OUTCOME_DUPLICATE: WorkAck.Outcome.ValueType  # 2
-    """The very same result was recorded before."""
+    """The identical result was recorded before."""
     OUTCOME_DROPPED: WorkAck.Outcome.ValueType  # 3
-    """It is not recorded: its lease had ended, and the cell has a success
-    already or this is an error; or the run has ended; or the item was purged.
+    """It is not recorded: its lease had ended, and the cell already has a
+    success or this is an error; or the run has ended; or the item was
+    purged.
     """
 
     LEASE_ID_FIELD_NUMBER: _builtins.int
@@ -328,7 +331,7 @@ class WorkAck(_message.Message):
     lease_id: _builtins.str
     """The lease."""
     outcome: Global___WorkAck.Outcome.ValueType
-    """What became of its result."""
+    """The outcome of its result."""
     def __init__(
         self,
         *,
@@ -353,12 +356,12 @@ class WorkRenewal(_message.Message):
     LOST_LEASE_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def deadline(self) -> _timestamp_pb2.Timestamp:
-        """Until when all leases of the worker now last."""
+        """When all leases of the worker now end."""
 
     @_builtins.property
     def lost_lease_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Leases that ended since the last answer. Their cells are with other workers
-        or will be: stop working on them.
+        """Leases that ended since the last answer. Their cells go to other workers:
+        stop working on them.
         """
 
     def __init__(
@@ -377,7 +380,7 @@ Global___WorkRenewal: _TypeAlias = WorkRenewal  # noqa: Y015
 
 @_typing.final
 class WorkIdle(_message.Message):
-    """Says that there is nothing to do right now but may be later: the cells left
+    """Reports that there is nothing to do now but may be later: the remaining cells
     are leased to other workers. Server to client.
     """
 
@@ -385,7 +388,7 @@ class WorkIdle(_message.Message):
 
     LEASED_CELL_COUNT_FIELD_NUMBER: _builtins.int
     leased_cell_count: _builtins.int
-    """How many cells are leased to other workers."""
+    """The number of cells leased to other workers."""
     def __init__(
         self,
         *,
@@ -401,9 +404,9 @@ Global___WorkIdle: _TypeAlias = WorkIdle  # noqa: Y015
 
 @_typing.final
 class WorkFinished(_message.Message):
-    """Says that there is nothing left to do: every cell has a success or has had
-    its attempts, or the run has ended. Server to client, last. The run is not
-    ended by this; FinishRun does that.
+    """Reports that nothing is left to do: every cell has a success or has used up
+    its attempts, or the run has ended. Server to client, last. This does not end
+    the run; FinishRun does.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -39,22 +39,22 @@ export declare type GetServerInfoResponse = Message<"itembank.v1.GetServerInfoRe
   serverVersion: string;
 
   /**
-   * The ways of computing Item.content_hash that the server knows, the one that
-   * it uses in answers first: `sha256-jcs-v1`.
+   * The algorithms for Item.content_hash that the server knows, beginning with
+   * the one it uses in answers: `sha256-jcs-v1`.
    *
    * @generated from field: repeated string content_hash_algorithms = 2;
    */
   contentHashAlgorithms: string[];
 
   /**
-   * How DatasetVersion.digest is computed: `sha256-sum-v1`.
+   * The algorithm of DatasetVersion.digest: `sha256-sum-v1`.
    *
    * @generated from field: string digest_algorithm = 3;
    */
   digestAlgorithm: string;
 
   /**
-   * What the server takes.
+   * The limits of the server.
    *
    * @generated from field: itembank.v1.Limits limits = 4;
    */
@@ -68,13 +68,14 @@ export declare type GetServerInfoResponse = Message<"itembank.v1.GetServerInfoRe
 export declare const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse>;
 
 /**
- * Tells what a server is and what it takes.
+ * Reports the identity and the limits of a server.
  *
  * @generated from service itembank.v1.SystemService
  */
 export declare const SystemService: GenService<{
   /**
-   * Returns the same for the life of a server process. Needs no credentials.
+   * Returns the same for the lifetime of a server process. Needs no
+   * credentials.
    *
    * @generated from rpc itembank.v1.SystemService.GetServerInfo
    */

@@ -26,7 +26,7 @@ export const GetServerInfoResponseSchema = /*@__PURE__*/
   messageDesc(file_itembank_v1_system_service, 1);
 
 /**
- * Tells what a server is and what it takes.
+ * Reports the identity and the limits of a server.
  *
  * @generated from service itembank.v1.SystemService
  */

@@ -25,7 +25,7 @@ export const Upload_StateSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_upload, 0, 0);
 
 /**
- * Where an upload stands.
+ * The state of an upload.
  *
  * @generated from enum itembank.v1.Upload.State
  */
@@ -53,9 +53,9 @@ export const FileFormatSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_upload, 0);
 
 /**
- * How the bytes of a file are read or written. Files that are read, all but
- * Parquet, may be compressed with gzip or zstd, which their first bytes tell;
- * they may unpack to Limits.max_upload_bytes.
+ * How the bytes of a file are read or written. Files to be read, except
+ * Parquet, may be compressed with gzip or zstd, which is detected from their
+ * first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
  *
  * @generated from enum itembank.v1.FileFormat
  */
@@ -70,7 +70,7 @@ export const CellParsingSchema = /*@__PURE__*/
 
 /**
  * How text in cells becomes values. Columns of a Parquet file that are not text
- * keep their values in any case.
+ * always keep their values.
  *
  * @generated from enum itembank.v1.CellParsing
  */

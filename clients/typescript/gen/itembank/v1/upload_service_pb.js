@@ -113,8 +113,8 @@ export const ApplyUploadResponseSchema = /*@__PURE__*/
   messageDesc(file_itembank_v1_upload_service, 13);
 
 /**
- * Takes files and turns them into versions, in two steps that may be far apart:
- * send the bytes, then apply them.
+ * Receives files and turns them into versions, in two steps that may be far
+ * apart: send the bytes, then apply them.
  *
  * @generated from service itembank.v1.UploadService
  */

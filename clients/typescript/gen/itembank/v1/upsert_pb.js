@@ -32,7 +32,7 @@ export const UpsertModeSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_upsert, 0);
 
 /**
- * What becomes of items that exist but are not among the rows sent.
+ * The treatment of existing items that are not among the rows sent.
  *
  * @generated from enum itembank.v1.UpsertMode
  */

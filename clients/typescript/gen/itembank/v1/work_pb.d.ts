@@ -29,17 +29,17 @@ export declare type WorkHello = Message<"itembank.v1.WorkHello"> & {
   runId: string;
 
   /**
-   * Required. A name for this worker within the run, 1 to 128 characters.
-   * A worker that comes back under its name gets the leases it still holds, as
-   * assignments with the same lease_ids, for another lease_duration; an older
-   * stream of the name fails with STREAM_SUPERSEDED.
+   * Required. A name for this worker within the run, 1 to 128 characters. A
+   * worker that reconnects under its name receives the leases it still holds,
+   * as assignments with the same lease_ids, for another lease_duration; an
+   * older stream under that name fails with STREAM_SUPERSEDED.
    *
    * @generated from field: string worker_id = 2;
    */
   workerId: string;
 
   /**
-   * The most leases to hold at a time. 0 means 1; at most
+   * The maximum number of leases to hold at a time. 0 means 1; at most
    * Limits.max_worker_capacity.
    *
    * @generated from field: int32 capacity = 3;
@@ -55,8 +55,8 @@ export declare type WorkHello = Message<"itembank.v1.WorkHello"> & {
   leaseDuration?: Duration | undefined;
 
   /**
-   * A cell that failed is leased again until it has had this many attempts. 0
-   * means 1: failures are not repeated.
+   * A failed cell is leased again until it has had this many attempts. 0 means
+   * 1: failures are not retried.
    *
    * @generated from field: int32 max_attempts = 5;
    */
@@ -119,15 +119,15 @@ export declare const WorkResultSchema: GenMessage<WorkResult>;
 
 /**
  * Extends all leases that the worker holds. Client to server, at least once per
- * lease_duration. Answered by one `renewal`. A worker that lets a lease end by
- * its silence gets no other before it sends something.
+ * lease_duration. Answered by one `renewal`. A worker that lets a lease expire
+ * through silence receives no further lease until it sends something.
  *
  * @generated from message itembank.v1.WorkHeartbeat
  */
 export declare type WorkHeartbeat = Message<"itembank.v1.WorkHeartbeat"> & {
   /**
-   * If set, replaces WorkHello.capacity. 0 asks for no further leases, to let a
-   * worker finish what it has and leave.
+   * If set, replaces WorkHello.capacity. 0 requests no further leases, so that
+   * a worker can finish its cells and leave.
    *
    * @generated from field: optional int32 capacity = 1;
    */
@@ -141,16 +141,16 @@ export declare type WorkHeartbeat = Message<"itembank.v1.WorkHeartbeat"> & {
 export declare const WorkHeartbeatSchema: GenMessage<WorkHeartbeat>;
 
 /**
- * Gives leases back without a result. The cells go to other workers at once,
- * and no attempt is counted; to this one only if no other can have them. Client
+ * Releases leases without a result. The cells go to other workers at once, and
+ * no attempt is counted; to this worker only if no other can take them. Client
  * to server. Not answered.
  *
  * @generated from message itembank.v1.WorkRelease
  */
 export declare type WorkRelease = Message<"itembank.v1.WorkRelease"> & {
   /**
-   * The leases, at most 1,000; those that have ended are passed over. Empty
-   * means all that the worker holds.
+   * The leases, at most 1,000; ended ones are skipped. Empty means all leases
+   * of the worker.
    *
    * @generated from field: repeated string lease_ids = 1;
    */
@@ -165,7 +165,8 @@ export declare const WorkReleaseSchema: GenMessage<WorkRelease>;
 
 /**
  * Cells to work on. Server to client, whenever the worker holds fewer leases
- * than its capacity and there are cells. Cells of purged items are left out.
+ * than its capacity and cells are available. Cells of purged items are left
+ * out.
  *
  * @generated from message itembank.v1.WorkAssignments
  */
@@ -185,7 +186,7 @@ export declare type WorkAssignments = Message<"itembank.v1.WorkAssignments"> & {
 export declare const WorkAssignmentsSchema: GenMessage<WorkAssignments>;
 
 /**
- * A lease: until `deadline`, no other worker is given the cell.
+ * A lease: until `deadline`, no other worker receives the cell.
  *
  * @generated from message itembank.v1.WorkAssignment
  */
@@ -253,7 +254,7 @@ export declare type WorkAcks = Message<"itembank.v1.WorkAcks"> & {
 export declare const WorkAcksSchema: GenMessage<WorkAcks>;
 
 /**
- * What became of one result.
+ * The outcome of one result.
  *
  * @generated from message itembank.v1.WorkAck
  */
@@ -266,7 +267,7 @@ export declare type WorkAck = Message<"itembank.v1.WorkAck"> & {
   leaseId: string;
 
   /**
-   * What became of its result.
+   * The outcome of its result.
    *
    * @generated from field: itembank.v1.WorkAck.Outcome outcome = 2;
    */
@@ -280,7 +281,7 @@ export declare type WorkAck = Message<"itembank.v1.WorkAck"> & {
 export declare const WorkAckSchema: GenMessage<WorkAck>;
 
 /**
- * What became of a result.
+ * The outcome of a result.
  *
  * @generated from enum itembank.v1.WorkAck.Outcome
  */
@@ -301,15 +302,16 @@ export enum WorkAck_Outcome {
   RECORDED = 1,
 
   /**
-   * The very same result was recorded before.
+   * The identical result was recorded before.
    *
    * @generated from enum value: OUTCOME_DUPLICATE = 2;
    */
   DUPLICATE = 2,
 
   /**
-   * It is not recorded: its lease had ended, and the cell has a success
-   * already or this is an error; or the run has ended; or the item was purged.
+   * It is not recorded: its lease had ended, and the cell already has a
+   * success or this is an error; or the run has ended; or the item was
+   * purged.
    *
    * @generated from enum value: OUTCOME_DROPPED = 3;
    */
@@ -328,15 +330,15 @@ export declare const WorkAck_OutcomeSchema: GenEnum<WorkAck_Outcome>;
  */
 export declare type WorkRenewal = Message<"itembank.v1.WorkRenewal"> & {
   /**
-   * Until when all leases of the worker now last.
+   * When all leases of the worker now end.
    *
    * @generated from field: google.protobuf.Timestamp deadline = 1;
    */
   deadline?: Timestamp | undefined;
 
   /**
-   * Leases that ended since the last answer. Their cells are with other workers
-   * or will be: stop working on them.
+   * Leases that ended since the last answer. Their cells go to other workers:
+   * stop working on them.
    *
    * @generated from field: repeated string lost_lease_ids = 2;
    */
@@ -350,14 +352,14 @@ export declare type WorkRenewal = Message<"itembank.v1.WorkRenewal"> & {
 export declare const WorkRenewalSchema: GenMessage<WorkRenewal>;
 
 /**
- * Says that there is nothing to do right now but may be later: the cells left
+ * Reports that there is nothing to do now but may be later: the remaining cells
  * are leased to other workers. Server to client.
  *
  * @generated from message itembank.v1.WorkIdle
  */
 export declare type WorkIdle = Message<"itembank.v1.WorkIdle"> & {
   /**
-   * How many cells are leased to other workers.
+   * The number of cells leased to other workers.
    *
    * @generated from field: int64 leased_cell_count = 1;
    */
@@ -371,9 +373,9 @@ export declare type WorkIdle = Message<"itembank.v1.WorkIdle"> & {
 export declare const WorkIdleSchema: GenMessage<WorkIdle>;
 
 /**
- * Says that there is nothing left to do: every cell has a success or has had
- * its attempts, or the run has ended. Server to client, last. The run is not
- * ended by this; FinishRun does that.
+ * Reports that nothing is left to do: every cell has a success or has used up
+ * its attempts, or the run has ended. Server to client, last. This does not end
+ * the run; FinishRun does.
  *
  * @generated from message itembank.v1.WorkFinished
  */

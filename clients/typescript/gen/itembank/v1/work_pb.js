@@ -84,7 +84,7 @@ export const WorkAck_OutcomeSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_work, 8, 0);
 
 /**
- * What became of a result.
+ * The outcome of a result.
  *
  * @generated from enum itembank.v1.WorkAck.Outcome
  */
