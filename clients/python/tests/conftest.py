@@ -33,5 +33,5 @@ async def async_client(service: Service) -> AsyncIterator[AsyncClient]:
 
 @pytest.fixture
 def name() -> str:
-    """The name of a dataset that there is not yet."""
+    """Returns the name of a dataset that does not exist yet."""
     return f"qa-{uuid.uuid4()}"

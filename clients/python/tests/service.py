@@ -18,7 +18,7 @@ node = repository / "node_modules" / ".bin" / "node"
 
 
 class Service:
-    """A service in a process of its own, on a free port, with a database of its own in `directory`."""
+    """A service in its own process, on a free port, with its own database in `directory`."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -59,7 +59,7 @@ class Service:
 
 
 class CuttingProxy:
-    """Stands between a client and a service, and cuts all connections after so many bytes that the client sends."""
+    """A proxy between a client and a service that cuts all connections after a number of bytes from the client."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -74,7 +74,7 @@ class CuttingProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut_every(self, count: int, strike: Callable[[], None] | None = None) -> None:
-        """Cuts ever so often; or calls `strike`, once."""
+        """Cuts after every `count` bytes, or calls `strike` once."""
         self._every = self._left = count
         if strike is not None:
             self._strike = strike

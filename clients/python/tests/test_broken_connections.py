@@ -1,4 +1,4 @@
-"""Connections that break, and services that go away."""
+"""Broken connections, and restarted services."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ retry = RetrySettings(initial_delay=0.01)
 
 
 def rows(count: int, revision: Callable[[int], int] = lambda _: 0) -> Iterator[dict[str, Any]]:
-    """Rows that are given once, with incompressible content of about 120 bytes."""
+    """Yields rows once, with incompressible content of about 120 bytes."""
     for number in range(count):
         text = hashlib.sha512(f"{number} {revision(number)}".encode()).hexdigest()
         yield {"item_id": f"k{number}", "input": {"number": number, "text": text}}
@@ -41,7 +41,7 @@ def test_fifty_thousand_rows_arrive_once_although_the_connection_breaks_again_an
         assert (result.version, result.counts.created, result.item_count) == (1, 50_000, 50_000)
         assert proxy.cuts >= 3
         assert progress[-1].resumptions >= 3
-        # Only what changed travels, in offers that are cut as well.
+        # Only changed bodies are sent, after offers that are cut off as well.
         proxy.cut_every(700_000)
         changed = cut.upsert_dataset(
             rows(50_000, lambda number: int(number % 10 == 0)),
@@ -53,7 +53,7 @@ def test_fifty_thousand_rows_arrive_once_although_the_connection_breaks_again_an
     assert sum(1 for _ in client.stream_items(name)) == 50_000
 
 
-def test_readers_go_on_where_the_connection_broke(client: Client, proxy: CuttingProxy, name: str) -> None:
+def test_readers_resume_where_the_connection_broke(client: Client, proxy: CuttingProxy, name: str) -> None:
     client.upsert_dataset(rows(12_000), name=name)
     with Client(proxy.address, retry=retry) as cut:
         seen = []
@@ -70,7 +70,7 @@ def test_readers_go_on_where_the_connection_broke(client: Client, proxy: Cutting
     assert (stream.end.version, stream.end.item_count) == (1, 12_000)
 
 
-def test_an_upsert_survives_a_service_that_is_restarted(name: str) -> None:
+def test_an_upsert_survives_a_restart_of_the_service(name: str) -> None:
     service = Service(Path(tempfile.mkdtemp(prefix="itembank-python-")))
     service.start()
     proxy = CuttingProxy(service.address)
@@ -98,7 +98,7 @@ def test_an_upsert_survives_a_service_that_is_restarted(name: str) -> None:
         service.remove()
 
 
-def test_it_gives_up_after_so_many_attempts(name: str) -> None:
+def test_it_gives_up_after_the_last_attempt(name: str) -> None:
     with (
         Client("127.0.0.1:9", retry=RetrySettings(call_attempts=2, initial_delay=0.01)) as client,
         pytest.raises(UnavailableError) as refusal,

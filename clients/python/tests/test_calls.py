@@ -1,4 +1,4 @@
-"""Calls as the contract has them, and what goes wrong in them."""
+"""Calls of the contract, and their errors."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class TestStubs:
             async for _ in async_client.items.StreamItems(StreamItemsRequest(dataset=DatasetRef(name=name))):
                 pass
 
-    def test_a_stream_that_is_left_is_ended(self, client: Client, name: str) -> None:
+    def test_a_stream_ends_when_its_reader_stops(self, client: Client, name: str) -> None:
         client.upsert_dataset([{"input": 1}], name=name)
         for frame in client.datasets.WatchDataset(WatchDatasetRequest(dataset=DatasetRef(name=name))):
             assert frame.version.version == 1
@@ -78,14 +78,14 @@ class TestStubs:
             thread.join()
         assert sorted(versions) == list(range(1, 9))
 
-    async def test_a_client_works_where_a_loop_is_running(self, service: Service, name: str) -> None:
+    async def test_a_client_works_in_a_running_event_loop(self, service: Service, name: str) -> None:
         # As in a notebook.
         with Client(service.address) as client:
             assert client.upsert_dataset([{"input": 1}], name=name).version == 1
 
 
 class TestErrors:
-    def test_they_carry_reason_and_facts(self, client: Client, name: str) -> None:
+    def test_they_have_a_reason_and_facts(self, client: Client, name: str) -> None:
         with pytest.raises(NotFoundError) as refusal:
             client.datasets.GetDataset(GetDatasetRequest(dataset=DatasetRef(name=name)))
         error = refusal.value
@@ -94,7 +94,7 @@ class TestErrors:
         assert str(error).startswith("DATASET_NOT_FOUND: ")
         assert not error.retryable
 
-    def test_they_carry_violations(self, client: Client) -> None:
+    def test_they_have_violations(self, client: Client) -> None:
         with pytest.raises(InvalidArgumentError) as refusal:
             client.datasets.CreateDataset(CreateDatasetRequest(dataset=Dataset(name="")))
         assert refusal.value.reason == "INVALID_FIELD"
@@ -114,7 +114,7 @@ class TestErrors:
             assert type(again) is NotFoundError
             assert (str(again), again.facts) == (str(refusal.value), refusal.value.facts)
 
-    def test_errors_without_a_word_from_itembank_tell_whether_to_try_again(self) -> None:
+    def test_errors_without_a_reason_say_whether_to_retry(self) -> None:
         def fault(code: grpc.StatusCode, details: str) -> ItembankError:
             nothing = grpc.aio.Metadata()
             return from_rpc(grpc.aio.AioRpcError(code, nothing, nothing, details))
@@ -126,7 +126,7 @@ class TestErrors:
 
 
 class TestRetries:
-    def test_a_call_that_is_cut_takes_effect_once(self, service: Service, name: str) -> None:
+    def test_a_call_that_is_cut_off_takes_effect_once(self, service: Service, name: str) -> None:
         proxy = CuttingProxy(service.address)
         try:
             with Client(
@@ -154,7 +154,7 @@ class TestRetries:
 
 
 class TestCredentials:
-    def test_tokens_are_asked_for_before_every_call(self, service: Service) -> None:
+    def test_token_functions_are_called_before_every_call(self, service: Service) -> None:
         asked: list[int] = []
 
         async def token() -> str:
@@ -167,7 +167,7 @@ class TestCredentials:
         assert asked == [0, 1]
 
     @pytest.mark.parametrize("address", ["ftp://localhost", "http://localhost/path", "http://"])
-    def test_addresses_that_are_none_are_refused(self, address: str) -> None:
+    def test_invalid_addresses_are_refused(self, address: str) -> None:
         with pytest.raises(InvalidArgumentError):
             Client(address)
 
@@ -190,7 +190,7 @@ class TestReading:
             change.item_id: change for change in client.diff_versions(name, before=1, after=2, view="keys")
         }
         assert (changes["2"].after.input_json, keys["2"].after.input_json) == ('{"n":3}', "")
-        with pytest.raises(InvalidArgumentError, match="view: is 'ids', not 'full' or 'keys'"):
+        with pytest.raises(InvalidArgumentError, match="view: must be 'full' or 'keys', not 'ids'"):
             list(client.diff_versions(name, before=1, after=2, view=cast(Any, "ids")))
 
     def test_versions_by_number_tag_and_time(self, client: Client, name: str) -> None:
@@ -270,7 +270,7 @@ class TestReading:
         rows = list(client.compare_items(base, candidate, scores=["right"]))
         assert [row.item_id for row in rows] == [f"{n:02}" for n in range(40)]
 
-    def test_queries_give_dicts(self, client: Client, name: str) -> None:
+    def test_queries_yield_dicts(self, client: Client, name: str) -> None:
         table = f"t_{name.replace('-', '_')}"[:40]
         client.upsert_dataset(
             [{"item_id": str(n), "input": {"n": n}} for n in range(3)],

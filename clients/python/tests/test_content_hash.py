@@ -1,4 +1,4 @@
-"""The content hash sha256-jcs-v1, by the vectors that every client has to agree with."""
+"""The content hash sha256-jcs-v1, tested on the vectors that all clients share."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ json_values = st.recursive(
 
 
 def spelled(text: str | list[tuple[str, int]]) -> str:
-    """Long texts are lists of pieces and counts."""
+    """Expands a long text, which is a list of pieces and counts."""
     return text if isinstance(text, str) else "".join(piece * count for piece, count in text)
 
 
@@ -64,7 +64,7 @@ def test_a_value_hashes_as_its_rfc_8785_form_and_as_its_text(value: Any) -> None
     assert json.loads(hashed.input_json) == value
 
 
-def test_spelling_does_not_matter_but_meaning_does() -> None:
+def test_values_matter_and_their_spelling_does_not() -> None:
     assert content_hash({"input": 1.0}) == content_hash({"input": 1}) == content_hash({"input_json": "1e0"})
     assert content_hash({"input": math.nextafter(1, 2)}) != content_hash({"input": 1})
     assert content_hash({"input": 1, "expected_output": None}) != content_hash({"input": 1})

@@ -1,4 +1,4 @@
-"""What the documents show, run as written."""
+"""The examples of the documents, run as written."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from itembank.v1.run_service_pb2 import CreateRunRequest, GetRunRequest, RecordR
 
 @pytest.fixture
 def dataset(client: Client, name: str) -> str:
-    """Ten items: k0 to k9."""
+    """Makes a dataset of ten items, k0 to k9."""
     rows = [
         {"item_id": f"k{n}", "input": n, "expected_output": n % 3, "splits": ["odd"] if n % 2 else []}
         for n in range(10)
@@ -98,7 +98,7 @@ class TestTasks:
         assert (len(frame), int(frame["failed"].sum()), float(frame["score.correct"].sum())) == (20, 4, 16.0)
         assert summary.to_pandas().set_index("name").loc["fragile", "failed"] == 2
 
-    def test_each_attempt_has_time_of_its_own_and_retries_are_counted(
+    def test_each_attempt_has_its_own_timeout_and_retries_are_counted(
         self, client: Client, dataset: str
     ) -> None:
         attempts: Counter[str] = Counter()
@@ -120,7 +120,7 @@ class TestTasks:
         assert {(one.retry_count, one.trace_id) for one in recorded} == {(1, "trace")}
         assert {(one.usage.input_tokens, one.usage.currency_code) for one in recorded} == {(5, "EUR")}
 
-    def test_what_is_not_worth_it_is_not_repeated(self, client: Client, dataset: str) -> None:
+    def test_an_error_that_should_retry_rejects_is_not_retried(self, client: Client, dataset: str) -> None:
         attempts: Counter[int] = Counter()
 
         def task(item: ReadItem) -> None:
@@ -134,7 +134,9 @@ class TestTasks:
         assert result.run is not None
         assert result.run.state == Run.STATE_FAILED
 
-    def test_a_rate_limit_holds_back_all_and_is_no_failure(self, client: Client, dataset: str) -> None:
+    def test_a_rate_limit_holds_back_all_attempts_and_is_not_a_failure(
+        self, client: Client, dataset: str
+    ) -> None:
         starts: list[float] = []
         limited: list[float] = []
 
@@ -149,7 +151,7 @@ class TestTasks:
         assert result.summary.succeeded == 10
         assert starts[1] - limited[0] >= 0.5
 
-    def test_synchronous_tasks_run_side_by_side(self, client: Client, dataset: str) -> None:
+    def test_synchronous_tasks_run_concurrently(self, client: Client, dataset: str) -> None:
         together = threading.Barrier(5, timeout=20)
         result = client.run_experiment(dataset=dataset, task=lambda _: together.wait() * 0, concurrency=5)
         assert result.summary.succeeded == 10
@@ -159,7 +161,7 @@ class TestTasks:
         assert [failure.code for failure in result.summary.failures] == ["INVALID_OUTPUT"]
         assert "$.output.answer" in result.summary.failures[0].example
 
-    def test_judgements_in_all_forms(self, client: Client, dataset: str) -> None:
+    def test_evaluators_return_verdicts_in_all_forms(self, client: Client, dataset: str) -> None:
         result = client.run_experiment(
             dataset=dataset,
             task=lambda item: item.input,
@@ -210,7 +212,7 @@ class TestTasks:
         assert result.summary.scores[0].mean == 1.0
         assert most == 4
 
-    def test_a_coroutine_that_calls_the_client_it_runs_in_is_told_so(
+    def test_a_coroutine_that_calls_the_client_it_runs_in_gets_an_error(
         self, client: Client, dataset: str
     ) -> None:
         async def task(_: ReadItem) -> object:
@@ -239,7 +241,7 @@ class TestTasks:
 
 
 class TestInterruptions:
-    def test_a_run_is_continued_without_repeating_successes(self, client: Client, dataset: str) -> None:
+    def test_a_run_is_resumed_without_repeating_successes(self, client: Client, dataset: str) -> None:
         done: Counter[int] = Counter()
 
         def stop(progress: ExperimentProgress) -> None:
@@ -261,17 +263,17 @@ class TestInterruptions:
         result = client.run_experiment(run_id=run_id, task=task, retries=0)
         assert result.summary.succeeded == 10
         assert {number: count for number, count in done.items() if number} == dict.fromkeys(range(1, 10), 1)
-        # There is nothing left, so nothing is done.
+        # No cells are left, so the task is not called.
         again = client.run_experiment(run_id=run_id, task=lambda _: pytest.fail("is not called"))
         assert again.summary == result.summary
 
-    def test_a_run_that_has_ended_is_not_continued(self, client: Client, dataset: str) -> None:
+    def test_a_run_that_has_ended_is_not_resumed(self, client: Client, dataset: str) -> None:
         ended = client.run_experiment(dataset=dataset, task=lambda _: 1 / 0, retries=0)
         with pytest.raises(PreconditionError) as refusal:
             client.run_experiment(run_id=ended.run_id, task=lambda _: 1)
         assert refusal.value.reason == "RUN_ENDED"
 
-    async def test_a_cancelled_experiment_keeps_what_is_done(
+    async def test_a_cancelled_experiment_records_finished_results(
         self, async_client: AsyncClient, dataset: str
     ) -> None:
         seen: list[RunResult] = []
@@ -299,7 +301,9 @@ class TestInterruptions:
         run = (await async_client.runs.GetRun(GetRunRequest(run_id=runs[0]))).run
         assert run.counts.succeeded == 3
 
-    def test_what_somebody_else_answered_first_is_counted(self, client: Client, dataset: str) -> None:
+    def test_results_that_another_program_recorded_first_are_counted(
+        self, client: Client, dataset: str
+    ) -> None:
         def task(item: ReadItem, context: TaskContext) -> int:
             if item.input == 4:
                 other = RunResult(item_id=item.item_id, repetition=1, output_json="42")
@@ -331,7 +335,7 @@ class TestInterruptions:
             ({"run_id": "runs00000000000000000000000000"}, NotFoundError),
         ],
     )
-    def test_what_makes_no_sense_is_refused(
+    def test_invalid_arguments_are_refused(
         self, client: Client, options: Any, error: type[Exception]
     ) -> None:
         with pytest.raises(error):
@@ -368,7 +372,7 @@ class TestWorkers:
         assert sum(result.counts.recorded for result in results) == 33
         assert client.summarize_run(run_id).succeeded == 30
 
-    async def test_a_worker_that_is_cancelled_gives_its_cells_back(
+    async def test_a_cancelled_worker_releases_its_cells(
         self, async_client: AsyncClient, dataset: str
     ) -> None:
         request = CreateRunRequest(dataset=DatasetRef(name=dataset), run=Run())
@@ -384,7 +388,7 @@ class TestWorkers:
         first.cancel()
         with pytest.raises(asyncio.CancelledError):
             await first
-        # They would be gone for a minute otherwise.
+        # Otherwise, their leases would last a minute.
         second = await asyncio.wait_for(async_client.work_run(run_id, task=lambda _: 1), 20)
         assert second.run.counts.succeeded == 10
 
@@ -401,12 +405,12 @@ class TestRateLimits:
             ("-1", None),
         ],
     )
-    def test_how_long_it_lasts(self, retry_after: str | None, seconds: float | None) -> None:
+    def test_retry_after_is_read_from_headers(self, retry_after: str | None, seconds: float | None) -> None:
         limit = rate_limit_of(RateLimitedError(retry_after))
         assert limit is not None
         assert limit.retry_after == seconds
 
-    def test_what_caused_an_error_is_looked_at(self) -> None:
+    def test_causes_of_an_error_are_checked(self) -> None:
         outer = ValueError("failed")
         outer.__cause__ = RateLimitedError("1")
         assert rate_limit_of(outer) is not None

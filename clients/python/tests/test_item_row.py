@@ -1,4 +1,4 @@
-"""How rows become items."""
+"""Converting rows to items."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class TestRows:
         assert prepare("text").input_json == '"text"'
         assert prepare({"sku": "a", "q": 1}, item_id="sku").input_json == '{"sku":"a","q":1}'
 
-    def test_texts_are_kept_as_they_are_spelled(self) -> None:
+    def test_texts_keep_their_spelling(self) -> None:
         item = prepare(
             {"itemId": "i", "inputJson": '{ "a": 1.0 }', "expectedOutputJson": "1e0", "metadataJson": ""}
         )
@@ -58,7 +58,7 @@ class TestRows:
         assert (item.item_id, item.input_json, list(item.splits)) == ("i", "1", ["t"])
         assert not item.HasField("expected_output_json")
 
-    def test_map_makes_an_item_of_a_row(self) -> None:
+    def test_map_converts_a_row_to_an_item(self) -> None:
         item = prepare(("a", 2), map=lambda row: {"input": row[1]}, item_id=lambda row: row[0])
         assert (item.item_id, item.input_json) == ("a", "2")
 
@@ -78,7 +78,7 @@ class TestRows:
             (1, {"map": lambda _: 5}, "items[7]"),
         ],
     )
-    def test_what_would_be_lost_or_misread_is_refused(
+    def test_members_that_would_be_lost_or_misread_are_refused(
         self, row: Any, conversion: dict[str, Any], field: str
     ) -> None:
         with pytest.raises(InvalidArgumentError) as refusal:
@@ -94,7 +94,7 @@ class TestRows:
             ({"item_id": "i", "input_json": '{"a":1,"a":2}'}, "$.input"),
         ],
     )
-    def test_what_is_not_json_is_named_by_row_and_path(self, row: Any, path: str) -> None:
+    def test_an_invalid_payload_is_named_by_row_and_path(self, row: Any, path: str) -> None:
         with pytest.raises(InvalidArgumentError) as refusal:
             prepare(row)
         assert refusal.value.reason == "INVALID_JSON"
@@ -110,7 +110,7 @@ class TestRows:
 
 
 class TestDataFrames:
-    def test_rows_are_dicts_without_what_is_missing(self) -> None:
+    def test_rows_are_dicts_without_missing_values(self) -> None:
         frame = pd.DataFrame(
             {
                 "item_id": ["a", "b"],
@@ -141,18 +141,18 @@ class TestDataFrames:
         item = prepare(rows_of(frame)[0], item_id="sku")
         assert (item.item_id, item.input_json) == ("5", '{"question":"?","sku":5}')
 
-    def test_two_columns_of_one_name_are_refused(self) -> None:
+    def test_two_columns_of_the_same_name_are_refused(self) -> None:
         with pytest.raises(InvalidArgumentError):
             rows_of(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
 @pytest.mark.parametrize("items", ["text", {"input": 1}, b"x", 5, None])
-def test_what_gives_no_rows_is_refused(items: Any) -> None:
+def test_an_object_that_is_not_a_source_of_rows_is_refused(items: Any) -> None:
     with pytest.raises(InvalidArgumentError):
         open_rows(items)
 
 
-def test_rows_are_counted_where_that_is_possible() -> None:
+def test_rows_are_counted_where_possible() -> None:
     assert count_rows([1, 2]) == 2
     assert count_rows(pd.DataFrame({"a": [1]})) == 1
     assert count_rows(iter([1])) is None

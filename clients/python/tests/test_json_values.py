@@ -1,4 +1,4 @@
-"""What becomes of values that JSON cannot hold."""
+"""Converting values that are not JSON."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Point:
 
 
 class Model:
-    """As pydantic's do."""
+    """Has the method of pydantic models."""
 
     def model_dump(self, *, mode: str) -> dict[str, Any]:
         assert mode == "json"
@@ -84,7 +84,7 @@ def nested(levels: int) -> list[Any]:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_that_have_a_meaning_in_json(value: Any, plain: Any) -> None:
+def test_values_that_json_can_represent(value: Any, plain: Any) -> None:
     assert plain_json(value, "$") == plain
     assert type(plain_json(value, "$")) is type(plain)
 
@@ -107,13 +107,13 @@ def test_values_that_have_a_meaning_in_json(value: Any, plain: Any) -> None:
         ({"big": np.uint64(2**60)}, "$.big", "integer beyond 2^53-1"),
         ({"half": "\ud800"}, "$.half", "lone surrogate"),
         ({"half": {"\udc00": 1}}, "$.half", "lone surrogate in the name"),
-        (cyclic(), "$[1].again", "refers to an object that holds it"),
+        (cyclic(), "$[1].again", "circular reference"),
         (nested(129), "$" + "[0]" * 128, "more than 128 levels"),
         ({"it's a\nkey": {"x": {1}}}, "$['it\\'s a\\nkey'].x", "set is not JSON"),
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_values_that_have_none(value: Any, path: str, problem: str) -> None:
+def test_values_that_json_cannot_represent(value: Any, path: str, problem: str) -> None:
     with pytest.raises(JsonProblemError) as refusal:
         plain_json(value, "$")
     assert refusal.value.path == path

@@ -1,4 +1,4 @@
-"""The package as it is installed, and its generated part."""
+"""The installed package, and its generated part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from service import repository
 package = repository / "clients" / "python"
 
 
-def test_what_is_installed_is_whole_and_needs_no_pandas(tmp_path: Path) -> None:
+def test_the_installed_package_is_complete_and_needs_no_pandas(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path, package],
         check=True,
@@ -42,7 +42,7 @@ print(itembank.content_hash({"input": {"q": "2+2?"}, "expected_output": "4"}))
     assert output.strip() == "b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd"
 
 
-def test_the_stubs_are_what_the_contract_generates(tmp_path: Path) -> None:
+def test_the_stubs_match_the_contract(tmp_path: Path) -> None:
     if importlib.util.find_spec("grpc_tools") is None or importlib.util.find_spec("mypy_protobuf") is None:
         pytest.skip("grpcio-tools and mypy-protobuf are not installed, so nothing can be generated")
     generated_by = f"GRPC_GENERATED_VERSION = '{_version('grpcio-tools')}'"
@@ -55,7 +55,7 @@ def test_the_stubs_are_what_the_contract_generates(tmp_path: Path) -> None:
     assert [name for name in made if made[name] != kept[name]] == []
 
 
-def test_types_and_style_hold() -> None:
+def test_types_and_style_are_checked() -> None:
     example = str(repository / "examples" / "python")
     settings = ["--config", "pyproject.toml"]
     for command in (

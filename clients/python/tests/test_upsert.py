@@ -41,7 +41,9 @@ rows = [
 
 
 class TestSources:
-    def test_a_list_makes_a_version_and_the_same_again_makes_none(self, client: Client, name: str) -> None:
+    def test_a_list_makes_a_version_and_the_same_list_again_makes_none(
+        self, client: Client, name: str
+    ) -> None:
         first = client.upsert_dataset(rows, name=name, note="first")
         assert (first.version, first.counts, first.created_dataset) == (1, Counts(50, 50, 0, 0, 0), True)
         sent: list[UpsertProgress] = []
@@ -56,7 +58,7 @@ class TestSources:
         result = client.upsert_dataset(changed, name=name, on_progress=sent.append)
         assert (result.version, result.counts.updated, sent[-1].bodies_sent) == (2, 1, 1)
 
-    def test_the_server_is_told_how_hashes_are_computed(
+    def test_an_upsert_names_the_algorithm_of_its_hashes(
         self, client: Client, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         upserts = client._connection.upserts
@@ -75,7 +77,7 @@ class TestSources:
         client.upsert_dataset(rows, name=name)
         assert opened == ["sha256-jcs-v1"]
 
-    def test_a_generator_is_read_once_in_the_thread_that_calls(self, client: Client, name: str) -> None:
+    def test_a_generator_is_read_once_in_the_calling_thread(self, client: Client, name: str) -> None:
         # A cursor of sqlite3 refuses every other thread.
         database = sqlite3.connect(":memory:")
         threads = set()
@@ -115,7 +117,7 @@ class TestSources:
             str(row["item_id"]) for row in rows
         )
 
-    def test_no_more_is_kept_than_allowed(self, client: Client, name: str) -> None:
+    def test_no_more_rows_are_kept_than_allowed(self, client: Client, name: str) -> None:
         result = client.upsert_dataset(
             ({"item_id": str(number), "input": "x" * 5_000} for number in range(2_000)),
             name=name,
@@ -123,7 +125,7 @@ class TestSources:
         )
         assert result.counts.created == 2_000
 
-    def test_items_of_one_dataset_become_another(self, client: Client, name: str) -> None:
+    def test_items_of_one_dataset_are_written_to_another(self, client: Client, name: str) -> None:
         first = client.upsert_dataset(rows, name=name)
         copy = client.upsert_dataset(client.stream_items(name), name=f"{name}-copy")
         assert copy.digest == first.digest
@@ -170,13 +172,15 @@ class TestOutcomes:
         )
         assert result.counts.deleted == 40
 
-    def test_a_request_id_gives_the_first_answer(self, client: Client, name: str) -> None:
+    def test_a_repeated_request_id_returns_the_first_response(self, client: Client, name: str) -> None:
         request_id = str(uuid.uuid4())
         first = client.upsert_dataset(rows, name=name, request_id=request_id)
         client.upsert_dataset([{"item_id": "other", "input": 1}], name=name)
         assert client.upsert_dataset(rows, name=name, request_id=request_id).version == first.version == 1
 
-    def test_a_dataset_is_made_as_described_or_not_at_all(self, client: Client, name: str) -> None:
+    def test_a_dataset_is_created_with_the_given_fields_or_not_at_all(
+        self, client: Client, name: str
+    ) -> None:
         with pytest.raises(NotFoundError):
             client.upsert_dataset(rows, name=name, create=False)
         schema = {"type": "object", "required": ["number"]}
@@ -192,7 +196,7 @@ class TestOutcomes:
 
 class TestProgress:
     @pytest.mark.parametrize(("progress", "shown"), [(None, False), (False, False), (True, True)])
-    def test_a_bar_is_shown_where_somebody_looks_or_asks(
+    def test_a_bar_is_shown_in_terminals_or_on_request(
         self,
         client: Client,
         name: str,
@@ -200,7 +204,7 @@ class TestProgress:
         progress: bool | None,
         shown: bool,
     ) -> None:
-        # What captures the output of tests is no terminal.
+        # The captured standard error is not a terminal.
         client.upsert_dataset(rows, name=name, progress=progress)
         client.run_experiment(dataset=name, task=lambda _: 1, name="trial", progress=progress)
         bars = capsys.readouterr().err
@@ -208,7 +212,7 @@ class TestProgress:
 
 
 class TestFailures:
-    def test_the_row_is_named_whichever_side_finds_it(self, client: Client, name: str) -> None:
+    def test_an_invalid_row_is_named_whichever_side_finds_it(self, client: Client, name: str) -> None:
         with pytest.raises(InvalidArgumentError) as refusal:
             client.upsert_dataset([*rows, {"item_id": "bad", "input": float("nan")}], name=name)
         assert refusal.value.facts["index"] == "50"
@@ -217,7 +221,7 @@ class TestFailures:
         assert refusal.value.reason == "DUPLICATE_ITEM_ID"
         assert refusal.value.facts["first_index"] == "3"
 
-    def test_what_the_source_raises_is_raised_and_nothing_is_left_open(
+    def test_an_error_of_the_source_is_raised_and_nothing_is_left_open(
         self, client: Client, name: str
     ) -> None:
         def source() -> Iterator[dict[str, Any]]:
@@ -229,7 +233,7 @@ class TestFailures:
         with pytest.raises(NotFoundError):
             client.datasets.GetDataset(GetDatasetRequest(dataset=DatasetRef(name=name)))
 
-    def test_an_interrupt_ends_it_and_gives_it_up(self, client: Client, name: str) -> None:
+    def test_an_interrupt_ends_and_discards_it(self, client: Client, name: str) -> None:
         closed = threading.Event()
 
         def source() -> Iterator[dict[str, Any]]:
@@ -251,7 +255,7 @@ class TestFailures:
         request_id = str(uuid.uuid4())
         with pytest.raises(RuntimeError, match="enough"):
             client.upsert_dataset(rows, name=name, on_progress=refuse, request_id=request_id)
-        # With a name of its own it is kept.
+        # With a request_id, it is kept.
         request = GetUpsertRequest(dataset=DatasetRef(name=name), request_id=request_id)
         assert client.upserts.GetUpsert(request).receipt.state == 1
 
@@ -264,7 +268,7 @@ class TestFailures:
             {"name": "a", "note": "\ud800"},
         ],
     )
-    def test_options_that_make_no_sense_are_refused(self, client: Client, options: Any) -> None:
+    def test_invalid_options_are_refused(self, client: Client, options: Any) -> None:
         with pytest.raises(InvalidArgumentError):
             client.upsert_dataset(rows, **options)
 

@@ -73,31 +73,31 @@ Format = Literal["csv", "json", "jsonl", "parquet"]
 client_version = "0.1.0"
 
 _channel_options = [
-    # The server says what it takes and gives.
+    # The server sets the limits on messages.
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
-    # Pauses are made by this client, which knows what it is waiting for.
+    # This client retries by itself, because it knows which calls may be retried.
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 2_000),
-    # Clients of one process do not share a connection, so that closing one does not reach into another.
+    # Clients of one process do not share a connection, so that closing one does not affect another.
     ("grpc.use_local_subchannel_pool", 1),
 ]
 
 
 def content_hash(row: Any) -> str:
-    """The content hash of an item, sha256-jcs-v1, in hexadecimal. The row is taken as by `upsert_dataset`. Raises
+    """Returns the content hash of an item, sha256-jcs-v1, in hexadecimal. The row is converted as in `upsert_dataset`. Raises
     InvalidArgumentError (INVALID_JSON).
     """
     return RowConversion().prepare(row, 0, None).item.content_hash.hex()
 
 
 class AsyncClient:
-    """A client of one Itembank server for asyncio. The services of the contract are there as they are, typed; the other
-    methods do what most people come for. All errors are ItembankErrors.
+    """A client of one Itembank server for asyncio. It exposes the services of the contract, typed; its other methods cover the
+    common tasks. All errors are ItembankErrors.
 
-    Make it where an event loop runs, and use it there: `async with AsyncClient("127.0.0.1:50051") as client: …`
+    Create it in a running event loop, and use it there: `async with AsyncClient("127.0.0.1:50051") as client: …`
     """
 
     def __init__(
@@ -111,9 +111,9 @@ class AsyncClient:
         timeout: float = 60.0,
         retry: RetrySettings | None = None,
     ) -> None:
-        """`address` is `host:port`, or a URL; with https it is spoken to by TLS. `token` is sent as `authorization: Bearer
-        …`; a function is asked before every call, so that a token can be renewed. `timeout` is the deadline of unary calls
-        that name none, in seconds, all attempts together.
+        """`address` is `host:port`, or a URL; https selects TLS. `token` is sent as `authorization: Bearer …`; a function is
+        called before every attempt, so that a token can be renewed. `timeout` is the deadline of unary calls without one of
+        their own, in seconds, covering all attempts.
         """
         self._grpc = _open_channel(address, credentials, user_agent)
         retry = retry or RetrySettings()
@@ -134,11 +134,11 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Closes the connections. Calls under way fail."""
+        """Closes the connections. Calls in flight fail."""
         await self._grpc.close(None)
 
     async def limits(self) -> Limits:
-        """What the server takes. Asked for once."""
+        """Returns the limits of the server, which are fetched once."""
         return await self._connection.limits()
 
     @overload
@@ -175,21 +175,21 @@ class AsyncClient:
         plan: bool = False,
         **options: Unpack[UpsertOptions],
     ) -> UpsertResult | AsyncUpsertPlan:
-        """Brings a dataset in line with rows: hashes them, sends bodies only for what the server does not hold, resumes where a
-        connection broke, and makes at most one version, which readers see as a whole or not at all. Rows that change
-        nothing make no version. For the options see `UpsertOptions`.
+        """Brings a dataset in line with rows: hashes them, sends bodies only for items that the server does not hold, resumes
+        after a broken connection, and makes at most one version, which readers see as a whole or not at all. Rows that
+        change nothing make no version. For the options see `UpsertOptions`.
 
-        `items` is a list, a generator, anything iterable at once or asynchronously, or a DataFrame of pandas. It is read
-        once. Without `map`, a dict with a member `input` (or `input_json`) is an item: its other members may be
-        `item_id`, `expected_output`, `metadata` and `splits`, and whatever else an item has that was read. Any other
-        member is refused, because it would be lost; the one that `item_id` names is not. Any other row is the input as a
-        whole. Rows of a DataFrame are dicts by column, without what is missing in them.
+        `items` is a list, a generator, an iterable, an async iterable, or a pandas DataFrame. It is read once. Without `map`,
+        a dict with a member `input` (or `input_json`) is an item: its other members may be `item_id`, `expected_output`,
+        `metadata` and `splits`, and the members that reading an item returns. Any other member is refused, because it would
+        be lost, except the one that `item_id` names. A row of any other kind is the input as a whole. Rows of a DataFrame
+        are dicts by column, without missing values.
 
-        With `plan=True`, gives what would happen instead, to be applied or discarded.
+        With `plan=True`, returns a plan of the changes instead, to be applied or discarded.
 
         Raises InvalidArgumentError (INVALID_JSON, INVALID_FIELD, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID) naming the row,
-        whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan:
-        `apply_upsert` with other guards publishes it; ConflictError (VERSION_CONFLICT); NotFoundError.
+        whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan that
+        `apply_upsert` with other guards publishes; ConflictError (VERSION_CONFLICT); NotFoundError.
         """
         return await upsert_dataset(self._connection, items, plan, options)
 
@@ -202,38 +202,38 @@ class AsyncClient:
         allow_rebase: bool = False,
         guards: Guards | None = None,
     ) -> UpsertResult:
-        """Publishes a plan by the `request_id` of its upsert, also one that a guard made of an upsert."""
+        """Publishes the plan of the upsert with this `request_id`, including one that a guard has stopped."""
         dataset = dataset_ref(name, dataset_id)
         return await apply_upsert(self._connection, dataset, request_id, allow_rebase, guards)
 
     async def run_experiment(self, *, task: Task, **options: Unpack[ExperimentOptions]) -> ExperimentResult:
-        """Runs an experiment: gives every item of one version to a task, so many at a time, lets evaluators judge the outputs,
-        and streams the results into a run as they come. A task or evaluator that fails is part of the result, and of the
-        summary. For the options see `ExperimentOptions`.
+        """Runs an experiment: passes every item of one version to a task, `concurrency` of them at a time, has evaluators score
+        the outputs, and streams the results into a run as they arrive. A failed task or evaluator is part of the result and
+        of the summary. For the options see `ExperimentOptions`.
 
-        With `run_id`, continues a run that was interrupted: works on the cells that lack a success, and on no others. With
-        `dry_run`, tries the task on a few items and writes nothing.
+        With `run_id`, resumes an interrupted run: works only on the cells that lack a success. With `dry_run`, tries the task
+        on a few items and writes nothing.
 
         Raises ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that.
         """
         return await run_experiment(self._connection, task, options)
 
     async def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
-        """Works on a run together with others: the server hands out cells without a success, this worker gives results, until
-        there is nothing left. For the options see `WorkRunOptions`.
+        """Works on a run together with other workers: the server leases out cells without a success, and this worker returns
+        their results, until no cells are left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.
         """
         return await work_run(self._connection, run_id, task, options)
 
     async def summarize_run(self, run_id: str) -> ExperimentSummary:
-        """The summary of a run as it stands."""
+        """Returns the current summary of a run."""
         run = (await self.runs.GetRun(GetRunRequest(run_id=run_id))).run
         return await summarize_run(self._connection, run)
 
     async def results_to_pandas(self, run_id: str) -> pd.DataFrame:
-        """The results of a run as a DataFrame of pandas: one row for each cell that has one, with its item, output, error, and
-        a column `score.<name>` for each score.
+        """Returns the results of a run as a pandas DataFrame: one row for each cell that has one, with its item, output, error,
+        and a column `score.<name>` for each score.
         """
         rows = []
         async for result in self.stream_results(run_id, view="with_item"):
@@ -243,7 +243,7 @@ class AsyncClient:
     async def compare_runs(
         self, base: str, candidate: str, *, scores: Sequence[str | ScoreSettings] = ()
     ) -> ComparisonSummary:
-        """Compares two runs item by item, and gives the numbers: for each score the verdict and the confidence interval."""
+        """Compares two runs item by item. Returns the verdict and the confidence interval of each score."""
         return await reads.compare_runs(self._connection, base, candidate, scores)
 
     def stream_items(
@@ -254,8 +254,8 @@ class AsyncClient:
         version: VersionLike | None = None,
         splits: Iterable[str] = (),
     ) -> AsyncStream[ReadItem, ItemsEnd]:
-        """All items of a version, in order of their ids; the latest version unless one is named. Goes on where a connection
-        broke, on the same version."""
+        """Yields all items of a version, the latest by default, in order of their ids. Resumes after a broken connection, on
+        the same version."""
         return AsyncStream(
             reads.stream_items(self._connection, dataset_ref(dataset, dataset_id), version, splits)
         )
@@ -263,8 +263,8 @@ class AsyncClient:
     def stream_results(
         self, run_id: str, *, follow: bool = False, after_sequence: int = 0, view: ResultViewName = "basic"
     ) -> AsyncStream[RunResult, Run]:
-        """The results of a run, in the order of their last change; with `follow`, until the run has ended. A result that changes
-        comes again. At the end, `end` is the run."""
+        """Yields the results of a run, in the order of their last change; with `follow`, until the run ends. A result that
+        changes is yielded again. At the end, `end` is the run."""
         return AsyncStream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
 
     def diff_versions(
@@ -277,8 +277,8 @@ class AsyncClient:
         planned: str = "",
         view: ItemViewName = "full",
     ) -> AsyncStream[ItemChange, DiffSummary]:
-        """How items differ between two versions, or between the latest and what applying a plan would make (`planned`, its
-        request_id). At the end, `end` has the totals. The view `keys` leaves payloads out."""
+        """Yields the differences between two versions, or between the latest and the one that applying a plan would make
+        (`planned`, its request_id). At the end, `end` has the totals. The view `keys` leaves out payloads."""
         return AsyncStream(
             reads.diff_versions(
                 self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
@@ -288,7 +288,8 @@ class AsyncClient:
     def watch_dataset(
         self, dataset: str | None = None, *, dataset_id: str | None = None, after_version: int = 0
     ) -> AsyncStream[DatasetVersion, None]:
-        """The versions of a dataset behind `after_version` as they are made, without gaps. Ends only when nobody reads on."""
+        """Yields the versions of a dataset after `after_version` as they are made, without gaps. Ends only when the caller
+        stops reading."""
         return AsyncStream(
             reads.watch_dataset(self._connection, dataset_ref(dataset, dataset_id), after_version)
         )
@@ -296,13 +297,13 @@ class AsyncClient:
     def compare_items(
         self, base: str, candidate: str, *, scores: Sequence[str | ScoreSettings] = ()
     ) -> AsyncStream[ComparisonRow, ComparisonSummary]:
-        """The items that two runs both cover, in order of their ids, with what became of them in each."""
+        """Yields the items that two runs both cover, in order of their ids, with their results in each."""
         return AsyncStream(reads.comparison_rows(self._connection, base, candidate, scores))
 
     def query(
         self, sql: str, *, parameters: Sequence[Any] = (), max_rows: int = 0, timeout: float | None = None
     ) -> AsyncStream[dict[str, Any], QueryEnd]:
-        """The rows that answer a query, as dicts by column. At the end, `end` says whether there were more."""
+        """Yields the rows that answer a query, as dicts by column. At the end, `end` says whether there are more."""
         return AsyncStream(reads.query(self._connection, _query_request(sql, parameters, max_rows, timeout)))
 
     def export_items(
@@ -314,7 +315,7 @@ class AsyncClient:
         splits: Iterable[str] = (),
         format: Format = "jsonl",
     ) -> AsyncStream[bytes, ExportEnd]:
-        """A file of all items of a version, piece by piece."""
+        """Yields a file of all items of a version in chunks."""
         return AsyncStream(
             reads.export_items(
                 self._connection, dataset_ref(dataset, dataset_id), version, splits, _file_format(format)
@@ -323,11 +324,11 @@ class AsyncClient:
 
 
 class Client:
-    """A client of one Itembank server. The services of the contract are there as they are, typed; the other methods do what
-    most people come for. All errors are ItembankErrors.
+    """A client of one Itembank server. It exposes the services of the contract, typed; its other methods cover the common
+    tasks. All errors are ItembankErrors.
 
-    It works in scripts, threads and notebooks. Sources of rows are read, and callbacks called, in the thread that calls;
-    tasks that are coroutine functions run in an event loop of the client's own.
+    It works in scripts, threads and notebooks. Sources of rows are read, and callbacks called, in the calling thread; tasks
+    that are coroutine functions run in an event loop of the client's own.
 
         with Client("127.0.0.1:50051") as client: …
     """
@@ -343,7 +344,7 @@ class Client:
         timeout: float = 60.0,
         retry: RetrySettings | None = None,
     ) -> None:
-        """As `AsyncClient`."""
+        """Takes the arguments of `AsyncClient`."""
         self._background = background()
 
         async def open_client() -> AsyncClient:
@@ -359,7 +360,7 @@ class Client:
 
         self._client = self._background.call(open_client)
         self._connection = self._client._connection
-        # The stubs use no more of a channel than this one has.
+        # The stubs use only the methods that this channel has.
         channel = cast(grpc.Channel, SyncChannel(self._client._channel, self._background))
         self.datasets = DatasetServiceStub(channel)
         self.items = ItemServiceStub(channel)
@@ -376,11 +377,11 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Closes the connections. Calls under way fail."""
+        """Closes the connections. Calls in flight fail."""
         self._background.call(self._client.close)
 
     def limits(self) -> Limits:
-        """What the server takes. Asked for once."""
+        """Returns the limits of the server, which are fetched once."""
         return self._background.call(self._client.limits)
 
     @overload
@@ -417,21 +418,21 @@ class Client:
         plan: bool = False,
         **options: Unpack[UpsertOptions],
     ) -> UpsertResult | UpsertPlan:
-        """Brings a dataset in line with rows: hashes them, sends bodies only for what the server does not hold, resumes where a
-        connection broke, and makes at most one version, which readers see as a whole or not at all. Rows that change
-        nothing make no version. For the options see `UpsertOptions`.
+        """Brings a dataset in line with rows: hashes them, sends bodies only for items that the server does not hold, resumes
+        after a broken connection, and makes at most one version, which readers see as a whole or not at all. Rows that
+        change nothing make no version. For the options see `UpsertOptions`.
 
-        `items` is a list, a generator, anything iterable at once or asynchronously, or a DataFrame of pandas. It is read
-        once. Without `map`, a dict with a member `input` (or `input_json`) is an item: its other members may be
-        `item_id`, `expected_output`, `metadata` and `splits`, and whatever else an item has that was read. Any other
-        member is refused, because it would be lost; the one that `item_id` names is not. Any other row is the input as a
-        whole. Rows of a DataFrame are dicts by column, without what is missing in them.
+        `items` is a list, a generator, an iterable, an async iterable, or a pandas DataFrame. It is read once. Without `map`,
+        a dict with a member `input` (or `input_json`) is an item: its other members may be `item_id`, `expected_output`,
+        `metadata` and `splits`, and the members that reading an item returns. Any other member is refused, because it would
+        be lost, except the one that `item_id` names. A row of any other kind is the input as a whole. Rows of a DataFrame
+        are dicts by column, without missing values.
 
-        With `plan=True`, gives what would happen instead, to be applied or discarded.
+        With `plan=True`, returns a plan of the changes instead, to be applied or discarded.
 
         Raises InvalidArgumentError (INVALID_JSON, INVALID_FIELD, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID) naming the row,
-        whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan:
-        `apply_upsert` with other guards publishes it; ConflictError (VERSION_CONFLICT); NotFoundError.
+        whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan that
+        `apply_upsert` with other guards publishes; ConflictError (VERSION_CONFLICT); NotFoundError.
         """
         outcome = self._run(lambda connection: upsert_dataset(connection, items, plan, options))
         return self._plan(outcome) if isinstance(outcome, AsyncUpsertPlan) else outcome
@@ -445,44 +446,44 @@ class Client:
         allow_rebase: bool = False,
         guards: Guards | None = None,
     ) -> UpsertResult:
-        """Publishes a plan by the `request_id` of its upsert, also one that a guard made of an upsert."""
+        """Publishes the plan of the upsert with this `request_id`, including one that a guard has stopped."""
         dataset = dataset_ref(name, dataset_id)
         return self._run(lambda server: apply_upsert(server, dataset, request_id, allow_rebase, guards))
 
     def run_experiment(self, *, task: Task, **options: Unpack[ExperimentOptions]) -> ExperimentResult:
-        """Runs an experiment: gives every item of one version to a task, so many at a time, lets evaluators judge the outputs,
-        and streams the results into a run as they come. A task or evaluator that fails is part of the result, and of the
-        summary. For the options see `ExperimentOptions`.
+        """Runs an experiment: passes every item of one version to a task, `concurrency` of them at a time, has evaluators score
+        the outputs, and streams the results into a run as they arrive. A failed task or evaluator is part of the result and
+        of the summary. For the options see `ExperimentOptions`.
 
-        With `run_id`, continues a run that was interrupted: works on the cells that lack a success, and on no others. With
-        `dry_run`, tries the task on a few items and writes nothing.
+        With `run_id`, resumes an interrupted run: works only on the cells that lack a success. With `dry_run`, tries the task
+        on a few items and writes nothing.
 
         Raises ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that.
         """
         return self._run(lambda connection: run_experiment(connection, task, options))
 
     def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
-        """Works on a run together with others: the server hands out cells without a success, this worker gives results, until
-        there is nothing left. For the options see `WorkRunOptions`.
+        """Works on a run together with other workers: the server leases out cells without a success, and this worker returns
+        their results, until no cells are left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.
         """
         return self._run(lambda connection: work_run(connection, run_id, task, options))
 
     def summarize_run(self, run_id: str) -> ExperimentSummary:
-        """The summary of a run as it stands."""
+        """Returns the current summary of a run."""
         return self._background.call(lambda: self._client.summarize_run(run_id))
 
     def results_to_pandas(self, run_id: str) -> pd.DataFrame:
-        """The results of a run as a DataFrame of pandas: one row for each cell that has one, with its item, output, error, and
-        a column `score.<name>` for each score.
+        """Returns the results of a run as a pandas DataFrame: one row for each cell that has one, with its item, output, error,
+        and a column `score.<name>` for each score.
         """
         return self._background.call(lambda: self._client.results_to_pandas(run_id))
 
     def compare_runs(
         self, base: str, candidate: str, *, scores: Sequence[str | ScoreSettings] = ()
     ) -> ComparisonSummary:
-        """Compares two runs item by item, and gives the numbers: for each score the verdict and the confidence interval."""
+        """Compares two runs item by item. Returns the verdict and the confidence interval of each score."""
         return self._background.call(lambda: self._client.compare_runs(base, candidate, scores=scores))
 
     def stream_items(
@@ -493,8 +494,8 @@ class Client:
         version: VersionLike | None = None,
         splits: Iterable[str] = (),
     ) -> Stream[ReadItem, ItemsEnd]:
-        """All items of a version, in order of their ids; the latest version unless one is named. Goes on where a connection
-        broke, on the same version."""
+        """Yields all items of a version, the latest by default, in order of their ids. Resumes after a broken connection, on
+        the same version."""
         return self._stream(
             reads.stream_items(self._connection, dataset_ref(dataset, dataset_id), version, splits)
         )
@@ -502,8 +503,8 @@ class Client:
     def stream_results(
         self, run_id: str, *, follow: bool = False, after_sequence: int = 0, view: ResultViewName = "basic"
     ) -> Stream[RunResult, Run]:
-        """The results of a run, in the order of their last change; with `follow`, until the run has ended. A result that changes
-        comes again. At the end, `end` is the run."""
+        """Yields the results of a run, in the order of their last change; with `follow`, until the run ends. A result that
+        changes is yielded again. At the end, `end` is the run."""
         return self._stream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
 
     def diff_versions(
@@ -516,8 +517,8 @@ class Client:
         planned: str = "",
         view: ItemViewName = "full",
     ) -> Stream[ItemChange, DiffSummary]:
-        """How items differ between two versions, or between the latest and what applying a plan would make (`planned`, its
-        request_id). At the end, `end` has the totals. The view `keys` leaves payloads out."""
+        """Yields the differences between two versions, or between the latest and the one that applying a plan would make
+        (`planned`, its request_id). At the end, `end` has the totals. The view `keys` leaves out payloads."""
         return self._stream(
             reads.diff_versions(
                 self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
@@ -527,7 +528,8 @@ class Client:
     def watch_dataset(
         self, dataset: str | None = None, *, dataset_id: str | None = None, after_version: int = 0
     ) -> Stream[DatasetVersion, None]:
-        """The versions of a dataset behind `after_version` as they are made, without gaps. Ends only when nobody reads on."""
+        """Yields the versions of a dataset after `after_version` as they are made, without gaps. Ends only when the caller
+        stops reading."""
         return self._stream(
             reads.watch_dataset(self._connection, dataset_ref(dataset, dataset_id), after_version)
         )
@@ -535,13 +537,13 @@ class Client:
     def compare_items(
         self, base: str, candidate: str, *, scores: Sequence[str | ScoreSettings] = ()
     ) -> Stream[ComparisonRow, ComparisonSummary]:
-        """The items that two runs both cover, in order of their ids, with what became of them in each."""
+        """Yields the items that two runs both cover, in order of their ids, with their results in each."""
         return self._stream(reads.comparison_rows(self._connection, base, candidate, scores))
 
     def query(
         self, sql: str, *, parameters: Sequence[Any] = (), max_rows: int = 0, timeout: float | None = None
     ) -> Stream[dict[str, Any], QueryEnd]:
-        """The rows that answer a query, as dicts by column. At the end, `end` says whether there were more."""
+        """Yields the rows that answer a query, as dicts by column. At the end, `end` says whether there are more."""
         return self._stream(reads.query(self._connection, _query_request(sql, parameters, max_rows, timeout)))
 
     def export_items(
@@ -553,7 +555,7 @@ class Client:
         splits: Iterable[str] = (),
         format: Format = "jsonl",
     ) -> Stream[bytes, ExportEnd]:
-        """A file of all items of a version, piece by piece."""
+        """Yields a file of all items of a version in chunks."""
         return self._stream(
             reads.export_items(
                 self._connection, dataset_ref(dataset, dataset_id), version, splits, _file_format(format)
@@ -561,7 +563,7 @@ class Client:
         )
 
     def _run(self, work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-        """Runs a procedure for the thread that calls."""
+        """Runs a procedure for the calling thread."""
         return self._background.run(lambda caller: work(self._connection.for_caller(caller)))
 
     def _stream(self, batches: Batches[T, End]) -> Stream[T, End]:
@@ -585,7 +587,7 @@ def _open_channel(
     if "://" in address:
         url = urlsplit(address)
         if url.scheme not in ("http", "https") or url.path not in ("", "/") or not url.hostname:
-            raise invalid_field("address", f"is {address!r}, not host:port or http(s)://host:port")
+            raise invalid_field("address", f"must be host:port or http(s)://host:port, not {address!r}")
         port = url.port or (443 if url.scheme == "https" else 80)
         host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
         target = f"{host}:{port}"
@@ -617,5 +619,5 @@ def _file_format(name: Format) -> FileFormat.ValueType:
         "parquet": FILE_FORMAT_PARQUET,
     }
     if name not in formats:
-        raise invalid_field("format", f"is {name!r}, not csv, json, jsonl or parquet")
+        raise invalid_field("format", f"must be csv, json, jsonl or parquet, not {name!r}")
     return formats[name]

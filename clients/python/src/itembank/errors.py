@@ -1,4 +1,4 @@
-"""What goes wrong, in the words of the contract."""
+"""Errors, as the contract names them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itembank.v1.error_reason_pb2 import ErrorReason
 
 @dataclass(frozen=True)
 class FieldViolation:
-    """One fault in a request: where and what."""
+    """One invalid field of a request."""
 
     field: str
     """A path of field names from the request down: `items[17].input_json`."""
@@ -22,22 +22,22 @@ class FieldViolation:
 
 
 class ItembankError(Exception):
-    """Everything that goes wrong between this client and a server, and what the client itself refuses in the words that
-    the server would use. Act on `reason`, or on `code` where there is none; messages are for people and may change.
+    """The error of a call that failed, or that the client itself refused as the server would have. Act on `reason`, or on
+    `code` where there is none; messages are for people and may change.
     """
 
     code: grpc.StatusCode
     """The status code."""
     reason: str | None
-    """Why, if Itembank itself says so: `DATASET_NOT_FOUND`. None for errors of the network, and for unknown reasons."""
+    """The reason, if Itembank names one: `DATASET_NOT_FOUND`. None for network errors, and for unknown reasons."""
     facts: Mapping[str, str]
     """The facts of the reason, as the comments of `ErrorReason` list them: `{"index": "17", "item_id": "q17", …}`."""
     violations: Sequence[FieldViolation]
-    """The fields at fault, as many as the server named."""
+    """The invalid fields, as far as the server names them."""
     retryable: bool
-    """Whether repeating the same call may help. The client has done so already, as often as its settings say."""
+    """Whether retrying the same call may help. The client has already retried it, as often as its settings allow."""
     retry_delay: float | None
-    """How many seconds the server asks to wait before that."""
+    """How long the server asks to wait before a retry, in seconds."""
 
     def __init__(
         self,
@@ -62,35 +62,35 @@ class ItembankError(Exception):
         return f"{self.reason or self.code.name}: {self.args[0]}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The default would call the class with the message alone, so that no other process could unpickle it.
+        # By default, unpickling would call the class with the message alone, and fail.
         return (_restore, (type(self), self.args[0], self.__dict__))
 
 
 class InvalidArgumentError(ItembankError, ValueError):
-    """The request itself is at fault: INVALID_FIELD, INVALID_JSON, DUPLICATE_ITEM_ID, LIMIT_EXCEEDED and others."""
+    """The request is invalid: INVALID_FIELD, INVALID_JSON, DUPLICATE_ITEM_ID, LIMIT_EXCEEDED and others."""
 
 
 class NotFoundError(ItembankError, LookupError):
-    """What the request names is not there: DATASET_NOT_FOUND, RUN_NOT_FOUND and others."""
+    """The request names something that does not exist: DATASET_NOT_FOUND, RUN_NOT_FOUND and others."""
 
 
 class ConflictError(ItembankError):
-    """Somebody else was there first: VERSION_CONFLICT, ETAG_MISMATCH, ITEM_EXISTS, RESULT_FINAL and others."""
+    """Another write came first: VERSION_CONFLICT, ETAG_MISMATCH, ITEM_EXISTS, RESULT_FINAL and others."""
 
 
 class PreconditionError(ItembankError):
-    """Things are not in the state that the call needs: DELETE_LIMIT_EXCEEDED, EMPTY_RUN, RUN_ENDED and others."""
+    """The call is not allowed in the current state: DELETE_LIMIT_EXCEEDED, EMPTY_RUN, RUN_ENDED and others."""
 
 
 class UnavailableError(ItembankError):
-    """The server cannot be reached, or cannot reach what it needs."""
+    """The server, or something that it depends on, cannot be reached."""
 
 
 class ExperimentInterruptedError(Exception):
-    """An experiment was stopped after its run had been created, by what its `__cause__` says."""
+    """An experiment was stopped after its run had been created, by the error in `__cause__`."""
 
     run_id: str
-    """The run. `run_experiment` with this `run_id` goes on with it, unless the run has ended."""
+    """The run. `run_experiment` with this `run_id` resumes it, unless the run has ended."""
 
     def __init__(self, run_id: str, cause: BaseException | str) -> None:
         super().__init__(run_id, str(cause))
@@ -110,28 +110,28 @@ _classes: Mapping[grpc.StatusCode, type[ItembankError]] = {
 }
 
 _reasons = frozenset(value.name.removeprefix("ERROR_REASON_") for value in ErrorReason.DESCRIPTOR.values)
-"""Those that this client knows."""
+"""Reasons that this client knows."""
 
 _retryable_reasons = {"WRITE_CONTENTION", "SHUTTING_DOWN", "DATABASE_UNAVAILABLE", "STORAGE_UNAVAILABLE"}
-"""Reasons of which the contract says to repeat the call."""
+"""Reasons after which the contract says to retry the call."""
 
 _broken = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED, grpc.StatusCode.CANCELLED}
-"""Codes of a connection that broke or of a server that is away, where Itembank says nothing. The caller did not cancel
-(that is an asyncio.CancelledError), so something between here and the server did."""
+"""Codes of a broken connection or an unreachable server, if Itembank names no reason. The caller did not cancel (that is an
+asyncio.CancelledError), so something between the client and the server did."""
 
 
 def error_of(code: grpc.StatusCode, message: str, **about: Any) -> ItembankError:
-    """An error of the class that goes with its code."""
+    """Makes an error of the class for its code."""
     return _classes.get(code, ItembankError)(message, code=code, **about)
 
 
 def interrupted(message: str) -> ItembankError:
-    """A stream that ended too early, although nobody said why."""
+    """Makes the error for a stream that ended early without a reason."""
     return error_of(grpc.StatusCode.UNAVAILABLE, message, retryable=True)
 
 
 def from_rpc(error: grpc.aio.AioRpcError) -> ItembankError:
-    """What a call failed with, as an ItembankError."""
+    """Converts the error of a call to an ItembankError."""
     code, message = error.code(), error.details() or "no details"
     status = status_pb2.Status()
     for key, value in cast(Iterable[tuple[str, str | bytes]], error.trailing_metadata() or ()):
@@ -164,7 +164,7 @@ def from_rpc(error: grpc.aio.AioRpcError) -> ItembankError:
 
 
 def invalid_json(index: int, item_id: str, path: str, problem: str) -> ItembankError:
-    """A payload that the client refuses, as the server would."""
+    """Makes the error for an invalid payload, as the server would."""
     at = f"in row {index}" + (f" (item {item_id!r})" if item_id else "")
     facts = {"index": str(index), "path": path, "problem": problem}
     return InvalidArgumentError(
@@ -177,7 +177,7 @@ def invalid_json(index: int, item_id: str, path: str, problem: str) -> ItembankE
 
 
 def invalid_field(field: str, problem: str) -> ItembankError:
-    """An argument that the client refuses, as the server would refuse a field."""
+    """Makes the error for an invalid argument, as the server would for a field."""
     return InvalidArgumentError(
         f"{field}: {problem}",
         code=grpc.StatusCode.INVALID_ARGUMENT,
@@ -190,7 +190,7 @@ def invalid_field(field: str, problem: str) -> ItembankError:
 def limit_exceeded(
     limit: str, maximum: int, received: int, about: str, facts: Mapping[str, str]
 ) -> ItembankError:
-    """Something beyond a field of `Limits`."""
+    """Makes the error for a value beyond a field of `Limits`."""
     return InvalidArgumentError(
         f"{about}: {received} is beyond {limit}, which is {maximum}",
         code=grpc.StatusCode.INVALID_ARGUMENT,
@@ -215,13 +215,13 @@ _signs = (
     "GOAWAY",
     "Connection reset",
     "Socket closed",
-    # A frame could not be written any more. Why not, the next stream will say.
+    # A frame could no longer be written. The next stream will report why.
     "Internal error from Core",
 )
 
 
 def _is_reset(code: grpc.StatusCode, message: str) -> bool:
-    """gRPC has no code of its own for a stream that was cut: it depends on where that happened."""
+    """Whether a stream was cut off. gRPC has no code of its own for that: the code depends on where it happened."""
     faults = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
     return code in faults and any(sign in message for sign in _signs)
 

@@ -8,11 +8,11 @@ from typing import Any
 from tqdm.auto import tqdm
 
 Bar = Any
-"""A tqdm bar, of whichever kind the place has."""
+"""A tqdm bar, of the kind that suits the terminal or notebook."""
 
 
 def open_bar(progress: bool | None, what: str, unit: str, total: int | None) -> Bar | None:
-    """A bar in terminals and notebooks; with `progress` True also elsewhere, with False nowhere."""
+    """Opens a progress bar in terminals and notebooks; with `progress` True also elsewhere, with False nowhere."""
     if progress is None:
         progress = sys.stderr.isatty() or _in_notebook()
     if not progress:

@@ -1,4 +1,4 @@
-"""Running code of the caller's."""
+"""Running the caller's code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class AttemptTimeoutError(Exception):
-    """An attempt, or an evaluator, took longer than it may."""
+    """An attempt, or an evaluator, exceeded its time limit."""
 
     code = "TIMEOUT"
 
@@ -19,10 +19,10 @@ class AttemptTimeoutError(Exception):
 async def attempt(
     work: Callable[..., Any], arguments: tuple[Any, ...], timeout: float | None, stopped: threading.Event
 ) -> Any:
-    """Calls a function and waits no longer than `timeout` seconds, in this loop if it is a coroutine function, else in a
-    thread of its own. `stopped` is set when nobody waits any more.
+    """Calls a function, in this loop if it is a coroutine function, else in a thread of its own, and waits at most `timeout`
+    seconds. `stopped` is set when the wait ends.
 
-    A thread that never ends holds up nothing, not even the end of the program; threads of a pool would.
+    A thread that never ends does not block anything, not even the exit of the program; threads of a pool would.
     """
     running = asyncio.ensure_future(_call(work, arguments))
     try:
@@ -30,23 +30,23 @@ async def attempt(
         if not done:
             raise AttemptTimeoutError(f"no answer within {timeout:g} s")
         if running.cancelled():
-            raise RuntimeError("it cancelled itself")
+            raise RuntimeError("the function cancelled itself")
         return running.result()
     finally:
         stopped.set()
         if not running.done():
-            # Nobody waits for it: it may take its time to end.
+            # It is cancelled, but not waited for.
             running.cancel()
             running.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 async def _call(work: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    # An object that can be called has a method for it.
+    # A callable object may have a coroutine method.
     method = getattr(type(work), "__call__", None)  # noqa: B004
     if inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(method):
         return await work(*arguments)
     outcome = await _in_thread(work, arguments)
-    # A lambda around a coroutine function gives a coroutine, too.
+    # A lambda around a coroutine function returns a coroutine, too.
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 
@@ -69,12 +69,12 @@ async def _in_thread(work: Callable[..., Any], arguments: tuple[Any, ...]) -> An
         try:
             outcome = context.run(work, *arguments)
         except StopIteration as error:
-            # A future cannot hold it.
+            # A future must not raise StopIteration.
             fault = RuntimeError(f"StopIteration: {error}")
         except Exception as error:
             fault = error
         except BaseException as error:
-            # sys.exit in a task must not leave the experiment waiting.
+            # sys.exit in a task must not leave the experiment waiting forever.
             fault = RuntimeError(f"{type(error).__name__}: {error}")
         if not loop.is_closed():
             loop.call_soon_threadsafe(finish, outcome, fault)

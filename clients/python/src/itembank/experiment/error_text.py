@@ -1,4 +1,4 @@
-"""Failures as texts."""
+"""Errors as texts."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from itembank.v1.result_pb2 import ResultError
 
 max_message_bytes = 16 * 1024
 max_stack_bytes = 64 * 1024
-"""By the contract. Texts that people read are cut rather than refused: half an explanation beats none."""
+"""Limits of the contract. Texts for people are truncated rather than refused: half an explanation beats none."""
 
 _code = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 def to_result_error(error: BaseException) -> ResultError:
-    """A failure as a run records it."""
+    """Converts an error to the form in which a run records it."""
     stack = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     return ResultError(
         code=_code_of(error),
@@ -25,17 +25,17 @@ def to_result_error(error: BaseException) -> ResultError:
 
 
 def describe_failure(error: BaseException) -> str:
-    """What went wrong, in one text."""
+    """Returns the message of an error, including those of its causes."""
     try:
         own = str(error) or type(error).__name__
     except Exception:
-        # An error that cannot be shown is still one.
+        # The error has no usable text, but is still reported.
         own = type(error).__name__
     return f"{own}: {describe_failure(error.__cause__)}" if error.__cause__ is not None else own
 
 
 def shortened(text: str, max_bytes: int) -> str:
-    """Cuts a text to so many bytes of UTF-8."""
+    """Truncates a text to at most `max_bytes` of UTF-8."""
     encoded = text.encode(errors="replace")
     if len(encoded) <= max_bytes:
         return encoded.decode()
@@ -43,7 +43,7 @@ def shortened(text: str, max_bytes: int) -> str:
 
 
 def _code_of(error: BaseException) -> str:
-    """Short and constant, for grouping: the code that the error carries, else its class."""
+    """Returns a short, constant code for grouping: the code that the error carries, else its class."""
     code = getattr(error, "code", None)
     if isinstance(code, str) and _code.fullmatch(code):
         return code

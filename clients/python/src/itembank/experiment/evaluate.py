@@ -1,4 +1,4 @@
-"""Judging outputs."""
+"""Scoring outputs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from itembank.v1.result_pb2 import ANNOTATOR_KIND_CODE, ANNOTATOR_KIND_HUMAN, AN
 kinds = {"code": ANNOTATOR_KIND_CODE, "llm": ANNOTATOR_KIND_LLM, "human": ANNOTATOR_KIND_HUMAN}
 
 max_text_bytes = 16 * 1024
-"""Of an explanation or an error, by the contract."""
+"""The limit of the contract on an explanation or an error."""
 
 max_label_length = 256
 max_name_length = 128
 
 
 def evaluators_by_name(given: Evaluators) -> dict[str, Evaluator]:
-    """Raises InvalidArgumentError for names that no score may have, before any work is done in vain."""
+    """Returns evaluators by name. Raises InvalidArgumentError for an invalid score name, before any work is wasted."""
     if isinstance(given, Mapping):
         pairs = list(given.items())
     else:
@@ -40,17 +40,21 @@ def evaluators_by_name(given: Evaluators) -> dict[str, Evaluator]:
                 "evaluators", f"{name!r} cannot name a score: 1 to {max_name_length} characters"
             )
         if name in named:
-            raise invalid_field("evaluators", f"two of them are named {name!r}: give a dict of names")
+            raise invalid_field(
+                "evaluators", f"two of them are named {name!r}: pass a dict with distinct names"
+            )
         evaluator = one if isinstance(one, Evaluator) else Evaluator(one)
         if not callable(evaluator.evaluate) or evaluator.kind not in kinds:
-            raise invalid_field("evaluators", f"{name!r} is no function, or of no known kind")
+            raise invalid_field(
+                "evaluators", f"{name!r} must be a function, or an Evaluator of kind code, llm or human"
+            )
         named[name] = evaluator
     return named
 
 
 async def evaluate(name: str, evaluator: Evaluator, subject: Subject, timeout: float | None) -> Score | None:
-    """Lets an evaluator judge. Whatever goes wrong becomes the error of the score, so that it is counted and seen. None if
-    there is nothing to judge.
+    """Runs an evaluator. Any failure becomes the error of the score, so that it is counted and visible. Returns None if there
+    is nothing to judge.
     """
     start_time = now()
     try:
@@ -68,29 +72,29 @@ async def evaluate(name: str, evaluator: Evaluator, subject: Subject, timeout: f
 
 
 def now() -> Timestamp:
-    """The present time."""
+    """Returns the current time."""
     timestamp = Timestamp()
     timestamp.FromDatetime(datetime.now(timezone.utc))
     return timestamp
 
 
 def _judge(verdict: Any) -> Score:
-    """Raises ValueError for what is no judgement."""
+    """Converts a verdict to a score. Raises ValueError for an invalid verdict."""
     if isinstance(verdict, Judgement):
         judgement = verdict
     else:
         judgement = Judgement(label=verdict) if isinstance(verdict, str) else Judgement(value=verdict)
-    # What numpy and its kin give are numbers and truth values, too.
+    # Numbers and bools of numpy and similar libraries are valid, too.
     value, label = plain_json(judgement.value, "$.value"), judgement.label
     if value is None and label is None:
         raise ValueError(
-            "the evaluator gave neither a value nor a label; None says that there is nothing to judge"
+            "the evaluator returned neither a value nor a label; return None if there is nothing to judge"
         )
     if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-        raise ValueError(f"the evaluator gave {value!r}, which is no finite number")
+        raise ValueError(f"the evaluator returned {value!r}, which is not a finite number")
     if label is not None and not (isinstance(label, str) and 1 <= len(label) <= max_label_length):
         raise ValueError(
-            f"the evaluator gave a label that is not a text of 1 to {max_label_length} characters"
+            f"the evaluator returned a label that is not a string of 1 to {max_label_length} characters"
         )
     metadata = None
     if judgement.metadata is not None:

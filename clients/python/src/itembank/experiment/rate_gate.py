@@ -15,31 +15,31 @@ from itembank.rpc.retry import jittered
 
 initial_pause = 1.0
 max_pause = 60.0
-"""The pauses after a rate limit that does not say how long it lasts: a second is soon enough, a minute resets most."""
+"""The pauses after a rate limit without a `retry-after`: a second is soon enough, and a minute resets most limits."""
 
 spread = 0.1
 max_spread = 1.0
-"""All workers that waited for a pause start again spread over this share of it, and over a second at most."""
+"""Attempts that waited for a pause restart spread over this share of it, over at most a second."""
 
 _named = re.compile(r"rate_?limit|throttling", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """How an attempt was let through: behind how many pauses."""
+    """The admission of an attempt, with the number of pauses before it."""
 
     pauses: int
 
 
 class RateGate:
-    """What every attempt at a task goes through. Holds all of them back when one has met a rate limit."""
+    """Admits the attempts at a task, and holds all of them back after one has hit a rate limit."""
 
     def __init__(self, per_minute: float | None = None) -> None:
         """`per_minute` is the most attempts to start in a minute, evenly spaced."""
         self._spacing = 0.0 if per_minute is None else 60.0 / per_minute
         self._next_start = 0.0
         self.opens_at = 0.0
-        """When attempts may start again, by time.monotonic. In the past unless there is a pause."""
+        """The time when attempts may start again, by time.monotonic. In the past unless there is a pause."""
         self._pause = 0.0
         self._pauses = 0
         self._strikes = 0
@@ -47,7 +47,7 @@ class RateGate:
 
     async def enter(self) -> Pass:
         """Waits until the next attempt may start."""
-        # A pause may become longer while it is waited for.
+        # A pause may be extended during the wait.
         while (wait := self.opens_at - time.monotonic()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(wait + random.random() * min(max_spread, spread * self._pause))
         if self._spacing > 0:
@@ -57,7 +57,7 @@ class RateGate:
         return Pass(self._pauses)
 
     def pause(self, entered: Pass, retry_after: float | None) -> None:
-        """An attempt met a rate limit. Several that started together count as one."""
+        """Reports that an attempt hit a rate limit. Several that started together count as one."""
         if entered.pauses == self._pauses:
             self._pauses += 1
             self._strikes += 1
@@ -70,7 +70,7 @@ class RateGate:
         self.opens_at = time.monotonic() + pause
 
     def succeeded(self) -> None:
-        """An attempt met none."""
+        """Reports that an attempt hit none."""
         self._strikes = 0
 
 
@@ -79,12 +79,12 @@ class RateLimit:
     """A rate limit."""
 
     retry_after: float | None
-    """How many seconds it lasts, if it says so."""
+    """Its duration in seconds, if known."""
 
 
 def rate_limit_of(error: BaseException) -> RateLimit | None:
-    """Whether an error is a rate limit of something that a task called: status 429, or 503 and 529 with a time to wait, as
-    most clients of HTTP APIs carry it, in the error or in what caused it.
+    """Returns the rate limit that an error reports, if it does: status 429, or 503 and 529 with a time to wait, in the error
+    or in its causes, as most clients of HTTP APIs report it.
     """
     cause: BaseException | None = error
     for _ in range(5):
@@ -112,7 +112,7 @@ def _status(holder: object) -> int | None:
 
 
 def _retry_after(headers: Any) -> float | None:
-    """`retry-after` is in seconds or a date; some APIs have `retry-after-ms` as well, which is finer."""
+    """Returns the time to wait, in seconds. `retry-after` is in seconds or a date; `retry-after-ms`, which is finer, wins."""
     milliseconds = _number(_header(headers, "retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000

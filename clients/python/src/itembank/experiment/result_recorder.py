@@ -1,4 +1,4 @@
-"""Recording results as they come."""
+"""Recording results as they arrive."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from itembank.v1.result_pb2 import RunResult
 from itembank.v1.run_service_pb2 import StreamRecordResultsRequest
 
 max_waiting = 2_000
-"""Results that wait to be sent or answered at most: whoever brings more has to wait."""
+"""The most results that wait to be sent or acknowledged. Adding another one waits."""
 
 gathered = 200
-"""While a frame is under way, results gather until there are so many."""
+"""The size of a batch: while a frame is in flight, the next one waits for this many results."""
 
 max_unanswered = 8
-"""Frames under way at most."""
+"""The most frames in flight."""
 
 frame_overhead = 128
 result_overhead = 6
@@ -30,13 +30,13 @@ result_overhead = 6
 
 
 class ResultRecorder:
-    """Streams results into a run as they come, each until it is durable: what a broken stream leaves without an answer is
-    sent again on the next one, which is harmless.
+    """Streams results into a run as they arrive, each until it is durable. Results that a broken stream leaves
+    unacknowledged are sent again on the next one, which is idempotent.
     """
 
     def __init__(self, connection: Connection, run_id: str, limits: Limits) -> None:
         self.not_taken: list[RunResult] = []
-        """Results that were not taken because their cells had another success already, or their items were purged."""
+        """Results that the run did not accept because their cells already had another success, or their items were purged."""
         self._connection = connection
         self._run_id = run_id
         self._limits = limits
@@ -50,7 +50,7 @@ class ResultRecorder:
         self._running = asyncio.create_task(self._run())
 
     async def add(self, result: RunResult) -> None:
-        """Takes a result, as soon as there is room. Raises whatever keeps results from being recorded."""
+        """Queues a result, as soon as there is room. Raises the error that keeps results from being recorded, if any."""
         while self._waiting >= max_waiting and self._fault is None:
             await self._changes.next()
         self._raise_fault()
@@ -66,7 +66,7 @@ class ResultRecorder:
         self._raise_fault()
 
     async def finish_within(self, seconds: float) -> None:
-        """Gives up what is not durable after so many seconds."""
+        """Does the same, but abandons results that are not durable within a time."""
         await asyncio.wait_for(self.finish(), seconds)
 
     def _raise_fault(self) -> None:
@@ -94,17 +94,17 @@ class ResultRecorder:
             self._changes.tell()
 
     async def _stream(self, backoff: Backoff) -> None:
-        """One stream, until there is nothing left or it breaks."""
+        """Runs one stream, until all results are sent or it breaks."""
         stream = self._connection.runs.StreamRecordResults(self._frames())
         async with reading(stream) as answers:
             async for answer in answers:
                 self._answered(answer.frame_number)
                 backoff.succeeded()
         if self._unanswered:
-            raise interrupted("the stream ended without all answers")
+            raise interrupted("the stream ended before all results were acknowledged")
 
     async def _frames(self) -> AsyncIterator[StreamRecordResultsRequest]:
-        # Only those of the stream before this one: what follows is in the queue.
+        # Frames that the previous stream left unanswered go first. Later results are in the queue.
         for number, results in list(self._unanswered.items()):
             yield self._frame(number, results)
         while not (self._closing and not self._queue):
@@ -135,8 +135,8 @@ class ResultRecorder:
         self._changes.tell()
 
     def _drop(self, error: ItembankError) -> bool:
-        """Takes out the result that the server refuses for itself: its cell has got another success from somewhere else,
-        or its item was purged. The frame goes again without it.
+        """Removes the one result that made the server refuse a frame: its cell has another success, or its item was purged.
+        The frame is sent again without it.
         """
         if error.reason not in ("RESULT_FINAL", "ITEM_PURGED"):
             return False

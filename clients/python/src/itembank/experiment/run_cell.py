@@ -29,10 +29,10 @@ default_retries = 2
 
 initial_pause = 0.25
 max_pause = 10.0
-"""The pauses before an attempt is repeated."""
+"""The pauses before retries."""
 
 max_rate_limits = 20
-"""Rate limits that one cell waits for at most. Beyond that, something else is wrong than haste."""
+"""The most rate limits that one cell waits for. More of them mean that slowing down does not help."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Cell:
 
 
 class OutputError(Exception):
-    """An answer that cannot be recorded."""
+    """An output that cannot be recorded."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
@@ -53,7 +53,7 @@ class OutputError(Exception):
 
 @dataclass(frozen=True)
 class CellSetting:
-    """What all cells have in common."""
+    """The setting that all cells share."""
 
     task: Task
     takes_context: bool
@@ -82,8 +82,8 @@ def new_setting(task: Task, options: WorkOptions, limits: Limits, run_id: str) -
 
 
 async def run_cell(setting: CellSetting, cell: Cell) -> RunResult:
-    """Works on one cell: tries until there is an output or there have been enough attempts, then lets all evaluators
-    judge. What fails becomes part of the result.
+    """Works on one cell: attempts the task until it returns an output or no retries are left, then runs all evaluators.
+    Failures become part of the result.
     """
     failures = rate_limits = 0
     while True:
@@ -147,7 +147,7 @@ def _usage_to_wire(usage: TaskUsage) -> Usage:
 
 
 def _spell(output: Any, max_bytes: int) -> tuple[Any, str]:
-    """The output as JSON. Raises OutputError."""
+    """Serializes the output as JSON. Raises OutputError."""
     try:
         plain = plain_json(output, "$.output")
     except JsonProblemError as problem:
@@ -155,18 +155,20 @@ def _spell(output: Any, max_bytes: int) -> tuple[Any, str]:
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     size = len(text.encode())
     if size > max_bytes:
-        raise OutputError("OUTPUT_TOO_LARGE", f"{size} bytes, but the server takes {max_bytes}")
+        message = f"the output has {size} bytes; the server accepts at most {max_bytes} bytes"
+        raise OutputError("OUTPUT_TOO_LARGE", message)
     return output, text
 
 
 def _fitting(result: RunResult, limits: Limits) -> RunResult:
-    """A result as it can be recorded. One that is too large with all its scores becomes an error that says so: else the
-    server would refuse all others in its frame as well.
+    """Returns a result that can be recorded. A result that is too large with its scores is replaced by an error that says so:
+    otherwise the server would refuse all results in its frame.
     """
     size = result.ByteSize()
     if size <= limits.max_result_bytes:
         return result
-    message = f"the result takes {size} bytes with its scores, but the server takes {limits.max_result_bytes}"
+    maximum = limits.max_result_bytes
+    message = f"the result with its scores has {size} bytes; the server accepts at most {maximum} bytes"
     return RunResult(
         item_id=result.item_id,
         repetition=result.repetition,
@@ -179,7 +181,7 @@ def _fitting(result: RunResult, limits: Limits) -> RunResult:
 
 
 def _takes_two(task: Task) -> bool:
-    """Whether a task wants its context as well. What cannot be inspected gets the item alone."""
+    """Whether a task takes its context as well. A task that cannot be inspected gets the item alone."""
     try:
         parameters = inspect.signature(task).parameters.values()
     except (TypeError, ValueError):

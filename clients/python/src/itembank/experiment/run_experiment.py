@@ -41,25 +41,25 @@ page_size = 1_000
 """Items on a page. The server makes pages of large items shorter."""
 
 flush_seconds = 10.0
-"""How long results that are done may take to be recorded when the experiment ends early."""
+"""The time to record finished results when the experiment ends early."""
 
 log = logging.getLogger("itembank")
 
 
 @dataclass(frozen=True)
 class ExperimentProgress:
-    """How far an experiment has come."""
+    """The progress of an experiment."""
 
     run_id: str
     expected: int
     """Cells: items times repetitions."""
     succeeded: int
     failed: int
-    """Cells that failed, for good unless the run is resumed."""
+    """Cells that failed, finally unless the run is resumed."""
     running: int
-    """Cells that are worked on right now."""
+    """Cells in progress."""
     paused_for: float
-    """How many seconds all attempts still wait for a rate limit. 0 unless they do."""
+    """How long all attempts still pause for a rate limit, in seconds. 0 without a pause."""
 
 
 class ExperimentOptions(WorkOptions, total=False):
@@ -69,54 +69,53 @@ class ExperimentOptions(WorkOptions, total=False):
     """The name of the dataset. This or `dataset_id` is required for a new run."""
     dataset_id: str
     version: VersionLike
-    """Which version: a number, a tag or a time. The latest unless set; the run stays on it, whatever is written
-    meanwhile."""
+    """A number, a tag or a time. The latest by default. The run stays on it while new versions are made."""
     splits: Sequence[str]
-    """Covers the items in any of these splits. All items unless set."""
+    """Covers only items in any of these splits. All items by default."""
     repetitions: int
-    """How often each item is answered. 1 unless set."""
+    """How often the task runs on each item. 1 by default."""
     run_id: str
-    """Continues a run that was interrupted: works on the cells that lack a success, and on no others."""
+    """Resumes an interrupted run: works only on the cells that lack a success."""
     name: str
     description: str
     target: str
-    """What is tried: `reader-2`."""
+    """The subject of the experiment: `reader-2`."""
     target_type: str
-    """What kind of thing that is: `model`."""
+    """The kind of the subject: `model`."""
     metadata: Mapping[str, Any]
     labels: Sequence[str]
-    """Names such as `baseline`, taken from the run that had them."""
+    """Names such as `baseline`, which move here from the run that had them."""
     carry_from_run_id: str
-    """Takes over the successes of this earlier run for items that have not changed since."""
+    """Carries over the successes of this earlier run for items that have not changed since."""
     finish: bool
-    """Whether the run is ended when all cells were worked on. True unless set."""
+    """Whether to finish the run after the last cell. True by default."""
     min_success_ratio: float
-    """The share of cells that has to succeed for the run to end as COMPLETED. Any one success unless set."""
+    """The share of cells that must succeed for the run to end as COMPLETED, 0 to 1. By default, one success suffices."""
     dry_run: int
-    """Tries the task on the first so many items and records nothing."""
+    """Tries the task on this many items, the first ones, and records nothing."""
     on_progress: Callable[[ExperimentProgress], None]
     on_result: Callable[[RunResult], None]
-    """Called for each cell as it is done. What it raises ends the experiment."""
+    """Called after each cell. Raising ends the experiment."""
 
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """What came of an experiment."""
+    """The outcome of an experiment."""
 
     run: Run | None
     """None for a dry run."""
     run_id: str
     version: int
     not_recorded: int
-    """How many of the results made here the run has not taken, because somebody else had given their cells a success
-    meanwhile, or their items were purged."""
+    """The results of this experiment that the run did not accept, because another program had recorded a success for their
+    cells meanwhile, or their items were purged."""
     summary: ExperimentSummary
 
 
 async def run_experiment(connection: Connection, task: Task, options: ExperimentOptions) -> ExperimentResult:
     """Works on all open cells of a run. See `Client.run_experiment`."""
     limits = await connection.limits()
-    # Evaluators that no score can come from are found before there is a run.
+    # Refuses invalid evaluators before a run is created.
     setting = new_setting(task, options, limits, "")
     if "dry_run" in options:
         return await _dry_run(connection, setting, options, options["dry_run"])
@@ -142,7 +141,7 @@ async def run_experiment(connection: Connection, task: Task, options: Experiment
 
 
 async def summarize_run(connection: Connection, run: Run) -> ExperimentSummary:
-    """The summary of a run as it stands."""
+    """Returns the current summary of a run."""
     summary = SummaryBuilder()
     async for batch in stream_results(connection, run.run_id, False, 0, "basic"):
         if not isinstance(batch, Ended):
@@ -152,7 +151,7 @@ async def summarize_run(connection: Connection, run: Run) -> ExperimentSummary:
 
 
 async def _open_run(connection: Connection, options: ExperimentOptions) -> Run:
-    """Creates the run, or finds the one to be continued."""
+    """Creates the run, or gets the one to resume."""
     if "run_id" in options:
         run = (await connection.runs.GetRun(GetRunRequest(run_id=options["run_id"]))).run
         if options.get("repetitions", run.repetitions) != run.repetitions:
@@ -193,7 +192,9 @@ def _dataset_of(options: ExperimentOptions) -> DatasetRef:
 async def _work_on_run(
     connection: Connection, setting: CellSetting, options: ExperimentOptions, run: Run
 ) -> int:
-    """Gives the number of results that the run has not taken. Raises ExperimentInterruptedError."""
+    """Works on the open cells. Returns the number of results that the run did not accept. Raises
+    ExperimentInterruptedError.
+    """
     recorder = ResultRecorder(connection, run.run_id, setting.limits)
     counts = run.counts
     try:
@@ -208,19 +209,19 @@ async def _work_on_run(
         )
         await recorder.finish()
     except BaseException as error:
-        # What is done is not lost. If that fails as well, the first error is the one to tell.
+        # Records finished results. If that fails as well, the first error is the one to report.
         with suppress(Exception, asyncio.CancelledError):
             await recorder.finish_within(flush_seconds)
         if isinstance(error, Exception):
             raise ExperimentInterruptedError(run.run_id, error) from error
-        log.warning("run %s was interrupted; run_experiment(run_id=…) goes on with it", run.run_id)
+        log.warning("run %s was interrupted; run_experiment(run_id=…) resumes it", run.run_id)
         raise
     return len(recorder.not_taken)
 
 
 async def _open_cells(connection: Connection, run_id: str) -> AsyncIterator[Cell]:
-    """The cells of a run that lack a success, in order of item and repetition: all of them in a new run, what is left in
-    one that was interrupted. Cells are not given twice, whatever is recorded meanwhile.
+    """Yields the cells of a run that lack a success, in order of item and repetition: all cells of a new run, the rest of an
+    interrupted one. No cell is yielded twice, whatever is recorded meanwhile.
     """
     request = ListIncompleteRequest(run_id=run_id, view=INCOMPLETE_VIEW_WITH_ITEM, page_size=page_size)
     while True:
@@ -239,7 +240,7 @@ async def _open_cells(connection: Connection, run_id: str) -> AsyncIterator[Cell
 async def _dry_run(
     connection: Connection, setting: CellSetting, options: ExperimentOptions, item_count: int
 ) -> ExperimentResult:
-    """Works on the first items of a version as a run would, and records nothing."""
+    """Works on the first items of a version as in a run, but records nothing."""
     request = GetVersionRequest(dataset=_dataset_of(options), at=version_selector(options.get("version")))
     version = (await connection.datasets.GetVersion(request)).version
     pinned = DatasetRef(dataset_id=version.dataset_id)
@@ -287,7 +288,7 @@ async def _work_on_cells(
     succeeded: int,
     record: Callable[[RunResult], Awaitable[None]],
 ) -> None:
-    """Works on cells, so many at a time. Raises what keeps results from being recorded."""
+    """Works on cells, `concurrency` of them at a time. Raises any error that keeps results from being recorded."""
     caller = connection.caller
     on_progress, on_result = options.get("on_progress"), options.get("on_result")
     title = options.get("name") or options.get("target") or "experiment"
@@ -330,12 +331,12 @@ async def _work_on_cells(
 async def for_each_at_a_time(
     source: AsyncIterator[Cell], concurrency: int, work: Callable[[Cell], Awaitable[None]]
 ) -> None:
-    """Works on what a source gives, on so many at a time, in the order in which they are given. The first failure stops
-    everything else, and is raised when all has come to rest.
+    """Calls `work` for each cell of a source, in order, with at most `concurrency` calls in flight. The first failure cancels
+    the others, and is raised once all have ended.
     """
     if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise invalid_field("concurrency", f"is {concurrency!r}, not 1 or more")
-    # An asynchronous generator serves one at a time.
+        raise invalid_field("concurrency", f"must be a whole number of 1 or more, not {concurrency!r}")
+    # An asynchronous generator does not allow concurrent calls.
     turn = asyncio.Lock()
 
     async def worker() -> None:

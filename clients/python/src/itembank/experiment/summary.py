@@ -1,4 +1,4 @@
-"""What a run gave, in numbers."""
+"""The summary of a run."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 max_example = 80
-"""Longest example of a failure, in characters: one line of a terminal."""
+"""The longest example of a failure, in characters: one line of a terminal."""
 
 
 @dataclass(frozen=True)
 class ScoreSummary:
-    """One score over a run. Always, the successes of the run are n + labelled + failed + unscored."""
+    """One score over a run. The successes of the run always equal n + labelled + failed + unscored."""
 
     name: str
     n: int
     """Results with a number."""
     mean: float | None
-    """The mean of those. None if there are none."""
+    """The mean of the `n` numbers. None if there are none."""
     labelled: int
     """Results with a label and no number."""
     labels: dict[str, int]
-    """How often each label was given, with a number or without."""
+    """The number of results with each label, with a number or without."""
     failed: int
     """Results that the evaluator failed on."""
     unscored: int
@@ -48,7 +48,7 @@ class FailureSummary:
 
 @dataclass(frozen=True)
 class Latency:
-    """How long successes took, in seconds."""
+    """The latency of successes, in seconds."""
 
     mean: float
     p50: float
@@ -57,8 +57,8 @@ class Latency:
 
 @dataclass(frozen=True)
 class ExperimentSummary:
-    """What a run gave. Always, expected = succeeded + failed + missing: nothing drops out of the denominator. `print` shows
-    it in some lines:
+    """The summary of a run. Always, expected = succeeded + failed + missing: nothing drops out of the denominator. `print`
+    shows it in a few lines:
 
         COMPLETED  reader-2 on data… version 3  (runs…)
         cells      300 = 290 succeeded + 8 failed + 2 missing
@@ -80,9 +80,9 @@ class ExperimentSummary:
     missing: int
     scores: tuple[ScoreSummary, ...]
     failures: tuple[FailureSummary, ...]
-    """By number, the most frequent first."""
+    """The most frequent first."""
     latency: Latency | None
-    """None without any success."""
+    """None if there are no successes."""
 
     def __str__(self) -> str:
         where = f"{self.name or 'run'} on {self.dataset_id} version {self.version}"
@@ -105,7 +105,7 @@ class ExperimentSummary:
         return "\n".join(f"{title:<{width}}  {text}".rstrip() for title, text in rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """One row for each score: name, n, mean, labelled, failed, unscored; the attributes of the frame say the rest."""
+        """Returns one row per score: name, n, mean, labelled, failed, unscored. The attributes of the frame hold the rest."""
         import pandas as pd
 
         columns = ["name", "n", "mean", "labelled", "failed", "unscored"]
@@ -127,7 +127,7 @@ class _Score:
 
 
 class SummaryBuilder:
-    """Adds results up."""
+    """Accumulates results into a summary."""
 
     def __init__(self) -> None:
         self._scores: dict[str, _Score] = {}
@@ -159,7 +159,7 @@ class SummaryBuilder:
                 score.labelled += 1
 
     def of_run(self, run: Run) -> ExperimentSummary:
-        """The summary of a run with these results."""
+        """Returns the summary of a run with these results."""
         return self._build(
             run_id=run.run_id,
             name=run.name,
@@ -170,7 +170,7 @@ class SummaryBuilder:
         )
 
     def of_dry_run(self, dataset_id: str, version: int, name: str, expected: int) -> ExperimentSummary:
-        """The summary of cells that were tried without a run."""
+        """Returns the summary of a dry run."""
         return self._build(
             run_id="", name=name, dataset_id=dataset_id, version=version, state="DRY_RUN", expected=expected
         )
@@ -229,7 +229,7 @@ def _describe(score: ScoreSummary, succeeded: int) -> str:
 
 
 def _decimal(value: float) -> str:
-    """Three decimals, fewer where they are zeros."""
+    """Formats a number with three decimals, fewer where they are zeros."""
     text = f"{value:.3f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 

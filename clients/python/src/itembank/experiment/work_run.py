@@ -1,4 +1,4 @@
-"""Working on a run together with others."""
+"""Working on a run together with other workers."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from itembank.v1.work_pb2 import (
 default_lease = 60.0
 
 beats_per_lease = 3
-"""Heartbeats per lease: two may get lost."""
+"""Heartbeats per lease: two of them may be lost."""
 
 leave_seconds = 2.0
-"""How long the server gets to hear that the worker leaves."""
+"""The time to tell the server that the worker leaves."""
 
 frame_overhead = 64
 result_overhead = 16
@@ -47,44 +47,43 @@ result_overhead = 16
 
 @dataclass(frozen=True)
 class WorkCounts:
-    """What a worker has done so far."""
+    """The progress of a worker."""
 
     running: int = 0
-    """Cells that it is working on."""
+    """Cells in progress."""
     recorded: int = 0
-    """Results that the run has from it."""
+    """Results that the run has recorded."""
     dropped: int = 0
     """Results that came too late: another worker was faster, or the run has ended."""
     lost: int = 0
-    """Cells that it lost because it was not heard of in time."""
+    """Cells whose leases expired because heartbeats failed to arrive in time."""
     idle: bool = False
-    """True while all cells that are left are with other workers."""
+    """True while other workers hold all remaining cells."""
 
 
 class WorkRunOptions(WorkOptions, total=False):
     """The options of `work_run` besides the run and the task."""
 
     worker_id: str
-    """The name of this worker within the run. One that comes back under its name gets the cells it still holds. Random
-    unless set."""
+    """The name of this worker within the run. A worker that reconnects under its name keeps its cells. Random by default."""
     lease: float
-    """How many seconds a cell stays with a worker that is not heard of. 60 unless set."""
+    """How long a worker keeps a cell without a heartbeat, in seconds. 60 by default."""
     max_attempts: int
-    """How often a cell that failed is leased in all, to whichever worker. 1 unless set."""
+    """How often a failing cell is leased in all, to any worker. 1 by default."""
     on_progress: Callable[[WorkCounts], None]
 
 
 @dataclass(frozen=True)
 class WorkRunResult:
-    """What a worker has done."""
+    """The outcome of working on a run."""
 
     run: Run
-    """The run as it is when there is nothing left to do. It is not ended by that: `FinishRun` does it."""
+    """The run once no work is left. It is still open: `FinishRun` ends it."""
     counts: WorkCounts
 
 
 async def work_run(connection: Connection, run_id: str, task: Task, options: WorkRunOptions) -> WorkRunResult:
-    """Works on a run until there is nothing left to do. See `Client.work_run`."""
+    """Works on a run until no work is left. See `Client.work_run`."""
     setting = new_setting(task, options, await connection.limits(), run_id)
     worker = Worker(connection, setting, options)
     backoff = Backoff(connection.retry, connection.retry.resume_attempts)
@@ -117,7 +116,7 @@ async def work_run(connection: Connection, run_id: str, task: Task, options: Wor
 
 
 class Worker:
-    """What outlasts a broken stream of a worker: the cells it works on, and the results the server has not answered."""
+    """The state of a worker that survives a broken stream: its cells in progress, and the results not yet acknowledged."""
 
     def __init__(self, connection: Connection, setting: CellSetting, options: WorkRunOptions) -> None:
         self._connection = connection
@@ -134,9 +133,9 @@ class Worker:
         self._hello.lease_duration.CopyFrom(duration)
         self._changes = Changes()
         self._running: dict[str, asyncio.Task[None]] = {}
-        """The cells at work, by lease."""
+        """The cells in progress, by lease."""
         self._results: dict[str, RunResult] = {}
-        """Results without an answer, by lease."""
+        """Results not yet acknowledged, by lease."""
         self._unsent: list[str] = []
         """Leases of results that this stream has not sent yet."""
         self._recorded = self._dropped = self._lost = 0
@@ -148,17 +147,17 @@ class Worker:
         return WorkCounts(len(self._running), self._recorded, self._dropped, self._lost, self._idle)
 
     def stop(self) -> None:
-        """Ends the work on all cells."""
+        """Stops the work on all cells."""
         for cell in self._running.values():
             cell.cancel()
         self._running.clear()
 
     async def leave(self) -> None:
-        """Gives back all cells on a stream of its own, which takes the place of the one that was cut."""
+        """Releases all cells on a stream of its own, which replaces the cancelled one."""
 
         async def frames() -> AsyncIterator[WorkRunRequest]:
             yield WorkRunRequest(hello=self._hello)
-            # Else what is given back may come straight back.
+            # Without this, released cells might be assigned to this worker again.
             yield WorkRunRequest(heartbeat=WorkHeartbeat(capacity=0))
             yield WorkRunRequest(release=WorkRelease())
 
@@ -168,9 +167,7 @@ class Worker:
                 pass
 
     async def stream(self, on_answer: Callable[[], Awaitable[None]]) -> Run:
-        """One stream, until there is nothing left to do, which gives the run. Raises ItembankError, retryable if the stream
-        broke.
-        """
+        """Runs one stream until no work is left, and returns the run. Raises ItembankError, retryable if the stream broke."""
         self._unsent = list(self._results)
         stream = self._connection.runs.WorkRun(self._frames())
         async with reading(stream) as answers:
@@ -179,7 +176,7 @@ class Worker:
                 await on_answer()
                 if answer.HasField("finished"):
                     return answer.finished.run
-        raise interrupted("the stream of work ended without a last frame")
+        raise interrupted("the stream of work ended without its last frame")
 
     async def _frames(self) -> AsyncIterator[WorkRunRequest]:
         yield WorkRunRequest(hello=self._hello)
@@ -229,7 +226,7 @@ class Worker:
             self._idle = True
 
     def _begin(self, assignment: WorkAssignment) -> None:
-        """Works on a cell, unless that is under way: a worker that comes back is given again what it holds."""
+        """Starts on a cell, unless it is in progress: a worker that reconnects is assigned its cells again."""
         lease_id = assignment.lease_id
         if lease_id in self._running or lease_id in self._results:
             return
@@ -240,7 +237,7 @@ class Worker:
         try:
             result = await run_cell(self._setting, cell)
         except Exception as error:
-            # `should_retry` raised, for one. It ends the frames, and with them the work.
+            # An error of `should_retry`, for example. It ends the frames, and with them the work.
             self._fault = error
             self._changes.tell()
             return

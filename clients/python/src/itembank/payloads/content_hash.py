@@ -20,14 +20,14 @@ content_hash_algorithm = "sha256-jcs-v1"
 
 @dataclass(frozen=True)
 class JsonText:
-    """A payload that is a JSON text already, and is kept as it is spelled: `1.0` stays `1.0`."""
+    """A payload that is a JSON text, whose spelling is kept: `1.0` stays `1.0`."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class HashedContent:
-    """Texts and the hash of what they mean."""
+    """Texts and the hash of their content."""
 
     input_json: str
     expected_output_json: str | None
@@ -36,10 +36,10 @@ class HashedContent:
 
 
 def hash_content(payloads: Mapping[str, Any]) -> HashedContent:
-    """Spells payloads and hashes them: the SHA-256 of the RFC 8785 form of an object with the members expected_output,
-    input and metadata, of which the first and the last may be missing.
+    """Serializes payloads and hashes them: the SHA-256 of the RFC 8785 form of an object with the members expected_output,
+    input and metadata, of which only input is required.
 
-    Raises JsonProblemError whose path starts at the item, as in `$.input.messages[2]`.
+    Raises JsonProblemError with a path from the item, as in `$.input.messages[2]`.
     """
     if "input" not in payloads:
         raise JsonProblemError("$.input", (), "is missing; every item needs an input, which may be None")
@@ -59,7 +59,7 @@ def hash_content(payloads: Mapping[str, Any]) -> HashedContent:
             texts[name] = _dumps(values[name])
     if not isinstance(values.get("metadata", {}), dict):
         raise JsonProblemError("$.metadata", (), "must be a JSON object")
-    # A library for RFC 8785 that is written in Python takes many times as long as json.dumps.
+    # The rfc8785 library is written in Python and takes many times as long as json.dumps.
     canonical = _dumps(values, sort_keys=True).encode() if is_simple else rfc8785.dumps(values)
     return HashedContent(
         texts["input"],

@@ -1,4 +1,4 @@
-"""Places within an item."""
+"""Paths within an item."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import re
 from collections.abc import Iterable
 
 max_path_length = 1000
-"""Longest path that an error quotes, in characters."""
+"""The longest path in an error, in characters."""
 
 _plain_name = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
 class JsonProblemError(ValueError):
-    """Why a value or a text cannot be a payload."""
+    """A value or a text is not a valid payload."""
 
     def __init__(self, root: str, steps: Iterable[str | int], problem: str) -> None:
         self.path = json_path(root, steps)
-        """Where: `$.input.messages[2]`."""
+        """The path of the problem: `$.input.messages[2]`."""
         self.problem = problem
-        """What, in words for people."""
+        """The problem, for people."""
         super().__init__(f"{self.path}: {problem}")
 
 
 def json_path(root: str, steps: Iterable[str | int]) -> str:
-    """The place that `steps` lead to from `root`, in the manner of RFC 9535: `$.input.messages[2]['top-k']`. Steps that
-    would make it longer than 1,000 characters are left off.
+    """Returns the path of `steps` from `root`, in the notation of RFC 9535: `$.input.messages[2]['top-k']`. It is cut off
+    before the step that would make it longer than 1,000 characters.
     """
     path = root
     for step in steps:

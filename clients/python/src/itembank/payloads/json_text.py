@@ -12,7 +12,7 @@ max_depth = 128
 """How deep arrays and objects may nest, by the contract."""
 
 max_integer = 2**53 - 1
-"""The largest integer that means the same everywhere, by the contract."""
+"""The largest integer that every reader of JSON keeps exactly, by the contract."""
 
 _spaces = re.compile(r"[ \t\n\r]*")
 _plain = re.compile(r'[^"\\\x00-\x1f]*')
@@ -24,14 +24,14 @@ _words = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
 
 def parse_json(text: str) -> Any:
-    """Reads a JSON text that is known to be valid, such as a payload that a server gave."""
+    """Reads a JSON text that is known to be valid, such as a payload that a server returned."""
     return json.loads(text)
 
 
 def read_json_text(text: str, root: str) -> Any:
     """Reads a JSON text strictly (I-JSON).
 
-    Raises JsonProblemError if the text is not JSON or holds a duplicate member name, a lone surrogate, an integer (no
+    Raises JsonProblemError if the text is not JSON or has a duplicate member name, a lone surrogate, an integer (no
     fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than 128 levels. Its path
     starts with `root`.
     """
@@ -157,7 +157,7 @@ class _Reader:
         spelled, fraction, exponent = match.group(0, 1, 2)
         value: int | float
         if fraction is None and exponent is None:
-            # Longer ones are out of range, and Python refuses to read very long ones.
+            # Longer integers are out of range, and Python refuses to parse very long ones.
             if len(spelled) > 17 or abs(int(spelled)) > max_integer:
                 self.fail("integer beyond 2^53-1")
             value = int(spelled)
@@ -178,7 +178,7 @@ class _Reader:
         self.take(_spaces)
 
     def take(self, expression: re.Pattern[str]) -> str:
-        """Takes what an expression matches, which may be nothing."""
+        """Consumes and returns the match of an expression, which may be empty."""
         match = expression.match(self.text, self.at)
         assert match is not None, "expressions here match the empty text"
         self.at = match.end()

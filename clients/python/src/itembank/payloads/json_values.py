@@ -1,4 +1,4 @@
-"""Values on their way into JSON."""
+"""Converting values to JSON."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from itembank.payloads.json_text import max_depth, max_integer
 
 
 def plain_json(value: Any, root: str) -> Any:
-    """A value as plain JSON data, or an error where json.dumps would lose something without a word:
+    """Returns a value as plain JSON data, and refuses values that json.dumps would silently change:
 
-    - dicts and other mappings are objects; their keys have to be texts, because `1` and `"1"` would become one;
-    - lists and tuples are arrays, numpy arrays too; sets are refused, because they have no order;
-    - numpy scalars, enums, dataclasses and pydantic models are what they stand for;
-    - a datetime, date or time is its ISO text, a UUID its usual one;
-    - a Decimal is refused, because a JSON number would not keep its digits: send a text or a float. So are bytes, for
-      which JSON has nothing, and all other objects;
+    - dicts and other mappings become objects; their keys must be strings, because `1` and `"1"` would become one;
+    - lists, tuples and numpy arrays become arrays; sets are refused, because they have no order;
+    - numpy scalars, enums, dataclasses and pydantic models are replaced by their values;
+    - a datetime, date or time becomes an ISO string, a UUID its usual one;
+    - a Decimal is refused, because a JSON number would not keep its digits: send a string or a float. So are bytes, which
+      JSON has no type for, and all other objects;
     - NaN, the infinities, NaT, pandas.NA, integers beyond ±(2^53-1), lone surrogates, cycles, and more than 128 levels
       are refused.
 
@@ -32,13 +32,13 @@ def plain_json(value: Any, root: str) -> Any:
 
 
 class JsonVisit:
-    """One walk through a value, with the way to where it is. See `plain_json`."""
+    """One traversal of a value, with its current path. See `plain_json`."""
 
     def __init__(self, root: str) -> None:
         self.root = root
         self.is_simple = True
-        """Whether json.dumps spells the value as RFC 8785 does: it holds no fractions, which that spells otherwise, and
-        no names beyond ASCII, which that sorts otherwise.
+        """Whether json.dumps serializes the value as RFC 8785 does: it contains no fractions, which have another spelling
+        there, and no names beyond ASCII, which have another order.
         """
         self.steps: list[str | int] = []
         self.ancestors: list[object] = []
@@ -60,12 +60,12 @@ class JsonVisit:
         return self.other(value)
 
     def other(self, value: Any) -> Any:
-        """What is not of the types that json.loads gives."""
+        """Converts a value of a type that json.loads does not return."""
         if isinstance(value, enum.Enum):
             return self.value(value.value)
         if type(value).__module__ == "numpy":
             return self.numpy(value)
-        # These are instances of date or float, or compare unlike anything else.
+        # These are instances of date or float, or do not support comparison.
         if type(value).__name__ in ("NaTType", "NAType"):
             self.fail(f"{value} is not JSON")
         if isinstance(value, str):
@@ -87,18 +87,18 @@ class JsonVisit:
         dump = getattr(type(value), "model_dump", None)
         if callable(dump):
             return self.nested(value, lambda model: self.value(dump(model, mode="json")))
-        self.fail(f"{_describe(value)} is not JSON; give what stands for it")
+        self.fail(f"{_describe(value)} is not JSON; convert it to plain values")
 
     def numpy(self, value: Any) -> Any:
-        # `item` and `tolist` leave what Python has no type for as it is: that would never end.
+        # `item` and `tolist` return values unchanged that Python has no type for, which would recurse forever.
         plain = value.tolist()
         if type(plain) is type(value):
-            self.fail(f"{_describe(value)} is not JSON; give what stands for it")
+            self.fail(f"{_describe(value)} is not JSON; convert it to plain values")
         return self.value(plain)
 
     def nested(self, value: Any, visit: Any) -> Any:
         if any(ancestor is value for ancestor in self.ancestors):
-            self.fail("refers to an object that holds it")
+            self.fail("circular reference")
         if len(self.ancestors) == max_depth:
             self.fail(f"more than {max_depth} levels")
         self.ancestors.append(value)
@@ -110,7 +110,7 @@ class JsonVisit:
         plain = {}
         for name, member in mapping.items():
             if not isinstance(name, str):
-                self.fail(f"the key {name!r:.100} is {_describe(name)}, not a text")
+                self.fail(f"the key {name!r:.100} is {_describe(name)}, not a string")
             name = name.value if isinstance(name, enum.Enum) else name
             if not is_well_formed(name):
                 self.fail("lone surrogate in the name of a member")
@@ -139,7 +139,7 @@ class JsonVisit:
 
     def integer(self, integer: int) -> int:
         if abs(integer) > max_integer:
-            self.fail("integer beyond 2^53-1; send it as a text")
+            self.fail("integer beyond 2^53-1; send it as a string")
         return integer
 
     def number(self, number: float) -> float:
@@ -153,7 +153,7 @@ class JsonVisit:
 
 
 def is_well_formed(text: str) -> bool:
-    """Whether a text holds no half of a surrogate pair."""
+    """Whether a text contains no lone surrogate."""
     if text.isascii():
         return True
     try:

@@ -1,4 +1,4 @@
-"""Items as they are read."""
+"""Items that are read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from itembank.v1.item_pb2 import Item
 
 @dataclass(frozen=True)
 class ReadItem:
-    """An item as it stands at a version, with its payloads as values. It can be written again as it is."""
+    """An item at a version, with its payloads as values. It can be written again unchanged."""
 
     item_id: str
     input: Any
@@ -29,7 +29,7 @@ class ReadItem:
     content_hash: str
     """sha256-jcs-v1, in hexadecimal."""
     version: int
-    """The version that wrote the item as it stands here."""
+    """The version that wrote this state of the item."""
     create_time: datetime | None
     update_time: datetime | None
     purged: bool
@@ -37,7 +37,7 @@ class ReadItem:
 
 
 def read_item(item: Item) -> ReadItem:
-    """The item of a message."""
+    """Converts an item of the contract."""
     has_expected_output = item.HasField("expected_output_json") and item.expected_output_json != ""
     return ReadItem(
         item_id=item.item_id,
@@ -55,5 +55,5 @@ def read_item(item: Item) -> ReadItem:
 
 
 def time_of(timestamp: Timestamp) -> datetime:
-    """A time in UTC, to the microsecond."""
+    """Converts a timestamp to a time in UTC, to the microsecond."""
     return timestamp.ToDatetime(timezone.utc)

@@ -1,4 +1,4 @@
-"""What can be read from start to end: items, results, differences, versions, comparisons, answers to queries, exports."""
+"""Streams to read: items, results, differences, versions, comparisons, answers to queries, exports."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _directions = {
 async def stream_items(
     connection: Connection, dataset: DatasetRef, version: VersionLike | None, splits: Iterable[str]
 ) -> Batches[ReadItem, ItemsEnd]:
-    """All items of a version in ascending byte order of their ids."""
+    """Yields all items of a version in ascending byte order of their ids."""
     request = StreamItemsRequest(dataset=dataset, at=version_selector(version), splits=splits)
 
     def open_stream() -> AsyncIterable[StreamItemsResponse]:
@@ -80,7 +80,7 @@ async def stream_items(
 async def stream_results(
     connection: Connection, run_id: str, follow: bool, after_sequence: int, view: ResultViewName
 ) -> Batches[RunResult, Run]:
-    """The current results of a run in the order of their last change."""
+    """Yields the current results of a run in the order of their last change."""
     request = StreamResultsRequest(
         run_id=run_id,
         follow=follow,
@@ -112,7 +112,7 @@ async def diff_versions(
     planned: str,
     view: ItemViewName,
 ) -> Batches[ItemChange, DiffSummary]:
-    """How the items of a dataset differ between two states."""
+    """Yields the items that differ between two states of a dataset."""
     request = DiffVersionsRequest(
         dataset=dataset, planned_request_id=planned, view=enum_value("view", view, _item_views)
     )
@@ -138,7 +138,7 @@ async def diff_versions(
 async def watch_dataset(
     connection: Connection, dataset: DatasetRef, after_version: int
 ) -> Batches[DatasetVersion, None]:
-    """The versions of a dataset as they are made, without gaps and without end."""
+    """Yields the versions of a dataset as they are made, without gaps and without end."""
     request = WatchDatasetRequest(dataset=dataset, after_version=after_version)
 
     def open_stream() -> AsyncIterable[WatchDatasetResponse]:
@@ -166,20 +166,20 @@ class ScoreSettings:
 async def compare_runs(
     connection: Connection, base: str, candidate: str, scores: Sequence[str | ScoreSettings]
 ) -> ComparisonSummary:
-    """Compares two runs: the numbers."""
+    """Compares two runs. Returns the summary."""
     async with reading(
         _open_comparison(connection, base, candidate, scores, view=COMPARISON_VIEW_SUMMARY)
     ) as frames:
         async for frame in frames:
             if frame.HasField("summary"):
                 return frame.summary
-    raise interrupted("the comparison was cut off: ask again")
+    raise interrupted("the comparison was cut off; try again")
 
 
 async def comparison_rows(
     connection: Connection, base: str, candidate: str, scores: Sequence[str | ScoreSettings]
 ) -> Batches[ComparisonRow, ComparisonSummary]:
-    """Compares two runs: the items that both cover, in order of their ids."""
+    """Compares two runs. Yields the items that both cover, in order of their ids."""
     summary = ComparisonSummary()
     async for frame in _open_comparison(connection, base, candidate, scores, view=COMPARISON_VIEW_FULL):
         if frame.HasField("summary"):
@@ -189,7 +189,7 @@ async def comparison_rows(
         if frame.HasField("end"):
             yield Ended(summary)
             return
-    raise interrupted("the comparison was cut off: ask again")
+    raise interrupted("the comparison was cut off; try again")
 
 
 def _open_comparison(
@@ -218,7 +218,7 @@ def _open_comparison(
 
 
 async def query(connection: Connection, request: QueryRequest) -> Batches[dict[str, Any], QueryEnd]:
-    """The rows that answer a query, as dicts by column."""
+    """Yields the rows that answer a query, as dicts by column."""
     columns: list[str] = []
     async for frame in connection.queries.Query(request):
         if frame.HasField("schema"):
@@ -229,7 +229,7 @@ async def query(connection: Connection, request: QueryRequest) -> Batches[dict[s
         if frame.HasField("end"):
             yield Ended(frame.end)
             return
-    raise interrupted("the answer was cut off: ask again")
+    raise interrupted("the answer was cut off; try again")
 
 
 async def export_items(
@@ -239,7 +239,7 @@ async def export_items(
     splits: Iterable[str],
     file_format: FileFormat.ValueType,
 ) -> Batches[bytes, ExportEnd]:
-    """A file of all items, piece by piece."""
+    """Yields a file of all items in chunks."""
     request = ExportItemsRequest(
         dataset=dataset, at=version_selector(version), splits=splits, format=file_format
     )
@@ -249,4 +249,4 @@ async def export_items(
         if frame.HasField("end"):
             yield Ended(frame.end)
             return
-    raise interrupted("the export was cut off: ask again")
+    raise interrupted("the export was cut off; try again")

@@ -1,4 +1,4 @@
-"""Streams of the service that are read to their end, whatever happens to connections."""
+"""Streams of the service, which are resumed after broken connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Frame = TypeVar("Frame")
 
 
 class Ended(Generic[End]):
-    """What the last frame of a stream says."""
+    """The content of the last frame of a stream."""
 
     def __init__(self, value: End) -> None:
         self.value = value
@@ -29,9 +29,9 @@ Batches = AsyncIterator[Sequence[T] | Ended[End]]
 async def resumed(
     connection: Connection, open_stream: Callable[[], AsyncIterable[Frame]], is_last: Callable[[Frame], bool]
 ) -> AsyncIterator[Frame]:
-    """Reads a stream to its last frame, and opens it again where it broke.
+    """Reads a stream to its last frame, and reopens it where it broke.
 
-    `open_stream` opens it from where the frames so far have come. A stream that ends without its last frame was cut.
+    `open_stream` opens it after the frames that have arrived. A stream that ends without its last frame was cut off.
     """
     backoff = Backoff(connection.retry, connection.retry.resume_attempts)
     while True:
@@ -49,12 +49,12 @@ async def resumed(
 
 
 class AsyncStream(Generic[T, End]):
-    """What a stream gives, one by one: `async for … in stream`. Can be iterated over once."""
+    """The elements of a stream: `async for … in stream`. Can be iterated over once."""
 
     def __init__(self, batches: Batches[T, End]) -> None:
         self._batches = batches
         self.end: End | None = None
-        """What the last frame says. None until everything was read."""
+        """The content of the last frame. None until everything is read."""
 
     async def __aiter__(self) -> AsyncIterator[T]:
         async for batch in self._batches:
@@ -66,13 +66,13 @@ class AsyncStream(Generic[T, End]):
 
 
 class Stream(Generic[T, End]):
-    """What a stream gives, one by one: `for … in stream`. Can be iterated over once."""
+    """The elements of a stream: `for … in stream`. Can be iterated over once."""
 
     def __init__(self, background: Background, batches: Batches[T, End]) -> None:
         self._background = background
         self._batches = batches
         self.end: End | None = None
-        """What the last frame says. None until everything was read."""
+        """The content of the last frame. None until everything is read."""
 
     def __iter__(self) -> Iterator[T]:
         for batch in self._background.iterate(lambda: self._batches):

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def result_row(result: RunResult) -> dict[str, Any]:
-    """A result with its item as one row. Scores are columns `score.<name>`: the value, else the label; where the evaluator
-    failed, nothing, and why in `score_error.<name>`.
+    """Returns a result with its item as one row. Scores are columns `score.<name>`: the value, else the label. If the evaluator
+    failed, the row has its error as `score_error.<name>` instead.
     """
     item = read_item(result.item)
     failed = result.HasField("error")
@@ -45,7 +45,7 @@ def result_row(result: RunResult) -> dict[str, Any]:
 
 
 def results_frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """The rows as a DataFrame, in order of item and repetition."""
+    """Returns the rows as a DataFrame, in order of item and repetition."""
     import pandas as pd
 
     ordered = sorted(rows, key=lambda row: (row["item_id"], row["repetition"]))

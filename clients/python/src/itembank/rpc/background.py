@@ -1,4 +1,4 @@
-"""The event loop behind the synchronous client."""
+"""The event loop of the synchronous client."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 class Background:
     """An event loop in a thread of its own, so that the client works in scripts, threads and notebooks alike. There is one
-    for the whole process: gRPC serves several loops badly.
+    per process, because gRPC does not support several loops well.
     """
 
     def __init__(self) -> None:
@@ -23,13 +23,13 @@ class Background:
         self._thread.start()
 
     def run(self, work: Callable[[ThreadCaller], Coroutine[Any, Any, T]]) -> T:
-        """Runs a procedure in the loop, and meanwhile, in this thread, whatever it needs from the caller. Sources are thus
-        read, and callbacks called, in the thread that they come from.
+        """Runs a procedure in the loop, and its calls to the caller in this thread: sources are read, and callbacks called, in
+        the thread that they come from.
 
-        An exception in this thread, such as a KeyboardInterrupt, cancels the procedure and is raised when that has ended.
+        An exception in this thread, such as a KeyboardInterrupt, cancels the procedure and is raised once that has ended.
         """
         if threading.current_thread() is self._thread:
-            # It would wait for itself for ever.
+            # It would wait for itself forever.
             raise RuntimeError("a coroutine that Client runs cannot call a Client: make it a plain function")
         caller = ThreadCaller()
         outcome: Future[T] = Future()
@@ -47,13 +47,13 @@ class Background:
             caller.serve()
         except BaseException:
             self.loop.call_soon_threadsafe(lambda: tasks[0].cancel())
-            # Cleaning up may need things as well.
+            # Cleaning up may call the caller as well.
             caller.serve()
             raise
         return outcome.result()
 
     def call(self, work: Callable[[], Awaitable[T]]) -> T:
-        """Runs something that needs nothing from the caller."""
+        """Runs a procedure that does not call the caller."""
 
         async def do(_: ThreadCaller) -> T:
             return await work()
@@ -61,7 +61,7 @@ class Background:
         return self.run(do)
 
     def iterate(self, open_source: Callable[[], AsyncIterator[T]]) -> Iterator[T]:
-        """Iterates here over what is given there."""
+        """Iterates in this thread over a source in the loop."""
 
         async def begin() -> AsyncIterator[T]:
             return open_source().__aiter__()
@@ -84,7 +84,7 @@ class Background:
 
 
 class ThreadCaller:
-    """One in a thread that waits for a procedure: does in that thread what the procedure asks for."""
+    """A caller in a thread that waits for a procedure. Runs the jobs of the procedure in that thread."""
 
     def __init__(self) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -105,7 +105,7 @@ class ThreadCaller:
             try:
                 result = work()
             except Exception as error:
-                # A future cannot hold it, and a generator must not raise it.
+                # Neither a future nor a generator may raise StopIteration.
                 kept = RuntimeError("StopIteration") if isinstance(error, StopIteration) else error
                 loop.call_soon_threadsafe(finish, None, kept)
             else:
@@ -117,12 +117,12 @@ class ThreadCaller:
     tell = read
 
     def serve(self) -> None:
-        """Does what is asked for until there is nothing more to come."""
+        """Runs jobs until `leave` is called."""
         while (job := self._jobs.get()) is not None:
             job()
 
     def leave(self) -> None:
-        """Nothing more is to come."""
+        """Ends `serve`."""
         self._jobs.put(None)
 
 
@@ -131,7 +131,7 @@ _background: Background | None = None
 
 
 def background() -> Background:
-    """The one of this process."""
+    """Returns the event loop of this process."""
     global _background
     with _lock:
         if _background is None:

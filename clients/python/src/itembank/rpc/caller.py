@@ -1,4 +1,4 @@
-"""Where the code of whoever uses the client runs."""
+"""Runs the caller's own code where it belongs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ T = TypeVar("T")
 
 
 class Caller(Protocol):
-    """The one who called: runs code of theirs that may block, or that belongs to their thread."""
+    """The user of the client. Runs code of the user that may block, or that belongs to the user's thread."""
 
     async def read(self, work: Callable[[], T]) -> T:
-        """Reads from a source of theirs, which may block."""
+        """Reads from a source of the user, which may block."""
         ...
 
     async def tell(self, work: Callable[[], T]) -> T:
-        """Calls a function that wants to hear of something."""
+        """Calls a callback of the user."""
         ...
 
 
 class AsyncCaller:
-    """One in an event loop: what blocks must not do so in it."""
+    """A user in an event loop, which must not be blocked."""
 
     async def read(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)

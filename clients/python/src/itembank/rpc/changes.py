@@ -1,4 +1,4 @@
-"""Waiting for another part of a procedure."""
+"""Signals between the parts of a procedure."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import asyncio
 
 
 class Changes:
-    """Lets parts of a procedure wait until another part says that something has changed."""
+    """A signal for parts of a procedure to wait until another part has changed something."""
 
     def __init__(self) -> None:
         self._told: asyncio.Future[None] | None = None
 
     def tell(self) -> None:
-        """Wakes everybody who waits."""
+        """Wakes all waiters."""
         if self._told is not None and not self._told.done():
             self._told.set_result(None)
         self._told = None
 
     async def next(self) -> None:
-        """Returns the next time that something changes."""
+        """Returns at the next change."""
         if self._told is None:
             self._told = asyncio.get_running_loop().create_future()
-        # One who waits no longer must not end the wait of the others.
+        # A waiter that is cancelled must not end the wait of the others.
         await asyncio.shield(self._told)

@@ -1,4 +1,4 @@
-"""Channels that the generated stubs are made on."""
+"""Channels for the generated stubs."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ Metadata = Iterable[tuple[str, str | bytes]]
 Token = str | Callable[[], str | Awaitable[str]]
 
 looks_up = {"GetUpsert", "ApplyUpsert", "DiscardUpsert", "GetUpload"}
-"""Calls whose request_id names a write that there is already, rather than the call itself."""
+"""Calls whose request_id names an existing write rather than the call itself."""
 
 
 @dataclass(frozen=True)
 class CallSettings:
-    """What holds for all calls of a client."""
+    """The settings of all calls of a client."""
 
     token: Token | None
     metadata: Mapping[str, str]
     timeout: float
-    """Deadline of unary calls that name none, in seconds, all attempts together."""
+    """Deadline of unary calls without one of their own, in seconds, covering all attempts."""
     retry: RetrySettings
 
     async def headers(self, own: Metadata | None) -> list[tuple[str, str | bytes]]:
@@ -56,24 +56,24 @@ class CallSettings:
 
 
 end_of_stream: Any = grpc.aio.EOF
-"""What a call reads when there is no more."""
+"""The value that a call reads at the end of a stream."""
 
 
 def reading(stream: AsyncIterable[T]) -> aclosing[AsyncGenerator[T, None]]:
-    """A stream of a stub, to be left early or late: that ends it on the wire as well."""
-    # Whatever the types of the stubs say, the channel below gives generators.
+    """Returns a stream of a stub as a context that ends it on the wire, however early it is left."""
+    # The channel below returns generators, whatever the types of the stubs say.
     return aclosing(cast(AsyncGenerator[T, None], stream))
 
 
 class AsyncChannel:
-    """A channel for stubs. Beyond what a plain one does:
+    """A channel for stubs, which adds to a plain one:
 
     - all errors are ItembankErrors;
-    - unary calls have a deadline, and are repeated where that may help. Each carries a request_id, so that a call which is
-      repeated takes effect once;
-    - who stops reading a stream ends it.
+    - unary calls have a deadline, and are retried where that may help. Each carries a request_id, which makes retries
+      idempotent;
+    - a caller that stops reading a stream ends it.
 
-    Unary calls are awaited, streams iterated over. The objects of gRPC for a call under way are not given out.
+    Unary calls are awaited, streams iterated over. The call objects of gRPC are not exposed.
     """
 
     def __init__(self, channel: grpc.aio.Channel, settings: CallSettings) -> None:
@@ -174,7 +174,7 @@ class AsyncChannel:
 
 
 class _Sender:
-    """Sends what a source gives while the answers are read. If the source fails, so does the call."""
+    """Sends the requests of a source while the responses are read. If the source fails, so does the call."""
 
     def __init__(self, call: Any, requests: AsyncIterable[Any]) -> None:
         self._call = call
@@ -188,7 +188,7 @@ class _Sender:
                 try:
                     await self._call.write(request)
                 except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                    # The call is over; whoever reads the answers sees why.
+                    # The call is over; reading its responses raises the reason.
                     return
             with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
                 await self._call.done_writing()
@@ -211,7 +211,7 @@ class _Sender:
 
 
 class SyncChannel:
-    """The same for code without an event loop: calls return when they are done, streams are plain iterators."""
+    """A channel for code without an event loop: calls block until they are done, streams are plain iterators."""
 
     def __init__(self, channel: AsyncChannel, background: Background) -> None:
         self._channel = channel
@@ -243,7 +243,7 @@ class SyncChannel:
 
 
 async def _given(requests: Iterable[Any]) -> AsyncIterator[Any]:
-    """What an iterator gives, which may block."""
+    """Yields the requests of an iterator that may block."""
     iterator = iter(requests)
     end = object()
     while (request := await asyncio.to_thread(next, iterator, end)) is not end:
@@ -251,7 +251,7 @@ async def _given(requests: Iterable[Any]) -> AsyncIterator[Any]:
 
 
 def _with_request_id(method: str, request: Any) -> Any:
-    """Gives a request a name of its own, if it is one that may have a name and has none."""
+    """Sets the request_id of a request that has such a field and leaves it empty."""
     name = method.rsplit("/", 1)[-1]
     if "request_id" not in request.DESCRIPTOR.fields_by_name or name in looks_up or request.request_id:
         return request

@@ -1,4 +1,4 @@
-"""A server as the procedures of this package see it."""
+"""The connection to a server."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Connection:
-    """All services of the contract, typed, and what procedures have to know besides."""
+    """All services of the contract, typed, and the settings that procedures need."""
 
     datasets: DatasetServiceAsyncStub
     items: ItemServiceAsyncStub
@@ -44,22 +44,22 @@ class Connection:
     retry: RetrySettings
     caller: Caller = field(default_factory=AsyncCaller)
     _limits: list[Limits] = field(default_factory=list)
-    """None or one, the same list for all callers."""
+    """Empty until fetched. All callers share the list."""
 
     async def limits(self) -> Limits:
-        """What the server takes. Asked for once."""
+        """Returns the limits of the server, which are fetched once."""
         if not self._limits:
             answer = await self.system.GetServerInfo(GetServerInfoRequest())
             self._limits.append(answer.limits)
         return self._limits[0]
 
     def for_caller(self, caller: Caller) -> Connection:
-        """The same for somebody else."""
+        """Returns the same connection for another caller."""
         return replace(self, caller=caller)
 
 
 def new_connection(channel: AsyncChannel, retry: RetrySettings) -> Connection:
-    # The stubs use no more of a channel than this one has.
+    # The stubs use only the methods that this channel has.
     aio = cast(grpc.aio.Channel, channel)
     return Connection(
         DatasetServiceStub(aio),

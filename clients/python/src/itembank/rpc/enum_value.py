@@ -1,4 +1,4 @@
-"""Words that stand for the values of enums."""
+"""Words for the values of enums."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ V = TypeVar("V")
 
 
 def enum_value(field: str, word: str, values: Mapping[str, V]) -> V:
-    """The value of an enum for a word of an option. Raises InvalidArgumentError for any other word."""
+    """Returns the enum value of an option's word. Raises InvalidArgumentError for any other word."""
     if word not in values:
-        raise invalid_field(field, f"is {word!r}, not {' or '.join(map(repr, values))}")
+        raise invalid_field(field, f"must be {' or '.join(map(repr, values))}, not {word!r}")
     return values[word]

@@ -1,4 +1,4 @@
-"""Trying again."""
+"""Retries."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from itembank.errors import ItembankError
 
 @dataclass(frozen=True)
 class RetrySettings:
-    """How often and how fast the client repeats what failed and may be repeated."""
+    """How often and how fast the client retries calls and resumes streams."""
 
     call_attempts: int = 5
-    """How often a unary call is tried in all. 1 switches repeating off."""
+    """Attempts at a unary call, the first included. 1 disables retries."""
     resume_attempts: int = 12
-    """How often a stream is resumed without getting any further; 12 take most of a minute."""
+    """How often a stream is resumed without progress; 12 times take most of a minute."""
     initial_delay: float = 0.1
     """The first pause, in seconds. Every further one is twice as long."""
     max_delay: float = 10.0
@@ -24,22 +24,22 @@ class RetrySettings:
 
 
 class Backoff:
-    """The pauses between the attempts at one thing."""
+    """The pauses between the attempts at one operation."""
 
     def __init__(self, settings: RetrySettings, attempts: int) -> None:
         self._settings = settings
         self._attempts = attempts
         self.failed = 0
-        """How often the thing has failed since it last succeeded."""
+        """How often the operation has failed since it last made progress."""
 
     def succeeded(self) -> None:
-        """The thing got further: what fails next is a first failure again."""
+        """The operation has made progress: the next failure counts as the first."""
         self.failed = 0
 
     async def wait(self, error: ItembankError, worthwhile: bool | None = None) -> None:
         """Waits before the next attempt, at least as long as the server asks for.
 
-        Raises the error itself if it is not worth another attempt or there have been enough.
+        Raises the error itself if it is not worth another attempt or no attempts are left.
         """
         self.failed += 1
         if not (error.retryable if worthwhile is None else worthwhile) or self.failed >= self._attempts:
@@ -49,8 +49,8 @@ class Backoff:
 
 
 def jittered(initial_delay: float, max_delay: float, failures: int) -> float:
-    """The pause after so many failures, in seconds: doubling, and between half and all of that at random, so that clients
-    that failed together do not come back together.
+    """Returns the pause after a number of failures, in seconds. It doubles with each, and is a random part of that from half
+    up, so that clients that failed together do not retry together.
     """
     longest: float = min(max_delay, initial_delay * 2.0 ** (failures - 1))
     return longest * (0.5 + random.random() / 2)

@@ -25,10 +25,10 @@ from itembank.v1.upsert_service_pb2 import (
 )
 
 max_unanswered = 32
-"""Frames that may wait for their answers: enough that the server always has some, few enough to be sent again."""
+"""The most unanswered frames: enough to keep the server busy, few enough to send again."""
 
 max_offered_bytes = 4 * 1024 * 1024
-"""Bytes of the bodies that wait for the answer to one offer: some of them have to fit into the window together."""
+"""The most bytes of the bodies in one offer: the bodies of several unanswered offers must fit into the window."""
 
 frame_overhead = 64
 """Bytes of a frame besides its rows."""
@@ -36,7 +36,7 @@ frame_overhead = 64
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What all streams of one import have in common."""
+    """The settings that all streams of one import share."""
 
     open: UpsertOpen
     offering: bool
@@ -45,25 +45,25 @@ class ImportPlan:
 
 
 class ImportListener(Protocol):
-    """Hears what a stream does."""
+    """Receives the progress of a stream."""
 
     async def on_answer(self, progress: UpsertProgress) -> None:
         """The server has answered a frame."""
         ...
 
     def on_send(self, rows: int, size: int) -> None:
-        """Bodies go out."""
+        """Bodies are being sent."""
         ...
 
 
 class ImportStream:
-    """One stream of an import: from where the server says that the import stands, to its receipt. All that has to outlast
-    a broken stream is in the window.
+    """One stream of an import, from the offset that the server resumes at to the receipt. All state that must survive a
+    broken stream is in the window.
     """
 
     def __init__(self, plan: ImportPlan, window: RowWindow, listener: ImportListener, failures: int) -> None:
-        """`failures` says how many streams in a row got nothing through. Each halves the frames, so that a connection
-        which breaks ever so often still takes some rows.
+        """`failures` is the number of successive streams without progress. Each halves the frames, so that even a connection
+        that breaks often carries some rows.
         """
         self._plan = plan
         self._window = window
@@ -117,7 +117,7 @@ class ImportStream:
                 return
 
     def _next(self) -> StreamUpsertItemsRequest | None:
-        """The next frame, or None as long as there is nothing to send."""
+        """Returns the next frame, or None while there is nothing to send."""
         window = self._window
         if window.fault is not None:
             raise window.fault
@@ -132,7 +132,7 @@ class ImportStream:
         return StreamUpsertItemsRequest(commit=UpsertCommit(item_count=window.end))
 
     def _rows(self, now: bool) -> StreamUpsertItemsRequest | None:
-        """A frame of the next rows. As long as others are under way, it waits until it is full, unless told not to."""
+        """Returns a frame of the next rows; None if it is not full yet, unless it must go out `now`."""
         offers = self._plan.offering and self._window.row(self._position).item.item_id != ""
         rows, full = self._take_offer() if offers else self._take_batch()
         if not full and not now:
@@ -148,11 +148,11 @@ class ImportStream:
         return StreamUpsertItemsRequest(batch=UpsertBatch(offset=offset, items=self._bodies(rows)))
 
     def _take_batch(self) -> tuple[list[PreparedRow], bool]:
-        """Takes rows as long as a batch has room, and tells whether it is full."""
+        """Takes rows while a batch has room. Returns them, and whether it is full."""
         return _take(self._window.rows(self._position), self._max_batch, self._max_bytes)
 
     def _take_offer(self) -> tuple[list[PreparedRow], bool]:
-        """The same for an offer, which ends in front of a row without an id."""
+        """Does the same for an offer, which ends before a row without an id."""
         rows: list[PreparedRow] = []
         size = bodies = 0
         for row in self._window.rows(self._position):
@@ -168,7 +168,7 @@ class ImportStream:
         return rows, False
 
     def _supply(self) -> StreamUpsertItemsRequest:
-        """A frame of wanted bodies."""
+        """Returns a frame of wanted bodies."""
         wanted = map(self._window.row, self._wanted)
         rows, _ = _take(wanted, self._max_batch, self._max_bytes)
         self._wanted = self._wanted[len(rows) :]
@@ -180,7 +180,7 @@ class ImportStream:
 
 
 def _take(given: Iterable[PreparedRow], max_rows: int, max_bytes: int) -> tuple[list[PreparedRow], bool]:
-    """Takes rows as long as a frame has room, one at least, and tells whether it is full."""
+    """Takes rows while a frame has room, at least one. Returns them, and whether it is full."""
     rows: list[PreparedRow] = []
     size = 0
     for row in given:
@@ -194,5 +194,5 @@ def _take(given: Iterable[PreparedRow], max_rows: int, max_bytes: int) -> tuple[
 
 
 def _key_bytes(item: Item) -> int:
-    """The most bytes that a row takes in an offer, with at most four for each character of its id and splits."""
+    """Returns an upper bound on the bytes of a row in an offer, with at most four per character of its id and splits."""
     return 48 + 4 * len(item.item_id) + sum(4 * len(split) + 4 for split in item.splits)

@@ -1,4 +1,4 @@
-"""How rows become items."""
+"""Converting rows to items."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from itembank.reading.read_item import ReadItem
 from itembank.v1.item_pb2 import Item
 
 ItemId = str | Callable[[Any], Any]
-"""Where the id of a row comes from: a member of it, or a function, which may give None for a row without one."""
+"""The member of a row that is its id, or a function that returns the id, or None for a row without one."""
 
 RowMap = Callable[[Any], Mapping[str, Any]]
-"""Makes an item of a row: a mapping with the member input (or input_json), and perhaps others."""
+"""Converts a row to an item: a mapping with the member input (or input_json), and optional others."""
 
 _members = {
     "item_id": "item_id",
@@ -35,7 +35,7 @@ _members = {
     "metadataJson": "metadata_json",
     "splits": "splits",
 }
-"""The two spellings of the members that make an item, and what they are called here."""
+"""The members of an item, in both spellings, with their names here."""
 
 _set_by_server = {
     "content_hash",
@@ -47,18 +47,18 @@ _set_by_server = {
     "updateTime",
     "purged",
 }
-"""Items that were read can be written again."""
+"""Members that the server sets. They are ignored, so that items that were read can be written again."""
 
 _overhead = 6
 """Bytes of an item in a message besides itself: its tag and its length."""
 
 
 class PreparedRow(NamedTuple):
-    """A row that is ready to be sent."""
+    """A row that is ready to send."""
 
     item: Item
     size: int
-    """The bytes that the item takes in a message."""
+    """Bytes of the item in a message."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class RowConversion:
     map: RowMap | None = None
 
     def prepare(self, row: Any, index: int, max_item_bytes: int | None) -> PreparedRow:
-        """Turns row number `index` into an item. Raises InvalidArgumentError naming the row."""
+        """Converts row number `index` to an item. Raises InvalidArgumentError naming the row."""
         members = self._members_of(row, index)
         item_id = self._id_of(members, row, index)
         splits = _splits_of(members, index)
@@ -98,7 +98,7 @@ class RowConversion:
         if self.map is not None:
             made = self.map(row)
             if not isinstance(made, Mapping):
-                raise invalid_field(f"items[{index}]", f"`map` gives a {type(made).__name__}, not a dict")
+                raise invalid_field(f"items[{index}]", f"`map` returns a {type(made).__name__}, not a dict")
             return _item_of(made, index, None, is_item=True)
         if isinstance(row, ReadItem):
             return _item_again(row)
@@ -114,10 +114,10 @@ class RowConversion:
             if own is None:
                 return ""
             if not isinstance(own, str):
-                raise invalid_field(field, f"is {_describe(own)}, not a text")
+                raise invalid_field(field, f"is {_describe(own)}, not a string")
             return _well_formed(own, field)
         if callable(self.item_id):
-            given, source = self.item_id(row), "what `item_id` gives"
+            given, source = self.item_id(row), "the result of `item_id`"
             if given is None:
                 return ""
         else:
@@ -127,15 +127,17 @@ class RowConversion:
             return _well_formed(given, field)
         if not isinstance(given, bool | str):
             try:
-                # Whole numbers of numpy as well.
+                # Accepts whole numbers of numpy as well.
                 return str(operator.index(given))
             except TypeError:
                 pass
-        raise invalid_field(field, f"{source} is {_describe(given)}; an id is a text or a whole number")
+        raise invalid_field(
+            field, f"{source} is {_describe(given)}; an id must be a string or a whole number"
+        )
 
 
 def _item_of(row: Mapping[Any, Any], index: int, id_member: ItemId | None, is_item: bool) -> dict[str, Any]:
-    """The members of a row, by the names that they have here. A row that is no item is the input as a whole."""
+    """Returns the members of a row, by their names here. A row that is not an item is the input as a whole."""
     if not is_item:
         return {"input": row}
     members: dict[str, Any] = {}
@@ -146,10 +148,10 @@ def _item_of(row: Mapping[Any, Any], index: int, id_member: ItemId | None, is_it
                 continue
             raise invalid_field(
                 f"items[{index}].{name}",
-                "is not part of an item, and would be lost beside `input`: put it into `metadata`, or give `map`",
+                "is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
             )
         if member in members:
-            raise invalid_field(f"items[{index}].{name}", f"is there twice, as {member} too")
+            raise invalid_field(f"items[{index}].{name}", f"is present twice, also as {member}")
         members[member] = value
     return members
 
@@ -170,12 +172,12 @@ def _payloads_of(members: Mapping[str, Any]) -> dict[str, Any]:
         if name in members:
             if text is not None:
                 raise JsonProblemError(f"$.{name}", (), f"is given as {name} and as {name}_json")
-            # No annotations, as in items that were read. An input or a reference answer may be null.
+            # In items that were read, None means no metadata. An input or a reference answer may be null.
             if name != "metadata" or members[name] is not None:
                 payloads[name] = members[name]
         elif text is not None and not (name == "metadata" and text == ""):
             if not isinstance(text, str):
-                raise JsonProblemError(f"$.{name}", (), f"{name}_json is {_describe(text)}, not a text")
+                raise JsonProblemError(f"$.{name}", (), f"{name}_json is {_describe(text)}, not a string")
             payloads[name] = JsonText(text)
     return payloads
 
@@ -186,18 +188,18 @@ def _splits_of(members: Mapping[str, Any], index: int) -> list[str]:
     if splits is None:
         return []
     if isinstance(splits, str | bytes | Mapping) or not isinstance(splits, Iterable):
-        raise invalid_field(field, f"is {_describe(splits)}, not a list of texts")
+        raise invalid_field(field, f"is {_describe(splits)}, not a list of strings")
     texts = list(splits)
     for split in texts:
         if not isinstance(split, str):
-            raise invalid_field(field, f"holds {_describe(split)}, not a text")
+            raise invalid_field(field, f"contains {_describe(split)}, not a string")
         _well_formed(split, field)
     return texts
 
 
 def _well_formed(text: str, field: str) -> str:
     if not is_well_formed(text):
-        raise invalid_field(field, "holds a lone surrogate")
+        raise invalid_field(field, "contains a lone surrogate")
     return text
 
 

@@ -1,4 +1,4 @@
-"""What an upsert can be told."""
+"""The options of an upsert."""
 
 from __future__ import annotations
 
@@ -26,77 +26,77 @@ from itembank.v1.upsert_pb2 import UpsertOptions as UpsertOptionsMessage
 
 @dataclass(frozen=True)
 class NewDataset:
-    """What a dataset looks like that an upsert creates."""
+    """The fields of a dataset that an upsert creates."""
 
     description: str = ""
     table_name: str = ""
-    """What SQL calls it. Left out, it is made from the name."""
+    """Its name in SQL. Derived from the name of the dataset by default."""
     metadata: Mapping[str, Any] | None = None
     input_schema: Mapping[str, Any] | bool | None = None
-    """A JSON Schema that every input has to satisfy."""
+    """A JSON Schema that every input must satisfy."""
     expected_output_schema: Mapping[str, Any] | bool | None = None
     """The same for expected outputs."""
 
 
 @dataclass(frozen=True)
 class UpsertProgress:
-    """How far an upsert has come."""
+    """The progress of an upsert."""
 
     rows_read: int = 0
     rows_total: int | None = None
-    """How many rows there are, where the source says so in advance."""
+    """The number of rows, if the source knows it in advance."""
     rows_taken: int = 0
-    """Rows in front of the first of which the server still needs something."""
+    """Rows before the first one that the server still needs something of."""
     bodies_sent: int = 0
-    """Rows sent with their bodies. The others were known to the server by their hashes."""
+    """Rows sent with their bodies. The server knew the others by their hashes."""
     bytes_sent: int = 0
-    """What those bodies took."""
+    """The bytes of those bodies."""
     resumptions: int = 0
     """How often the stream broke and was resumed."""
 
 
 class UpsertOptions(TypedDict, total=False):
-    """The options of `upsert_dataset`: exactly one of `name` and `dataset_id`, and whatever else is wanted."""
+    """The options of `upsert_dataset`. Exactly one of `name` and `dataset_id` is required."""
 
     name: str
     dataset_id: str
     item_id: ItemId
-    """Where the id of a row comes from: a member of it, or a function, which may give None for a row without one. Rows
-    without an id are matched by their content."""
+    """The member of a row that is its id, or a function that returns the id, or None for a row without one. Rows without an
+    id are matched by their content."""
     map: RowMap
-    """Makes an item of a row: a dict with `input` and perhaps `item_id`, `expected_output`, `metadata`, `splits`."""
+    """Converts a row to an item: a dict with `input` and optional `item_id`, `expected_output`, `metadata`, `splits`."""
     mode: Literal["merge", "mirror"]
-    """What becomes of items that are not among the rows: `merge`, the default, keeps them, `mirror` deletes them."""
+    """Whether to keep (`merge`, the default) or delete (`mirror`) items that are not among the rows."""
     create: bool | NewDataset
-    """Whether a dataset with this `name` is created if there is none, and what it looks like then. True unless set."""
+    """Whether to create a dataset with this `name` if there is none, and with which fields. True by default."""
     guards: Guards
     """Bounds on deletions. Only for `mirror`."""
     expected_version: int
     """If set, the upsert fails with VERSION_CONFLICT unless this is the latest version."""
     replace_splits: bool
-    """If true, a row without splits takes its item out of all splits. Else it leaves them alone."""
+    """If true, a row without splits removes its item from all splits. Otherwise it leaves them unchanged."""
     note: str
-    """Kept with the version."""
+    """A note to keep with the version."""
     request_id: str
-    """A UUID that names the write. A program that was killed goes on where it was if it repeats the upsert with the same
-    request_id, options and rows; if the write was published already, it gets the first answer. Left out, a random one is
-    taken, and an upsert that fails is given up for good."""
+    """A UUID that names the write. A program that was killed resumes the upsert by repeating it with the same request_id,
+    options and rows; if the write is already published, it gets the first response. Random by default; an upsert without
+    one is discarded if it fails."""
     on_progress: Callable[[UpsertProgress], None]
-    """Called whenever the server has answered. What it raises ends the upsert."""
+    """Called for every response of the server. Raising ends the upsert."""
     progress: bool | None
-    """Whether to show a progress bar. Unless set, one is shown in terminals and notebooks."""
+    """Whether to show a progress bar. By default, in terminals and notebooks only."""
     max_buffered_bytes: int
-    """Payload bytes to keep at most, for the server to ask for. 32 MiB unless set; one row is always kept."""
+    """The most payload bytes to keep for the server to ask for. 32 MiB by default; at least one row is always kept."""
 
 
 _modes = {"merge": UPSERT_MODE_MERGE, "mirror": UPSERT_MODE_MIRROR}
 
 
 def options_to_wire(options: UpsertOptions, plan: bool) -> UpsertOptionsMessage:
-    """The options as they go over the wire. Raises InvalidArgumentError."""
+    """Converts the options to a message of the contract. Raises InvalidArgumentError."""
     note = options.get("note", "")
     if not is_well_formed(note):
-        raise invalid_field("note", "holds a lone surrogate")
+        raise invalid_field("note", "contains a lone surrogate")
     create = options.get("create", "name" in options)
     guards = options.get("guards")
     return UpsertOptionsMessage(
@@ -133,7 +133,7 @@ def _dataset_to_wire(dataset: NewDataset) -> Dataset:
 
 
 def struct_of(values: Mapping[str, Any] | None, field: str) -> Struct | None:
-    """Annotations as a message. Raises InvalidArgumentError for what JSON cannot hold."""
+    """Converts annotations to a message. Raises InvalidArgumentError for values that JSON cannot represent."""
     if values is None:
         return None
     struct = Struct()

@@ -1,4 +1,4 @@
-"""What an upsert did, or would do."""
+"""The outcome of an upsert, or its plan."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from itembank.v1.receipt_pb2 import Receipt
 
 @dataclass(frozen=True)
 class Counts:
-    """What a write did, or will do, in items. Always, received = created + updated + unchanged."""
+    """The effect of a write, in items. Always, received = created + updated + unchanged."""
 
     received: int
     created: int
@@ -25,16 +25,16 @@ class Counts:
 
 @dataclass(frozen=True)
 class UpsertResult:
-    """What an upsert has done."""
+    """The outcome of an upsert."""
 
     dataset_id: str
     version: int
-    """The version that readers see as the outcome: a new one or, if `no_op`, the one that was the latest already."""
+    """The resulting version: a new one or, if `no_op`, the latest before."""
     no_op: bool
-    """True if nothing had to change. No version was made then."""
+    """True if nothing had to change, so that no version was made."""
     counts: Counts
     item_count: int
-    """How many items the version has."""
+    """The number of items in the version."""
     digest: str
     """The digest of the version, in hexadecimal: equal for versions of equal items, in any dataset and on any server."""
     created_dataset: bool
@@ -52,59 +52,59 @@ class Guards:
     max_delete_ratio: float | None = None
     """The largest share of the present items it may delete, 0 to 1."""
     allow_empty: bool = False
-    """Whether a mirror without any row may empty the dataset."""
+    """Whether a mirror without rows may empty the dataset."""
 
 
 @dataclass(frozen=True)
 class _Plan:
     dataset_id: str
     base_version: int
-    """The version that `counts` compare with."""
+    """The version that `counts` are relative to."""
     no_op: bool
     """True if applying it would change nothing."""
     counts: Counts
     item_count: int
-    """How many items the dataset has afterwards."""
+    """The number of items in the dataset afterwards."""
     creates_dataset: bool
     expire_time: datetime | None
-    """When the plan is discarded if nothing happens."""
+    """The time at which the plan expires."""
     request_id: str
     receipt: Receipt
 
 
 @dataclass(frozen=True)
 class AsyncUpsertPlan(_Plan):
-    """What an upsert would do. Nobody sees anything of it until it is applied."""
+    """The effect that an upsert would have. Readers see none of it until it is applied."""
 
     _apply: Callable[[bool, Guards | None], Awaitable[UpsertResult]]
     _discard: Callable[[], Awaitable[None]]
 
     async def apply(self, *, allow_rebase: bool = False, guards: Guards | None = None) -> UpsertResult:
-        """Publishes the plan. Raises ConflictError (VERSION_CONFLICT) if the dataset has moved on, unless
-        `allow_rebase` is set. `guards` replace those that the plan was made with.
+        """Publishes the plan. Raises ConflictError (VERSION_CONFLICT) if the dataset has changed, unless `allow_rebase` is
+        set. `guards` replace those that the plan was made with.
         """
         return await self._apply(allow_rebase, guards)
 
     async def discard(self) -> None:
-        """Gives the plan up."""
+        """Discards the plan."""
         await self._discard()
 
 
 @dataclass(frozen=True)
 class UpsertPlan(_Plan):
-    """What an upsert would do. Nobody sees anything of it until it is applied."""
+    """The effect that an upsert would have. Readers see none of it until it is applied."""
 
     _apply: Callable[[bool, Guards | None], UpsertResult]
     _discard: Callable[[], None]
 
     def apply(self, *, allow_rebase: bool = False, guards: Guards | None = None) -> UpsertResult:
-        """Publishes the plan. Raises ConflictError (VERSION_CONFLICT) if the dataset has moved on, unless
-        `allow_rebase` is set. `guards` replace those that the plan was made with.
+        """Publishes the plan. Raises ConflictError (VERSION_CONFLICT) if the dataset has changed, unless `allow_rebase` is
+        set. `guards` replace those that the plan was made with.
         """
         return self._apply(allow_rebase, guards)
 
     def discard(self) -> None:
-        """Gives the plan up."""
+        """Discards the plan."""
         self._discard()
 
 

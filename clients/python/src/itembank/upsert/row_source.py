@@ -1,4 +1,4 @@
-"""Where rows come from."""
+"""Sources of rows."""
 
 from __future__ import annotations
 
@@ -13,36 +13,36 @@ if TYPE_CHECKING:
 
 
 def open_rows(items: Any) -> Iterator[Any] | AsyncIterator[Any]:
-    """Starts to read rows. Raises InvalidArgumentError for what gives none."""
+    """Starts reading rows. Raises InvalidArgumentError for an object that is not a source of rows."""
     if _is_data_frame(items):
         return _rows_of_frame(items)
     if isinstance(items, AsyncIterable):
         return items.__aiter__()
-    # A text or a dict can be iterated over, and is surely not meant to be.
+    # A string or a dict is iterable, but passing one is surely a mistake.
     if isinstance(items, Iterable) and not isinstance(items, str | bytes | Mapping):
         return iter(items)
     raise invalid_field(
-        "items", f"is a {type(items).__name__}, not a list of rows, a generator or a DataFrame"
+        "items", f"must be a list of rows, an iterable or a DataFrame, not a {type(items).__name__}"
     )
 
 
 def count_rows(items: Any) -> int | None:
-    """How many rows there are, where that is known from the start."""
+    """Returns the number of rows, if known in advance."""
     return len(items) if isinstance(items, Sized) else None
 
 
 def _is_data_frame(items: Any) -> bool:
-    # Nobody has a DataFrame who has not imported pandas.
+    # A caller with a DataFrame has imported pandas.
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(items, pandas.DataFrame)
 
 
 def _rows_of_frame(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows as dicts by column. A missing value (None, NaN, NaT, pandas.NA) is left out of its row."""
+    """Yields rows as dicts by column. A missing value (None, NaN, NaT, pandas.NA) is left out of its row."""
     pandas = sys.modules["pandas"]
     names = list(frame.columns)
     if len(set(names)) < len(names):
-        raise invalid_field("items", "the DataFrame has two columns of one name")
+        raise invalid_field("items", "the DataFrame has two columns of the same name")
     for row in frame.itertuples(index=False, name=None):
         yield {
             name: value

@@ -13,17 +13,17 @@ from itembank.rpc.changes import Changes
 from itembank.upsert.item_row import PreparedRow
 
 rows_per_turn = 500
-"""Rows that are read before others get a turn."""
+"""Rows to read before yielding to the event loop."""
 
 turn_seconds = 0.02
-"""How long a slow source is read before what it gave is passed on."""
+"""How long to read a slow source before passing on its rows."""
 
 Prepare = Callable[[Any, int], PreparedRow]
 
 
 class RowWindow:
-    """The rows from the first that would not survive a crash of the server to the last that was read. The source is read
-    once, and no further ahead than the bounds allow.
+    """The rows from the first that is not durable to the last that was read. The source is read once, and no further ahead
+    than the bounds allow.
     """
 
     def __init__(
@@ -40,41 +40,41 @@ class RowWindow:
         self._max_rows = max_rows
         self._max_bytes = max_bytes
         self.changes = Changes()
-        """Tells when rows came, or the end of them."""
+        """Signals new rows, or the end of the source."""
         self._space = Changes()
         self._rows: dict[int, PreparedRow] = {}
         self._start = 0
         self._bytes = 0
         self.end = 0
-        """How many rows were read."""
+        """The number of rows read."""
         self.is_complete = False
-        """Whether those are all."""
+        """Whether all rows were read."""
         self.fault: BaseException | None = None
-        """What the source raised, or what is wrong with a row."""
+        """The error of the source, or of a row."""
         self._reading: asyncio.Task[None] | None = None
 
     def fill(self) -> None:
-        """Begins to read, on the first call."""
+        """Starts reading, on the first call."""
         if self._reading is None:
             self._reading = asyncio.create_task(self._read())
 
     def row(self, number: int) -> PreparedRow:
-        """A row that is kept."""
+        """Returns a row that is kept."""
         return self._rows[number]
 
     def rows(self, number: int) -> Iterator[PreparedRow]:
-        """The rows that are kept, from one on."""
+        """Yields the rows that are kept, starting at one."""
         return map(self._rows.__getitem__, range(number, self.end))
 
     def release(self, number: int) -> None:
-        """Lets go of the rows in front of `number`, also of those that were not read yet: they are passed over."""
+        """Releases the rows before `number`. Rows that are not read yet are skipped when they are."""
         for passed in range(self._start, min(number, self.end)):
             self._bytes -= self._rows.pop(passed).size
         self._start = max(self._start, number)
         self._space.tell()
 
     async def close(self) -> None:
-        """Reads no further."""
+        """Stops reading."""
         if self._reading is not None:
             self._reading.cancel()
             with suppress(asyncio.CancelledError):
@@ -86,7 +86,7 @@ class RowWindow:
         else:
             close = getattr(self._source, "close", None)
             if close is not None:
-                # A generator that is still being read in a thread cannot be closed, and ends with its thread.
+                # A generator that a thread is still reading cannot be closed, and ends with its thread.
                 with suppress(ValueError):
                     await self._caller.read(close)
 
@@ -112,7 +112,7 @@ class RowWindow:
         self.is_complete = is_over
 
     def _take(self) -> tuple[list[PreparedRow], int, bool]:
-        """Reads some rows, where the source is at home. Gives those that are needed, and how many there were."""
+        """Reads some rows, in the thread of the source. Returns the needed ones, the number read, and whether it has ended."""
         rows: list[PreparedRow] = []
         room = self._max_bytes - self._bytes
         until = time.monotonic() + turn_seconds
@@ -131,7 +131,7 @@ class RowWindow:
         return rows, read, False
 
     async def _take_async(self) -> None:
-        """The same for an asynchronous source, in this loop."""
+        """Reads some rows of an asynchronous source, in this loop."""
         source = cast(AsyncIterator[Any], self._source)
         until = time.monotonic() + turn_seconds
         for _ in range(rows_per_turn):
@@ -143,11 +143,11 @@ class RowWindow:
             self._keep([self._prepare(row, self.end)] if self.end >= self._start else [], 1)
             if self._is_full() or time.monotonic() > until:
                 break
-        # A source may never wait for anything, and others want to run.
+        # A source that never waits must not starve other tasks.
         await asyncio.sleep(0)
 
     def _keep(self, rows: list[PreparedRow], read: int) -> None:
-        """Keeps the last of the rows that were read; those in front of them are not needed."""
+        """Keeps `rows`, the last of the `read` rows. The rows before them are not needed."""
         self.end += read
         for number, row in enumerate(rows, self.end - len(rows)):
             self._rows[number] = row

@@ -27,15 +27,15 @@ from itembank.v1.upsert_service_pb2 import ApplyUpsertRequest, DiscardUpsertRequ
 from itembank.v1.upsert_service_pb2 import UpsertProgress as UpsertProgressMessage
 
 max_buffered_rows = 50_000
-"""Rows to keep at most. Each takes some hundred bytes besides its payload."""
+"""The most rows to keep. Each takes some hundred bytes besides its payload."""
 
 default_buffered_bytes = 32 * 1024 * 1024
 
 apply_timeout = 600.0
-"""How many seconds publishing a plan may take: as long as it takes to look at all items that it deletes."""
+"""The deadline for publishing a plan, in seconds: enough to check all items that it deletes."""
 
 discard_timeout = 5.0
-"""How long to try to give up a write that failed. If that fails as well, the server does it when the write expires."""
+"""The deadline for discarding a failed write, in seconds. If that fails as well, the server discards it when it expires."""
 
 
 async def upsert_dataset(
@@ -65,7 +65,7 @@ async def upsert_dataset(
             request = DiscardUpsertRequest(dataset=dataset, request_id=request_id)
             await connection.upserts.DiscardUpsert(request)
 
-        # A write that its guard had stopped, and that is repeated: what it says is for `apply` to say again.
+        # A repeated write that its guard had stopped: `apply` raises the same error again.
         return plan_of(receipt, apply, discard) if plan else await apply(False, None)
     return await _finished(connection, receipt)
 
@@ -73,7 +73,7 @@ async def upsert_dataset(
 async def apply_upsert(
     connection: Connection, dataset: DatasetRef, request_id: str, allow_rebase: bool, guards: Guards | None
 ) -> UpsertResult:
-    """Publishes a plan, also one that a guard made of an upsert."""
+    """Publishes a plan, including one that a guard has stopped."""
     request = ApplyUpsertRequest(
         dataset=dataset,
         request_id=request_id,
@@ -96,7 +96,7 @@ async def _finished(connection: Connection, receipt: Receipt) -> UpsertResult:
 async def _import_rows(
     connection: Connection, items: Any, options: UpsertOptions, opening: UpsertOpen
 ) -> Receipt:
-    """Streams rows, and resumes until there is a receipt."""
+    """Streams rows, and resumes the stream until there is a receipt."""
     source = open_rows(items)
     limits = await connection.limits()
     offering = await _holds_items(connection, opening.dataset)
@@ -120,7 +120,7 @@ async def _import_rows(
             try:
                 return await ImportStream(plan, window, listener, backoff.failed).run(connection)
             except ItembankError as error:
-                # It ended the frames, and with them the stream.
+                # A failed source ends the frames, and with them the stream.
                 if window.fault is not None:
                     raise window.fault from None
                 fault = error
@@ -133,7 +133,7 @@ async def _import_rows(
 
 
 class _Listener:
-    """Tells of the progress of an upsert."""
+    """Reports the progress of an upsert."""
 
     def __init__(
         self,
@@ -173,21 +173,21 @@ class _Listener:
 
 
 def _is_resumable(error: ItembankError, rows: int) -> bool:
-    """Whether another stream may put the import right: after a crash a server may lack rows that it had."""
+    """Whether another stream can resume the import. After a crash, the server may lack rows that it had received."""
     if error.reason == "OFFSET_GAP":
         return True
-    # Of an import that was begun by another program with more rows, this one cannot make less.
+    # An import that another program began with more rows cannot be completed with fewer.
     if error.reason == "INCOMPLETE_STREAM":
         return int(error.facts["received_item_count"]) <= rows
     return error.retryable
 
 
 async def _holds_items(connection: Connection, dataset: DatasetRef) -> bool:
-    """Whether there is a dataset with items in it, so that it may hold some of the rows."""
+    """Whether the dataset exists and has items, so that it may already hold some of the rows."""
     try:
         answer = await connection.datasets.GetDataset(GetDatasetRequest(dataset=dataset))
     except ItembankError as error:
-        # If it is not to be created either, opening the import says so.
+        # If it may not be created either, opening the import raises.
         if error.reason == "DATASET_NOT_FOUND":
             return False
         raise
@@ -197,8 +197,8 @@ async def _holds_items(connection: Connection, dataset: DatasetRef) -> bool:
 async def _give_up(
     connection: Connection, dataset: DatasetRef, request_id: str, error: BaseException
 ) -> None:
-    """Discards a write that failed, so that it takes no room until it expires. Says nothing if that fails as well."""
-    # A plan that its guard stopped is worth a look. What is unreachable cannot be told.
+    """Discards a failed write, so that it takes no space until it expires. Ignores errors of its own."""
+    # A plan that its guard stopped is kept for inspection. After a retryable error, the server is probably unreachable.
     if isinstance(error, ItembankError) and (error.reason == "DELETE_LIMIT_EXCEEDED" or error.retryable):
         return
     with suppress(ItembankError, asyncio.CancelledError):
