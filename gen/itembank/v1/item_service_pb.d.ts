@@ -77,7 +77,7 @@ export declare const CreateItemRequestSchema: GenMessage<CreateItemRequest>;
  */
 export declare type CreateItemResponse = Message<"itembank.v1.CreateItemResponse"> & {
   /**
-   * The item, new or found.
+   * The new or existing item.
    *
    * @generated from field: itembank.v1.Item item = 1;
    */
@@ -111,8 +111,8 @@ export declare type BatchCreateItemsRequest = Message<"itembank.v1.BatchCreateIt
   dataset?: DatasetRef | undefined;
 
   /**
-   * 0 to 1,000 items to create, at most 3 MiB. Two with one id are refused with
-   * DUPLICATE_ITEM_ID, unless `if_exists` counts them as one.
+   * 0 to 1,000 items to create, at most 3 MiB. Two items with one id are
+   * refused with DUPLICATE_ITEM_ID, unless `if_exists` counts them as one.
    *
    * @generated from field: repeated itembank.v1.Item items = 2;
    */
@@ -229,7 +229,7 @@ export declare type GetItemResponse = Message<"itembank.v1.GetItemResponse"> & {
   item?: Item | undefined;
 
   /**
-   * The version that was read.
+   * The version read.
    *
    * @generated from field: int64 version = 2;
    */
@@ -320,7 +320,7 @@ export declare type ListItemsResponse = Message<"itembank.v1.ListItemsResponse">
   nextPageToken: string;
 
   /**
-   * The version that is listed.
+   * The version listed.
    *
    * @generated from field: int64 version = 3;
    */
@@ -432,7 +432,7 @@ export declare type ItemBatch = Message<"itembank.v1.ItemBatch"> & {
   items: Item[];
 
   /**
-   * The version that is streamed. The same in all batches.
+   * The version streamed. The same in all batches.
    *
    * @generated from field: int64 version = 2;
    */
@@ -459,14 +459,14 @@ export declare const ItemBatchSchema: GenMessage<ItemBatch>;
  */
 export declare type ItemsEnd = Message<"itembank.v1.ItemsEnd"> & {
   /**
-   * The version that was streamed.
+   * The version streamed.
    *
    * @generated from field: int64 version = 1;
    */
   version: bigint;
 
   /**
-   * How many items there were, those in front of a cursor included.
+   * The number of items, including those before a cursor.
    *
    * @generated from field: int64 item_count = 2;
    */
@@ -821,23 +821,23 @@ export declare const PurgeItemRequestSchema: GenMessage<PurgeItemRequest>;
  */
 export declare type PurgeItemResponse = Message<"itembank.v1.PurgeItemResponse"> & {
   /**
-   * How many revisions of the item hold no payload now.
+   * The number of revisions of the item that now have no payload.
    *
    * @generated from field: int64 revision_count = 1;
    */
   revisionCount: bigint;
 
   /**
-   * How many results, of all runs and attempts, hold no texts now. A success
-   * then has the empty output_json, which is no JSON; an error keeps its `code`;
-   * a score that is an error says `purged`.
+   * The number of results, of all runs and attempts, that now have no texts. A
+   * success then has an empty output_json, which is not valid JSON; an error
+   * keeps its `code`; a score that is an error reads `purged`.
    *
    * @generated from field: int64 result_count = 2;
    */
   resultCount: bigint;
 
   /**
-   * When the item was purged, for the first time.
+   * When the item was first purged.
    *
    * @generated from field: google.protobuf.Timestamp purge_time = 3;
    */
@@ -851,7 +851,7 @@ export declare type PurgeItemResponse = Message<"itembank.v1.PurgeItemResponse">
 export declare const PurgeItemResponseSchema: GenMessage<PurgeItemResponse>;
 
 /**
- * What creating an item means if its id is not free.
+ * The behaviour when an item is created under an id that is not free.
  *
  * @generated from enum itembank.v1.IfExists
  */
@@ -871,11 +871,11 @@ export enum IfExists {
   FAIL = 1,
 
   /**
-   * Returns the item as it is now if it was created with this very content,
-   * even if it was changed since, so that inserting is safe to repeat by id
-   * alone. Fails with ITEM_EXISTS if it was created with other content, or was
-   * deleted: a repetition must not undo a deletion. Splits do not matter. Equal
-   * items of one batch that share an id count as one.
+   * Returns the current item if it was created with identical content, even if
+   * it has changed since, so that inserts are safe to repeat by id alone. Fails
+   * with ITEM_EXISTS if it was created with other content, or was deleted: a
+   * repetition must not undo a deletion. Splits do not matter. Equal items of
+   * one batch that share an id count as one.
    *
    * @generated from enum value: IF_EXISTS_RETURN_IDENTICAL = 2;
    */
@@ -898,8 +898,8 @@ export declare const IfExistsSchema: GenEnum<IfExists>;
  */
 export declare const ItemService: GenService<{
   /**
-   * Creates one item. If its id is in use, fails with ITEM_EXISTS, or does as
-   * `if_exists` says.
+   * Creates one item. If its id is in use, fails with ITEM_EXISTS, unless
+   * `if_exists` says otherwise.
    *
    * @generated from rpc itembank.v1.ItemService.CreateItem
    */
@@ -910,8 +910,8 @@ export declare const ItemService: GenService<{
   },
   /**
    * Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
-   * max_message_bytes, if items that are found have grown so much that no
-   * message could answer with them.
+   * max_message_bytes, if existing items have grown so much that the answer
+   * would exceed a message.
    *
    * @generated from rpc itembank.v1.ItemService.BatchCreateItems
    */
@@ -921,8 +921,8 @@ export declare const ItemService: GenService<{
     output: typeof BatchCreateItemsResponseSchema;
   },
   /**
-   * Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
-   * version does not have it.
+   * Finds one item at a version. Fails with ITEM_NOT_FOUND if the version does
+   * not have it.
    *
    * @generated from rpc itembank.v1.ItemService.GetItem
    */
@@ -933,7 +933,7 @@ export declare const ItemService: GenService<{
   },
   /**
    * Lists the items of a version. All pages show the version of the first page,
-   * whatever is written meanwhile.
+   * regardless of concurrent writes.
    *
    * @generated from rpc itembank.v1.ItemService.ListItems
    */
@@ -944,7 +944,7 @@ export declare const ItemService: GenService<{
   },
   /**
    * Streams all items of a version. The last frame is `end`; a stream that ends
-   * without it was cut and may be resumed.
+   * without it was cut off and may be resumed.
    *
    * @generated from rpc itembank.v1.ItemService.StreamItems
    */
@@ -954,7 +954,7 @@ export declare const ItemService: GenService<{
     output: typeof StreamItemsResponseSchema;
   },
   /**
-   * Changes one item. If content and splits end up as they were, no version is
+   * Changes one item. If content and splits end up unchanged, no version is
    * made. Fails with ITEM_PURGED for a purged item.
    *
    * @generated from rpc itembank.v1.ItemService.UpdateItem
@@ -966,7 +966,7 @@ export declare const ItemService: GenService<{
   },
   /**
    * Deletes one item. Older versions keep it. If there is no such item, nothing
-   * happens and the receipt says no_op.
+   * happens and the receipt has no_op set.
    *
    * @generated from rpc itembank.v1.ItemService.DeleteItem
    */
@@ -987,8 +987,8 @@ export declare const ItemService: GenService<{
     output: typeof BatchDeleteItemsResponseSchema;
   },
   /**
-   * Lists what became of one item over time, newest first, deletions included.
-   * Fails with ITEM_NOT_FOUND if there never was such an item.
+   * Lists the history of one item, newest first, including deletions. Fails
+   * with ITEM_NOT_FOUND if there never was such an item.
    *
    * @generated from rpc itembank.v1.ItemService.ListItemRevisions
    */
@@ -998,20 +998,21 @@ export declare const ItemService: GenService<{
     output: typeof ListItemRevisionsResponseSchema;
   },
   /**
-   * Erases what an item holds, from every version and from the results of every
-   * run on it: payloads, outputs, error texts, explanations and metadata of
-   * scores. From its answer on, no call returns any of it, SQL and exports
-   * included. Cannot be undone.
+   * Erases the content of an item from every version and from the results of
+   * every run on it: payloads, outputs, error texts, explanations and metadata
+   * of scores. Once PurgeItem has returned, no call returns any of it, including
+   * SQL and exports. Cannot be undone.
    *
    * Ids, hashes, digests, counts, score values, labels and times stay, so that
-   * history still adds up; keep personal data out of ids. No version is made.
-   * The item stays where it was, marked `purged`; it may be deleted, but every
-   * other write to its id fails with ITEM_PURGED, for good, and so do results
-   * and scores for it. What changes nothing is no write: a row whose content
-   * hash and splits are those of the item counts as unchanged, and a source that
-   * still has the item can go on mirroring. An open or planned write that
-   * changes the item fails when it is published. Purging again changes nothing.
-   * Fails with ITEM_NOT_FOUND if no version ever had the item.
+   * the counts of the history remain consistent; keep personal data out of ids.
+   * No version is made. The item keeps its place, marked `purged`; it may be
+   * deleted, but every other write to its id fails with ITEM_PURGED, for good,
+   * and so do results and scores for it. A row that changes nothing is not a
+   * write: if its content hash and splits equal those of the item, it counts as
+   * unchanged, so a source that still has the item can continue to mirror. An
+   * open or planned write that changes the item fails when it is published.
+   * Purging again changes nothing. Fails with ITEM_NOT_FOUND if no version ever
+   * had the item.
    *
    * @generated from rpc itembank.v1.ItemService.PurgeItem
    */

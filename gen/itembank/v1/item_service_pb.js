@@ -175,7 +175,7 @@ export const IfExistsSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_item_service, 0);
 
 /**
- * What creating an item means if its id is not free.
+ * The behaviour when an item is created under an id that is not free.
  *
  * @generated from enum itembank.v1.IfExists
  */

@@ -35,26 +35,26 @@ class _IfExistsEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_IfExists.Val
     IF_EXISTS_FAIL: _IfExists.ValueType  # 1
     """Fails with ITEM_EXISTS if the item exists. A deleted id is free."""
     IF_EXISTS_RETURN_IDENTICAL: _IfExists.ValueType  # 2
-    """Returns the item as it is now if it was created with this very content,
-    even if it was changed since, so that inserting is safe to repeat by id
-    alone. Fails with ITEM_EXISTS if it was created with other content, or was
-    deleted: a repetition must not undo a deletion. Splits do not matter. Equal
-    items of one batch that share an id count as one.
+    """Returns the current item if it was created with identical content, even if
+    it has changed since, so that inserts are safe to repeat by id alone. Fails
+    with ITEM_EXISTS if it was created with other content, or was deleted: a
+    repetition must not undo a deletion. Splits do not matter. Equal items of
+    one batch that share an id count as one.
     """
 
 class IfExists(_IfExists, metaclass=_IfExistsEnumTypeWrapper):
-    """What creating an item means if its id is not free."""
+    """The behaviour when an item is created under an id that is not free."""
 
 IF_EXISTS_UNSPECIFIED: IfExists.ValueType  # 0
 """Same as IF_EXISTS_FAIL."""
 IF_EXISTS_FAIL: IfExists.ValueType  # 1
 """Fails with ITEM_EXISTS if the item exists. A deleted id is free."""
 IF_EXISTS_RETURN_IDENTICAL: IfExists.ValueType  # 2
-"""Returns the item as it is now if it was created with this very content,
-even if it was changed since, so that inserting is safe to repeat by id
-alone. Fails with ITEM_EXISTS if it was created with other content, or was
-deleted: a repetition must not undo a deletion. Splits do not matter. Equal
-items of one batch that share an id count as one.
+"""Returns the current item if it was created with identical content, even if
+it has changed since, so that inserts are safe to repeat by id alone. Fails
+with ITEM_EXISTS if it was created with other content, or was deleted: a
+repetition must not undo a deletion. Splits do not matter. Equal items of
+one batch that share an id count as one.
 """
 Global___IfExists: _TypeAlias = IfExists  # noqa: Y015
 
@@ -118,7 +118,7 @@ class CreateItemResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def item(self) -> _item_pb2.Item:
-        """The item, new or found."""
+        """The new or existing item."""
 
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
@@ -166,8 +166,8 @@ class BatchCreateItemsRequest(_message.Message):
 
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
-        """0 to 1,000 items to create, at most 3 MiB. Two with one id are refused with
-        DUPLICATE_ITEM_ID, unless `if_exists` counts them as one.
+        """0 to 1,000 items to create, at most 3 MiB. Two items with one id are
+        refused with DUPLICATE_ITEM_ID, unless `if_exists` counts them as one.
         """
 
     def __init__(
@@ -263,7 +263,7 @@ class GetItemResponse(_message.Message):
     ITEM_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version that was read."""
+    """The version read."""
     @_builtins.property
     def item(self) -> _item_pb2.Item:
         """The item."""
@@ -346,7 +346,7 @@ class ListItemsResponse(_message.Message):
     next_page_token: _builtins.str
     """Empty on the last page, and only there."""
     version: _builtins.int
-    """The version that is listed."""
+    """The version listed."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """One page."""
@@ -454,7 +454,7 @@ class ItemBatch(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version that is streamed. The same in all batches."""
+    """The version streamed. The same in all batches."""
     cursor: _builtins.str
     """Where to continue if the stream breaks after this batch."""
     @_builtins.property
@@ -485,9 +485,9 @@ class ItemsEnd(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version that was streamed."""
+    """The version streamed."""
     item_count: _builtins.int
-    """How many items there were, those in front of a cursor included."""
+    """The number of items, including those before a cursor."""
     def __init__(
         self,
         *,
@@ -842,15 +842,15 @@ class PurgeItemResponse(_message.Message):
     RESULT_COUNT_FIELD_NUMBER: _builtins.int
     PURGE_TIME_FIELD_NUMBER: _builtins.int
     revision_count: _builtins.int
-    """How many revisions of the item hold no payload now."""
+    """The number of revisions of the item that now have no payload."""
     result_count: _builtins.int
-    """How many results, of all runs and attempts, hold no texts now. A success
-    then has the empty output_json, which is no JSON; an error keeps its `code`;
-    a score that is an error says `purged`.
+    """The number of results, of all runs and attempts, that now have no texts. A
+    success then has an empty output_json, which is not valid JSON; an error
+    keeps its `code`; a score that is an error reads `purged`.
     """
     @_builtins.property
     def purge_time(self) -> _timestamp_pb2.Timestamp:
-        """When the item was purged, for the first time."""
+        """When the item was first purged."""
 
     def __init__(
         self,

@@ -100,8 +100,8 @@ class ItemServiceServicer(object):
     """
 
     def CreateItem(self, request, context):
-        """Creates one item. If its id is in use, fails with ITEM_EXISTS, or does as
-        `if_exists` says.
+        """Creates one item. If its id is in use, fails with ITEM_EXISTS, unless
+        `if_exists` says otherwise.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,16 +109,16 @@ class ItemServiceServicer(object):
 
     def BatchCreateItems(self, request, context):
         """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
-        max_message_bytes, if items that are found have grown so much that no
-        message could answer with them.
+        max_message_bytes, if existing items have grown so much that the answer
+        would exceed a message.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetItem(self, request, context):
-        """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
-        version does not have it.
+        """Finds one item at a version. Fails with ITEM_NOT_FOUND if the version does
+        not have it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ class ItemServiceServicer(object):
 
     def ListItems(self, request, context):
         """Lists the items of a version. All pages show the version of the first page,
-        whatever is written meanwhile.
+        regardless of concurrent writes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,14 +134,14 @@ class ItemServiceServicer(object):
 
     def StreamItems(self, request, context):
         """Streams all items of a version. The last frame is `end`; a stream that ends
-        without it was cut and may be resumed.
+        without it was cut off and may be resumed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateItem(self, request, context):
-        """Changes one item. If content and splits end up as they were, no version is
+        """Changes one item. If content and splits end up unchanged, no version is
         made. Fails with ITEM_PURGED for a purged item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -150,7 +150,7 @@ class ItemServiceServicer(object):
 
     def DeleteItem(self, request, context):
         """Deletes one item. Older versions keep it. If there is no such item, nothing
-        happens and the receipt says no_op.
+        happens and the receipt has no_op set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -165,28 +165,29 @@ class ItemServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListItemRevisions(self, request, context):
-        """Lists what became of one item over time, newest first, deletions included.
-        Fails with ITEM_NOT_FOUND if there never was such an item.
+        """Lists the history of one item, newest first, including deletions. Fails
+        with ITEM_NOT_FOUND if there never was such an item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def PurgeItem(self, request, context):
-        """Erases what an item holds, from every version and from the results of every
-        run on it: payloads, outputs, error texts, explanations and metadata of
-        scores. From its answer on, no call returns any of it, SQL and exports
-        included. Cannot be undone.
+        """Erases the content of an item from every version and from the results of
+        every run on it: payloads, outputs, error texts, explanations and metadata
+        of scores. Once PurgeItem has returned, no call returns any of it, including
+        SQL and exports. Cannot be undone.
 
         Ids, hashes, digests, counts, score values, labels and times stay, so that
-        history still adds up; keep personal data out of ids. No version is made.
-        The item stays where it was, marked `purged`; it may be deleted, but every
-        other write to its id fails with ITEM_PURGED, for good, and so do results
-        and scores for it. What changes nothing is no write: a row whose content
-        hash and splits are those of the item counts as unchanged, and a source that
-        still has the item can go on mirroring. An open or planned write that
-        changes the item fails when it is published. Purging again changes nothing.
-        Fails with ITEM_NOT_FOUND if no version ever had the item.
+        the counts of the history remain consistent; keep personal data out of ids.
+        No version is made. The item keeps its place, marked `purged`; it may be
+        deleted, but every other write to its id fails with ITEM_PURGED, for good,
+        and so do results and scores for it. A row that changes nothing is not a
+        write: if its content hash and splits equal those of the item, it counts as
+        unchanged, so a source that still has the item can continue to mirror. An
+        open or planned write that changes the item fails when it is published.
+        Purging again changes nothing. Fails with ITEM_NOT_FOUND if no version ever
+        had the item.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,57 +39,58 @@ class ItemServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ItemServiceAsyncStub: ...
     CreateItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.CreateItemRequest, _item_service_pb2.CreateItemResponse]
-    """Creates one item. If its id is in use, fails with ITEM_EXISTS, or does as
-    `if_exists` says.
+    """Creates one item. If its id is in use, fails with ITEM_EXISTS, unless
+    `if_exists` says otherwise.
     """
     BatchCreateItems: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.BatchCreateItemsRequest, _item_service_pb2.BatchCreateItemsResponse]
     """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
-    max_message_bytes, if items that are found have grown so much that no
-    message could answer with them.
+    max_message_bytes, if existing items have grown so much that the answer
+    would exceed a message.
     """
     GetItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.GetItemRequest, _item_service_pb2.GetItemResponse]
-    """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
-    version does not have it.
+    """Finds one item at a version. Fails with ITEM_NOT_FOUND if the version does
+    not have it.
     """
     ListItems: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.ListItemsRequest, _item_service_pb2.ListItemsResponse]
     """Lists the items of a version. All pages show the version of the first page,
-    whatever is written meanwhile.
+    regardless of concurrent writes.
     """
     StreamItems: _grpc.UnaryStreamMultiCallable[_item_service_pb2.StreamItemsRequest, _item_service_pb2.StreamItemsResponse]
     """Streams all items of a version. The last frame is `end`; a stream that ends
-    without it was cut and may be resumed.
+    without it was cut off and may be resumed.
     """
     UpdateItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.UpdateItemRequest, _item_service_pb2.UpdateItemResponse]
-    """Changes one item. If content and splits end up as they were, no version is
+    """Changes one item. If content and splits end up unchanged, no version is
     made. Fails with ITEM_PURGED for a purged item.
     """
     DeleteItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.DeleteItemRequest, _item_service_pb2.DeleteItemResponse]
     """Deletes one item. Older versions keep it. If there is no such item, nothing
-    happens and the receipt says no_op.
+    happens and the receipt has no_op set.
     """
     BatchDeleteItems: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.BatchDeleteItemsRequest, _item_service_pb2.BatchDeleteItemsResponse]
     """Deletes up to 1,000 items in one version. Ids without an item are reported,
     not refused.
     """
     ListItemRevisions: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.ListItemRevisionsRequest, _item_service_pb2.ListItemRevisionsResponse]
-    """Lists what became of one item over time, newest first, deletions included.
-    Fails with ITEM_NOT_FOUND if there never was such an item.
+    """Lists the history of one item, newest first, including deletions. Fails
+    with ITEM_NOT_FOUND if there never was such an item.
     """
     PurgeItem: _grpc.UnaryUnaryMultiCallable[_item_service_pb2.PurgeItemRequest, _item_service_pb2.PurgeItemResponse]
-    """Erases what an item holds, from every version and from the results of every
-    run on it: payloads, outputs, error texts, explanations and metadata of
-    scores. From its answer on, no call returns any of it, SQL and exports
-    included. Cannot be undone.
+    """Erases the content of an item from every version and from the results of
+    every run on it: payloads, outputs, error texts, explanations and metadata
+    of scores. Once PurgeItem has returned, no call returns any of it, including
+    SQL and exports. Cannot be undone.
 
     Ids, hashes, digests, counts, score values, labels and times stay, so that
-    history still adds up; keep personal data out of ids. No version is made.
-    The item stays where it was, marked `purged`; it may be deleted, but every
-    other write to its id fails with ITEM_PURGED, for good, and so do results
-    and scores for it. What changes nothing is no write: a row whose content
-    hash and splits are those of the item counts as unchanged, and a source that
-    still has the item can go on mirroring. An open or planned write that
-    changes the item fails when it is published. Purging again changes nothing.
-    Fails with ITEM_NOT_FOUND if no version ever had the item.
+    the counts of the history remain consistent; keep personal data out of ids.
+    No version is made. The item keeps its place, marked `purged`; it may be
+    deleted, but every other write to its id fails with ITEM_PURGED, for good,
+    and so do results and scores for it. A row that changes nothing is not a
+    write: if its content hash and splits equal those of the item, it counts as
+    unchanged, so a source that still has the item can continue to mirror. An
+    open or planned write that changes the item fails when it is published.
+    Purging again changes nothing. Fails with ITEM_NOT_FOUND if no version ever
+    had the item.
     """
 
 @_typing.type_check_only
@@ -103,57 +104,58 @@ class ItemServiceAsyncStub(ItemServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.CreateItemRequest, _item_service_pb2.CreateItemResponse]  # type: ignore[assignment]
-    """Creates one item. If its id is in use, fails with ITEM_EXISTS, or does as
-    `if_exists` says.
+    """Creates one item. If its id is in use, fails with ITEM_EXISTS, unless
+    `if_exists` says otherwise.
     """
     BatchCreateItems: _aio.UnaryUnaryMultiCallable[_item_service_pb2.BatchCreateItemsRequest, _item_service_pb2.BatchCreateItemsResponse]  # type: ignore[assignment]
     """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
-    max_message_bytes, if items that are found have grown so much that no
-    message could answer with them.
+    max_message_bytes, if existing items have grown so much that the answer
+    would exceed a message.
     """
     GetItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.GetItemRequest, _item_service_pb2.GetItemResponse]  # type: ignore[assignment]
-    """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
-    version does not have it.
+    """Finds one item at a version. Fails with ITEM_NOT_FOUND if the version does
+    not have it.
     """
     ListItems: _aio.UnaryUnaryMultiCallable[_item_service_pb2.ListItemsRequest, _item_service_pb2.ListItemsResponse]  # type: ignore[assignment]
     """Lists the items of a version. All pages show the version of the first page,
-    whatever is written meanwhile.
+    regardless of concurrent writes.
     """
     StreamItems: _aio.UnaryStreamMultiCallable[_item_service_pb2.StreamItemsRequest, _item_service_pb2.StreamItemsResponse]  # type: ignore[assignment]
     """Streams all items of a version. The last frame is `end`; a stream that ends
-    without it was cut and may be resumed.
+    without it was cut off and may be resumed.
     """
     UpdateItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.UpdateItemRequest, _item_service_pb2.UpdateItemResponse]  # type: ignore[assignment]
-    """Changes one item. If content and splits end up as they were, no version is
+    """Changes one item. If content and splits end up unchanged, no version is
     made. Fails with ITEM_PURGED for a purged item.
     """
     DeleteItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.DeleteItemRequest, _item_service_pb2.DeleteItemResponse]  # type: ignore[assignment]
     """Deletes one item. Older versions keep it. If there is no such item, nothing
-    happens and the receipt says no_op.
+    happens and the receipt has no_op set.
     """
     BatchDeleteItems: _aio.UnaryUnaryMultiCallable[_item_service_pb2.BatchDeleteItemsRequest, _item_service_pb2.BatchDeleteItemsResponse]  # type: ignore[assignment]
     """Deletes up to 1,000 items in one version. Ids without an item are reported,
     not refused.
     """
     ListItemRevisions: _aio.UnaryUnaryMultiCallable[_item_service_pb2.ListItemRevisionsRequest, _item_service_pb2.ListItemRevisionsResponse]  # type: ignore[assignment]
-    """Lists what became of one item over time, newest first, deletions included.
-    Fails with ITEM_NOT_FOUND if there never was such an item.
+    """Lists the history of one item, newest first, including deletions. Fails
+    with ITEM_NOT_FOUND if there never was such an item.
     """
     PurgeItem: _aio.UnaryUnaryMultiCallable[_item_service_pb2.PurgeItemRequest, _item_service_pb2.PurgeItemResponse]  # type: ignore[assignment]
-    """Erases what an item holds, from every version and from the results of every
-    run on it: payloads, outputs, error texts, explanations and metadata of
-    scores. From its answer on, no call returns any of it, SQL and exports
-    included. Cannot be undone.
+    """Erases the content of an item from every version and from the results of
+    every run on it: payloads, outputs, error texts, explanations and metadata
+    of scores. Once PurgeItem has returned, no call returns any of it, including
+    SQL and exports. Cannot be undone.
 
     Ids, hashes, digests, counts, score values, labels and times stay, so that
-    history still adds up; keep personal data out of ids. No version is made.
-    The item stays where it was, marked `purged`; it may be deleted, but every
-    other write to its id fails with ITEM_PURGED, for good, and so do results
-    and scores for it. What changes nothing is no write: a row whose content
-    hash and splits are those of the item counts as unchanged, and a source that
-    still has the item can go on mirroring. An open or planned write that
-    changes the item fails when it is published. Purging again changes nothing.
-    Fails with ITEM_NOT_FOUND if no version ever had the item.
+    the counts of the history remain consistent; keep personal data out of ids.
+    No version is made. The item keeps its place, marked `purged`; it may be
+    deleted, but every other write to its id fails with ITEM_PURGED, for good,
+    and so do results and scores for it. A row that changes nothing is not a
+    write: if its content hash and splits equal those of the item, it counts as
+    unchanged, so a source that still has the item can continue to mirror. An
+    open or planned write that changes the item fails when it is published.
+    Purging again changes nothing. Fails with ITEM_NOT_FOUND if no version ever
+    had the item.
     """
 
 class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -170,8 +172,8 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.CreateItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.CreateItemResponse, _abc.Awaitable[_item_service_pb2.CreateItemResponse]]:
-        """Creates one item. If its id is in use, fails with ITEM_EXISTS, or does as
-        `if_exists` says.
+        """Creates one item. If its id is in use, fails with ITEM_EXISTS, unless
+        `if_exists` says otherwise.
         """
 
     @_abc_1.abstractmethod
@@ -181,8 +183,8 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.BatchCreateItemsResponse, _abc.Awaitable[_item_service_pb2.BatchCreateItemsResponse]]:
         """Creates up to 1,000 items in one version. Fails with LIMIT_EXCEEDED, naming
-        max_message_bytes, if items that are found have grown so much that no
-        message could answer with them.
+        max_message_bytes, if existing items have grown so much that the answer
+        would exceed a message.
         """
 
     @_abc_1.abstractmethod
@@ -191,8 +193,8 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.GetItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.GetItemResponse, _abc.Awaitable[_item_service_pb2.GetItemResponse]]:
-        """Finds one item as it stands at a version. Fails with ITEM_NOT_FOUND if the
-        version does not have it.
+        """Finds one item at a version. Fails with ITEM_NOT_FOUND if the version does
+        not have it.
         """
 
     @_abc_1.abstractmethod
@@ -202,7 +204,7 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.ListItemsResponse, _abc.Awaitable[_item_service_pb2.ListItemsResponse]]:
         """Lists the items of a version. All pages show the version of the first page,
-        whatever is written meanwhile.
+        regardless of concurrent writes.
         """
 
     @_abc_1.abstractmethod
@@ -212,7 +214,7 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_item_service_pb2.StreamItemsResponse], _abc.AsyncIterator[_item_service_pb2.StreamItemsResponse]]:
         """Streams all items of a version. The last frame is `end`; a stream that ends
-        without it was cut and may be resumed.
+        without it was cut off and may be resumed.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +223,7 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.UpdateItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.UpdateItemResponse, _abc.Awaitable[_item_service_pb2.UpdateItemResponse]]:
-        """Changes one item. If content and splits end up as they were, no version is
+        """Changes one item. If content and splits end up unchanged, no version is
         made. Fails with ITEM_PURGED for a purged item.
         """
 
@@ -232,7 +234,7 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.DeleteItemResponse, _abc.Awaitable[_item_service_pb2.DeleteItemResponse]]:
         """Deletes one item. Older versions keep it. If there is no such item, nothing
-        happens and the receipt says no_op.
+        happens and the receipt has no_op set.
         """
 
     @_abc_1.abstractmethod
@@ -251,8 +253,8 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.ListItemRevisionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.ListItemRevisionsResponse, _abc.Awaitable[_item_service_pb2.ListItemRevisionsResponse]]:
-        """Lists what became of one item over time, newest first, deletions included.
-        Fails with ITEM_NOT_FOUND if there never was such an item.
+        """Lists the history of one item, newest first, including deletions. Fails
+        with ITEM_NOT_FOUND if there never was such an item.
         """
 
     @_abc_1.abstractmethod
@@ -261,20 +263,21 @@ class ItemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_service_pb2.PurgeItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_service_pb2.PurgeItemResponse, _abc.Awaitable[_item_service_pb2.PurgeItemResponse]]:
-        """Erases what an item holds, from every version and from the results of every
-        run on it: payloads, outputs, error texts, explanations and metadata of
-        scores. From its answer on, no call returns any of it, SQL and exports
-        included. Cannot be undone.
+        """Erases the content of an item from every version and from the results of
+        every run on it: payloads, outputs, error texts, explanations and metadata
+        of scores. Once PurgeItem has returned, no call returns any of it, including
+        SQL and exports. Cannot be undone.
 
         Ids, hashes, digests, counts, score values, labels and times stay, so that
-        history still adds up; keep personal data out of ids. No version is made.
-        The item stays where it was, marked `purged`; it may be deleted, but every
-        other write to its id fails with ITEM_PURGED, for good, and so do results
-        and scores for it. What changes nothing is no write: a row whose content
-        hash and splits are those of the item counts as unchanged, and a source that
-        still has the item can go on mirroring. An open or planned write that
-        changes the item fails when it is published. Purging again changes nothing.
-        Fails with ITEM_NOT_FOUND if no version ever had the item.
+        the counts of the history remain consistent; keep personal data out of ids.
+        No version is made. The item keeps its place, marked `purged`; it may be
+        deleted, but every other write to its id fails with ITEM_PURGED, for good,
+        and so do results and scores for it. A row that changes nothing is not a
+        write: if its content hash and splits equal those of the item, it counts as
+        unchanged, so a source that still has the item can continue to mirror. An
+        open or planned write that changes the item fails when it is published.
+        Purging again changes nothing. Fails with ITEM_NOT_FOUND if no version ever
+        had the item.
         """
 
 def add_ItemServiceServicer_to_server(servicer: ItemServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -74,11 +74,11 @@ class UpsertItemsResponse(_message.Message):
     OUTCOMES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What the call did or, with validate_only, would do."""
+        """The effect of the call or, with validate_only, of applying its plan."""
 
     @_builtins.property
     def outcomes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RowOutcome]:
-        """What became of each row, in the order of the request."""
+        """The outcome of each row, in the order of the request."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ Global___UpsertItemsResponse: _TypeAlias = UpsertItemsResponse  # noqa: Y015
 
 @_typing.final
 class RowOutcome(_message.Message):
-    """What became of one row."""
+    """The outcome of one row."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,11 +231,10 @@ class UpsertOpen(_message.Message):
     with other options fails with REQUEST_ID_REUSED.
     """
     content_hash_algorithm: _builtins.str
-    """How the content hashes in the frames of this stream are computed, those of
-    offers and those that items carry: one of
-    GetServerInfoResponse.content_hash_algorithms, else the call fails with
-    UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`. May differ when the
-    import is resumed.
+    """The algorithm of the content hashes in the frames of this stream, in offers
+    and in items: one of GetServerInfoResponse.content_hash_algorithms, else
+    the call fails with UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`.
+    May differ when the import is resumed.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
@@ -263,7 +262,7 @@ Global___UpsertOpen: _TypeAlias = UpsertOpen  # noqa: Y015
 
 @_typing.final
 class UpsertOffer(_message.Message):
-    """Rows that the dataset may hold already."""
+    """Rows that the dataset may already hold."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -305,7 +304,7 @@ class UpsertOffer(_message.Message):
     received so far, else OFFSET_GAP.
     """
     content_hash_algorithm: _builtins.str
-    """How the hashes of this offer are computed. Empty means as `open` says."""
+    """The algorithm of the hashes of this offer. Empty means the one of `open`."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___UpsertOffer.Entry]:
         """Required. 1 to 10,000 entries, at most 3 MiB."""
@@ -335,8 +334,8 @@ class UpsertBatch(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """The number of the first row. At most the number of rows that the server has
-    received so far, else OFFSET_GAP. Rows that it has complete are skipped
-    unread.
+    received so far, else OFFSET_GAP. Rows that are already complete are
+    skipped unread.
     """
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
@@ -367,8 +366,8 @@ class UpsertSupply(_message.Message):
     def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]:
         """Required. 1 to 1,000 items, at most 3 MiB, each with the item_id of an
         offered row and the content whose hash was offered, else
-        CONTENT_HASH_MISMATCH. Splits are those of the offer. Bodies that the
-        server has already are skipped.
+        CONTENT_HASH_MISMATCH. Splits are taken from the offer. Bodies that the
+        server already has are skipped.
         """
 
     def __init__(
@@ -388,18 +387,19 @@ Global___UpsertSupply: _TypeAlias = UpsertSupply  # noqa: Y015
 class UpsertCommit(_message.Message):
     """Ends the import and publishes it or, with validate_only, plans it.
 
-    Two rows of one item_id that came in different frames may be found out only
-    here, if the item exists already. Such an import cannot be put right: discard
-    it and begin another.
+    Two rows with one item_id in different frames may be detected only here, if
+    the item already exists. Such an import cannot be repaired: discard it and
+    begin another.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_COUNT_FIELD_NUMBER: _builtins.int
     item_count: _builtins.int
-    """Required. How many rows the import has in all. If the server counted
-    otherwise, or lacks wanted bodies, it fails with INCOMPLETE_STREAM and the
-    import stays open: a truncated source cannot pass for a complete one.
+    """Required. The total number of rows of the import. If the server counted a
+    different number, or lacks wanted bodies, it fails with INCOMPLETE_STREAM
+    and the import stays open: a truncated source cannot pass for a complete
+    one.
     """
     def __init__(
         self,
@@ -416,22 +416,22 @@ Global___UpsertCommit: _TypeAlias = UpsertCommit  # noqa: Y015
 
 @_typing.final
 class UpsertProgress(_message.Message):
-    """How far an import has come."""
+    """The progress of an import."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     DURABLE_OFFSET_FIELD_NUMBER: _builtins.int
     next_offset: _builtins.int
-    """The first row of which the server still needs something: it was not sent,
-    or its body is wanted and missing. Resume here. In an import without offers
-    this is the number of rows received.
+    """The first incomplete row: it was not sent, or its body is wanted and
+    missing. Resume here. In an import without offers this is the number of
+    rows received.
     """
     durable_offset: _builtins.int
-    """Rows in front of this one survive a crash of the server and its database.
-    After such a crash next_offset may be smaller than was said before, but
-    not smaller than this. A client that cannot read its source again keeps
-    rows from here on.
+    """Rows before this one survive a crash of the server and its database. After
+    such a crash next_offset may be smaller than previously reported, but not
+    smaller than this. A client that cannot read its source again keeps rows
+    from here on.
     """
     def __init__(
         self,
@@ -449,7 +449,7 @@ Global___UpsertProgress: _TypeAlias = UpsertProgress  # noqa: Y015
 
 @_typing.final
 class UpsertWant(_message.Message):
-    """Which bodies of an offer the server lacks."""
+    """The bodies of an offer that the server lacks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -460,13 +460,11 @@ class UpsertWant(_message.Message):
     """`offset` of the offer that this answers."""
     @_builtins.property
     def positions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Positions in its `entries`, ascending, from 0. Empty if all bodies are
-        there.
-        """
+        """Positions in its `entries`, ascending, from 0. Empty if no body is missing."""
 
     @_builtins.property
     def progress(self) -> Global___UpsertProgress:
-        """How far the import has come with it."""
+        """The progress of the import including this offer."""
 
     def __init__(
         self,
@@ -495,8 +493,8 @@ class GetUpsertRequest(_message.Message):
     """Required. The name of the write."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
-        """Required. The dataset. One that the import itself will create is found
-        under the name it will have.
+        """Required. The dataset. A dataset that the import itself will create is
+        found under its future name.
         """
 
     def __init__(
@@ -550,9 +548,9 @@ class ApplyUpsertRequest(_message.Message):
     request_id: _builtins.str
     """Required. The name of the write."""
     allow_rebase: _builtins.bool
-    """If true, the plan is applied to the latest version even if that is not the
-    one it was made for. The receipt then has the counts of what happened, and
-    expected_version, if it was given, still counts.
+    """If true, the plan is applied to the latest version even if it was made for
+    another. The receipt then has the actual counts, and expected_version, if
+    set, still applies.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
@@ -589,7 +587,7 @@ class ApplyUpsertResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What was done."""
+        """The receipt of the write."""
 
     def __init__(
         self,
@@ -641,7 +639,7 @@ class DiscardUpsertResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """The receipt of what was given up."""
+        """The receipt of the discarded write."""
 
     def __init__(
         self,

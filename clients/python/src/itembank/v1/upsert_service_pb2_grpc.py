@@ -26,15 +26,16 @@ if _version_not_supported:
 
 
 class UpsertServiceStub(object):
-    """Brings the items of a dataset in line with the rows a caller holds: creates,
+    """Brings the items of a dataset in line with the caller's rows: creates,
     updates and, on request, deletes. One import makes at most one version,
-    however large it is, and an import of what is there already makes none.
+    however large it is, and an import without changes makes none.
 
-    Rows meet items in two passes, so that the order of rows never matters:
+    Rows are matched with items in two passes, so that the order of rows never
+    matters:
 
-    1. A row with an item_id stands for the item of that id. If there is one, it
-    is updated or unchanged; if there is none, it is created, or brought back
-    after a deletion. Such a row is never matched by its content.
+    1. A row with an item_id stands for the item of that id. An existing item is
+    updated or unchanged; otherwise it is created, or brought back after a
+    deletion. Such a row is never matched by its content.
     2. A row without an item_id stands for one item with equal content that no
     row of pass 1 stands for: first for items with assigned ids, then for
     others, in order of item_id, each item once. Rows left over become new
@@ -43,7 +44,7 @@ class UpsertServiceStub(object):
     A row replaces content as a whole; for splits see
     UpsertOptions.replace_splits. Two rows with one item_id are refused with
     DUPLICATE_ITEM_ID, even if equal and however far apart. A dry run
-    (UpsertOptions.validate_only) gives the counts that the real run then has.
+    (UpsertOptions.validate_only) returns the counts that the real run will have.
     """
 
     def __init__(self, channel):
@@ -80,15 +81,16 @@ class UpsertServiceStub(object):
 
 
 class UpsertServiceServicer(object):
-    """Brings the items of a dataset in line with the rows a caller holds: creates,
+    """Brings the items of a dataset in line with the caller's rows: creates,
     updates and, on request, deletes. One import makes at most one version,
-    however large it is, and an import of what is there already makes none.
+    however large it is, and an import without changes makes none.
 
-    Rows meet items in two passes, so that the order of rows never matters:
+    Rows are matched with items in two passes, so that the order of rows never
+    matters:
 
-    1. A row with an item_id stands for the item of that id. If there is one, it
-    is updated or unchanged; if there is none, it is created, or brought back
-    after a deletion. Such a row is never matched by its content.
+    1. A row with an item_id stands for the item of that id. An existing item is
+    updated or unchanged; otherwise it is created, or brought back after a
+    deletion. Such a row is never matched by its content.
     2. A row without an item_id stands for one item with equal content that no
     row of pass 1 stands for: first for items with assigned ids, then for
     others, in order of item_id, each item once. Rows left over become new
@@ -97,7 +99,7 @@ class UpsertServiceServicer(object):
     A row replaces content as a whole; for splits see
     UpsertOptions.replace_splits. Two rows with one item_id are refused with
     DUPLICATE_ITEM_ID, even if equal and however far apart. A dry run
-    (UpsertOptions.validate_only) gives the counts that the real run then has.
+    (UpsertOptions.validate_only) returns the counts that the real run will have.
     """
 
     def UpsertItems(self, request, context):
@@ -111,34 +113,34 @@ class UpsertServiceServicer(object):
         """Imports any number of rows. Nothing is visible before the receipt.
 
         The client sends `open`, then rows, then `commit`. Rows are numbered from 0
-        through the whole import. A row is sent in one of two ways, mixed at will:
+        through the whole import. A row is sent in one of two ways, which may be
+        mixed:
 
-        - in a `batch`, with its body. A client that sends only batches need not
-        know about the other way;
+        - in a `batch`, with its body. A client that sends only batches can ignore
+        the other way;
         - in an `offer`, by item_id and hash alone. The answer, `want`, lists the
         rows of the offer whose bodies the server lacks; the client sends those
-        in `supply`, in any order. A row that the dataset holds already thus
+        in `supply`, in any order. A row that the dataset already holds thus
         costs a hash, not a body.
 
         Each frame of the client gets exactly one answer, in the order of the
         frames: `open`, `batch` and `supply` a `progress`, `offer` a `want`,
         `commit` a `receipt`. The client may send ahead without waiting for
-        answers, as long as it reads them meanwhile. After the receipt the server
-        ends the stream.
+        answers, provided that it reads them meanwhile. After the receipt the
+        server ends the stream.
 
         If a stream breaks, open again with the same request_id and options and
         send rows from `next_offset` of the answer on, in either way. Sending a row
-        again is harmless: of rows that are offered again, those are wanted whose
-        bodies are still missing. Sending another row under a number that is taken
-        fails with REQUEST_ID_REUSED where the server still has to look at it. The
-        newest stream of an import wins: an older one that is still there fails
-        with STREAM_SUPERSEDED. Opening an import that is planned or published is
-        answered by its receipt at once; one that is discarded fails with
-        UPSERT_NOT_READY.
+        again is harmless: of rows that are offered again, only missing bodies are
+        wanted. Sending a different row under a number already used fails with
+        REQUEST_ID_REUSED where the server still has to read it. The newest stream
+        of an import wins: an older stream that is still open fails with
+        STREAM_SUPERSEDED. Opening a planned or published import is answered by its
+        receipt at once; opening a discarded one fails with UPSERT_NOT_READY.
 
-        An error refuses the frame that caused it and ends the stream; frames
-        before it keep what they did, and the import may be resumed with that frame
-        put right. A stream that ends without `commit`, however it ends, publishes
+        An error refuses the frame that caused it and ends the stream; earlier
+        frames keep their effect, and the import may be resumed with a corrected
+        frame. A stream that ends without `commit`, however it ends, publishes
         nothing; the import then stays open until Receipt.expire_time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -146,26 +148,26 @@ class UpsertServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUpsert(self, request, context):
-        """Finds the receipt of an import, in whatever state, and of any other write
-        to items by its request_id. Fails with UPSERT_NOT_FOUND.
+        """Finds the receipt of an import, in any state, or of any other write to
+        items, by its request_id. Fails with UPSERT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApplyUpsert(self, request, context):
-        """Publishes a planned write. Fails with VERSION_CONFLICT if the dataset has
-        moved on from the plan's base_version, unless rebasing is allowed, and with
-        UPSERT_NOT_READY if it is open or discarded. Applying a published write
-        again gives its receipt.
+        """Publishes a planned write. Fails with VERSION_CONFLICT if the dataset is no
+        longer at the plan's base_version, unless rebasing is allowed, and with
+        UPSERT_NOT_READY if the write is open or discarded. Applying a published
+        write again returns its receipt.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiscardUpsert(self, request, context):
-        """Gives up an import that is open or planned. Fails with UPSERT_NOT_READY if
-        it is published. Discarding it again changes nothing.
+        """Discards an open or planned import. Fails with UPSERT_NOT_READY if it is
+        published. Discarding it again changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -208,15 +210,16 @@ def add_UpsertServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class UpsertService(object):
-    """Brings the items of a dataset in line with the rows a caller holds: creates,
+    """Brings the items of a dataset in line with the caller's rows: creates,
     updates and, on request, deletes. One import makes at most one version,
-    however large it is, and an import of what is there already makes none.
+    however large it is, and an import without changes makes none.
 
-    Rows meet items in two passes, so that the order of rows never matters:
+    Rows are matched with items in two passes, so that the order of rows never
+    matters:
 
-    1. A row with an item_id stands for the item of that id. If there is one, it
-    is updated or unchanged; if there is none, it is created, or brought back
-    after a deletion. Such a row is never matched by its content.
+    1. A row with an item_id stands for the item of that id. An existing item is
+    updated or unchanged; otherwise it is created, or brought back after a
+    deletion. Such a row is never matched by its content.
     2. A row without an item_id stands for one item with equal content that no
     row of pass 1 stands for: first for items with assigned ids, then for
     others, in order of item_id, each item once. Rows left over become new
@@ -225,7 +228,7 @@ class UpsertService(object):
     A row replaces content as a whole; for splits see
     UpsertOptions.replace_splits. Two rows with one item_id are refused with
     DUPLICATE_ITEM_ID, even if equal and however far apart. A dry run
-    (UpsertOptions.validate_only) gives the counts that the real run then has.
+    (UpsertOptions.validate_only) returns the counts that the real run will have.
     """
 
     @staticmethod

@@ -63,14 +63,14 @@ export declare const UpsertItemsRequestSchema: GenMessage<UpsertItemsRequest>;
  */
 export declare type UpsertItemsResponse = Message<"itembank.v1.UpsertItemsResponse"> & {
   /**
-   * What the call did or, with validate_only, would do.
+   * The effect of the call or, with validate_only, of applying its plan.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
 
   /**
-   * What became of each row, in the order of the request.
+   * The outcome of each row, in the order of the request.
    *
    * @generated from field: repeated itembank.v1.RowOutcome outcomes = 2;
    */
@@ -84,7 +84,7 @@ export declare type UpsertItemsResponse = Message<"itembank.v1.UpsertItemsRespon
 export declare const UpsertItemsResponseSchema: GenMessage<UpsertItemsResponse>;
 
 /**
- * What became of one row.
+ * The outcome of one row.
  *
  * @generated from message itembank.v1.RowOutcome
  */
@@ -252,11 +252,10 @@ export declare type UpsertOpen = Message<"itembank.v1.UpsertOpen"> & {
   options?: UpsertOptions | undefined;
 
   /**
-   * How the content hashes in the frames of this stream are computed, those of
-   * offers and those that items carry: one of
-   * GetServerInfoResponse.content_hash_algorithms, else the call fails with
-   * UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`. May differ when the
-   * import is resumed.
+   * The algorithm of the content hashes in the frames of this stream, in offers
+   * and in items: one of GetServerInfoResponse.content_hash_algorithms, else
+   * the call fails with UNKNOWN_HASH_ALGORITHM. Empty means `sha256-jcs-v1`.
+   * May differ when the import is resumed.
    *
    * @generated from field: string content_hash_algorithm = 4;
    */
@@ -270,7 +269,7 @@ export declare type UpsertOpen = Message<"itembank.v1.UpsertOpen"> & {
 export declare const UpsertOpenSchema: GenMessage<UpsertOpen>;
 
 /**
- * Rows that the dataset may hold already.
+ * Rows that the dataset may already hold.
  *
  * @generated from message itembank.v1.UpsertOffer
  */
@@ -291,7 +290,7 @@ export declare type UpsertOffer = Message<"itembank.v1.UpsertOffer"> & {
   entries: UpsertOffer_Entry[];
 
   /**
-   * How the hashes of this offer are computed. Empty means as `open` says.
+   * The algorithm of the hashes of this offer. Empty means the one of `open`.
    *
    * @generated from field: string content_hash_algorithm = 3;
    */
@@ -346,8 +345,8 @@ export declare const UpsertOffer_EntrySchema: GenMessage<UpsertOffer_Entry>;
 export declare type UpsertBatch = Message<"itembank.v1.UpsertBatch"> & {
   /**
    * The number of the first row. At most the number of rows that the server has
-   * received so far, else OFFSET_GAP. Rows that it has complete are skipped
-   * unread.
+   * received so far, else OFFSET_GAP. Rows that are already complete are
+   * skipped unread.
    *
    * @generated from field: int64 offset = 1;
    */
@@ -376,8 +375,8 @@ export declare type UpsertSupply = Message<"itembank.v1.UpsertSupply"> & {
   /**
    * Required. 1 to 1,000 items, at most 3 MiB, each with the item_id of an
    * offered row and the content whose hash was offered, else
-   * CONTENT_HASH_MISMATCH. Splits are those of the offer. Bodies that the
-   * server has already are skipped.
+   * CONTENT_HASH_MISMATCH. Splits are taken from the offer. Bodies that the
+   * server already has are skipped.
    *
    * @generated from field: repeated itembank.v1.Item items = 1;
    */
@@ -393,17 +392,18 @@ export declare const UpsertSupplySchema: GenMessage<UpsertSupply>;
 /**
  * Ends the import and publishes it or, with validate_only, plans it.
  *
- * Two rows of one item_id that came in different frames may be found out only
- * here, if the item exists already. Such an import cannot be put right: discard
- * it and begin another.
+ * Two rows with one item_id in different frames may be detected only here, if
+ * the item already exists. Such an import cannot be repaired: discard it and
+ * begin another.
  *
  * @generated from message itembank.v1.UpsertCommit
  */
 export declare type UpsertCommit = Message<"itembank.v1.UpsertCommit"> & {
   /**
-   * Required. How many rows the import has in all. If the server counted
-   * otherwise, or lacks wanted bodies, it fails with INCOMPLETE_STREAM and the
-   * import stays open: a truncated source cannot pass for a complete one.
+   * Required. The total number of rows of the import. If the server counted a
+   * different number, or lacks wanted bodies, it fails with INCOMPLETE_STREAM
+   * and the import stays open: a truncated source cannot pass for a complete
+   * one.
    *
    * @generated from field: int64 item_count = 1;
    */
@@ -417,25 +417,25 @@ export declare type UpsertCommit = Message<"itembank.v1.UpsertCommit"> & {
 export declare const UpsertCommitSchema: GenMessage<UpsertCommit>;
 
 /**
- * How far an import has come.
+ * The progress of an import.
  *
  * @generated from message itembank.v1.UpsertProgress
  */
 export declare type UpsertProgress = Message<"itembank.v1.UpsertProgress"> & {
   /**
-   * The first row of which the server still needs something: it was not sent,
-   * or its body is wanted and missing. Resume here. In an import without offers
-   * this is the number of rows received.
+   * The first incomplete row: it was not sent, or its body is wanted and
+   * missing. Resume here. In an import without offers this is the number of
+   * rows received.
    *
    * @generated from field: int64 next_offset = 1;
    */
   nextOffset: bigint;
 
   /**
-   * Rows in front of this one survive a crash of the server and its database.
-   * After such a crash next_offset may be smaller than was said before, but
-   * not smaller than this. A client that cannot read its source again keeps
-   * rows from here on.
+   * Rows before this one survive a crash of the server and its database. After
+   * such a crash next_offset may be smaller than previously reported, but not
+   * smaller than this. A client that cannot read its source again keeps rows
+   * from here on.
    *
    * @generated from field: int64 durable_offset = 2;
    */
@@ -449,7 +449,7 @@ export declare type UpsertProgress = Message<"itembank.v1.UpsertProgress"> & {
 export declare const UpsertProgressSchema: GenMessage<UpsertProgress>;
 
 /**
- * Which bodies of an offer the server lacks.
+ * The bodies of an offer that the server lacks.
  *
  * @generated from message itembank.v1.UpsertWant
  */
@@ -462,15 +462,14 @@ export declare type UpsertWant = Message<"itembank.v1.UpsertWant"> & {
   offset: bigint;
 
   /**
-   * Positions in its `entries`, ascending, from 0. Empty if all bodies are
-   * there.
+   * Positions in its `entries`, ascending, from 0. Empty if no body is missing.
    *
    * @generated from field: repeated int32 positions = 2;
    */
   positions: number[];
 
   /**
-   * How far the import has come with it.
+   * The progress of the import including this offer.
    *
    * @generated from field: itembank.v1.UpsertProgress progress = 3;
    */
@@ -490,8 +489,8 @@ export declare const UpsertWantSchema: GenMessage<UpsertWant>;
  */
 export declare type GetUpsertRequest = Message<"itembank.v1.GetUpsertRequest"> & {
   /**
-   * Required. The dataset. One that the import itself will create is found
-   * under the name it will have.
+   * Required. The dataset. A dataset that the import itself will create is
+   * found under its future name.
    *
    * @generated from field: itembank.v1.DatasetRef dataset = 1;
    */
@@ -552,9 +551,9 @@ export declare type ApplyUpsertRequest = Message<"itembank.v1.ApplyUpsertRequest
   requestId: string;
 
   /**
-   * If true, the plan is applied to the latest version even if that is not the
-   * one it was made for. The receipt then has the counts of what happened, and
-   * expected_version, if it was given, still counts.
+   * If true, the plan is applied to the latest version even if it was made for
+   * another. The receipt then has the actual counts, and expected_version, if
+   * set, still applies.
    *
    * @generated from field: bool allow_rebase = 3;
    */
@@ -582,7 +581,7 @@ export declare const ApplyUpsertRequestSchema: GenMessage<ApplyUpsertRequest>;
  */
 export declare type ApplyUpsertResponse = Message<"itembank.v1.ApplyUpsertResponse"> & {
   /**
-   * What was done.
+   * The receipt of the write.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
@@ -629,7 +628,7 @@ export declare const DiscardUpsertRequestSchema: GenMessage<DiscardUpsertRequest
  */
 export declare type DiscardUpsertResponse = Message<"itembank.v1.DiscardUpsertResponse"> & {
   /**
-   * The receipt of what was given up.
+   * The receipt of the discarded write.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
@@ -643,15 +642,16 @@ export declare type DiscardUpsertResponse = Message<"itembank.v1.DiscardUpsertRe
 export declare const DiscardUpsertResponseSchema: GenMessage<DiscardUpsertResponse>;
 
 /**
- * Brings the items of a dataset in line with the rows a caller holds: creates,
+ * Brings the items of a dataset in line with the caller's rows: creates,
  * updates and, on request, deletes. One import makes at most one version,
- * however large it is, and an import of what is there already makes none.
+ * however large it is, and an import without changes makes none.
  *
- * Rows meet items in two passes, so that the order of rows never matters:
+ * Rows are matched with items in two passes, so that the order of rows never
+ * matters:
  *
- * 1. A row with an item_id stands for the item of that id. If there is one, it
- *    is updated or unchanged; if there is none, it is created, or brought back
- *    after a deletion. Such a row is never matched by its content.
+ * 1. A row with an item_id stands for the item of that id. An existing item is
+ *    updated or unchanged; otherwise it is created, or brought back after a
+ *    deletion. Such a row is never matched by its content.
  * 2. A row without an item_id stands for one item with equal content that no
  *    row of pass 1 stands for: first for items with assigned ids, then for
  *    others, in order of item_id, each item once. Rows left over become new
@@ -660,7 +660,7 @@ export declare const DiscardUpsertResponseSchema: GenMessage<DiscardUpsertRespon
  * A row replaces content as a whole; for splits see
  * UpsertOptions.replace_splits. Two rows with one item_id are refused with
  * DUPLICATE_ITEM_ID, even if equal and however far apart. A dry run
- * (UpsertOptions.validate_only) gives the counts that the real run then has.
+ * (UpsertOptions.validate_only) returns the counts that the real run will have.
  *
  * @generated from service itembank.v1.UpsertService
  */
@@ -679,34 +679,34 @@ export declare const UpsertService: GenService<{
    * Imports any number of rows. Nothing is visible before the receipt.
    *
    * The client sends `open`, then rows, then `commit`. Rows are numbered from 0
-   * through the whole import. A row is sent in one of two ways, mixed at will:
+   * through the whole import. A row is sent in one of two ways, which may be
+   * mixed:
    *
-   * - in a `batch`, with its body. A client that sends only batches need not
-   *   know about the other way;
+   * - in a `batch`, with its body. A client that sends only batches can ignore
+   *   the other way;
    * - in an `offer`, by item_id and hash alone. The answer, `want`, lists the
    *   rows of the offer whose bodies the server lacks; the client sends those
-   *   in `supply`, in any order. A row that the dataset holds already thus
+   *   in `supply`, in any order. A row that the dataset already holds thus
    *   costs a hash, not a body.
    *
    * Each frame of the client gets exactly one answer, in the order of the
    * frames: `open`, `batch` and `supply` a `progress`, `offer` a `want`,
    * `commit` a `receipt`. The client may send ahead without waiting for
-   * answers, as long as it reads them meanwhile. After the receipt the server
-   * ends the stream.
+   * answers, provided that it reads them meanwhile. After the receipt the
+   * server ends the stream.
    *
    * If a stream breaks, open again with the same request_id and options and
    * send rows from `next_offset` of the answer on, in either way. Sending a row
-   * again is harmless: of rows that are offered again, those are wanted whose
-   * bodies are still missing. Sending another row under a number that is taken
-   * fails with REQUEST_ID_REUSED where the server still has to look at it. The
-   * newest stream of an import wins: an older one that is still there fails
-   * with STREAM_SUPERSEDED. Opening an import that is planned or published is
-   * answered by its receipt at once; one that is discarded fails with
-   * UPSERT_NOT_READY.
+   * again is harmless: of rows that are offered again, only missing bodies are
+   * wanted. Sending a different row under a number already used fails with
+   * REQUEST_ID_REUSED where the server still has to read it. The newest stream
+   * of an import wins: an older stream that is still open fails with
+   * STREAM_SUPERSEDED. Opening a planned or published import is answered by its
+   * receipt at once; opening a discarded one fails with UPSERT_NOT_READY.
    *
-   * An error refuses the frame that caused it and ends the stream; frames
-   * before it keep what they did, and the import may be resumed with that frame
-   * put right. A stream that ends without `commit`, however it ends, publishes
+   * An error refuses the frame that caused it and ends the stream; earlier
+   * frames keep their effect, and the import may be resumed with a corrected
+   * frame. A stream that ends without `commit`, however it ends, publishes
    * nothing; the import then stays open until Receipt.expire_time.
    *
    * @generated from rpc itembank.v1.UpsertService.StreamUpsertItems
@@ -717,8 +717,8 @@ export declare const UpsertService: GenService<{
     output: typeof StreamUpsertItemsResponseSchema;
   },
   /**
-   * Finds the receipt of an import, in whatever state, and of any other write
-   * to items by its request_id. Fails with UPSERT_NOT_FOUND.
+   * Finds the receipt of an import, in any state, or of any other write to
+   * items, by its request_id. Fails with UPSERT_NOT_FOUND.
    *
    * @generated from rpc itembank.v1.UpsertService.GetUpsert
    */
@@ -728,10 +728,10 @@ export declare const UpsertService: GenService<{
     output: typeof GetUpsertResponseSchema;
   },
   /**
-   * Publishes a planned write. Fails with VERSION_CONFLICT if the dataset has
-   * moved on from the plan's base_version, unless rebasing is allowed, and with
-   * UPSERT_NOT_READY if it is open or discarded. Applying a published write
-   * again gives its receipt.
+   * Publishes a planned write. Fails with VERSION_CONFLICT if the dataset is no
+   * longer at the plan's base_version, unless rebasing is allowed, and with
+   * UPSERT_NOT_READY if the write is open or discarded. Applying a published
+   * write again returns its receipt.
    *
    * @generated from rpc itembank.v1.UpsertService.ApplyUpsert
    */
@@ -741,8 +741,8 @@ export declare const UpsertService: GenService<{
     output: typeof ApplyUpsertResponseSchema;
   },
   /**
-   * Gives up an import that is open or planned. Fails with UPSERT_NOT_READY if
-   * it is published. Discarding it again changes nothing.
+   * Discards an open or planned import. Fails with UPSERT_NOT_READY if it is
+   * published. Discarding it again changes nothing.
    *
    * @generated from rpc itembank.v1.UpsertService.DiscardUpsert
    */

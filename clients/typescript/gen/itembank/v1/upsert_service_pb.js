@@ -148,15 +148,16 @@ export const DiscardUpsertResponseSchema = /*@__PURE__*/
   messageDesc(file_itembank_v1_upsert_service, 17);
 
 /**
- * Brings the items of a dataset in line with the rows a caller holds: creates,
+ * Brings the items of a dataset in line with the caller's rows: creates,
  * updates and, on request, deletes. One import makes at most one version,
- * however large it is, and an import of what is there already makes none.
+ * however large it is, and an import without changes makes none.
  *
- * Rows meet items in two passes, so that the order of rows never matters:
+ * Rows are matched with items in two passes, so that the order of rows never
+ * matters:
  *
- * 1. A row with an item_id stands for the item of that id. If there is one, it
- *    is updated or unchanged; if there is none, it is created, or brought back
- *    after a deletion. Such a row is never matched by its content.
+ * 1. A row with an item_id stands for the item of that id. An existing item is
+ *    updated or unchanged; otherwise it is created, or brought back after a
+ *    deletion. Such a row is never matched by its content.
  * 2. A row without an item_id stands for one item with equal content that no
  *    row of pass 1 stands for: first for items with assigned ids, then for
  *    others, in order of item_id, each item once. Rows left over become new
@@ -165,7 +166,7 @@ export const DiscardUpsertResponseSchema = /*@__PURE__*/
  * A row replaces content as a whole; for splits see
  * UpsertOptions.replace_splits. Two rows with one item_id are refused with
  * DUPLICATE_ITEM_ID, even if equal and however far apart. A dry run
- * (UpsertOptions.validate_only) gives the counts that the real run then has.
+ * (UpsertOptions.validate_only) returns the counts that the real run will have.
  *
  * @generated from service itembank.v1.UpsertService
  */
