@@ -1,19 +1,19 @@
 import { setImmediate } from "node:timers/promises";
 
 /**
- * Rows of a frame or file that are read, checked and hashed in one turn of the event loop. A frame takes milliseconds, in which no
- * other call moves, nor the database connection that waits for the next rows; a few hundred microseconds nobody notices. Fewer
- * rows spend a notable share of the time on turns.
+ * Rows of a frame or file that are read, checked and hashed in one turn of the event loop. A frame takes milliseconds,
+ * in which no other call makes progress, nor does the database connection that waits for the next rows; a few hundred
+ * microseconds are not noticeable. Fewer rows spend a notable share of the time on turns.
  */
 export const rowsPerTurn = 200;
 
-/** Waits until all others that can go on have had a turn of the event loop. */
+/** Waits until all other pending work has had a turn of the event loop. */
 export function nextTurn(): Promise<void> {
   return setImmediate();
 }
 
 /**
- * Tells a loop when it is time to let others go on:
+ * Tells a loop when to yield to other work:
  *
  *     const turn = new TurnBudget(rowsPerTurn);
  *     for (const row of rows) {
@@ -25,12 +25,12 @@ export class TurnBudget {
   readonly #perTurn: number;
   #spent = 0;
 
-  /** @param perTurn how much work is done in one turn, in whatever unit it is counted. The last piece may go beyond it. */
+  /** @param perTurn the amount of work in one turn, in any unit. The last piece may exceed it. */
   constructor(perTurn: number) {
     this.#perTurn = perTurn;
   }
 
-  /** Counts work that is about to be done, and returns whether others should get a turn before it. */
+  /** Counts work that is about to be done. Returns whether to yield before it. */
   spend(work = 1): boolean {
     const isSpent = this.#spent >= this.#perTurn;
     this.#spent = isSpent ? work : this.#spent + work;

@@ -1,6 +1,6 @@
 import type { KeyedMutex } from "./keyed-mutex.ts";
 
-/** Something that waits to be written, and who waits for what becomes of it. */
+/** An item that waits to be written, and the promise of its result. */
 interface Waiting<T, R> {
   readonly item: T;
   readonly resolve: (result: R) => void;
@@ -8,8 +8,9 @@ interface Waiting<T, R> {
 }
 
 /**
- * Writes what comes for one key (a run, say) while another write of it is under way together, once its turn has come: a lock
- * and a commit cost the same for one item as for a hundred. Nothing waits longer for that than it would for its own turn.
+ * A batcher with group commit: items that arrive for a key (a run, say) during another write of it are written
+ * together, once their turn has come, because a lock and a commit cost the same for one item as for a hundred. No item
+ * waits longer than for a turn of its own.
  */
 export class Batcher<T, R> {
   readonly #mutex: KeyedMutex;
@@ -19,8 +20,8 @@ export class Batcher<T, R> {
   readonly #waiting = new Map<string, Waiting<T, R>[]>();
 
   /**
-   * @param write Writes items of one key and gives one result for each. If it throws, all of them fail.
-   * @param maxSize Bounds the sum of the sizes of what is written together. At least one item is.
+   * @param write Writes items of one key and returns one result for each. If it throws, all of them fail.
+   * @param maxSize Bounds the total size of a batch. A batch has at least one item, however large.
    */
   constructor(
     mutex: KeyedMutex,
@@ -34,13 +35,13 @@ export class Batcher<T, R> {
     this.#maxSize = maxSize;
   }
 
-  /** Writes an item, behind all that was added before it under the same key or takes turns on it. */
+  /** Writes an item, after all earlier items and work under the same key. */
   async add(key: string, item: T): Promise<R> {
     return new Promise<R>((resolve, reject) => {
       const waiting = this.#waiting.get(key) ?? [];
       this.#waiting.set(key, waiting);
       waiting.push({ item, resolve, reject });
-      // Each item takes a turn; those whose items went with an earlier one find less to do, or nothing.
+      // Each item takes a turn; if its item was written in an earlier batch, there is less to do, or nothing.
       void this.#mutex.runExclusive(key, () => this.#writeNext(key));
     });
   }
@@ -58,7 +59,7 @@ export class Batcher<T, R> {
     }
   }
 
-  /** The longest-waiting items, as many as may be written together. */
+  /** Takes the items that have waited longest, as many as fit into a batch. */
   #take(key: string): Waiting<T, R>[] {
     const waiting = this.#waiting.get(key) ?? [];
     let size = 0;

@@ -3,23 +3,24 @@ import type { Instant } from "./instant.ts";
 /** Size of the header of COPY's binary format: the signature, the flags and the length of the header extension, which is empty. */
 export const copyHeaderBytes = 19;
 
-/** Stands in place of a column count after the last row. */
+/** In place of a column count, marks the end of the rows. */
 export const endOfRows = -1;
 
-/** Where an array of one dimension has its number of elements, and where they begin: each after its length. */
+/** The offsets, in an array of one dimension, of its element count and of its elements, each preceded by its length. */
 const arrayCount = 12;
 const arrayHeaderBytes = 20;
 
-/** Microseconds from 1970 to 2000, where PostgreSQL counts from. */
+/** Microseconds from 1970 to 2000, PostgreSQL's epoch. */
 export const postgresEpoch = 946_684_800_000_000n;
 
 /**
- * Tells where the columns of rows are in the bytes of COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), row by
- * row, for who passes them on as they are: texts are UTF-8, numbers big-endian, times in microseconds since 2000. Column n of
- * the present row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
+ * Locates the columns of rows in the bytes of COPY's binary format (PostgreSQL manual, "COPY", "Binary Format"), row by
+ * row, for callers that pass them on undecoded: texts are UTF-8, numbers big-endian, times in microseconds since 2000.
+ * Column n of the current row has `lengths[n]` bytes of `buffer` from `starts[n]` on, or is null if that is negative.
  *
- * Written by hand instead of with pg-copy-streams-binary because of its speed: rows of six columns and 400 bytes, 1.2 million per
- * second and more against 0.11 to 0.20 million. That one decodes each column, whether it is passed on or not.
+ * Written by hand instead of with pg-copy-streams-binary because of its speed: rows of six columns and 400 bytes, 1.2
+ * million per second and more against 0.11 to 0.20 million. That one decodes each column, whether it is passed on or
+ * not.
  */
 export class CopiedColumns {
   readonly buffer: Buffer;
@@ -34,9 +35,9 @@ export class CopiedColumns {
   }
 
   /**
-   * Goes to the next row; false after the last one.
+   * Advances to the next row; false after the last one.
    *
-   * @throws Error if the row has another number of columns.
+   * @throws Error if the row has another number of columns
    */
   next(): boolean {
     const { buffer, starts, lengths } = this;
@@ -70,28 +71,28 @@ export class CopiedColumns {
     return this.buffer.readInt32BE(this.starts[column]);
   }
 
-  /** A float8. */
+  /** Reads a float8. */
   float8(column: number): number {
     return this.buffer.readDoubleBE(this.starts[column]);
   }
 
-  /** A bigint, exact up to 2^53. */
+  /** Reads a bigint, exact up to 2^53. */
   int8(column: number): number {
     const start = this.starts[column] as number;
     return this.buffer.readInt32BE(start) * 2 ** 32 + this.buffer.readUInt32BE(start + 4);
   }
 
-  /** A bigint, always exact. Takes longer than `int8`. */
+  /** Reads a bigint, always exact. Takes longer than `int8`. */
   bigint(column: number): bigint {
     return this.buffer.readBigInt64BE(this.starts[column]);
   }
 
-  /** A timestamptz. */
+  /** Reads a timestamptz. */
   instant(column: number): Instant {
     return this.bigint(column) + postgresEpoch;
   }
 
-  /** Calls `visit` with the place in `buffer` of each element of an array of one dimension that holds no null. */
+  /** Calls `visit` with the position in `buffer` of each element of an array of one dimension without nulls. */
   forEachElement(column: number, visit: (buffer: Buffer, start: number, end: number) => void): void {
     // Without elements there are no dimensions, and nothing follows the header.
     if ((this.lengths[column] as number) < arrayHeaderBytes) return;

@@ -5,29 +5,29 @@ import { setIndexOrder } from "./planner.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
 
-/** A value within a statement that takes no parameters, as COPY. */
+/** Returns a value as a literal, for statements without parameters, such as COPY. */
 export function literal(value: string | bigint | number): string {
   return typeof value === "string" ? pg.escapeLiteral(value) : `${value}`;
 }
 
-/** The bytes of COPY in the binary format as they come, of a table of any size. Has to be read to its end or destroyed. */
+/** Streams the output of COPY in the binary format, for a table of any size. It must be read to its end or destroyed. */
 export function streamOut(client: Client, query: string): Readable {
   return client.query(copyTo(`copy (${query}) to stdout (format binary)`));
 }
 
-/** How a page is read. */
+/** Options of reading a page. */
 export interface PageOptions {
   /** Plans the query as `withIndexOrder` does. */
   readonly indexOrder?: boolean;
-  /** Memory to use for the rows; if they do not fit, it is left for larger memory. */
+  /** Memory to use for the rows; if they do not fit, larger memory is allocated. */
   readonly into?: Buffer | undefined;
 }
 
 /**
- * Runs a query by COPY and returns its rows all at once, for `CopiedColumns`: a page, not a table. Takes one round trip. For wide
- * rows this takes a fifth of what pg takes, which reads every column as text and turns it into a value of its own.
+ * Runs a query by COPY and returns its rows all at once, for `CopiedColumns`: a page, not a table. Takes one round
+ * trip. For wide rows this takes a fifth of the time of pg, which reads every column as text and makes a value of it.
  *
- * The query has no parameters: put values in with `literal`.
+ * The query has no parameters: insert values with `literal`.
  */
 export async function copyPage(
   pool: Pool,
@@ -40,7 +40,7 @@ export async function copyPage(
   try {
     return await collect(client, indexOrder ? `begin; ${setIndexOrder}; ${copy}; commit` : copy, into);
   } catch (error) {
-    // After an error of the statement the connection is as good as before, unless it is the server's last word on it.
+    // After an error of the statement the connection is still usable, unless the server ends it with that error.
     const isOver = !(error instanceof pg.DatabaseError) || databaseFault(error)?.kind === "unavailable";
     broken = isOver ? (error as Error) : indexOrder ? await rollback(client) : undefined;
     throw error;
@@ -49,7 +49,7 @@ export async function copyPage(
   }
 }
 
-/** Gives the error of a connection that cannot roll back. */
+/** Returns the error of a connection that cannot roll back. */
 async function rollback(client: Client): Promise<Error | undefined> {
   try {
     await client.query("rollback");
@@ -66,7 +66,7 @@ export function copyBytes(client: Client, query: string): Promise<Buffer> {
 
 const copyStatement = (query: string) => `copy (${query}) to stdout (format binary)`;
 
-/** Runs statements of which one is a COPY. */
+/** Runs statements, one of which is a COPY. */
 function collect(
   client: Client,
   statements: string,
@@ -78,8 +78,8 @@ function collect(
 }
 
 /**
- * What a connection does for COPY to the client: it hands over each row that arrives. They go into one buffer at once, because
- * a stream of rows, each a buffer of its own, takes longer than all that is done with them.
+ * Receives a COPY to the client: the connection hands over each row as it arrives. They are copied into one buffer at
+ * once, because a stream of rows, each a buffer of its own, takes longer than all later work on them.
  */
 class CopyOutput implements pg.Submittable {
   readonly #text: string;

@@ -5,19 +5,23 @@ import { postgresEpoch } from "./copied-columns.ts";
 import type { Instant } from "./instant.ts";
 import type { Client } from "./pool.ts";
 
-/** Where COPY's binary format begins: its signature, no flags, no header extension. */
+/** The header of COPY's binary format: its signature, no flags, no header extension. */
 const header = Buffer.from("PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0", "latin1");
 const trailer = Buffer.from([0xff, 0xff]);
 const textOid = 25;
 const float8Oid = 701;
 
 /**
- * Rows are sent on in pieces of about this size: about as much as the system buffers for a connection, so that the server has
- * work while this process is busy with other things. Smaller pieces make it wait for each; larger ones only take memory.
+ * Rows are sent in chunks of about this size: about as much as the system buffers for a connection, so that the server
+ * has work while this process is busy with other things. Smaller chunks make it wait for each; larger ones only take
+ * memory.
  */
 const chunkBytes = 2 * 1024 * 1024;
 
-/** The size of the first piece. It doubles from piece to piece, so that small writes take little and large ones begin soon. */
+/**
+ * The size of the first chunk. It doubles from chunk to chunk, so that small writes take little memory and large ones
+ * begin soon.
+ */
 const firstBytes = 32 * 1024;
 
 /**
@@ -35,9 +39,9 @@ export class CopyRows {
   #view = new DataView(this.#buffer.buffer);
   #length = header.copy(this.#buffer);
 
-  /** Takes what is there once it is worth sending; undefined before. Only between rows. */
+  /** Takes the encoded bytes once they are worth sending; undefined before. Only between rows. */
   takeChunk(): Buffer | undefined {
-    // What is left of the buffer is enough for most rows, and the others make it grow.
+    // The rest of the buffer is enough for most rows; others make it grow.
     const { length } = this.#buffer;
     if (this.#length < (length / 8) * 7) return undefined;
     const chunk = this.#buffer.subarray(0, this.#length);
@@ -88,7 +92,7 @@ export class CopyRows {
       this.#view.setBigInt64(this.#length, value);
       this.#length += 8;
     } else {
-      // Two halves spare a bigint per value. The upper one is floored, so that negative numbers come out in two's complement.
+      // Two halves avoid a bigint per value. The upper one is floored, so that negative numbers come out in two's complement.
       this.#int32(Math.floor(value / 2 ** 32));
       this.#int32(value);
     }
@@ -121,12 +125,12 @@ export class CopyRows {
     this.#array(textOid, values, (value) => this.text(value));
   }
 
-  /** A one-dimensional float8[] that may hold nulls. */
+  /** A one-dimensional float8[] that may contain nulls. */
   float8s(values: readonly (number | undefined)[] | undefined): void {
     this.#array(float8Oid, values, (value) => this.float8(value));
   }
 
-  /** The rest, with the trailer. The builder is spent afterwards. */
+  /** Returns the remaining bytes, with the trailer. The builder cannot be used afterwards. */
   finish(): Buffer {
     this.#reserve(trailer.length);
     this.#length += trailer.copy(this.#buffer, this.#length);
@@ -176,8 +180,8 @@ export class CopyRows {
 }
 
 /**
- * Runs a `copy … from stdin (format binary)` with the rows that `encode` adds to `rows`, one for each item. They are sent
- * while later ones are encoded. Throws what the server says of them.
+ * Runs a `copy … from stdin (format binary)` with the rows that `encode` adds to `rows`, one for each item. They are
+ * sent while later ones are encoded. @throws errors of the server about them
  */
 export async function copyIn<T, R extends CopyRows>(
   client: Client,
@@ -187,7 +191,7 @@ export async function copyIn<T, R extends CopyRows>(
   encode: (rows: R, item: T) => void,
 ): Promise<void> {
   const stream = client.query(copyFrom(statement));
-  // The server may refuse a row while others are under way: then the stream ends, and so does the sending.
+  // The server may refuse a row while others are in flight: then the stream ends, and so does the sending.
   const done = finished(stream);
   done.catch(() => undefined);
   try {
@@ -198,7 +202,7 @@ export async function copyIn<T, R extends CopyRows>(
     }
     stream.end(rows.finish());
   } catch (error) {
-    // Else the connection would wait for the rest of the rows, and a rollback behind it.
+    // Otherwise the connection would wait for the remaining rows, and a rollback after them.
     stream.destroy(error instanceof Error ? error : new Error(String(error)));
   }
   await done;

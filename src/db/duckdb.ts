@@ -1,21 +1,21 @@
 import { createRequire } from "node:module";
 import { type DuckDBConnection, DuckDBInstance } from "@duckdb/node-api";
 
-// The driver decodes texts with a decoder that takes a U+FEFF at their beginning for a byte order mark and drops it. That
-// is no part of its interface, so package.json pins the version.
+// The driver's decoder of texts takes a U+FEFF at their beginning for a byte order mark and drops it. It is not part of
+// the driver's interface, so package.json pins the version.
 const accessors = createRequire(import.meta.url)("@duckdb/node-api/lib/vectors/dataAccessors.js") as {
   textDecoder: { decode(bytes: Uint8Array): string };
 };
 accessors.textDecoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** What an engine may use. */
+/** The resources of an engine. */
 export interface EngineOptions {
-  /** Bytes of memory. Beyond them it spills to `spillFolder` where it can, and fails where it cannot. */
+  /** Maximum memory in bytes. Beyond them it spills to `spillFolder` where it can, and fails where it cannot. */
   readonly memoryBytes: number;
   readonly threads: number;
-  /** A folder of its own for what does not fit into memory. */
+  /** A folder of its own for data that does not fit into memory. */
   readonly spillFolder: string;
-  /** Bytes that it may spill. */
+  /** Maximum bytes that it may spill. */
   readonly spillBytes: number;
   /** Further settings of DuckDB. */
   readonly settings?: Readonly<Record<string, string>>;
@@ -23,17 +23,17 @@ export interface EngineOptions {
   readonly files: readonly string[];
 }
 
-/** A DuckDB within this process, in memory, apart from all others. */
+/** A DuckDB within this process, in memory, isolated from all others. */
 export interface Engine extends AsyncDisposable {
-  /** The connection that all settings hold for; some of them hold for no other. It is closed with the engine. */
+  /** The connection that all settings apply to; some of them apply to no other. It is closed with the engine. */
   readonly connection: DuckDBConnection;
-  /** Another connection. Whoever takes it closes it. */
+  /** Opens another connection, which the caller closes. */
   connect(): Promise<DuckDBConnection>;
 }
 
 /**
- * Opens an engine that is locked down: statements reach no file but those named, no network, no extension and no setting,
- * whatever they say. Opening takes some milliseconds, so that each task can have one of its own.
+ * Opens an engine that is locked down: statements can access no file but those named, no network, no extension and no
+ * setting, whatever they say. Opening takes some milliseconds, so each task can have an engine of its own.
  */
 export async function openEngine(options: EngineOptions): Promise<Engine> {
   const instance = await DuckDBInstance.create(":memory:", {
@@ -50,7 +50,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
     for (const [name, value] of Object.entries(options.settings ?? {})) {
       await connection.run(`set ${name} = ${quoted(value)}`);
     }
-    // In this order: what may be read can only be said while everything may, and the last one makes it final.
+    // In this order: the allowed paths can only be set while all access is allowed, and the last statement makes it final.
     await connection.run(`set allowed_paths = [${options.files.map(quoted).join(", ")}]`);
     await connection.run("set enable_external_access = false");
     await connection.run("set lock_configuration = true");
@@ -68,7 +68,7 @@ export async function openEngine(options: EngineOptions): Promise<Engine> {
   }
 }
 
-/** A text as a literal of SQL. */
+/** Returns a text as an SQL literal. */
 export function quoted(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }

@@ -1,5 +1,5 @@
 /**
- * The package that brings PostgreSQL along, without the listeners that it puts on the process: they would end it with 0 when
+ * The package that bundles PostgreSQL, without the listeners that it adds to the process: they would end it with 0 when
  * the event loop is empty, whatever exit code was set, and on signals in the middle of calls.
  */
 const events = ["exit", "beforeExit", "SIGHUP", "SIGINT", "SIGTERM", "SIGBREAK", "message"] as const;

@@ -31,16 +31,16 @@ const settings = {
 };
 
 /**
- * Starts PostgreSQL on the files in `dataDir`, which are made on the first start, on a port of loopback that is free. As
- * root it runs under the user `postgres`, which is made if there is none.
+ * Starts PostgreSQL on the files in `dataDir`, which are created on the first start, on a free port of loopback. As
+ * root it runs under the user `postgres`, which is created if necessary.
  *
- * @throws Error if another service uses the directory, or PostgreSQL does not start.
+ * @throws Error if another service uses the directory, or PostgreSQL does not start
  */
 export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promise<EmbeddedDatabase> {
   const home = resolve(dataDir);
   const files = join(home, "postgres");
   await mkdir(home, { recursive: true });
-  // The database runs as another user then, who has to get to its files.
+  // The database then runs as another user, who must be able to reach its files.
   if (asRoot) {
     await chmod(home, 0o711);
     await requireReachable(home);
@@ -71,14 +71,14 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
   try {
     const initialised = await exists(join(files, "PG_VERSION"));
     if (!initialised) {
-      // A first start that was cut short leaves files that initdb would refuse.
+      // An interrupted first start leaves files that initdb would refuse.
       await rm(files, { recursive: true, force: true });
       await postgres.initialise();
     }
     await postgres.start();
     await createDatabase(postgres);
   } catch (error) {
-    // A server that is gone already would be waited for without end.
+    // Stopping a server that is gone already would wait forever.
     if (await postmasterOf(files)) await postgres.stop();
     await release(home);
     throw new Error(
@@ -87,7 +87,7 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
     );
   }
   const postmaster = await postmasterOf(files);
-  // A process that ends without stopping takes its database along.
+  // A process that exits without stopping its database takes the database down with it.
   const stopAtExit = () => {
     if (postmaster !== undefined && isAlive(postmaster)) process.kill(postmaster, "SIGINT");
   };
@@ -102,19 +102,19 @@ export async function startEmbeddedDatabase(dataDir: string, log: Logger): Promi
   };
 }
 
-/** Makes sure that the user who runs the database, being neither root nor the owner, can get to a path. */
+/** Verifies that the user of the database, who is neither root nor the owner, can reach a path. */
 async function requireReachable(path: string): Promise<void> {
   for (let folder = dirname(path); ; folder = dirname(folder)) {
     if (((await stat(folder)).mode & 0o001) === 0) {
       throw new Error(
-        `as root, the embedded PostgreSQL runs under the user postgres, who cannot enter ${folder} on the way to ${path}. Allow entering it (chmod o+x), use another place, or run as another user.`,
+        `as root, the embedded PostgreSQL runs under the user postgres, who cannot enter ${folder} on the way to ${path}. Allow it (chmod o+x), set another directory, or run as another user.`,
       );
     }
     if (folder === dirname(folder)) return;
   }
 }
 
-/** Creates the database unless an earlier start has. */
+/** Creates the database unless an earlier start has done so. */
 async function createDatabase(postgres: InstanceType<typeof EmbeddedPostgres>): Promise<void> {
   const client = postgres.getPgClient("postgres", "127.0.0.1");
   await client.connect();
@@ -126,7 +126,7 @@ async function createDatabase(postgres: InstanceType<typeof EmbeddedPostgres>): 
   }
 }
 
-/** Makes this process the one that uses the directory. A process that died does not count. */
+/** Claims the directory for this process. A dead process does not count. */
 async function claim(home: string): Promise<void> {
   const file = join(home, "service.pid");
   const owner = Number(await readFile(file, "utf8").catch(() => ""));
@@ -142,23 +142,23 @@ async function release(home: string): Promise<void> {
   await rm(join(home, "service.pid"), { force: true });
 }
 
-/** Stops a PostgreSQL that outlived the service that started it: nobody else knows its port. */
+/** Stops a PostgreSQL that outlived the service that started it: only that service knew its port. */
 async function stopOrphan(files: string, log: Logger): Promise<void> {
   const pid = await postmasterOf(files);
   if (pid === undefined) return;
-  log.info({ pid }, "stopping an embedded database that a service which died left behind");
+  log.info({ pid }, "stopping the embedded database of a dead service");
   process.kill(pid, "SIGINT");
   for (let waited = 0; waited < 30_000 && isAlive(pid); waited += 50) await sleep(50);
 }
 
-/** The process that runs on these files, if it is alive. */
+/** Returns the process that runs on these files, if it is alive. */
 async function postmasterOf(files: string): Promise<number | undefined> {
   const text = await readFile(join(files, "postmaster.pid"), "utf8").catch(() => "");
   const pid = Number(text.split("\n")[0]);
   return pid > 0 && isAlive(pid) ? pid : undefined;
 }
 
-/** The password of the database user: made once, readable by the owner of the directory alone. */
+/** Returns the password of the database user: generated once, readable only by the owner of the directory. */
 async function readPassword(home: string): Promise<string> {
   const file = join(home, "postgres.password");
   const known = await readFile(file, "utf8").catch(() => undefined);
@@ -174,7 +174,7 @@ async function freePort(): Promise<number> {
   await new Promise<void>((done, failed) => server.once("error", failed).listen(0, "127.0.0.1", done));
   const address = server.address();
   await new Promise((done) => server.close(done));
-  if (address === null || typeof address === "string") throw new Error("the system gave no port");
+  if (address === null || typeof address === "string") throw new Error("the system assigned no port");
   return address.port;
 }
 
@@ -183,7 +183,7 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch {
-    // No such process, or one that is not ours to signal: then it is not a database we started.
+    // No such process, or one that we may not signal: then it is not a database we started.
     return false;
   }
 }

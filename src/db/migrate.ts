@@ -3,7 +3,7 @@ import type { Client, Pool } from "./pool.ts";
 
 const directory = new URL("../../migrations/", import.meta.url);
 
-/** Any constant will do, as long as nothing else in the database takes it. */
+/** Any constant that nothing else in the database uses. */
 const advisoryLock = 7_274_839_120_001n;
 
 /** The database was migrated by a newer release than this one. */
@@ -11,19 +11,19 @@ export class NewerDatabaseError extends Error {
   override readonly name = "NewerDatabaseError";
 }
 
-/** The oldest PostgreSQL that the migrations run on: `unique nulls not distinct` came with it. */
+/** The oldest PostgreSQL that the migrations run on: it introduced `unique nulls not distinct`. */
 const oldestRelease = 15;
 
-/** The database is older than what the service needs. */
+/** The database is older than the service requires. */
 export class OldDatabaseError extends Error {
   override readonly name = "OldDatabaseError";
 }
 
 /**
- * Makes sure that a server is new enough.
+ * Verifies that a server is new enough.
  *
  * @param versionNumber PostgreSQL's server_version_num, such as 150018.
- * @throws OldDatabaseError if it is older than PostgreSQL 15.
+ * @throws OldDatabaseError if it is older than PostgreSQL 15
  */
 export function requireSupportedRelease(versionNumber: number): void {
   const release = Math.floor(versionNumber / 10_000);
@@ -40,12 +40,12 @@ interface Migration {
 }
 
 /**
- * Brings the database up to this release and returns the names of the migrations that it ran. Any number of processes
- * may call it at once: one works, the others wait and find nothing to do. Each migration commits on its own, so an
- * interrupted upgrade goes on where it stopped.
+ * Migrates the database to this release and returns the names of the migrations that ran. Any number of processes may
+ * call it at once: one works, the others wait and find nothing to do. Each migration commits on its own, so an
+ * interrupted upgrade resumes where it stopped.
  *
  * @throws NewerDatabaseError if the database has a migration that this release does not know; OldDatabaseError if its
- * PostgreSQL is too old.
+ * PostgreSQL is too old
  */
 export async function migrate(pool: Pool): Promise<string[]> {
   const migrations = await readMigrations();

@@ -6,39 +6,42 @@ import type { Logger } from "../log.ts";
 import type { Client, Pool } from "./pool.ts";
 import { afterCommit } from "./transaction.ts";
 
-/** How long to wait before connecting again: short, since followers are served late meanwhile, but no busy loop. */
+/**
+ * How long to wait before reconnecting: short, since followers learn of changes late meanwhile, but long enough to
+ * avoid a busy loop.
+ */
 const reconnectMilliseconds = 500;
 
 /**
- * How long changes are gathered before other servers are told. Each telling is a commit of its own, so many small changes
+ * Debounce interval before other servers are notified. Each notification is a commit of its own, so many small changes
  * would otherwise cost as much again; followers on this server are woken at once.
  */
 const gatherMilliseconds = 20;
 
-/** Somebody who waits for something to change. Dispose of it to stop waiting. */
+/** A follower that waits for changes. Dispose of it to stop waiting. */
 export interface Subscription extends Disposable {
   /**
    * Returns once the key has changed since the last call, `milliseconds` have passed, or the signal of the subscription
-   * fires; at once if one of them is so already. It may return without a change, so look before you conclude.
+   * fires; at once if one of them is the case already. It may return without a change, so check the source.
    */
   wait(milliseconds: number): Promise<void>;
 }
 
 /**
- * Tells those who follow something, on any server of the installation, that it changed. Disposing of it wakes all
- * followers for the last time, and waits until other servers have been told and the connection is closed.
+ * Notifies followers, on any server of the installation, of changes. Disposing of it wakes all followers for the last
+ * time, and waits until other servers have been notified and the connection is closed.
  */
 export interface Notifications extends AsyncDisposable {
   /**
-   * Follows a key. All subscriptions share one connection, which is opened for the first and closed behind the last of
-   * them, and opened again when it breaks: then everybody is woken, since changes may have passed unheard.
+   * Follows a key. All subscriptions share one connection, which is opened for the first and closed after the last of
+   * them, and reopened when it breaks: then all followers are woken, since notifications may have been lost.
    *
-   * @param signal Ends the subscription, too: a stream whose reader is gone may never come to dispose of it.
+   * @param signal Ends the subscription, too: a stream whose reader is gone may never dispose of it.
    */
   subscribe(key: string, signal: AbortSignal): Subscription;
   /**
-   * Tells that a key has changed. Call it behind the commit. If the database is away, other servers are not told: whoever
-   * must not miss a change looks from time to time.
+   * Notifies the followers of a key. Call it after the commit. If the database is unavailable, other servers are not
+   * notified: followers that must not miss a change check the source from time to time.
    *
    * @param except A subscription that is not woken, since its holder made the change.
    */
@@ -46,23 +49,24 @@ export interface Notifications extends AsyncDisposable {
 }
 
 /**
- * Tells the followers on a channel that a key has changed, behind the commit of the transaction on this connection.
+ * Notifies the followers of a key on a channel, after the commit of the transaction on this connection.
  *
- * A NOTIFY within the transaction would be simpler, but PostgreSQL lets such transactions commit only one after the other,
- * on all databases of the server (measured: 30 to 40 percent fewer commits on a fast disk, and more on a slow one). If this
- * process dies between the commit and the telling, followers on other servers learn of the change when they next look.
+ * A NOTIFY within the transaction would be simpler, but PostgreSQL lets such transactions commit only one after
+ * another, on all databases of the server (measured: 30 to 40 percent fewer commits on a fast disk, and more on a slow
+ * one). If this process dies between the commit and the notification, followers on other servers learn of the change
+ * when they next check.
  */
 export function notifyAfterCommit(client: Client, channel: string, key: string): void {
   afterCommit(client, (pool) => emitterOf(pool).emit(changeOn(channel), key));
 }
 
-/** What a pool emits when a key changes. */
+/** The event that a pool emits when a key changes. */
 const changeOn = (channel: string) => `change on ${channel}`;
 
-/** The pool as what it is as well: its types know its own events alone. */
+/** The pool as an emitter of other events: its type knows only its own. */
 const emitterOf = (pool: Pool): EventEmitter => pool;
 
-/** Notifications over a channel of PostgreSQL; its name is a plain identifier. */
+/** Makes notifications over a channel of PostgreSQL, whose name is a plain identifier. */
 export function newNotifications(pool: Pool, log: Logger, channel: string): Notifications {
   const followers = new Followers();
   const sender = randomUUID();
@@ -78,7 +82,7 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
       try {
         await listenUntilNone(pool, channel, sender, followers);
       } catch (error) {
-        log.warn({ err: error, channel }, "the connection that listens for changes broke");
+        log.warn({ err: error, channel }, "the connection that listens for changes was lost");
         await pause(reconnectMilliseconds);
       }
     }
@@ -96,7 +100,7 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
           payloads,
         ]);
       } catch (error) {
-        log.warn({ err: error, channel }, "other servers were not told of changes");
+        log.warn({ err: error, channel }, "other servers were not notified of changes");
       }
     }
     sending = undefined;
@@ -125,20 +129,20 @@ export function newNotifications(pool: Pool, log: Logger, channel: string): Noti
   };
 }
 
-/** Listens on a connection of its own until nobody follows anything. Throws when the connection breaks. */
+/** Listens on a connection of its own until the last follower leaves. Throws when the connection breaks. */
 async function listenUntilNone(
   pool: Pool,
   channel: string,
   self: string,
   followers: Followers,
 ): Promise<void> {
-  // Outside of the pool: a connection that is taken for good would be missing there.
+  // Outside of the pool, which would lose a connection for good otherwise.
   const client = new pg.Client(pool.options);
   const broken = new Promise<never>((_, reject) => {
     client.on("error", reject);
     client.on("end", () => reject(new Error("the connection ended")));
   });
-  // It may break when nobody waits for that any more.
+  // It may break when it is no longer awaited.
   broken.catch(() => undefined);
   try {
     await client.connect();
@@ -154,7 +158,7 @@ async function listenUntilNone(
   }
 }
 
-/** Those who wait, by what they wait for. */
+/** The followers, by key. */
 class Followers {
   readonly #wakers = new Map<string, Set<() => void>>();
   readonly #wakerOf = new WeakMap<Subscription, () => void>();
@@ -164,7 +168,7 @@ class Followers {
     return this.#wakers.size === 0;
   }
 
-  /** Resolves when the last one is gone. */
+  /** Resolves when the last follower has left. */
   none(): Promise<void> {
     return new Promise((resolve) => {
       if (this.areNone) resolve();
@@ -181,7 +185,7 @@ class Followers {
     for (const key of this.#wakers.keys()) this.wake(key);
   }
 
-  /** Wakes all for the last time. */
+  /** Wakes all followers for the last time. */
   removeAll(): void {
     this.wakeAll();
     this.#wakers.clear();

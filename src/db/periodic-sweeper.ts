@@ -1,22 +1,22 @@
 import type { Logger } from "../log.ts";
 
 /**
- * How long a sweeper rests between two sweeps. What it removes harms nobody for a minute more; a shorter rest asks an idle
+ * How long a sweeper rests between two sweeps. Garbage may stay a minute longer; a shorter rest queries an idle
  * database more often for nothing.
  */
 const defaultIntervalMilliseconds = 60_000;
 
-/** Removes or finishes what calls leave to the background. Any number of servers may sweep one database at a time. */
+/** Removes or finishes work that calls leave to the background. Any number of servers may sweep one database at a time. */
 export interface Sweeper {
-  /** What it looks for, in the log: `expired writes`. */
+  /** What it sweeps, for the log: `expired writes`. */
   readonly name: string;
   /** How long it rests between two sweeps. Unset: a minute. */
   readonly intervalMilliseconds?: number;
-  /** Does all there is to do, or as much of it as it has come to when the signal fires, and counts it. */
+  /** Does all pending work, or as much as possible until the signal fires, and returns its amount. */
   sweep(signal: AbortSignal): Promise<number>;
 }
 
-/** What the loop of a sweeper works with. */
+/** The environment of a sweeper's loop. */
 export interface SweeperOptions {
   readonly log: Logger;
   /** Fires when the service begins to stop, which ends the loop. */
@@ -24,8 +24,8 @@ export interface SweeperOptions {
 }
 
 /**
- * The loop of one sweeper, which starts with the first call of `sweepSoon`. A sweep that fails is logged and does not end it:
- * the database or the storage may be away for a while, and the next sweep finds the same.
+ * The loop of one sweeper, which starts with the first call of `sweepSoon`. A failed sweep is logged and does not end
+ * it: the database or the storage may be unavailable for a while, and the next sweep finds the same work.
  */
 export class PeriodicSweeper implements AsyncDisposable {
   readonly #sweeper: Sweeper;
@@ -43,14 +43,14 @@ export class PeriodicSweeper implements AsyncDisposable {
     this.#signal.addEventListener("abort", () => this.#wake?.());
   }
 
-  /** Sweeps at once and then regularly. Any number of calls during a sweep have one more follow it. */
+  /** Sweeps at once and then regularly. Calls during a sweep coalesce into one more sweep after it. */
   sweepSoon(): void {
     this.#isDue = true;
     this.#wake?.();
     this.#loop ??= this.#run();
   }
 
-  /** Ends the loop and waits for the sweep that is under way. */
+  /** Ends the loop and waits for a running sweep. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#disposed.abort();
     await this.#loop;
@@ -71,7 +71,7 @@ export class PeriodicSweeper implements AsyncDisposable {
       const count = await this.#sweeper.sweep(this.#signal);
       if (count > 0) this.#log.info({ sweeper: name, count }, "swept");
     } catch (error) {
-      // What fails because the service stops is left to the next start.
+      // A failure because the service stops is left to the next start.
       if (!this.#signal.aborted) this.#log.warn({ sweeper: name, err: error }, "a sweep failed");
     }
   }
@@ -80,7 +80,7 @@ export class PeriodicSweeper implements AsyncDisposable {
   async #rest(milliseconds: number): Promise<void> {
     if (this.#signal.aborted) return;
     await new Promise<void>((resolve) => {
-      // A process that has nothing else to do does not wait for the next sweep.
+      // An otherwise idle process need not wait for the next sweep.
       const timer = setTimeout(resolve, milliseconds).unref();
       this.#wake = () => {
         clearTimeout(timer);

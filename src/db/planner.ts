@@ -1,18 +1,18 @@
 import type { Client } from "./pool.ts";
 
 /**
- * Plans what `work` runs with hash joins rather than nested loops, wherever there is a choice. Joins of what a write has
- * collected need it: the planner takes a fresh table, or an array that is unnested, for a handful of rows, and a nested loop
- * over two of them costs the product of their sizes. Look-ups by key, which are lateral, stay as they are. Runs within a
- * transaction.
+ * Plans the statements of `work` with hash joins rather than nested loops, wherever there is a choice. Joins of rows
+ * that a write has collected need it: the planner expects a handful of rows of a fresh table, or of an unnested array,
+ * and a nested loop over two of them costs the product of their sizes. Look-ups by key, which are lateral, stay as they
+ * are. Runs within a transaction.
  */
 export async function withHashJoins<T>(client: Client, work: () => Promise<T>): Promise<T> {
   return under(client, { enable_nestloop: "off" }, work);
 }
 
 /**
- * Plans what `work` runs with indexes rather than passes over whole tables, and without starting workers, which takes longer
- * than most look-ups: for what is found by block ranges, which the planner takes for the more expensive way as long as a
+ * Plans the statements of `work` with indexes rather than scans of whole tables, and without starting workers, which
+ * takes longer than most look-ups: for look-ups by block ranges, which the planner rates as more expensive as long as a
  * table has no statistics. Runs within a transaction.
  */
 export async function withIndexes<T>(client: Client, work: () => Promise<T>): Promise<T> {
@@ -20,8 +20,8 @@ export async function withIndexes<T>(client: Client, work: () => Promise<T>): Pr
 }
 
 /**
- * Plans what `work` runs by reading along indexes rather than sorting what was found, wherever there is a choice. Pages in the
- * order of a key need it: the planner expects a handful of rows of a fresh table, fetches all that are behind the page and
+ * Plans the statements of `work` with scans along indexes rather than sorts, wherever there is a choice. Pages in the
+ * order of a key need it: the planner expects a handful of rows of a fresh table, fetches all rows after the page and
  * sorts them, for every page again. Runs within a transaction.
  */
 export async function withIndexOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
@@ -39,7 +39,7 @@ function settingsOf(settings: Readonly<Record<string, string>>): string {
     .join("; ");
 }
 
-/** Runs `work` under settings of the planner, which then are what the connection had before. */
+/** Runs `work` with these settings of the planner, and then restores the defaults of the connection. */
 async function under<T>(
   client: Client,
   settings: Readonly<Record<string, string>>,

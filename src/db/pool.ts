@@ -5,7 +5,7 @@ import { instantFromSql } from "./instant.ts";
 /** A connection that is checked out of the pool. */
 export type Client = pg.PoolClient;
 
-/** Something that runs statements: the pool, for a single one, or a connection, for those of a transaction. */
+/** Runs statements: the pool, for a single one, or a connection, for those of a transaction. */
 export type Queryable = Pick<pg.Pool, "query">;
 
 export type Pool = pg.Pool;
@@ -34,7 +34,7 @@ export interface PoolOptions {
   readonly log: Logger;
 }
 
-/** A pool of connections. They are opened as needed and closed by `end()`. */
+/** Makes a pool of connections. They are opened as needed and closed by `end()`. */
 export function newPool({ url, connections, log }: PoolOptions): Pool {
   const pool = new pg.Pool({
     connectionString: url,
@@ -46,12 +46,12 @@ export function newPool({ url, connections, log }: PoolOptions): Pool {
     // Times travel as microseconds since the epoch or as ISO text; neither may depend on the server's settings.
     options: "-c timezone=UTC -c datestyle=ISO -c jit=off",
   });
-  // A connection may break while a call uses it. The call learns of it from its statement; without a listener it would end
-  // the process as well.
+  // A connection may break while a call uses it. The call learns of it from its statement; without a listener it would
+  // end the process as well.
   pool.on("connect", (client) => {
-    client.on("error", (error) => log.debug({ error: error.message }, "a database connection broke"));
+    client.on("error", (error) => log.debug({ error: error.message }, "a database connection was lost"));
   });
   // An idle connection that breaks is replaced on the next use.
-  pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection broke"));
+  pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection was lost"));
   return pool;
 }

@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** What an error of the database means to Itembank. */
+/** The meaning of a database error for Itembank. */
 export type DatabaseFault =
   | { readonly kind: "contention" }
   | { readonly kind: "unique"; readonly constraint: string }
@@ -20,9 +20,9 @@ const connectionErrors = new Set([
 ]);
 
 /**
- * Tells what an error thrown by pg means, or undefined if it is none of the database's. SQLSTATE classes are those of
+ * Classifies an error thrown by pg; undefined if it does not come from the database. SQLSTATE classes are those of
  * PostgreSQL's appendix A: 40001 and 40P01 are contention, 23505 a unique violation, 57014 a cancelled statement, 55P03
- * a lock that somebody else has; class 08, 57P0x and 53300 say that there is no database to talk to.
+ * a lock held by another transaction; class 08, 57P0x and 53300 mean that the database is unavailable.
  */
 export function databaseFault(error: unknown): DatabaseFault | undefined {
   if (error instanceof pg.DatabaseError) {
@@ -48,7 +48,7 @@ export function databaseFault(error: unknown): DatabaseFault | undefined {
   return undefined;
 }
 
-/** pg reports a lost connection by message alone: no class, no code. */
+/** pg reports a lost connection only by a message, without a class or code. */
 const connectionLost = new Set([
   "Connection terminated unexpectedly",
   "Connection terminated",

@@ -1,8 +1,8 @@
 import type { Client, Pool } from "./pool.ts";
 
 /**
- * Runs `work` in one transaction (read committed) on a connection that is closed if anything fails: a COPY that was left midway
- * would have to be read to its end before the connection is of use again. Nothing is tried again.
+ * Runs `work` in one transaction (read committed) on a connection that is closed if anything fails: an interrupted COPY
+ * would have to be read to its end before the connection could be reused. Never retries.
  */
 export async function streamingTransaction<T>(pool: Pool, work: (client: Client) => Promise<T>): Promise<T> {
   const client = await pool.connect();

@@ -4,34 +4,34 @@ import { setIndexOrder } from "./planner.ts";
 import type { Client, Pool } from "./pool.ts";
 import { databaseFault } from "./sqlstate.ts";
 
-/** How often a transaction is tried before its caller hears of contention. Five ride out bursts; more would hide livelock. */
+/** Attempts before a transaction fails for contention. Five ride out bursts; more would hide livelock. */
 const maxAttempts = 5;
 
-/** What is to happen behind the commits of transactions that are under way. */
+/** Effects to run after the commits of transactions in progress. */
 const effects = new WeakMap<Client, ((pool: Pool) => void)[]>();
 
-/** Has something happen behind the commit of the transaction on this connection, and never if it is undone. */
+/** Runs an effect after the commit of the transaction on this connection, and never if it is rolled back. */
 export function afterCommit(client: Client, effect: (pool: Pool) => void): void {
   effects.set(client, [...(effects.get(client) ?? []), effect]);
 }
 
-/** How a transaction ends. */
+/** Options of a transaction. */
 export interface TransactionOptions {
   /**
-   * Whether the commit waits until the disk has it. If not, a crash of the database within the next second may undo it,
-   * whole; the next durable commit makes it last.
+   * Whether the commit waits until it is on disk. If not, a crash of the database within the next second may undo all
+   * of it; the next durable commit makes it durable.
    */
   readonly durable?: boolean;
-  /** Plans all statements as `withIndexOrder` does, at the cost of none. */
+  /** Plans all statements as `withIndexOrder` does, without an extra round trip. */
   readonly indexOrder?: boolean;
 }
 
 /**
- * Runs `work` in one transaction (read committed) and commits it. If `work` throws, everything is undone and the same
- * error is thrown, also when undoing fails. Serialization failures and deadlocks are tried again, so `work` must have no
- * effect outside the database.
+ * Runs `work` in one transaction (read committed) and commits it. If `work` throws, everything is rolled back and the
+ * same error is thrown, even if the rollback fails. Serialization failures and deadlocks are retried, so `work` must
+ * have no effect outside the database.
  *
- * @throws Failure WRITE_CONTENTION after five attempts.
+ * @throws Failure WRITE_CONTENTION after five attempts
  */
 export async function transaction<T>(
   pool: Pool,
@@ -67,7 +67,7 @@ async function once<T>(pool: Pool, begin: string, work: (client: Client) => Prom
     try {
       await client.query("rollback");
     } catch (rollbackError) {
-      // The first error is the one to report; a connection that cannot roll back is closed, which rolls back for it.
+      // The first error is the one to report; a connection that cannot roll back is closed, which rolls back.
       broken = rollbackError instanceof Error ? rollbackError : new Error(String(rollbackError));
     }
     throw error;

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { Batcher } from "../../src/db/batcher.ts";
 import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 
-/** A write that ends when the test says so. */
+/** A write that ends when the test releases it. */
 function held() {
   const batches: (readonly number[])[] = [];
   const releases: ((error?: Error) => void)[] = [];
@@ -13,7 +13,7 @@ function held() {
     });
     return items.map((item) => item * 10);
   };
-  /** Ends the writes under way and lets those begin that wait for them. */
+  /** Ends the writes in progress and lets those begin that wait for them. */
   const release = async (error?: Error) => {
     for (const one of releases.splice(0)) one(error);
     await new Promise(setImmediate);
@@ -22,7 +22,7 @@ function held() {
 }
 
 describe("batcher", () => {
-  test("writes an item at once, and together what comes meanwhile, in its order", async () => {
+  test("writes an item at once, and later ones together, in order", async () => {
     const { batches, write, release } = held();
     const batcher = new Batcher(new KeyedMutex(), write, () => 1, 100);
     const results = [1, 2, 3].map((item) => batcher.add("run", item));
@@ -47,7 +47,7 @@ describe("batcher", () => {
     expect(await Promise.all(results)).toEqual([10, 20]);
   });
 
-  test("writes together no more than fits, but one item however large", async () => {
+  test("limits the size of a batch, but writes at least one item", async () => {
     const { batches, write, release } = held();
     const batcher = new Batcher(new KeyedMutex(), write, (item) => item, 10);
     const results = [4, 6, 1, 50, 10].map((item) => batcher.add("run", item));
@@ -59,7 +59,7 @@ describe("batcher", () => {
     expect(batches).toEqual([[4, 6], [1], [50], [10]]);
   });
 
-  test("tells everybody whose item a failed write had, and goes on with the next", async () => {
+  test("rejects all items of a failed batch, and continues with the next", async () => {
     const { write, release } = held();
     const batcher = new Batcher(new KeyedMutex(), write, () => 1, 2);
     const results = [1, 2, 3].map((item) => batcher.add("run", item));
@@ -72,7 +72,7 @@ describe("batcher", () => {
     ).toEqual(["no space", "no space", 30]);
   });
 
-  test("waits for the turns that others took on the key", async () => {
+  test("waits for other work on the key", async () => {
     const { batches, write, release } = held();
     const mutex = new KeyedMutex();
     let finish: () => void = () => undefined;

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Runs a query by COPY and makes something of each of its rows, which have so many columns. */
+/** Runs a query by COPY and maps each of its rows, which have this many columns. */
 async function copyOut<T>(query: string, columns: number, read: (row: CopiedColumns) => T): Promise<T[]> {
   const row = new CopiedColumns(await copyPage(database.pool, query), columns);
   const rows: T[] = [];
@@ -21,7 +21,7 @@ async function copyOut<T>(query: string, columns: number, read: (row: CopiedColu
 }
 
 describe("a query run by COPY", () => {
-  test("returns rows with the values of all types, and tells null from them", async () => {
+  test("returns rows with values of all types, and distinguishes null", async () => {
     const rows = await copyOut(
       `select * from (values
          (1, 'ü\u0001"'::text, -7, 9007199254740993, 0.1::float8, '1969-12-31 23:59:59.999999+00'::timestamptz),
@@ -68,11 +68,11 @@ describe("a query run by COPY", () => {
     await expect(copyOut("select 1", 2, (row) => row.int4(0))).rejects.toThrow("1 columns instead of 2");
   });
 
-  test("gives no rows where there are none", async () => {
+  test("returns no rows if there are none", async () => {
     expect(await copyOut("select 1 where false", 1, (row) => row.int4(0))).toEqual([]);
   });
 
-  test("gives rows that travel in many pieces", async () => {
+  test("returns rows that arrive in many chunks", async () => {
     const rows = await copyOut(
       "select n, repeat('x', n * 7) from generate_series(1, 2000) as n order by n",
       2,
@@ -81,7 +81,7 @@ describe("a query run by COPY", () => {
     expect(rows).toEqual(Array.from({ length: 2000 }, (_, n) => [n + 1, (n + 1) * 7]));
   });
 
-  test("takes any text as a literal", async () => {
+  test("accepts any text as a literal", async () => {
     for (const text of ["", "it's", "back\\slash", "'; drop table runs; --", "$1", "line\nbreak", "ü💥"]) {
       expect(await copyOut(`select ${literal(text)}`, 1, (row) => row.text(0))).toEqual([text]);
     }
@@ -89,7 +89,7 @@ describe("a query run by COPY", () => {
     expect(await copyOut(numbers, 2, (row) => [row.int4(0), row.bigint(1)])).toEqual([[-1, 2n ** 63n - 1n]]);
   });
 
-  test("throws what the database says, however many rows came before, and leaves a connection that works", async () => {
+  test("throws the database's error, however many rows came before, and leaves a working connection", async () => {
     const failing = copyOut(
       "select repeat('x', 100), 1 / (5000 - n) from generate_series(1, 10000) as n",
       2,
@@ -99,7 +99,7 @@ describe("a query run by COPY", () => {
     expect(await copyOut("select 1", 1, (row) => row.int4(0))).toEqual([1]);
   });
 
-  test("is planned in index order where that is asked for, and the connection is as before, also after an error", async () => {
+  test("is planned in index order on request, and restores the connection, even after an error", async () => {
     const setting = "select current_setting('enable_sort')";
     const read = async (query: string) => {
       const rows = new CopiedColumns(await copyPage(database.pool, query, { indexOrder: true }), 1);

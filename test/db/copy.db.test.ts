@@ -39,7 +39,7 @@ async function copy(values: readonly Values[]): Promise<void> {
   });
 }
 
-/** What the table holds, in the order of the rows. */
+/** The content of the table, in the order of the rows. */
 async function copied() {
   const { rows } = await database.pool.query("select t, b, n, flag, ts from copied order by place");
   return rows;
@@ -58,7 +58,7 @@ async function expectRoundTrip(values: readonly Values[]): Promise<void> {
   );
 }
 
-describe("rows in COPY's binary format read back as they were:", () => {
+describe("rows in COPY's binary format are read back unchanged:", () => {
   test.each([
     [
       "texts",
@@ -95,7 +95,7 @@ describe("rows in COPY's binary format read back as they were:", () => {
     );
   });
 
-  test("20,000 rows of all sizes, which travel in many pieces", async () => {
+  test("20,000 rows of all sizes, which are sent in many chunks", async () => {
     await expectRoundTrip(
       Array.from({ length: 20_000 }, (_, index) => ({
         t: index % 7 === 0 ? undefined : "é".repeat(index % 97),
@@ -111,8 +111,8 @@ describe("rows in COPY's binary format read back as they were:", () => {
 });
 
 describe("a COPY that is refused", () => {
-  test("throws what the database says, however much was still to be sent, and leaves a connection that works", async () => {
-    // A text of the database cannot hold U+0000; whoever writes JSON escapes it.
+  test("throws the database's error, however much was still to be sent, and leaves a working connection", async () => {
+    // A text of the database cannot contain U+0000; JSON escapes it.
     const bad = { ...plain, t: "a\0b" };
     const many = Array<Values>(5_000).fill({ ...plain, t: "x".repeat(1_000) });
     for (const values of [[bad], [bad, ...many], [...many, bad]]) {
@@ -122,7 +122,7 @@ describe("a COPY that is refused", () => {
     expect(database.pool.totalCount).toBe(1);
   });
 
-  test("throws what went wrong while rows were made, and keeps nothing", async () => {
+  test("throws an error of encoding rows, and keeps nothing", async () => {
     await copy([plain]);
     const broken = Array.from({ length: 3_000 }, () => ({ ...plain, t: "x".repeat(1_000) }));
     const poisoned = {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { DataLoader } from "../../src/db/data-loader.ts";
 
-/** Look-ups that give the number of their statement for each key but `none`, once they are let go. */
+/** Look-ups that return the number of their statement for each key but `none`, once they are released. */
 function lookups() {
   const statements: {
     readonly keys: readonly string[];
@@ -25,7 +25,7 @@ function lookups() {
 }
 
 describe("loader look-ups", () => {
-  test("ask once for all who ask at once, and tell each what there is for its key", async () => {
+  test("share one statement for concurrent calls, and return to each the value of its key", async () => {
     const { loader, statements, begun } = lookups();
     const found = Promise.all(["a", "b", "a", "none"].map((key) => loader.load(key)));
     await begun(1);
@@ -34,7 +34,7 @@ describe("loader look-ups", () => {
     expect(statements.map(({ keys }) => keys)).toEqual([["a", "b", "none"]]);
   });
 
-  test("never answer with a statement that began before the question", async () => {
+  test("never use a statement that began before the call", async () => {
     const { loader, statements, begun } = lookups();
     const first = loader.load("a");
     await begun(1);
@@ -47,7 +47,7 @@ describe("loader look-ups", () => {
     expect(statements[1]?.keys).toEqual(["a", "b"]);
   });
 
-  test("fail for those whose statement failed, and go on with the next", async () => {
+  test("fail for the callers of a failed statement, and continue with the next", async () => {
     const { loader, statements, begun } = lookups();
     const failing = Promise.allSettled([loader.load("a"), loader.load("b")]);
     await begun(1);

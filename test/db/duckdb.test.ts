@@ -34,7 +34,7 @@ async function rowsOf(engine: Engine, sql: string) {
 }
 
 describe("an engine", () => {
-  test("reads the files that it was given, whatever they are called", async () => {
+  test("reads the allowed files, whatever their names", async () => {
     await using engine = await open();
     const sql = `select * from read_csv(${quoted(join(folder, "it's.csv"))})`;
     expect(await rowsOf(engine, sql)).toEqual([["1", "2"]]);
@@ -52,13 +52,13 @@ describe("an engine", () => {
     ["external access", () => "set enable_external_access = true"],
     ["other databases", () => `attach ${quoted(join(folder, "new.db"))}`],
     ["writing files", () => `copy (select 1) to ${quoted(join(folder, "new.csv"))}`],
-  ])("keeps statements from %s", async (_, sql) => {
+  ])("lets no statement use %s", async (_, sql) => {
     await using engine = await open();
     await expect(rowsOf(engine, sql())).rejects.toThrow();
     expect((await readdir(folder)).filter((name) => name.startsWith("new"))).toEqual([]);
   });
 
-  test("spills what does not fit into memory, within its folder", async () => {
+  test("spills data that does not fit into memory, within its folder", async () => {
     await using engine = await open();
     const sql = "select count(distinct i || repeat('x', 40)) from range(2000000) as t (i)";
     expect(await rowsOf(engine, sql)).toEqual([["2000000"]]);

@@ -22,7 +22,7 @@ describe("the embedded database", () => {
     expect({ status, signal }).toEqual(ending);
   });
 
-  test("goes with a process that ends without stopping it", async () => {
+  test("stops with a process that exits without stopping it", async () => {
     const directory = await mkdtemp(join(tmpdir(), "itembank-abrupt-"));
     try {
       const module = new URL("../../src/db/embedded.ts", import.meta.url);
@@ -40,7 +40,7 @@ describe("the embedded database", () => {
     }
   });
 
-  // Other users run it under their own name, who can enter where they put it.
+  // Other users run it under their own name, so its files are reachable.
   test.skipIf(process.getuid?.() !== 0)("as root, names the folder that its user cannot enter", async () => {
     const closed = await mkdtemp(join(tmpdir(), "itembank-closed-"));
     try {

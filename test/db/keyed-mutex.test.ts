@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { KeyedMutex } from "../../src/db/keyed-mutex.ts";
 
-/** Pieces of work that note that they begin, and end when they are told. */
+/** Pieces of work that record their start, and end when the test releases them. */
 function works() {
   const begun: string[] = [];
   const ends = new Map<string, () => void>();
@@ -14,7 +14,7 @@ function works() {
 }
 
 describe("a keyed mutex", () => {
-  test("lets the work of one key run one after the other, in the order in which it was given", async () => {
+  test("runs the work of one key sequentially, in order", async () => {
     const mutex = new KeyedMutex();
     const { begun, work, end } = works();
     const all = ["a", "b", "c"].map((name) => mutex.runExclusive("key", work(name)));
@@ -25,7 +25,7 @@ describe("a keyed mutex", () => {
     }
   });
 
-  test("lets the work of other keys run meanwhile", async () => {
+  test("runs the work of other keys meanwhile", async () => {
     const mutex = new KeyedMutex();
     const { begun, work, end } = works();
     const first = mutex.runExclusive("one", work("a"));
@@ -37,7 +37,7 @@ describe("a keyed mutex", () => {
     expect(await first).toBe("a");
   });
 
-  test("goes on after work that failed, whose caller alone is told", async () => {
+  test("continues after failed work, whose caller alone gets the error", async () => {
     const mutex = new KeyedMutex();
     const failing = mutex.runExclusive("key", () => Promise.reject(new Error("broken")));
     const next = mutex.runExclusive("key", async () => "done");

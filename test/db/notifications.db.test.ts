@@ -13,7 +13,7 @@ afterAll(() => database.drop());
 const log = newLog("silent");
 const open = (channel: string) => newNotifications(database.pool, log, channel);
 
-/** How many connections listen on a channel. */
+/** The number of connections that listen on a channel. */
 async function listeners(channel: string): Promise<number> {
   const { rows } = await database.pool.query(
     "select from pg_stat_activity where datname = current_database() and query = $1",
@@ -23,7 +23,7 @@ async function listeners(channel: string): Promise<number> {
 }
 
 describe("notifications", () => {
-  test("reach followers of another server, and one that made the change is spared", async () => {
+  test("reach followers on another server, except the one that made the change", async () => {
     await using here = open("two_servers");
     await using there = open("two_servers");
     const { signal } = new AbortController();
@@ -31,7 +31,7 @@ describe("notifications", () => {
     using theirs = there.subscribe("key", signal);
     using others = there.subscribe("another key", signal);
     await expect.poll(() => listeners("two_servers")).toBe(2);
-    // Connecting wakes everybody.
+    // Connecting wakes all followers.
     for (const one of [mine, theirs, others]) await one.wait(10_000);
     here.notify("key", mine);
     await theirs.wait(10_000);
@@ -42,7 +42,7 @@ describe("notifications", () => {
     }
   });
 
-  test("that are disposed of tell other servers of the last change first, and leave no connection", async () => {
+  test("that are disposed of first notify other servers of the last change, and leave no connection", async () => {
     const told: string[] = [];
     const listener = new pg.Client(database.url);
     await listener.connect();
@@ -59,7 +59,7 @@ describe("notifications", () => {
     await listener.end();
   });
 
-  test("that are disposed of wake those who wait", async () => {
+  test("that are disposed of wake all followers", async () => {
     const notifications = open("wakes");
     const subscription = notifications.subscribe("key", new AbortController().signal);
     await expect.poll(() => listeners("wakes")).toBe(1);

@@ -16,7 +16,7 @@ function newLoop(sweep: Sweeper["sweep"], { log = newLog("silent"), intervalMill
   return { sweeper, stop: () => stopping.abort() };
 }
 
-/** A sweep that lasts until it is told to end. */
+/** A sweep that lasts until it is aborted. */
 function endlessSweep() {
   const signals: AbortSignal[] = [];
   let end: (() => void) | undefined;
@@ -29,7 +29,7 @@ function endlessSweep() {
   return { sweep, signals, end: () => end?.() };
 }
 
-/** A log that keeps what it is told. */
+/** A log that records its lines. */
 function recordingLog() {
   const lines: unknown[] = [];
   const note = (...line: unknown[]) => lines.push(line);
@@ -53,7 +53,7 @@ describe("a sweeper", () => {
     expect(sweep).toHaveBeenCalledTimes(4);
   });
 
-  test("does not wait for the interval when it is asked", async () => {
+  test("does not wait for the interval when asked to sweep soon", async () => {
     const sweep = vi.fn(async () => 0);
     const { sweeper } = newLoop(sweep);
     sweeper.sweepSoon();
@@ -64,7 +64,7 @@ describe("a sweeper", () => {
     await sweeper[Symbol.asyncDispose]();
   });
 
-  test("sweeps once more after the sweep during which it was asked a hundred times, and never twice at a time", async () => {
+  test("sweeps once more after a sweep during which it was asked a hundred times, and never twice at a time", async () => {
     const { sweep, end } = endlessSweep();
     const { sweeper, stop } = newLoop(sweep);
     for (let n = 0; n < 100; n++) sweeper.sweepSoon();
@@ -78,7 +78,7 @@ describe("a sweeper", () => {
     stop();
   });
 
-  test("tells a sweep that the service stops, and its disposal waits until that has ended", async () => {
+  test("aborts a sweep when the service stops, and its disposal waits for it", async () => {
     const { sweep, signals, end } = endlessSweep();
     const { sweeper, stop } = newLoop(sweep);
     sweeper.sweepSoon();
@@ -96,7 +96,7 @@ describe("a sweeper", () => {
     expect(sweep).toHaveBeenCalledTimes(1);
   });
 
-  test("ends with its disposal, also one that rests or never began", async () => {
+  test("ends with its disposal, even while it rests or before it began", async () => {
     const sweep = vi.fn(async () => 0);
     const [resting, unused] = [newLoop(sweep).sweeper, newLoop(sweep).sweeper];
     resting.sweepSoon();
@@ -108,9 +108,9 @@ describe("a sweeper", () => {
     expect(sweep).toHaveBeenCalledTimes(1);
   });
 
-  test("logs what it did and what went wrong, and goes on", async () => {
+  test("logs its work and its failures, and continues", async () => {
     const { lines, log } = recordingLog();
-    const fault = new Error("the database is away");
+    const fault = new Error("the database is unavailable");
     const sweep = vi.fn<Sweeper["sweep"]>().mockRejectedValueOnce(fault).mockResolvedValueOnce(7);
     const { sweeper } = newLoop(sweep.mockResolvedValue(0), { log });
     for (let n = 0; n < 3; n++) {

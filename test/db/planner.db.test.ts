@@ -6,11 +6,11 @@ import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
-  // One connection, so that what a transaction leaves behind is found.
+  // One connection, so that leftovers of a transaction are found.
   database = await newTestDatabase({ connections: 1 });
   await database.pool.query("create table numbers (number integer primary key, other integer, filling text)");
   await database.pool.query("create index on numbers (other)");
-  // Reading along the second index goes through the table once for each of its values, which costs more than sorting.
+  // Scanning along the second index visits the table once for each of its values, which costs more than sorting.
   await database.pool.query(
     "insert into numbers select n, n % 10, repeat('x', 500) from generate_series(1, 10000) n",
   );
@@ -58,7 +58,7 @@ describe.each([
     changed: { enable_sort: "off", enable_bitmapscan: "off" },
   },
 ])("$name", ({ run, changed }) => {
-  test("sets its switches for its work, and gives them back within the transaction", async () => {
+  test("sets its switches for its work, and restores them within the transaction", async () => {
     const before = await settings(database.pool);
     expect(before).not.toMatchObject(changed);
     await transaction(database.pool, async (client) => {
@@ -73,7 +73,7 @@ describe.each([
     expect(await settings(database.pool)).toEqual(before);
   });
 
-  test("leaves nothing behind if its work fails", async () => {
+  test("leaves no settings if its work fails", async () => {
     const before = await settings(database.pool);
     const failing = transaction(database.pool, (client) =>
       run(client, async () => client.query("select 1 / 0")),
@@ -84,21 +84,21 @@ describe.each([
 });
 
 describe("the planner", () => {
-  test("joins by a hash table or by merging where it is told to, and by a nested loop otherwise", async () => {
+  test("joins by a hash table or by merging when told to, and by a nested loop otherwise", async () => {
     await transaction(database.pool, async (client) => {
       expect(await planOf(client, twoRows)).toContain("Nested Loop");
       expect(await withHashJoins(client, () => planOf(client, twoRows))).not.toContain("Nested Loop");
     });
   });
 
-  test("reads a table by its index where it is told to, and as a whole otherwise", async () => {
+  test("reads a table by its index when told to, and as a whole otherwise", async () => {
     await transaction(database.pool, async (client) => {
       expect(await planOf(client, all)).toContain("Seq Scan");
       expect(await withIndexes(client, () => planOf(client, all))).not.toContain("Seq Scan");
     });
   });
 
-  test("reads along an index where it is told to, and sorts otherwise", async () => {
+  test("reads along an index when told to, and sorts otherwise", async () => {
     await transaction(database.pool, async (client) => {
       expect(await planOf(client, sorted)).toContain("Sort");
       expect(await withIndexOrder(client, () => planOf(client, sorted))).toMatch(/^Index Scan/);

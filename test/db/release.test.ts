@@ -6,7 +6,7 @@ describe("requireSupportedRelease", () => {
     expect(() => requireSupportedRelease(versionNumber)).not.toThrow();
   });
 
-  test("refuses PostgreSQL 14 and says what is needed", () => {
+  test("refuses PostgreSQL 14 and names the required release", () => {
     expect(() => requireSupportedRelease(140_022)).toThrow(OldDatabaseError);
     expect(() => requireSupportedRelease(140_022)).toThrow("PostgreSQL 14; Itembank needs PostgreSQL 15");
   });

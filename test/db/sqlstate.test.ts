@@ -2,12 +2,12 @@ import pg from "pg";
 import { describe, expect, test } from "vitest";
 import { type DatabaseFault, databaseFault } from "../../src/db/sqlstate.ts";
 
-/** An error as pg makes it of what the server says. */
+/** An error as pg makes it from a message of the server. */
 function serverError(code: string, constraint?: string): pg.DatabaseError {
   return Object.assign(new pg.DatabaseError("words that may change", 0, "error"), { code, constraint });
 }
 
-/** An error as Node makes it of what the system says. */
+/** An error as Node makes it from an error of the system. */
 function systemError(code: string, syscall = "connect"): Error {
   return Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
 }
@@ -59,7 +59,7 @@ describe("an error of the connection means that the database is unavailable", ()
     expect(databaseFault(new Error(message))).toEqual({ kind: "unavailable" });
   });
 
-  test("all addresses of a host name that are tried in vain", () => {
+  test("a host name none of whose addresses answers", () => {
     const tried = new AggregateError([systemError("ECONNREFUSED"), systemError("ECONNREFUSED")]);
     expect(databaseFault(tried)).toEqual({ kind: "unavailable" });
   });
@@ -72,9 +72,9 @@ test.each([
     "an error with the code of one of the system's, but not from it",
     Object.assign(new Error(), { code: "EPIPE" }),
   ],
-  ["several errors, none of them the database's", new AggregateError([new Error("oops")])],
+  ["several errors, none of them from the database", new AggregateError([new Error("oops")])],
   ["no error at all", "oops"],
   ["nothing", undefined],
-])("%s is none of the database's", (_, error) => {
+])("%s does not come from the database", (_, error) => {
   expect(databaseFault(error)).toBeUndefined();
 });

@@ -30,7 +30,7 @@ const add = (name: string) => `update counters set value = value + 1 where name 
 const raise = (code: string) => `do $$ begin raise exception 'injected' using errcode = '${code}'; end $$`;
 
 describe("a transaction", () => {
-  test("commits and gives what its work gives", async () => {
+  test("commits and returns the result of its work", async () => {
     const result = await transaction(database.pool, async (client) => {
       await client.query(add("a"));
       return 42;
@@ -38,7 +38,7 @@ describe("a transaction", () => {
     expect([result, await counted("a")]).toEqual([42, 1]);
   });
 
-  test("has what is to follow its commit happen then, and only once", async () => {
+  test("runs the effects of its commit after it, and only once", async () => {
     const seen: (number | undefined)[] = [];
     let attempts = 0;
     await transaction(database.pool, async (client) => {
@@ -52,7 +52,7 @@ describe("a transaction", () => {
     expect(seen).toEqual([0, 3]);
   });
 
-  test("forgets what was to follow its commit if it is undone", async () => {
+  test("drops the effects of its commit if it is rolled back", async () => {
     const seen: string[] = [];
     const undone = transaction(database.pool, async (client) => {
       afterCommit(client, () => seen.push("undone"));
@@ -63,7 +63,7 @@ describe("a transaction", () => {
     expect(seen).toEqual([]);
   });
 
-  test("undoes everything and throws the very error of its work", async () => {
+  test("rolls everything back and throws the very error of its work", async () => {
     const error = new Error("oops");
     const work = transaction(database.pool, async (client) => {
       await client.query(add("a"));
@@ -74,7 +74,7 @@ describe("a transaction", () => {
   });
 
   test.each(["40001", "40P01"])(
-    "is tried again on %s, with nothing left of the attempts before",
+    "is retried on %s, with nothing left of the previous attempts",
     async (code) => {
       let attempts = 0;
       await transaction(database.pool, async (client) => {
@@ -95,7 +95,7 @@ describe("a transaction", () => {
     expect(attempts).toBe(5);
   });
 
-  test("is tried once on any other error of the database", async () => {
+  test("is not retried on any other error of the database", async () => {
     let attempts = 0;
     const work = transaction(database.pool, async (client) => {
       attempts++;
@@ -105,7 +105,7 @@ describe("a transaction", () => {
     expect(attempts).toBe(1);
   });
 
-  test("that deadlocks with another is tried again, and both commit", async () => {
+  test("that deadlocks with another is retried, and both commit", async () => {
     const meet = [Promise.withResolvers<void>(), Promise.withResolvers<void>()] as const;
     const crossing = (first: string, second: string, place: 0 | 1) =>
       transaction(database.pool, async (client) => {
@@ -156,7 +156,7 @@ describe("a transaction", () => {
     expect(await counted("a")).toBe(1);
   });
 
-  test("is unavailable when there is no database to connect to", async () => {
+  test("is unavailable if there is no database to connect to", async () => {
     const pool = newPool({
       url: "postgres://nobody@127.0.0.1:1/nothing",
       connections: 1,
