@@ -45,6 +45,7 @@ const floors: readonly (readonly string[])[] = [
     "src/handles.ts",
     "src/limits.ts",
     "src/ids.ts",
+    "src/present.ts",
     "src/log.ts",
     "src/turn-budget.ts",
   ],

@@ -1,6 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle, UploadHandle } from "../handles.ts";
+import { present } from "../present.ts";
 import type { Changeset, ChangesetMode, ChangesetState, NewChangeset, Target } from "./changeset.ts";
 
 interface ChangesetRow {
@@ -174,7 +175,7 @@ export async function insertChangeset(client: Client, changeset: NewChangeset): 
     text: insertion,
     values: valuesOf(begun, changeset),
   });
-  return fromRow(rows[0] as ChangesetRow);
+  return fromRow(present(rows[0]));
 }
 
 /** The write of this name, in whatever state. */

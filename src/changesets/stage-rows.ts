@@ -3,6 +3,7 @@ import { failure } from "../failure.ts";
 import { itemIdOfRow } from "../ids.ts";
 import type { Row } from "../items/item.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { present } from "../present.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import { DigestSum } from "../versions/digest.ts";
 import type { Changeset } from "./changeset.ts";
@@ -159,7 +160,7 @@ export async function stageOffers(
     digest.add(offer.itemId, offer.contentHash, splits);
     copies.push({ ...offer, splits, originChangesetId: item.originChangesetId });
   });
-  const wantedOffers = wanted.map((position) => offers[position] as Want);
+  const wantedOffers = wanted.map((position) => present(offers[position]));
   await requireNotPurged(client, changeset, [...wantedOffers, ...copies]);
   await restageRevisions(client, changeset, changeset.baseVersion, copies);
   await seen.insert(client, changeset);

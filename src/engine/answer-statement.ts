@@ -1,6 +1,7 @@
 import type { DuckDBConnection, DuckDBPreparedStatement, DuckDBResult, DuckDBType } from "@duckdb/node-api";
 import { BIGINT, BOOLEAN, DOUBLE, HUGEINT, LIST, listValue, VARCHAR } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
+import { present } from "../present.ts";
 import { rowsFrame } from "./frames.ts";
 import { jsonText, NoJsonForm } from "./json-text.ts";
 import type {
@@ -83,7 +84,7 @@ async function createTables(connection: DuckDBConnection, tables: AnswerRequest[
 
 function columnsOf(result: DuckDBResult): AnswerColumn[] {
   const types = result.columnTypes();
-  return result.columnNames().map((name, at) => ({ name, typeName: typeName(types[at] as DuckDBType) }));
+  return result.columnNames().map((name, at) => ({ name, typeName: typeName(present(types[at])) }));
 }
 
 /** Sends the rows of a result, up to the maximum. Returns whether there are more. */

@@ -1,3 +1,4 @@
+import { present } from "../present.ts";
 /**
  * The unit of exchange between the service and the processes of its engine: a kind, a length and a body. Most are
  * messages, as JSON. Rows travel in their wire form, after their number, so that the service can pass them on as they
@@ -38,7 +39,7 @@ export async function* readFrames(input: AsyncIterable<Buffer>): AsyncGenerator<
   let chunks: Buffer[] = [];
   let available = 0;
   const take = (length: number) => {
-    const all = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, available);
+    const all = chunks.length === 1 ? present(chunks[0]) : Buffer.concat(chunks, available);
     chunks = [all.subarray(length)];
     available -= length;
     return all.subarray(0, length);

@@ -22,6 +22,7 @@ import {
   DuckDBUUIDValue,
   type DuckDBValue,
 } from "@duckdb/node-api";
+import { present } from "../present.ts";
 import { dateText, durationText, offsetText, timestampText, timeText } from "./time-text.ts";
 
 /** A value, or a type, has no JSON form. The message says which: `NaN has no JSON form`. */
@@ -79,7 +80,7 @@ function objectText(
   if (value instanceof DuckDBStructValue) {
     const { entryNames, entryTypes } = type as DuckDBStructType;
     const members = entryNames.map((name, at) => {
-      return `${JSON.stringify(name)}:${jsonOfValue(value.entries[name] ?? null, entryTypes[at] as DuckDBType)}`;
+      return `${JSON.stringify(name)}:${jsonOfValue(value.entries[name] ?? null, present(entryTypes[at]))}`;
     });
     return `{${members.join(",")}}`;
   }

@@ -1,5 +1,6 @@
-import { type DuckDBConnection, type DuckDBType, DuckDBTypeId } from "@duckdb/node-api";
+import { type DuckDBConnection, DuckDBTypeId } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
+import { present } from "../present.ts";
 import { jsonOfValue, NoItemJsonForm, requireJsonForm } from "./item-json.ts";
 import type { EngineAnswer, ReadRequest, ValuePosition } from "./protocol.ts";
 
@@ -63,7 +64,7 @@ async function readFile(
         const value = vector.getItem(at);
         if (value === null || isText[column]) return value as string | null;
         return inColumn({ row: count, column: names[column] ?? "" }, () =>
-          jsonOfValue(value, types[column] as DuckDBType),
+          jsonOfValue(value, present(types[column])),
         );
       });
       rows.push(row);

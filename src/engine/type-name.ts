@@ -6,6 +6,7 @@ import {
   type DuckDBType,
   DuckDBUnionType,
 } from "@duckdb/node-api";
+import { present } from "../present.ts";
 
 /** Returns the name of a type in SQL: `BIGINT`, `JSON`, `STRUCT(a INTEGER, "b c" VARCHAR[])`. */
 export function typeName(type: DuckDBType): string {
@@ -19,7 +20,7 @@ export function typeName(type: DuckDBType): string {
 }
 
 function members(names: readonly string[], types: readonly DuckDBType[]): string {
-  return names.map((name, at) => `${identifier(name)} ${typeName(types[at] as DuckDBType)}`).join(", ");
+  return names.map((name, at) => `${identifier(name)} ${typeName(present(types[at]))}`).join(", ");
 }
 
 function identifier(name: string): string {

@@ -6,6 +6,7 @@ import { normalizeSplits } from "../items/splits.ts";
 import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
 import { parseJson } from "../json/json-value.ts";
 import { limits } from "../limits.ts";
+import { present } from "../present.ts";
 import type { ItemColumns, PartColumns } from "./column-mapping.ts";
 import { type FilePosition, invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
@@ -50,13 +51,13 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValuePar
 function partOf(row: TableRow, part: PartColumns, parsing: ValueParsing): string | undefined {
   if (part.kind === "whole") {
     const value = row.values[part.index];
-    return value === undefined ? undefined : jsonOf(row.columns[part.index] as TableColumn, value, parsing);
+    return value === undefined ? undefined : jsonOf(present(row.columns[part.index]), value, parsing);
   }
   let json = "";
   for (const index of part.indexes) {
     const value = row.values[index];
     if (value === undefined) continue;
-    const column = row.columns[index] as TableColumn;
+    const column = present(row.columns[index]);
     json += `${json === "" ? "{" : ","}${JSON.stringify(column.name)}:${jsonOf(column, value, parsing)}`;
   }
   return json === "" ? "{}" : `${json}}`;
@@ -138,7 +139,7 @@ function explain({ path, problem }: JsonProblem, row: TableRow, columns: ItemCol
   for (const index of part?.kind === "members" ? part.indexes : []) {
     const value = row.values[index];
     if (value !== undefined)
-      requireJson(jsonOf(row.columns[index] as TableColumn, value, parsing), positionOf(row, index));
+      requireJson(jsonOf(present(row.columns[index]), value, parsing), positionOf(row, index));
   }
   return invalidFile(
     worded(path.slice(2 + name.length), problem),

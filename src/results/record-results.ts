@@ -7,6 +7,7 @@ import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import type { ProjectId } from "../handles.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { present } from "../present.ts";
 import { lockRun } from "../runs/locked-run-store.ts";
 import { type RunScope, requireOpen } from "../runs/run.ts";
 import { getRunScope } from "../runs/run-store.ts";
@@ -210,7 +211,7 @@ async function recordLocked(
   requests: readonly CheckedRequest[],
   lookUp: boolean,
 ): Promise<RecordAnswer[]> {
-  const { scope } = requests[0] as CheckedRequest;
+  const { scope } = present(requests[0]);
   const run = await lockRun(client, scope);
   requireOpen(run);
   const results = requests.flatMap(({ request }) => request.results);
@@ -222,7 +223,7 @@ async function recordLocked(
     const decisions = decideResults(run, request.results, current[index] ?? [], request.overwrite, purged);
     return request.results.map((result, at) => ({
       result,
-      decision: decisions[at] as ResultDecision,
+      decision: present(decisions[at]),
       itemVersion: itemVersions.get(result.itemId) ?? 0n,
     }));
   });

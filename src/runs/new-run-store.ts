@@ -3,6 +3,7 @@ import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { newId } from "../ids.ts";
+import { present } from "../present.ts";
 import { type NewRun, newResultIdPrefix, type Run } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
@@ -59,7 +60,7 @@ export async function insertRun(client: Client, basis: RunBasis, run: NewRun): P
       ids[0]?.run_number,
     ],
   );
-  return runFromRow(rows[0] as RunRow);
+  return runFromRow(present(rows[0]));
 }
 
 /**

@@ -1,6 +1,7 @@
 import { newEtag } from "../datasets/dataset.ts";
 import { type Instant, instantToSql } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
+import { present } from "../present.ts";
 import type { RunDefinition, RunScope } from "./run.ts";
 
 type RunKey = Pick<RunScope, "datasetId" | "runId">;
@@ -26,7 +27,7 @@ export async function lockRunAndHolders(
     [datasetId, runId, labels],
   );
   const { rows } = await client.query<{ time: Instant }>("select clock_timestamp() as time");
-  return rows[0]?.time as Instant;
+  return present(rows[0]).time;
 }
 
 /** Writes what a locked run says about itself, labels aside, with a new etag. */

@@ -1,11 +1,12 @@
 import type { JsonValue } from "../json/json-value.ts";
+import { present } from "../present.ts";
 
 /** Returns a text that two values share if and only if JSON Schema calls them equal: numbers by value, objects in any order. */
 export function identityOf(value: JsonValue): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(identityOf).join()}]`;
   const names = Object.keys(value).sort();
-  return `{${names.map((name) => `${JSON.stringify(name)}:${identityOf(value[name] as JsonValue)}`).join()}}`;
+  return `{${names.map((name) => `${JSON.stringify(name)}:${identityOf(present(value[name]))}`).join()}}`;
 }
 
 /** Whether a number is a multiple of another, by the decimals they are written as: 0.3 is a multiple of 0.1. */

@@ -1,5 +1,6 @@
 import type { ErrorObject } from "ajv/dist/2020.js";
 import type { JsonValue } from "../json/json-value.ts";
+import { present } from "../present.ts";
 import { plural } from "../quantities.ts";
 import type { PathSegments } from "./schema-problem.ts";
 import { isObject } from "./schema-tree.ts";
@@ -37,7 +38,7 @@ export function violationOf(errors: readonly ErrorObject[], value: JsonValue): S
  * mean nothing on their own.
  */
 function decisive(errors: readonly ErrorObject[]): ErrorObject {
-  let chosen = errors.at(-1) as ErrorObject;
+  let chosen = present(errors.at(-1));
   let covered: string | undefined;
   for (const error of errors.toReversed()) {
     if (covered !== undefined && error.instancePath.startsWith(covered)) continue;

@@ -32,6 +32,7 @@ import { databaseFault } from "../db/sqlstate.ts";
 import { transaction } from "../db/transaction.ts";
 import { failure } from "../failure.ts";
 import type { DatasetHandle } from "../handles.ts";
+import { present } from "../present.ts";
 import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
 import { joinBatches } from "./joined-batches.ts";
 import { type FrameTarget, stageFrame } from "./stage-frame.ts";
@@ -161,7 +162,7 @@ export class ImportSession {
       return { answers: await this.#takeTogether(frames, flush), refusal: undefined };
     } catch (error) {
       if (frames.length === 1) {
-        return { answers: [], refusal: await this.#explain(error, frames[0] as ImportFrame) };
+        return { answers: [], refusal: await this.#explain(error, present(frames[0])) };
       }
     }
     const answers: ImportAnswer[] = [];

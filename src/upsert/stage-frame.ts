@@ -7,6 +7,7 @@ import { deleteWants, listWantsByItem, listWantsByNumber, type Want } from "../c
 import type { Client } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { Row } from "../items/item.ts";
+import { present } from "../present.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import-frame.ts";
 
@@ -57,7 +58,7 @@ async function stageBatch(
   const known = Math.min(Math.max(received - firstNumber, 0), rows.length);
   if (known > 0 && changeset.missingBodies > 0n) {
     const wants = await listWantsByNumber(client, changeset, firstNumber, known);
-    const supplied = wants.map((want) => ({ want, row: rows[want.rowNumber - firstNumber] as Row }));
+    const supplied = wants.map((want) => ({ want, row: present(rows[want.rowNumber - firstNumber]) }));
     for (const { want, row } of supplied) {
       if (row.itemId !== want.itemId || !equalBytes(row.contentHash, want.contentHash)) {
         throw failure("REQUEST_ID_REUSED", { request_id: changeset.requestId });

@@ -1,6 +1,7 @@
 import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { present } from "../present.ts";
 import { findCurrentResults } from "../results/current-result-store.ts";
 import { type CellChange, deleteOpenCells, syncOpenCells } from "../results/open-cell-store.ts";
 import type { DispatchPosition, LockedRun, RunCell } from "../runs/run.ts";
@@ -121,7 +122,7 @@ async function leaseInOrder<L extends Lessee>(
   const leasesOf = Map.groupBy(
     leases.map((lease, index) => ({
       lease,
-      lessee: (assigned[index] as CellAssignment<WaitingCell, L>).assignee,
+      lessee: present(assigned[index]).assignee,
     })),
     ({ lessee }) => lessee,
   );

@@ -1,5 +1,6 @@
 import type { Client } from "../db/pool.ts";
 import { listPurged } from "../items/purge-store.ts";
+import { present } from "../present.ts";
 import { findCurrentResults } from "../results/current-result-store.ts";
 import { writeResults } from "../results/write-results.ts";
 import type { LockedRun } from "../runs/run.ts";
@@ -40,29 +41,32 @@ export async function recordWork(
   const purged = await listPurged(client, run.datasetId, itemIds);
   let { sequence } = run;
   for (const group of groupsOfDistinctCells(sent.map(({ result }) => result))) {
-    const members = group.map((position) => sent[position] as SentResult);
+    const members = group.map((position) => ({ position, ...present(sent[position]) }));
     const cells = members.map(({ result }) => result);
     const leases = await findLeases(client, run, cells);
     const current = await findCurrentResults(client, run, cells);
-    const own = members.map(
-      ({ workerId, leaseNumber }, at) =>
-        leases[at]?.workerId === workerId && leases[at].number === leaseNumber,
-    );
-    const decided = members.flatMap(({ result }, at) => {
+    const judged = members.map(({ position, workerId, leaseNumber, result }, at) => {
+      const isLeased = leases[at]?.workerId === workerId && leases[at].number === leaseNumber;
       const isPurged = purged.has(result.itemId);
-      const work = decideWork(result, own[at] === true && !isPurged, current[at]);
-      outcomes[group[at] as number] = isPurged ? droppedUnlessDuplicate(work) : work.outcome;
-      if (isPurged || work.outcome === "dropped") return [];
-      return [{ result, decision: work.decision, itemVersion: itemVersions.get(result.itemId) ?? 0n }];
+      const work = decideWork(result, isLeased && !isPurged, current[at]);
+      const outcome = isPurged ? droppedUnlessDuplicate(work) : work.outcome;
+      outcomes[position] = outcome;
+      return { result, isLeased, isPurged, work, outcome };
     });
+    const decided = judged.flatMap(({ result, isPurged, work }) =>
+      isPurged || work.outcome === "dropped"
+        ? []
+        : [{ result, decision: work.decision, itemVersion: itemVersions.get(result.itemId) ?? 0n }],
+    );
     ({ sequence } = await writeResults(client, { ...run, sequence }, decided));
     // A success has taken its cell from the workers already.
-    const isDone = (at: number) =>
-      cells[at]?.error === undefined && outcomes[group[at] as number] === "recorded";
+    const stillOpen = judged.filter(
+      ({ result, isLeased, outcome }) => isLeased && (result.error !== undefined || outcome !== "recorded"),
+    );
     await endLeases(
       client,
       run,
-      cells.filter((_, at) => own[at] && !isDone(at)),
+      stillOpen.map(({ result }) => result),
     );
   }
   return { run: { ...run, sequence }, outcomes };

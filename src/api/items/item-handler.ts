@@ -25,11 +25,11 @@ import type { WriteTarget } from "../../changesets/write-once.ts";
 import { getDataset } from "../../datasets/dataset-store.ts";
 import { failure } from "../../failure.ts";
 import type { DatasetHandle } from "../../handles.ts";
-import type { Item } from "../../items/item.ts";
 import type { ItemFilter } from "../../items/item-page-store.ts";
 import { findItem, listItemsById } from "../../items/item-store.ts";
 import { readPage, streamBatches } from "../../items/read-items.ts";
 import { limits } from "../../limits.ts";
+import { present } from "../../present.ts";
 import { purgeItem } from "../../purge/purge-item.ts";
 import { encodedFrame } from "../../rpc/encoded-frame.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
@@ -67,7 +67,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     const items = new Map(
       (await listItemsById(pool, datasetId, version, itemIds)).map((item) => [item.itemId, item]),
     );
-    return itemIds.map((itemId) => itemToWire(items.get(itemId) as Item));
+    return itemIds.map((itemId) => itemToWire(present(items.get(itemId))));
   };
 
   const read = async (context: HandlerContext, ref: WireRef | undefined, at: VersionSelector) => {
