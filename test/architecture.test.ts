@@ -3,8 +3,8 @@ import { join, normalize } from "node:path";
 import { describe, expect, test } from "vitest";
 
 /**
- * The house: which rooms there are, on which floors they stand, and what a file's name says about what it does. This suite reads the
- * imports of all sources and holds every file to its room and its name.
+ * The house: its rooms, the floors they stand on, and the meaning of file names. This suite reads the imports of all
+ * sources and checks every file against its room and its name.
  */
 
 const root = join(import.meta.dirname, "..");
@@ -28,7 +28,7 @@ const floors: readonly (readonly string[])[] = [
   ],
   // Messages that several services share.
   ["src/api/messages"],
-  // What the handlers work with.
+  // The resources of handlers.
   ["src/api"],
   ["src/work", "src/purge"],
   ["src/results", "src/comparisons", "src/diffs", "src/upsert"],
@@ -63,7 +63,7 @@ const floors: readonly (readonly string[])[] = [
 /** The largest share of the lines of src that one room may hold. */
 const maxShareOfRoom = 0.15;
 
-/** Rooms whose files are features: the way of a call can be read off their names. */
+/** Rooms whose files are features: the path of a call can be read from their names. */
 const features = [
   "src/api",
   "src/work",
@@ -83,29 +83,29 @@ const features = [
   "src/items",
 ];
 
-/** Suites of tests that look at the whole house rather than at a room. */
+/** Suites about the whole house rather than one room. */
 const suitesOfTheWhole = ["demo", "model", "paging", "real-input", "resume", "support", "vectors", "wire"];
 
-/** Files beyond `-handler`, `-wire` and rpc/ that know the generated code, and why. */
+/** Files other than `-handler`, `-wire` and rpc/ that know the generated code, and the reason. */
 const generatedCodeAllowed = new Map([
   ["src/server/routes.ts", "registers the handlers with their services"],
-  ["src/server/start-server.ts", "registers health and reflection, which belong to no feature"],
+  ["src/server/start-server.ts", "registers health and reflection, which are not features"],
   [
     "src/api/upserts/receive-import.ts",
-    "checks a frame while the one before is written, so it takes them from the wire",
+    "checks a frame while the previous one is written, so it takes them from the wire",
   ],
   [
     "src/api/runs/record-result-frames.ts",
-    "checks a frame while the one before is written, so it takes them from the wire",
+    "checks a frame while the previous one is written, so it takes them from the wire",
   ],
 ]);
 
-/** Files longer than 400 lines, and why there is no seam in them. */
+/** Files longer than 400 lines, and the reason why they are not split. */
 const lengthAllowed = new Map([
   ["src/json/canonical-json.ts", "one pass over one text, whose state all parts share"],
 ]);
 
-/** First words of the names of procedures. A rule or a part that keeps state begins with none of them. */
+/** First words of the names of procedures. Names of rules and parts that keep state begin with none of them. */
 const verbs = new Set(
   `add answer apply ask assign begin cancel carry check claim close commit compare compile copy count create cut deal
   decide delete describe diff discard drop end erase export find finish fit follow get group import index insert inspect
@@ -114,7 +114,7 @@ const verbs = new Set(
   update upload upsert verify wait watch write`.split(/\s+/),
 );
 
-/** Those of them that name things as well, so that rules may begin with them. */
+/** Those of them that are also nouns, so that rules may begin with them. */
 const alsoNouns = new Set([
   "export",
   "import",
@@ -135,9 +135,9 @@ interface SourceFile {
   /** From the root of the repository down. */
   readonly path: string;
   readonly text: string;
-  /** What it imports: paths from the root of the repository down, or names of packages. */
+  /** Its imports: paths from the root of the repository down, or names of packages. */
   readonly imports: readonly string[];
-  /** The imports that exist when it runs. */
+  /** The imports that exist at run time. */
   readonly runtimeImports: readonly string[];
 }
 
@@ -182,7 +182,7 @@ const roomOf = (path: string) =>
     .toSorted((one, other) => other.length - one.length)[0];
 
 const nameOf = (path: string) => (path.split("/").at(-1) ?? "").replace(/(\.d)?\.ts$/, "");
-/** What the handlers work with is a list of types alone. */
+/** The resources of handlers are only types. */
 const isFeature = ({ path }: SourceFile) =>
   path !== "src/api/resources.ts" && features.some((feature) => path.startsWith(`${feature}/`));
 const endsIn = (path: string, ...suffixes: string[]) =>
@@ -193,7 +193,7 @@ const driver = (name: string) => /^pg(-|$)/.test(name);
 const store = (name: string) => endsIn(name, "store");
 const wire = (name: string) => endsIn(name, "wire", "handler") && name.startsWith("src/");
 
-/** What does I/O for those that hold one, even if they know no more than its type. */
+/** Parts that do I/O for their holders, even if these know only their type. */
 const doers = [
   "src/blobs/blob-store.ts",
   "src/blobs/scratch.ts",
@@ -201,7 +201,7 @@ const doers = [
   "src/engine/engine-pool.ts",
 ];
 
-/** Whether what a file does when it runs reaches the database, files, an engine or the network. */
+/** Whether the code of a file reaches the database, files, an engine or the network at run time. */
 const doesIo = (() => {
   const known = new Map<string, boolean>();
   const io = (path: string): boolean => {
@@ -328,41 +328,41 @@ describe("imports", () => {
 });
 
 describe("handles of datasets, runs and uploads", () => {
-  /** Where the rows of a statement become handles, and why nobody gets at another project's by it. */
+  /** The places where the rows of a statement become handles, and the reason why they cannot reach another project's. */
   const makers = new Map([
     ["src/changesets/changeset-store.ts", "finds writes by the handle of their dataset"],
-    ["src/changesets/expired-changeset-sweeper.ts", "finds expired writes for nobody"],
+    ["src/changesets/expired-changeset-sweeper.ts", "finds expired writes of all projects"],
     ["src/datasets/dataset-name-store.ts", "finds by name within the project"],
     ["src/datasets/dataset-store.ts", "finds by name or id within the project"],
-    ["src/query/snapshot-store.ts", "lists files for the sweeper, which works for nobody"],
+    ["src/query/snapshot-store.ts", "lists files for the sweeper, which works for all projects"],
     ["src/query/table-store.ts", "finds by table name or run id within the project"],
     ["src/results/erasure-store.ts", "finds runs by the handle of their dataset"],
-    ["src/runs/run-deletion-store.ts", "lists deleted runs for the sweeper, which works for nobody"],
+    ["src/runs/run-deletion-store.ts", "lists deleted runs for the sweeper, which works for all projects"],
     ["src/runs/run-store.ts", "finds by id within the project"],
     ["src/uploads/claim-store.ts", "reads the row of an upload by its handle"],
-    ["src/uploads/expiry-store.ts", "lists uploads for the sweeper, which works for nobody"],
+    ["src/uploads/expiry-store.ts", "lists uploads for the sweeper, which works for all projects"],
     ["src/uploads/upload-store.ts", "finds by id or request within the project"],
     ["src/versions/head-store.ts", "reads head versions by handles of datasets"],
   ]);
-  /** A column of a row that holds a handle: the type of a row is the only thing that makes one. */
+  /** A column of a row that holds a handle: handles are made only by the types of rows. */
   const column = /\b(?:[a-z_]+_id|datasetId|runId|uploadId): (?:Dataset|Run|Upload)Handle\b/;
   const rowType =
     /\.query<\{?[^>]*?(?:Dataset|Run|Upload)Handle|interface \w+Row \{[^}]*?(?:Dataset|Run|Upload)Handle/;
 
-  test("are made by look-ups alone, in stores that say why", () => {
+  test("are made only by look-ups, in stores with a reason", () => {
     expect(column.test("dataset_id: DatasetHandle;")).toBe(true);
     const found = sources.filter(({ text }) => rowType.test(text)).map(({ path }) => path);
     expect(found.toSorted()).toEqual([...makers.keys()].toSorted());
   });
 
-  test("are never made of a text by a cast", () => {
+  test("are never made by casting a text", () => {
     const cast = /\bas (?:unknown as )?(?:Dataset|Run|Upload)Handle\b/;
     expect(sources.filter(({ text }) => cast.test(text)).map(({ path }) => path)).toEqual([]);
     const project = sources.filter(({ text }) => /\bas (?:unknown as )?ProjectId\b/.test(text));
     expect(project.map(({ path }) => path)).toEqual(["src/auth/project.ts"]);
   });
 
-  test("are what stores take: no parameter of theirs is a bare id", () => {
+  test("are the parameters of stores, never bare ids", () => {
     const bare = sources
       .filter(({ path }) => store(path) && path.startsWith("src/"))
       .flatMap(({ path, text }) =>
@@ -417,7 +417,7 @@ describe("names", () => {
     ).toEqual([]);
   });
 
-  test("of files are kebab-case after what they give, and no drawers", () => {
+  test("of files are kebab-case after their content, without drawers", () => {
     const drawers = /^(lib|utils?|helpers?|common|types|misc|shared|index)$/;
     const badly = sources.filter(({ path }) =>
       path
@@ -445,8 +445,8 @@ describe("the type checker", () => {
     .flatMap(filesUnder)
     .map((path) => ({ path, text: readFileSync(join(root, path), "utf8") }));
 
-  test("is never told to look away", () => {
-    // Put together, so that this file does not find itself.
+  test("is never suppressed", () => {
+    // Split, so that this file does not find itself.
     const directive = new RegExp(`@ts-${"(ignore|expect-error|nocheck)"}`);
     expect(files.filter(({ text }) => directive.test(text)).map((file) => file.path)).toEqual([]);
   });

@@ -11,10 +11,10 @@ import { codes } from "../src/rpc/errors.ts";
 
 const root = join(import.meta.dirname, "..");
 
-/** Reasons that the contract promises for calls which this server does not answer yet. */
+/** Reasons of the contract for calls that this server does not answer yet. */
 const laterReasons = ["UNAUTHENTICATED", "PERMISSION_DENIED"];
 
-/** Reasons that have their words and code already, but no call that fails with them yet. */
+/** Reasons that have a message and a code, but no call that fails with them yet. */
 const unusedReasons: string[] = [];
 
 /** The sources, without the tables that list all reasons. */
@@ -28,7 +28,7 @@ describe("error reasons", () => {
     .filter((value) => value.number !== 0)
     .map((value) => value.name.replace("ERROR_REASON_", ""));
 
-  test("are those of the contract, each either known here or left for later", () => {
+  test("are those of the contract, each either implemented or left for later", () => {
     expect([...Object.keys(codes), ...laterReasons].sort()).toEqual([...promised].sort());
   });
 
@@ -85,7 +85,7 @@ describe("limits", () => {
     expect(documented.length).toBeGreaterThan(15);
   });
 
-  test.each(documented)("%s is what its comment says", (_, localName, number) => {
+  test.each(documented)("%s matches its comment", (_, localName, number) => {
     expect(limitOf(localName)).toBe(number);
   });
 

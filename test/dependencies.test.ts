@@ -8,7 +8,7 @@ const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "ut
   readonly dependencies: Readonly<Record<string, string>>;
 };
 
-/** The packages of which the sources load a file that is not meant for others: `ajv/dist/compile/util.js`. */
+/** The packages of which the sources load an internal file: `ajv/dist/compile/util.js`. */
 function reachedInto(): Set<string> {
   const inside = /"((?:@[\w.-]+\/)?[\w.-]+)\/(?:dist|lib|build|src)\/[^"]+"/g;
   const files = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" });

@@ -2,13 +2,13 @@ import { describe, expect, test } from "vitest";
 import { nextTurn, TurnBudget } from "../src/turn-budget.ts";
 
 describe("the budget of a turn", () => {
-  test("makes others go first once it is used up", () => {
+  test("yields once it is used up", () => {
     const turn = new TurnBudget(3);
     const spent = Array.from({ length: 8 }, () => turn.spend());
     expect(spent).toEqual([false, false, false, true, false, false, true, false]);
   });
 
-  test("counts pieces of any size, the last of which may go beyond it", () => {
+  test("counts pieces of any size, the last of which may exceed it", () => {
     const turn = new TurnBudget(100);
     expect([60, 60, 1_000, 1, 0, 99].map((bytes) => turn.spend(bytes))).toEqual([
       false,
@@ -22,7 +22,7 @@ describe("the budget of a turn", () => {
 });
 
 describe("the next turn", () => {
-  test("comes after those that wait for theirs", async () => {
+  test("comes after pending work", async () => {
     const order: string[] = [];
     setImmediate(() => order.push("other"));
     await nextTurn();

@@ -7,7 +7,7 @@ import { jsonPath } from "./json-path.ts";
 export class JsonProblem extends Error {
   override readonly name = "JsonProblem";
   /**
-   * The root that the reader was given, then segments in the manner of RFC 9535 such as `.messages`, `[2]` and
+   * The root that the caller passed, then segments in the manner of RFC 9535 such as `.messages`, `[2]` and
    * `['top-k']`. It names the innermost value that had begun; for problems with member names, the object. Steps that
    * would make it longer than 1,000 characters are left off, so it names a parent of a very deep value.
    */

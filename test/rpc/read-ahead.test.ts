@@ -2,7 +2,7 @@ import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { ReadAhead, type ReadAheadBounds } from "../../src/rpc/read-ahead.ts";
 
-/** A stream of numbers that notes how many were read of it, and that it was given up. */
+/** A stream of numbers that records how many were read, and whether it was closed. */
 function stream(count = 1_000) {
   const seen = { read: 0, givenUp: false };
   async function* numbers() {
@@ -15,7 +15,7 @@ function stream(count = 1_000) {
   return { seen, numbers: numbers() };
 }
 
-/** Gives the reader so many turns that it would have read far ahead of any bound. */
+/** Gives the reader enough turns to read far beyond any bound. */
 async function manyTurns(): Promise<void> {
   for (let turn = 0; turn < 100; turn++) await setImmediate();
 }
@@ -36,7 +36,7 @@ describe("reading ahead", () => {
     expect(seen.read).toBe(6);
   });
 
-  test("stops at a number of bytes, which the last item may be beyond", async () => {
+  test("stops at a number of bytes, which the last item may exceed", async () => {
     const { seen, numbers } = stream();
     await using ahead = new ReadAhead(numbers, (number) => number * 10, { ...unbounded, bytes: 50 });
     await manyTurns();
@@ -47,7 +47,7 @@ describe("reading ahead", () => {
     expect(await ahead.take()).toEqual([4, 5]);
   });
 
-  test("gives others a turn after each item", async () => {
+  test("yields after each item", async () => {
     const { seen, numbers } = stream();
     await using _ = new ReadAhead(numbers, () => 1, unbounded);
     for (let turn = 1; turn <= 20; turn++) {
@@ -56,7 +56,7 @@ describe("reading ahead", () => {
     }
   });
 
-  test("waits for an item, and gives nothing at the end", async () => {
+  test("waits for an item, and returns none at the end", async () => {
     const { numbers } = stream(2);
     await using ahead = new ReadAhead(numbers, () => 1, unbounded);
     expect(ahead.isIdle).toBe(true);
@@ -78,7 +78,7 @@ describe("reading ahead", () => {
     await expect(ahead.take()).rejects.toThrow("broken");
   });
 
-  test("gives the stream up when it is disposed of, also while it is full", async () => {
+  test("closes the stream when it is disposed of, even while it is full", async () => {
     const { seen, numbers } = stream();
     {
       await using _ = new ReadAhead(numbers, () => 1, { ...unbounded, items: 1 });

@@ -18,7 +18,7 @@ const numberOf = { bytes: 1, ascii: 15, number: 16, int64: 2, double: 200, messa
 
 const tagged = (kind: keyof typeof numberOf) => ({ number: numberOf[kind] });
 
-/** Bytes in the order in which the database sends them. */
+/** Bytes in the order of the database. */
 function bigEndian(write: (view: DataView) => void): Buffer {
   const bytes = new Uint8Array(8);
   write(new DataView(bytes.buffer));
@@ -57,7 +57,7 @@ function write(wire: WireWriter, field: Field): void {
   }
 }
 
-/** The same by the library. */
+/** Writes the same with the library. */
 function writeByLibrary(library: BinaryWriter, field: Field): void {
   switch (field.kind) {
     case "bytes":
@@ -85,7 +85,7 @@ function writeByLibrary(library: BinaryWriter, field: Field): void {
   }
 }
 
-/** What the library makes of a message, with its length in front. */
+/** The library's bytes of a message, preceded by its length. */
 function expected(fields: readonly Field[]): Buffer {
   const library = new BinaryWriter();
   for (const field of fields) writeByLibrary(library, field);
@@ -103,13 +103,13 @@ const filled = (length: number) => new Uint8Array(length).fill(7);
 
 const raw = (length: number): Field => ({ kind: "raw", value: filled(length) });
 
-/** A message whose length needs more bytes than it is said to, unless it is short. */
+/** A message whose length needs more bytes than planned, unless it is short. */
 const message = (fields: readonly Field[]): Field => ({ kind: "message", lengthBytes: 1, fields });
 
 const nested = (depth: number, field: Field): Field =>
   depth === 0 ? field : message([nested(depth - 1, field)]);
 
-/** Lengths on both sides of where their own length takes another byte. */
+/** Lengths on both sides of the limits where a length takes another byte. */
 const someLength = fc.oneof(fc.nat(300), fc.constantFrom(127, 128, 16_383, 16_384));
 
 const someField: fc.Arbitrary<Field> = fc.letrec<{ field: Field }>((tie) => ({
@@ -130,7 +130,7 @@ const someField: fc.Arbitrary<Field> = fc.letrec<{ field: Field }>((tie) => ({
 })).field;
 
 describe("a writer of the wire format", () => {
-  test("writes what the library writes, message after message in the same memory", () => {
+  test("writes the same bytes as the library, message after message in the same memory", () => {
     const wire = new WireWriter();
     fc.assert(
       fc.property(fc.array(someField, { maxLength: 12 }), (fields) => {
@@ -140,7 +140,7 @@ describe("a writer of the wire format", () => {
     );
   });
 
-  // The memory ends within what is written last for some of the lengths of what comes before it.
+  // For some of the first lengths, the memory ends within the last field.
   test.each<[name: string, after: (length: number) => Field[]]>([
     ["bytes", (length) => [raw(length), { kind: "bytes", value: filled(1) }]],
     ["a text", (length) => [raw(length), { kind: "ascii", value: "a" }]],
@@ -150,7 +150,7 @@ describe("a writer of the wire format", () => {
     ["the beginning of a message", (length) => [raw(length), message([])]],
     ["the length of a message", (length) => [message([raw(length)])]],
     ["the lengths of messages within messages", (length) => [nested(12, raw(length))]],
-  ])("loses nothing where its memory ends with %s", (_, after) => {
+  ])("loses nothing if its memory ends within %s", (_, after) => {
     for (let length = 3_900; length < 4_200; length++) {
       const fields = after(length);
       expect(written(new WireWriter(), fields).equals(expected(fields)), `${length} bytes`).toBe(true);

@@ -7,7 +7,7 @@ export function projectNamed(id: string): ProjectId {
   return id as ProjectId;
 }
 
-/** The handle of a dataset that a test has created through the service, by the id that it was told. */
+/** The handle of a dataset that a test has created through the service, by the id from the answer. */
 export function datasetHandle(datasetId: string): DatasetHandle {
   return datasetId as DatasetHandle;
 }
