@@ -42,31 +42,31 @@ class Dataset(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     ETAG_FIELD_NUMBER: _builtins.int
     dataset_id: _builtins.str
-    """Output only. `data` and 26 characters of [0-9a-z], 30 in all. Never given
-    to another dataset, not even after a deletion.
+    """Output only. `data` and 26 characters of [0-9a-z], 30 in all. Never reused
+    for another dataset, not even after a deletion.
     """
     name: _builtins.str
     """Required. Unique in the project, compared byte by byte. 1 to 128
     characters, none of them a control character, not only white space.
     """
     table_name: _builtins.str
-    """What SQL calls the dataset, see QueryService. Has to match
-    `^[A-Za-z_][A-Za-z0-9_]{0,127}$`, not be a reserved word of SQL, and be
-    unique in the project without regard to case.
+    """The name of the dataset in SQL, see QueryService. Has to match
+    `^[A-Za-z_][A-Za-z0-9_]{0,127}$`, must not be a reserved word of SQL, and
+    has to be unique in the project, regardless of case.
 
-    Left empty on creation, it is made from `name`: lower case, every run of
-    characters other than [a-z0-9_] one underscore, none at the end, one in
-    front of a leading digit or a reserved word, `_unnamed` if nothing is left,
-    and `_2`, `_3`, ... appended until it is free.
+    If empty on creation, it is derived from `name`: lower case, every run of
+    characters other than [a-z0-9_] becomes one underscore, none at the end,
+    one before a leading digit or a reserved word, `_unnamed` if nothing is
+    left, and `_2`, `_3`, ... appended until it is free.
     """
     description: _builtins.str
     """Free text. At most 4,096 characters."""
     input_schema_json: _builtins.str
     """A JSON Schema (draft 2020-12) that the input of every item has to satisfy.
-    Empty means none; `{}` is a schema that accepts everything. At most
-    256 KiB, and 2,000 schemas within it. Patterns are RE2 expressions;
-    references beyond the schema itself are refused; `format` is an annotation
-    and checks nothing. An item that takes too many steps to check violates the
+    Empty means none; `{}` is a schema that accepts everything. At most 256
+    KiB, and 2,000 schemas within it. Patterns are RE2 expressions; references
+    to anything outside the schema are refused; `format` is an annotation and
+    checks nothing. An item that takes too many steps to check violates the
     schema.
     """
     expected_output_schema_json: _builtins.str
@@ -76,11 +76,11 @@ class Dataset(_message.Message):
     latest_version: _builtins.int
     """Output only. The newest version. 0 until the first item is written."""
     item_count: _builtins.int
-    """Output only. How many items `latest_version` has."""
+    """Output only. The number of items in `latest_version`."""
     etag: _builtins.str
     """Changes with every UpdateDataset that changes something, and with nothing
-    else: writing items leaves it alone. Sent back on update or deletion, it
-    makes the call fail with ETAG_MISMATCH if somebody was faster.
+    else: writing items does not affect it. Sent back on update or deletion, it
+    makes the call fail with ETAG_MISMATCH if another caller was faster.
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
@@ -120,7 +120,7 @@ Global___Dataset: _TypeAlias = Dataset  # noqa: Y015
 
 @_typing.final
 class DatasetRef(_message.Message):
-    """Points to a dataset of the caller's project. One of the two has to be set."""
+    """Refers to a dataset of the caller's project. One of the two has to be set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -129,7 +129,7 @@ class DatasetRef(_message.Message):
     dataset_id: _builtins.str
     """By its identifier, which never changes."""
     name: _builtins.str
-    """By its name as of now."""
+    """By its current name."""
     def __init__(
         self,
         *,
@@ -148,9 +148,9 @@ Global___DatasetRef: _TypeAlias = DatasetRef  # noqa: Y015
 
 @_typing.final
 class VersionSelector(_message.Message):
-    """Chooses the state of a dataset that a call reads. Unset, or set to an empty
+    """Selects the state of a dataset that a call reads. Unset, or set to an empty
     message, it means the latest version at the moment of the call. Every answer
-    says which version was chosen.
+    names the version selected.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -163,14 +163,14 @@ class VersionSelector(_message.Message):
     beyond the latest version fail with VERSION_NOT_FOUND.
     """
     tag: _builtins.str
-    """The version that carries this tag now. Fails with TAG_NOT_FOUND if none
-    does.
+    """The version that currently carries this tag. Fails with TAG_NOT_FOUND if
+    none does.
     """
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """The newest version that was made at or before this time; 0 if there is
-        none. A time to come gives the latest version, and may give another
-        later.
+        none. A future time selects the latest version, and may select another
+        one later.
         """
 
     def __init__(
@@ -213,30 +213,31 @@ class DatasetVersion(_message.Message):
     version: _builtins.int
     """Output only. The number."""
     item_count: _builtins.int
-    """Output only. How many items the version has."""
+    """Output only. The number of items in the version."""
     digest: _builtins.bytes
-    """Output only. 32 bytes that depend on the items alone (algorithm
-    `sha256-sum-v1`): versions with equal items and splits have equal digests,
-    in any dataset and on any server, and no others do. It is the sum modulo
+    """Output only. 32 bytes that depend only on the items (algorithm
+    `sha256-sum-v1`): versions with equal items and splits, and only those,
+    have equal digests, in any dataset and on any server. It is the sum modulo
     2^256, as 32 big-endian bytes, over all items of
 
         SHA-256(item_id, 0x00, content_hash, and for each split 0x00, split)
 
     with splits in ascending byte order. Without items it is all zeros. It
-    proves copies and transfers right; it is no defence against somebody who
-    crafts collisions.
+    verifies copies and transfers; it does not withstand crafted collisions.
     """
     note: _builtins.str
-    """Output only. What the writer said about it."""
+    """Output only. The writer's note on it."""
     author: _builtins.str
-    """Output only. Whose credentials the writer used."""
+    """Output only. The owner of the credentials that the writer used."""
     request_id: _builtins.str
     """Output only. The request_id of the write, for UpsertService.GetUpsert.
-    Chosen by the server if the writer gave none.
+    Chosen by the server if the writer sent none.
     """
     @_builtins.property
     def counts(self) -> Global___ChangeCounts:
-        """Output only. What the write that made it did to the version before."""
+        """Output only. The changes from the previous version, as counted by the
+        write.
+        """
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -244,7 +245,7 @@ class DatasetVersion(_message.Message):
 
     @_builtins.property
     def tags(self) -> _containers.RepeatedCompositeFieldContainer[Global___VersionTag]:
-        """Output only. The tags it carries now, by name."""
+        """Output only. The tags it currently carries, by name."""
 
     def __init__(
         self,
@@ -304,7 +305,9 @@ Global___VersionTag: _TypeAlias = VersionTag  # noqa: Y015
 
 @_typing.final
 class ChangeCounts(_message.Message):
-    """What a write did, in items. Always, received = created + updated + unchanged."""
+    """The effect of a write, in items. Always, received = created + updated +
+    unchanged.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,11 +319,11 @@ class ChangeCounts(_message.Message):
     received: _builtins.int
     """Rows that the writer sent."""
     created: _builtins.int
-    """Those that became new items, or brought a deleted one back."""
+    """Rows that became new items, or brought deleted ones back."""
     updated: _builtins.int
-    """Those that gave an item other content or other splits."""
+    """Rows that changed an item's content or splits."""
     unchanged: _builtins.int
-    """Those that found their item just as they describe it."""
+    """Rows whose item was already identical."""
     deleted: _builtins.int
     """Items that the write removed. Not part of `received`."""
     def __init__(

@@ -53,44 +53,44 @@ class _ChangeKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ChangeKind
     CHANGE_KIND_UNSPECIFIED: _ChangeKind.ValueType  # 0
     """Not used."""
     CHANGE_KIND_CREATED: _ChangeKind.ValueType  # 1
-    """It is only in the later state."""
+    """It exists only in the later state."""
     CHANGE_KIND_UPDATED: _ChangeKind.ValueType  # 2
-    """It is in both, with other content or other splits."""
+    """It exists in both, with different content or splits."""
     CHANGE_KIND_DELETED: _ChangeKind.ValueType  # 3
-    """It is only in the earlier state."""
+    """It exists only in the earlier state."""
     CHANGE_KIND_UNCHANGED: _ChangeKind.ValueType  # 4
     """It is the same in both."""
 
 class ChangeKind(_ChangeKind, metaclass=_ChangeKindEnumTypeWrapper):
-    """What became of an item between two states."""
+    """How an item differs between two states."""
 
 CHANGE_KIND_UNSPECIFIED: ChangeKind.ValueType  # 0
 """Not used."""
 CHANGE_KIND_CREATED: ChangeKind.ValueType  # 1
-"""It is only in the later state."""
+"""It exists only in the later state."""
 CHANGE_KIND_UPDATED: ChangeKind.ValueType  # 2
-"""It is in both, with other content or other splits."""
+"""It exists in both, with different content or splits."""
 CHANGE_KIND_DELETED: ChangeKind.ValueType  # 3
-"""It is only in the earlier state."""
+"""It exists only in the earlier state."""
 CHANGE_KIND_UNCHANGED: ChangeKind.ValueType  # 4
 """It is the same in both."""
 Global___ChangeKind: _TypeAlias = ChangeKind  # noqa: Y015
 
 @_typing.final
 class Item(_message.Message):
-    """One example of a dataset: what the system under test is given and, perhaps,
-    what it should answer.
+    """One example of a dataset: the input of the system under test and, perhaps,
+    the answer it should give.
 
-    Payloads are JSON texts, kept as they were sent: order of members and
-    spelling of numbers survive. They follow I-JSON (RFC 7493). A text is refused
-    with INVALID_JSON if it holds a duplicate member name, a lone surrogate, an
-    integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the
-    range of a double, or more than 128 levels of arrays and objects. U+0000 is
-    allowed.
+    Payloads are JSON texts, kept as they were sent: the order of members and the
+    spelling of numbers are preserved. They follow I-JSON (RFC 7493). A text is
+    refused with INVALID_JSON if it contains a duplicate member name, a lone
+    surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number
+    beyond the range of a double, or more than 128 levels of arrays and objects.
+    U+0000 is allowed.
 
-    Places within an item are named by a JSON path (RFC 9535, one place) that
-    starts at an object with the members input, expected_output, metadata and
-    splits: `$.input.messages[2].role`, `$.metadata['top-k']`.
+    Locations within an item are given by a JSON path (RFC 9535, a single
+    location) that starts at an object with the members input, expected_output,
+    metadata and splits: `$.input.messages[2].role`, `$.metadata['top-k']`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -113,13 +113,13 @@ class Item(_message.Message):
     changes.
     """
     input_json: _builtins.str
-    """Required. What the system under test is given. Any JSON, `null` included.
+    """Required. The input of the system under test. Any JSON, including `null`.
     input_json, expected_output_json and metadata_json together take at most
     Limits.max_item_bytes, by default 1 MiB.
     """
     expected_output_json: _builtins.str
-    """What a right answer looks like. Any JSON. Unset means that there is no
-    reference answer, which is not the same as the JSON text `null`.
+    """The reference answer. Any JSON. Unset means that there is none, which is
+    not the same as the JSON text `null`.
     """
     metadata_json: _builtins.str
     """The caller's own annotations: a JSON object. Empty means none, which is
@@ -128,18 +128,18 @@ class Item(_message.Message):
     content_hash: _builtins.bytes
     """The SHA-256, 32 bytes, of the content (algorithm `sha256-jcs-v1`): of the
     RFC 8785 form of an object with the members input, expected_output and
-    metadata, of which the latter two are left out when absent. Content whose
-    hash is equal is equal, however it is spelled.
+    metadata; the latter two are left out when absent. Contents with equal
+    hashes are equal, whatever their spelling.
 
         {"expected_output":"4","input":{"q":"2+2?"}}
         b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd
 
     Always set in answers. A writer may leave it empty; if set, the write fails
-    with CONTENT_HASH_MISMATCH unless the server computes the same. Whoever
-    changes an item that was read and writes it back has to clear it.
+    with CONTENT_HASH_MISMATCH unless the server computes the same. Clear it
+    before you change an item that was read and write it back.
     """
     version: _builtins.int
-    """Output only. The version that wrote the item as it stands here."""
+    """Output only. The version that wrote this state of the item."""
     purged: _builtins.bool
     """Output only. True once PurgeItem has erased the payloads, which are then
     empty everywhere. All other fields stay.
@@ -154,9 +154,7 @@ class Item(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """Output only. When the version was made that created the item or, after a
-        deletion, brought it back.
-        """
+        """Output only. When the item was created or, after a deletion, brought back."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -201,11 +199,11 @@ class ItemRevision(_message.Message):
     version: _builtins.int
     """The version that made it."""
     kind: Global___ChangeKind.ValueType
-    """What that version did to the item. Never UNCHANGED."""
+    """The kind of change that the version made. Never UNCHANGED."""
     author: _builtins.str
-    """Whose credentials the writer used."""
+    """The owner of the credentials that the writer used."""
     note: _builtins.str
-    """What the writer said about the version."""
+    """The writer's note on the version."""
     @_builtins.property
     def item(self) -> Global___Item:
         """The item as that version left it. Unset for a deletion."""
@@ -234,7 +232,7 @@ Global___ItemRevision: _TypeAlias = ItemRevision  # noqa: Y015
 
 @_typing.final
 class ItemChange(_message.Message):
-    """How one item differs between two states of a dataset."""
+    """The difference of one item between two states of a dataset."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -244,9 +242,9 @@ class ItemChange(_message.Message):
     AFTER_FIELD_NUMBER: _builtins.int
     CHANGED_PATHS_FIELD_NUMBER: _builtins.int
     kind: Global___ChangeKind.ValueType
-    """What became of it. Never UNCHANGED."""
+    """The kind of difference. Never UNCHANGED."""
     item_id: _builtins.str
-    """Which item."""
+    """The item."""
     @_builtins.property
     def before(self) -> Global___Item:
         """The item in the earlier state. Unset if it was created."""
@@ -257,10 +255,10 @@ class ItemChange(_message.Message):
 
     @_builtins.property
     def changed_paths(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """For an update, the JSON paths of what differs; arrays are compared place by
-        place. At most 100 of at most 1,000 characters: beyond that, common parents
-        stand for them. `$` stands for the content of a purged item. Set in every
-        view.
+        """For an update, the JSON paths that differ; arrays are compared index by
+        index. At most 100 paths of at most 1,000 characters: beyond that, common
+        parents replace them. `$` stands for the content of a purged item. Set in
+        every view.
         """
 
     def __init__(

@@ -20,8 +20,8 @@ export declare const file_itembank_v1_dataset: GenFile;
  */
 export declare type Dataset = Message<"itembank.v1.Dataset"> & {
   /**
-   * Output only. `data` and 26 characters of [0-9a-z], 30 in all. Never given
-   * to another dataset, not even after a deletion.
+   * Output only. `data` and 26 characters of [0-9a-z], 30 in all. Never reused
+   * for another dataset, not even after a deletion.
    *
    * @generated from field: string dataset_id = 1;
    */
@@ -36,14 +36,14 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
   name: string;
 
   /**
-   * What SQL calls the dataset, see QueryService. Has to match
-   * `^[A-Za-z_][A-Za-z0-9_]{0,127}$`, not be a reserved word of SQL, and be
-   * unique in the project without regard to case.
+   * The name of the dataset in SQL, see QueryService. Has to match
+   * `^[A-Za-z_][A-Za-z0-9_]{0,127}$`, must not be a reserved word of SQL, and
+   * has to be unique in the project, regardless of case.
    *
-   * Left empty on creation, it is made from `name`: lower case, every run of
-   * characters other than [a-z0-9_] one underscore, none at the end, one in
-   * front of a leading digit or a reserved word, `_unnamed` if nothing is left,
-   * and `_2`, `_3`, ... appended until it is free.
+   * If empty on creation, it is derived from `name`: lower case, every run of
+   * characters other than [a-z0-9_] becomes one underscore, none at the end,
+   * one before a leading digit or a reserved word, `_unnamed` if nothing is
+   * left, and `_2`, `_3`, ... appended until it is free.
    *
    * @generated from field: string table_name = 3;
    */
@@ -65,10 +65,10 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
 
   /**
    * A JSON Schema (draft 2020-12) that the input of every item has to satisfy.
-   * Empty means none; `{}` is a schema that accepts everything. At most
-   * 256 KiB, and 2,000 schemas within it. Patterns are RE2 expressions;
-   * references beyond the schema itself are refused; `format` is an annotation
-   * and checks nothing. An item that takes too many steps to check violates the
+   * Empty means none; `{}` is a schema that accepts everything. At most 256
+   * KiB, and 2,000 schemas within it. Patterns are RE2 expressions; references
+   * to anything outside the schema are refused; `format` is an annotation and
+   * checks nothing. An item that takes too many steps to check violates the
    * schema.
    *
    * @generated from field: string input_schema_json = 6;
@@ -91,7 +91,7 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
   latestVersion: bigint;
 
   /**
-   * Output only. How many items `latest_version` has.
+   * Output only. The number of items in `latest_version`.
    *
    * @generated from field: int64 item_count = 9;
    */
@@ -113,8 +113,8 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
 
   /**
    * Changes with every UpdateDataset that changes something, and with nothing
-   * else: writing items leaves it alone. Sent back on update or deletion, it
-   * makes the call fail with ETAG_MISMATCH if somebody was faster.
+   * else: writing items does not affect it. Sent back on update or deletion, it
+   * makes the call fail with ETAG_MISMATCH if another caller was faster.
    *
    * @generated from field: string etag = 12;
    */
@@ -128,13 +128,13 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
 export declare const DatasetSchema: GenMessage<Dataset>;
 
 /**
- * Points to a dataset of the caller's project. One of the two has to be set.
+ * Refers to a dataset of the caller's project. One of the two has to be set.
  *
  * @generated from message itembank.v1.DatasetRef
  */
 export declare type DatasetRef = Message<"itembank.v1.DatasetRef"> & {
   /**
-   * How the dataset is named.
+   * The way the dataset is named.
    *
    * @generated from oneof itembank.v1.DatasetRef.by
    */
@@ -148,7 +148,7 @@ export declare type DatasetRef = Message<"itembank.v1.DatasetRef"> & {
     case: "datasetId";
   } | {
     /**
-     * By its name as of now.
+     * By its current name.
      *
      * @generated from field: string name = 2;
      */
@@ -164,15 +164,15 @@ export declare type DatasetRef = Message<"itembank.v1.DatasetRef"> & {
 export declare const DatasetRefSchema: GenMessage<DatasetRef>;
 
 /**
- * Chooses the state of a dataset that a call reads. Unset, or set to an empty
+ * Selects the state of a dataset that a call reads. Unset, or set to an empty
  * message, it means the latest version at the moment of the call. Every answer
- * says which version was chosen.
+ * names the version selected.
  *
  * @generated from message itembank.v1.VersionSelector
  */
 export declare type VersionSelector = Message<"itembank.v1.VersionSelector"> & {
   /**
-   * How the state is named.
+   * The way the state is named.
    *
    * @generated from oneof itembank.v1.VersionSelector.by
    */
@@ -188,8 +188,8 @@ export declare type VersionSelector = Message<"itembank.v1.VersionSelector"> & {
   } | {
     /**
      * The newest version that was made at or before this time; 0 if there is
-     * none. A time to come gives the latest version, and may give another
-     * later.
+     * none. A future time selects the latest version, and may select another
+     * one later.
      *
      * @generated from field: google.protobuf.Timestamp as_of = 2;
      */
@@ -197,8 +197,8 @@ export declare type VersionSelector = Message<"itembank.v1.VersionSelector"> & {
     case: "asOf";
   } | {
     /**
-     * The version that carries this tag now. Fails with TAG_NOT_FOUND if none
-     * does.
+     * The version that currently carries this tag. Fails with TAG_NOT_FOUND if
+     * none does.
      *
      * @generated from field: string tag = 3;
      */
@@ -235,44 +235,44 @@ export declare type DatasetVersion = Message<"itembank.v1.DatasetVersion"> & {
   version: bigint;
 
   /**
-   * Output only. How many items the version has.
+   * Output only. The number of items in the version.
    *
    * @generated from field: int64 item_count = 3;
    */
   itemCount: bigint;
 
   /**
-   * Output only. What the write that made it did to the version before.
+   * Output only. The changes from the previous version, as counted by the
+   * write.
    *
    * @generated from field: itembank.v1.ChangeCounts counts = 4;
    */
   counts?: ChangeCounts | undefined;
 
   /**
-   * Output only. 32 bytes that depend on the items alone (algorithm
-   * `sha256-sum-v1`): versions with equal items and splits have equal digests,
-   * in any dataset and on any server, and no others do. It is the sum modulo
+   * Output only. 32 bytes that depend only on the items (algorithm
+   * `sha256-sum-v1`): versions with equal items and splits, and only those,
+   * have equal digests, in any dataset and on any server. It is the sum modulo
    * 2^256, as 32 big-endian bytes, over all items of
    *
    *     SHA-256(item_id, 0x00, content_hash, and for each split 0x00, split)
    *
    * with splits in ascending byte order. Without items it is all zeros. It
-   * proves copies and transfers right; it is no defence against somebody who
-   * crafts collisions.
+   * verifies copies and transfers; it does not withstand crafted collisions.
    *
    * @generated from field: bytes digest = 5;
    */
   digest: Uint8Array;
 
   /**
-   * Output only. What the writer said about it.
+   * Output only. The writer's note on it.
    *
    * @generated from field: string note = 6;
    */
   note: string;
 
   /**
-   * Output only. Whose credentials the writer used.
+   * Output only. The owner of the credentials that the writer used.
    *
    * @generated from field: string author = 7;
    */
@@ -286,7 +286,7 @@ export declare type DatasetVersion = Message<"itembank.v1.DatasetVersion"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * Output only. The tags it carries now, by name.
+   * Output only. The tags it currently carries, by name.
    *
    * @generated from field: repeated itembank.v1.VersionTag tags = 9;
    */
@@ -294,7 +294,7 @@ export declare type DatasetVersion = Message<"itembank.v1.DatasetVersion"> & {
 
   /**
    * Output only. The request_id of the write, for UpsertService.GetUpsert.
-   * Chosen by the server if the writer gave none.
+   * Chosen by the server if the writer sent none.
    *
    * @generated from field: string request_id = 10;
    */
@@ -343,7 +343,8 @@ export declare type VersionTag = Message<"itembank.v1.VersionTag"> & {
 export declare const VersionTagSchema: GenMessage<VersionTag>;
 
 /**
- * What a write did, in items. Always, received = created + updated + unchanged.
+ * The effect of a write, in items. Always, received = created + updated +
+ * unchanged.
  *
  * @generated from message itembank.v1.ChangeCounts
  */
@@ -356,21 +357,21 @@ export declare type ChangeCounts = Message<"itembank.v1.ChangeCounts"> & {
   received: bigint;
 
   /**
-   * Those that became new items, or brought a deleted one back.
+   * Rows that became new items, or brought deleted ones back.
    *
    * @generated from field: int64 created = 2;
    */
   created: bigint;
 
   /**
-   * Those that gave an item other content or other splits.
+   * Rows that changed an item's content or splits.
    *
    * @generated from field: int64 updated = 3;
    */
   updated: bigint;
 
   /**
-   * Those that found their item just as they describe it.
+   * Rows whose item was already identical.
    *
    * @generated from field: int64 unchanged = 4;
    */

@@ -12,19 +12,19 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 export declare const file_itembank_v1_item: GenFile;
 
 /**
- * One example of a dataset: what the system under test is given and, perhaps,
- * what it should answer.
+ * One example of a dataset: the input of the system under test and, perhaps,
+ * the answer it should give.
  *
- * Payloads are JSON texts, kept as they were sent: order of members and
- * spelling of numbers survive. They follow I-JSON (RFC 7493). A text is refused
- * with INVALID_JSON if it holds a duplicate member name, a lone surrogate, an
- * integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the
- * range of a double, or more than 128 levels of arrays and objects. U+0000 is
- * allowed.
+ * Payloads are JSON texts, kept as they were sent: the order of members and the
+ * spelling of numbers are preserved. They follow I-JSON (RFC 7493). A text is
+ * refused with INVALID_JSON if it contains a duplicate member name, a lone
+ * surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number
+ * beyond the range of a double, or more than 128 levels of arrays and objects.
+ * U+0000 is allowed.
  *
- * Places within an item are named by a JSON path (RFC 9535, one place) that
- * starts at an object with the members input, expected_output, metadata and
- * splits: `$.input.messages[2].role`, `$.metadata['top-k']`.
+ * Locations within an item are given by a JSON path (RFC 9535, a single
+ * location) that starts at an object with the members input, expected_output,
+ * metadata and splits: `$.input.messages[2].role`, `$.metadata['top-k']`.
  *
  * @generated from message itembank.v1.Item
  */
@@ -41,7 +41,7 @@ export declare type Item = Message<"itembank.v1.Item"> & {
   itemId: string;
 
   /**
-   * Required. What the system under test is given. Any JSON, `null` included.
+   * Required. The input of the system under test. Any JSON, including `null`.
    * input_json, expected_output_json and metadata_json together take at most
    * Limits.max_item_bytes, by default 1 MiB.
    *
@@ -50,8 +50,8 @@ export declare type Item = Message<"itembank.v1.Item"> & {
   inputJson: string;
 
   /**
-   * What a right answer looks like. Any JSON. Unset means that there is no
-   * reference answer, which is not the same as the JSON text `null`.
+   * The reference answer. Any JSON. Unset means that there is none, which is
+   * not the same as the JSON text `null`.
    *
    * @generated from field: optional string expected_output_json = 3;
    */
@@ -78,30 +78,29 @@ export declare type Item = Message<"itembank.v1.Item"> & {
   /**
    * The SHA-256, 32 bytes, of the content (algorithm `sha256-jcs-v1`): of the
    * RFC 8785 form of an object with the members input, expected_output and
-   * metadata, of which the latter two are left out when absent. Content whose
-   * hash is equal is equal, however it is spelled.
+   * metadata; the latter two are left out when absent. Contents with equal
+   * hashes are equal, whatever their spelling.
    *
    *     {"expected_output":"4","input":{"q":"2+2?"}}
    *     b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd
    *
    * Always set in answers. A writer may leave it empty; if set, the write fails
-   * with CONTENT_HASH_MISMATCH unless the server computes the same. Whoever
-   * changes an item that was read and writes it back has to clear it.
+   * with CONTENT_HASH_MISMATCH unless the server computes the same. Clear it
+   * before you change an item that was read and write it back.
    *
    * @generated from field: bytes content_hash = 6;
    */
   contentHash: Uint8Array;
 
   /**
-   * Output only. The version that wrote the item as it stands here.
+   * Output only. The version that wrote this state of the item.
    *
    * @generated from field: int64 version = 7;
    */
   version: bigint;
 
   /**
-   * Output only. When the version was made that created the item or, after a
-   * deletion, brought it back.
+   * Output only. When the item was created or, after a deletion, brought back.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 8;
    */
@@ -143,7 +142,7 @@ export declare type ItemRevision = Message<"itembank.v1.ItemRevision"> & {
   version: bigint;
 
   /**
-   * What that version did to the item. Never UNCHANGED.
+   * The kind of change that the version made. Never UNCHANGED.
    *
    * @generated from field: itembank.v1.ChangeKind kind = 2;
    */
@@ -164,14 +163,14 @@ export declare type ItemRevision = Message<"itembank.v1.ItemRevision"> & {
   createTime?: Timestamp | undefined;
 
   /**
-   * Whose credentials the writer used.
+   * The owner of the credentials that the writer used.
    *
    * @generated from field: string author = 5;
    */
   author: string;
 
   /**
-   * What the writer said about the version.
+   * The writer's note on the version.
    *
    * @generated from field: string note = 6;
    */
@@ -185,20 +184,20 @@ export declare type ItemRevision = Message<"itembank.v1.ItemRevision"> & {
 export declare const ItemRevisionSchema: GenMessage<ItemRevision>;
 
 /**
- * How one item differs between two states of a dataset.
+ * The difference of one item between two states of a dataset.
  *
  * @generated from message itembank.v1.ItemChange
  */
 export declare type ItemChange = Message<"itembank.v1.ItemChange"> & {
   /**
-   * What became of it. Never UNCHANGED.
+   * The kind of difference. Never UNCHANGED.
    *
    * @generated from field: itembank.v1.ChangeKind kind = 1;
    */
   kind: ChangeKind;
 
   /**
-   * Which item.
+   * The item.
    *
    * @generated from field: string item_id = 2;
    */
@@ -219,10 +218,10 @@ export declare type ItemChange = Message<"itembank.v1.ItemChange"> & {
   after?: Item | undefined;
 
   /**
-   * For an update, the JSON paths of what differs; arrays are compared place by
-   * place. At most 100 of at most 1,000 characters: beyond that, common parents
-   * stand for them. `$` stands for the content of a purged item. Set in every
-   * view.
+   * For an update, the JSON paths that differ; arrays are compared index by
+   * index. At most 100 paths of at most 1,000 characters: beyond that, common
+   * parents replace them. `$` stands for the content of a purged item. Set in
+   * every view.
    *
    * @generated from field: repeated string changed_paths = 5;
    */
@@ -269,7 +268,7 @@ export enum ItemView {
 export declare const ItemViewSchema: GenEnum<ItemView>;
 
 /**
- * What became of an item between two states.
+ * How an item differs between two states.
  *
  * @generated from enum itembank.v1.ChangeKind
  */
@@ -282,21 +281,21 @@ export enum ChangeKind {
   UNSPECIFIED = 0,
 
   /**
-   * It is only in the later state.
+   * It exists only in the later state.
    *
    * @generated from enum value: CHANGE_KIND_CREATED = 1;
    */
   CREATED = 1,
 
   /**
-   * It is in both, with other content or other splits.
+   * It exists in both, with different content or splits.
    *
    * @generated from enum value: CHANGE_KIND_UPDATED = 2;
    */
   UPDATED = 2,
 
   /**
-   * It is only in the earlier state.
+   * It exists only in the earlier state.
    *
    * @generated from enum value: CHANGE_KIND_DELETED = 3;
    */

@@ -53,7 +53,7 @@ export const ChangeKindSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_item, 1);
 
 /**
- * What became of an item between two states.
+ * How an item differs between two states.
  *
  * @generated from enum itembank.v1.ChangeKind
  */
