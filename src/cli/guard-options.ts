@@ -2,7 +2,7 @@ import type { Command } from "commander";
 import type { Guards } from "../../clients/typescript/src/node.ts";
 import { count, share } from "./option-values.ts";
 
-/** Bounds on what a mirror may delete. */
+/** Bounds on the deletions of a mirror. */
 export interface GuardOptions {
   readonly maxDelete?: number;
   readonly maxDeleteRatio?: number;

@@ -51,7 +51,7 @@ describe("the plot of an interval", () => {
   });
 });
 
-describe("what is printed", () => {
+describe("printing", () => {
   it("has colours on a terminal only, and not with NO_COLOR", () => {
     const colored = ({ terminal }: { terminal: Terminal }) => terminal.colors.red("x") !== "x";
     expect(colored(newScreen({ isTTY: true }))).toBe(true);

@@ -5,7 +5,7 @@ import { reader } from "../../examples/demo/solvers/reader.ts";
 import { neighbour, slip } from "../../examples/demo/solvers/slips.ts";
 import { NotUnderstoodError, type Solver } from "../../examples/demo/solvers/solver.ts";
 
-/** How many questions of the sample a solver gets right, gets wrong, and cannot read. */
+/** Counts the questions of the sample that a solver gets right, gets wrong, and cannot read. */
 async function tally(solver: Solver): Promise<{ right: number; wrong: number; unread: number }> {
   const counts = { right: 0, wrong: 0, unread: 0 };
   for (const { inputJson, expectedOutputJson } of await readSample("edition-2")) {
@@ -21,7 +21,7 @@ async function tally(solver: Solver): Promise<{ right: number; wrong: number; un
 }
 
 describe("the solver by keywords", () => {
-  it("answers what needs one operation on numbers in digits", () => {
+  it("answers questions that need one operation on numbers in digits", () => {
     expect(keywords.solve("A farm has 12 hens and buys 9 more. How many hens does it have now?")).toBe(21);
     expect(keywords.solve("How many grams are 3 kilograms?")).toBe(3000);
     expect(keywords.solve("Which day of the week is 10 days after Tuesday?")).toBe("Friday");
@@ -48,18 +48,18 @@ describe("the solver by keywords", () => {
 });
 
 describe("the solver that reads sentences", () => {
-  it("gets all of the sample right but the one kind it cannot read", async () => {
+  it("gets all of the sample right except the one kind that it cannot read", async () => {
     expect(await tally(reader)).toEqual({ right: 294, wrong: 0, unread: 12 });
   });
 });
 
 describe("slips", () => {
-  it("depend on solver, item and repetition alone", () => {
+  it("depend only on solver, item and repetition", () => {
     const slipped = (repetition: number) => slip(1, "reader", "units-001", repetition);
     expect([1, 2, 3].map(slipped)).toEqual([1, 2, 3].map(slipped));
   });
 
-  it("come now and then", () => {
+  it("occur at the expected rate", () => {
     const count = Array.from({ length: 10_000 }, (_, index) => slip(0, "reader", "a", index)).filter(
       Boolean,
     ).length;

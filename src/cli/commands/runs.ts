@@ -35,7 +35,7 @@ const stateNames = ["pending", "running", "completed", "failed", "cancelled"];
 /** `itembank runs`: experiment runs. The client libraries create them. */
 export function runsCommand(act: Act): Command {
   const one = (command: Command) => command.argument("<run>", runHelp);
-  return newCommand("runs", "list, show, finish, cancel and delete runs, and list what they lack")
+  return newCommand("runs", "list, show, finish, cancel and delete runs, and list items without a success")
     .addCommand(
       newCommand("list", "list runs, newest first", "runs list capitals --state running")
         .argument("[name]", "only runs on this dataset")

@@ -14,7 +14,7 @@ interface Options {
   readonly limit?: number;
 }
 
-/** `itembank watch`: versions as they are made. */
+/** `itembank watch`: new versions as they are made. */
 export function watchCommand(act: Act): Command {
   return newCommand(
     "watch",

@@ -6,7 +6,7 @@ export function facts(
   { colors }: Pick<Terminal, "colors">,
   pairs: readonly (readonly [name: string, value: string | undefined])[],
 ): string {
-  const told = pairs.filter(([, value]) => value !== undefined && value !== "");
-  const width = Math.max(...told.map(([name]) => name.length));
-  return told.map(([name, value]) => `${colors.dim(padded(name, width))}  ${value}`).join("\n");
+  const shown = pairs.filter(([, value]) => value !== undefined && value !== "");
+  const width = Math.max(...shown.map(([name]) => name.length));
+  return shown.map(([name, value]) => `${colors.dim(padded(name, width))}  ${value}`).join("\n");
 }

@@ -191,8 +191,9 @@ def limit_exceeded(
     limit: str, maximum: int, received: int, about: str, facts: Mapping[str, str]
 ) -> ItembankError:
     """Makes the error for a value beyond a field of `Limits`."""
+    unit = " bytes" if limit.endswith("_bytes") else ""
     return InvalidArgumentError(
-        f"{about}: {received} is beyond {limit}, which is {maximum}",
+        f"{about}: {received:,}{unit} exceeds {limit} ({maximum:,}{unit})",
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="LIMIT_EXCEEDED",
         facts={**facts, "limit": limit, "maximum": str(maximum), "received": str(received)},

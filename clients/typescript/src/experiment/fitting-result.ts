@@ -15,7 +15,7 @@ export function fittingResult(
   const bytes = toBinary(RunResultSchema, result).length;
   if (bytes <= maxResultBytes) return result;
   const { itemId, repetition, startTime, completeTime, latency, retryCount } = result;
-  const message = `the result with its scores has ${bytes} bytes; the server accepts at most ${maxResultBytes} bytes`;
+  const message = `the result with its scores has ${bytes.toLocaleString("en-US")} bytes; the server accepts at most ${maxResultBytes.toLocaleString("en-US")}`;
   return create(RunResultSchema, {
     itemId,
     repetition,

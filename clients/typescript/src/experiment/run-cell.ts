@@ -144,7 +144,7 @@ function spell<Input, Output, Expected>(
   if (bytes > limits.maxItemBytes) {
     throw new OutputError(
       "OUTPUT_TOO_LARGE",
-      `the output has ${bytes} bytes; the server accepts at most ${limits.maxItemBytes} bytes`,
+      `the output has ${bytes.toLocaleString("en-US")} bytes; the server accepts at most ${limits.maxItemBytes.toLocaleString("en-US")}`,
     );
   }
   return text;

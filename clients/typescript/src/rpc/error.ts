@@ -173,7 +173,9 @@ export function limitExceeded(
   about: string,
   facts: Readonly<Record<string, string>> = {},
 ): ItembankError {
-  return new ItembankError(`${about}: ${received} is beyond ${limit}, which is ${maximum}`, {
+  const measured = (count: bigint | number) =>
+    `${count.toLocaleString("en-US")}${limit.endsWith("_bytes") ? " bytes" : ""}`;
+  return new ItembankError(`${about}: ${measured(received)} exceeds ${limit} (${measured(maximum)})`, {
     code: Code.InvalidArgument,
     reason: "LIMIT_EXCEEDED",
     facts: { ...facts, limit, maximum: String(maximum), received: String(received) },

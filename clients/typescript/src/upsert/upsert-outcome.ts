@@ -30,7 +30,7 @@ export interface UpsertResult {
   readonly receipt: Receipt;
 }
 
-/** Bounds on what a mirror may delete. */
+/** Bounds on the deletions of a mirror. */
 export interface Guards {
   /** The most items it may delete. */
   readonly maxDeleteCount?: number;

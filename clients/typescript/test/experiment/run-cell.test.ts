@@ -68,7 +68,7 @@ describe("a cell", () => {
       "too much",
       () => "x".repeat(999),
       "OUTPUT_TOO_LARGE",
-      "the output has 1001 bytes; the server accepts at most 1000 bytes",
+      "the output has 1,001 bytes; the server accepts at most 1,000",
     ],
     ["an error", failing("no idea"), "ERROR", "no idea"],
     ["an error of a class", () => JSON.parse("{"), "SyntaxError", expect.stringContaining("JSON") as string],

@@ -70,7 +70,7 @@ describe("the sources of the client", () => {
     expect(circles).toEqual([]);
   });
 
-  test("say of every export what it is", () => {
+  test("document every export", () => {
     const exported = /^export (?:async )?(?:class|const|function\*?|interface|type) (\w+)/;
     const undocumented = sources.flatMap(({ path, text }) => {
       const lines = text.split("\n");

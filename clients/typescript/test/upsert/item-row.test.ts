@@ -120,7 +120,7 @@ describe("a row with an input is an item", () => {
   test("and is refused beyond the limit of the server", () => {
     expect(refusalOf({ input: "x".repeat(998) })).toBe("accepted");
     expect(refusalOf({ input: "x".repeat(999) })).toBe(
-      "LIMIT_EXCEEDED row 17: 1001 is beyond max_item_bytes, which is 1000",
+      "LIMIT_EXCEEDED row 17: 1,001 bytes exceeds max_item_bytes (1,000 bytes)",
     );
   });
 });

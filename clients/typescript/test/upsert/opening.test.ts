@@ -4,13 +4,13 @@ import { expect, test } from "vitest";
 import { newClient } from "../../src/client.ts";
 import { DatasetService, SystemService, type UpsertOpen, UpsertService } from "../../src/contract.ts";
 
-test("an upsert opens by naming how it computes hashes, so that a server can refuse what it does not know", async () => {
+test("an upsert names its hash algorithm, so that a server can refuse an unknown one", async () => {
   const opened: (UpsertOpen | undefined)[] = [];
   const transport = createRouterTransport(({ service }) => {
     service(SystemService, { getServerInfo: () => ({ limits: { maxItemBytes: 1000n } }) });
     service(DatasetService, { getDataset: () => ({ dataset: { itemCount: 1n } }) });
     service(UpsertService, {
-      // biome-ignore lint/correctness/useYield: it refuses whatever comes first.
+      // biome-ignore lint/correctness/useYield: it refuses the first frame.
       async *streamUpsertItems(requests) {
         for await (const { frame } of requests) {
           opened.push(frame.case === "open" ? frame.value : undefined);

@@ -155,7 +155,7 @@ def _spell(output: Any, max_bytes: int) -> tuple[Any, str]:
     text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
     size = len(text.encode())
     if size > max_bytes:
-        message = f"the output has {size} bytes; the server accepts at most {max_bytes} bytes"
+        message = f"the output has {size:,} bytes; the server accepts at most {max_bytes:,}"
         raise OutputError("OUTPUT_TOO_LARGE", message)
     return output, text
 
@@ -168,7 +168,7 @@ def _fitting(result: RunResult, limits: Limits) -> RunResult:
     if size <= limits.max_result_bytes:
         return result
     maximum = limits.max_result_bytes
-    message = f"the result with its scores has {size} bytes; the server accepts at most {maximum} bytes"
+    message = f"the result with its scores has {size:,} bytes; the server accepts at most {maximum:,}"
     return RunResult(
         item_id=result.item_id,
         repetition=result.repetition,

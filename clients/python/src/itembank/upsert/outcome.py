@@ -45,7 +45,7 @@ class UpsertResult:
 
 @dataclass(frozen=True)
 class Guards:
-    """Bounds on what a mirror may delete."""
+    """Bounds on the deletions of a mirror."""
 
     max_delete_count: int | None = None
     """The most items it may delete."""
