@@ -176,7 +176,7 @@ const queryTimeout = variable(
 );
 const snapshotBytes = variable(
   "ITEMBANK_SNAPSHOT_BYTES",
-  "Maximum total size of the snapshots kept for queries in bytes, in the storage of files and in each process. At least 0.",
+  "Maximum total size of the snapshots kept for queries in bytes, in the file storage and in each process. At least 0.",
   String(10 * 1024 ** 3),
   (text) => parseInteger(text, 0, 1024 ** 5),
 );

@@ -1,5 +1,5 @@
-/** Returns a value that is there by construction. @throws Error if it is not, which is a fault of the program. */
+/** Returns a value that exists by construction. @throws Error if it is missing, which is a bug. */
 export function present<T>(value: T | undefined): T {
-  if (value === undefined) throw new Error("a value that must be there is missing");
+  if (value === undefined) throw new Error("a required value is missing");
   return value;
 }

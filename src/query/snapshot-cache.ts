@@ -63,7 +63,7 @@ export function snapshotBlob({ datasetId, version, purgeCount }: SnapshotKey): s
 
 /**
  * Versions and runs as Parquet files. A version never changes, so its file is made once, by one process, and kept in
- * the storage of files for all; that of a run is made by each process for itself, whenever the run has changed. The key
+ * the file storage for all; that of a run is made by each process for itself, whenever the run has changed. The key
  * of each file includes the number of purged items of its dataset: after another purge, files with purged items are no
  * longer found.
  */

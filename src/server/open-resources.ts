@@ -63,7 +63,7 @@ export async function openResources({
   const scratch = stack.use(await openScratch(join(config.dataDir, "scratch")));
   const blobs = stack.use(await openBlobs(config.blobs, scratch));
   // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
-  blobs.check().catch((error: unknown) => log.warn({ err: error }, "the storage of files does not answer"));
+  blobs.check().catch((error: unknown) => log.warn({ err: error }, "the file storage is unavailable"));
   const engines = stack.use(
     new EnginePool({
       processes: config.queryProcesses,
