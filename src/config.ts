@@ -44,8 +44,8 @@ export class ConfigError extends Error {
 }
 
 /**
- * One row of the table below. Written by hand instead of with envalid or zod, because docs/operations.md has the same table: a test
- * compares names, defaults and descriptions.
+ * One row of the table below. Written by hand instead of with envalid or zod, because docs/operations.md has the same
+ * table: a test compares names, defaults and descriptions.
  */
 interface Variable<T> {
   /** The description in docs/operations.md and `--help`. */

@@ -3,7 +3,7 @@ import { LRUCache } from "lru-cache";
 import type { LocalBlob } from "../blobs/blob-store.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** The content of a file. */
+/** Identifies the content of a file. */
 export interface FileKey {
   readonly datasetId: DatasetHandle;
   /** Empty for a version. */
