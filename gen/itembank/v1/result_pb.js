@@ -61,7 +61,7 @@ export const AnnotatorKindSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_result, 1);
 
 /**
- * Who or what judges.
+ * The kind of annotator.
  *
  * @generated from enum itembank.v1.AnnotatorKind
  */

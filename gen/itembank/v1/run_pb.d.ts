@@ -14,7 +14,7 @@ export declare const file_itembank_v1_run: GenFile;
 /**
  * One experiment: a target that answers the items of one version of a dataset,
  * each a number of times. The grid of items and repetitions is fixed when the
- * run is created; what is written to the dataset later does not touch it.
+ * run is created; later writes to the dataset do not affect it.
  *
  * @generated from message itembank.v1.Run
  */
@@ -57,8 +57,8 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   repetitions: number;
 
   /**
-   * At most 128 characters, not unique. Left empty on creation, made from the
-   * names of dataset and target.
+   * At most 128 characters, not unique. If empty on creation, it is derived
+   * from the names of dataset and target.
    *
    * @generated from field: string name = 6;
    */
@@ -72,15 +72,15 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   description: string;
 
   /**
-   * What kind of thing answers, in words of the caller: `model`, `agent`,
-   * `prompt`. At most 64 characters.
+   * The kind of target, in the caller's words: `model`, `agent`, `prompt`. At
+   * most 64 characters.
    *
    * @generated from field: string target_type = 8;
    */
   targetType: string;
 
   /**
-   * Which one. At most 256 characters.
+   * The target itself. At most 256 characters.
    *
    * @generated from field: string target_id = 9;
    */
@@ -96,7 +96,7 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   /**
    * Names such as `baseline`, at most 16, each matching
    * `^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`. A label is on at most one run of a
-   * dataset: giving it to this run takes it from the run that had it, in one
+   * dataset: adding it to this run removes it from the run that had it, in one
    * step.
    *
    * @generated from field: repeated string labels = 11;
@@ -104,14 +104,14 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   labels: string[];
 
   /**
-   * Output only. Where the run stands.
+   * Output only. The state of the run.
    *
    * @generated from field: itembank.v1.Run.State state = 12;
    */
   state: Run_State;
 
   /**
-   * Output only. What has come in so far.
+   * Output only. The counts of its cells so far.
    *
    * @generated from field: itembank.v1.RunCounts counts = 13;
    */
@@ -155,14 +155,14 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   /**
    * Changes with every UpdateRun that changes something, and with nothing else.
    * Sent back on update or deletion, it makes the call fail with ETAG_MISMATCH
-   * if somebody was faster.
+   * if another caller was faster.
    *
    * @generated from field: string etag = 19;
    */
   etag: string;
 
   /**
-   * Output only. Whose credentials created it.
+   * Output only. The owner of the credentials that created it.
    *
    * @generated from field: string author = 20;
    */
@@ -176,7 +176,7 @@ export declare type Run = Message<"itembank.v1.Run"> & {
 export declare const RunSchema: GenMessage<Run>;
 
 /**
- * Where a run stands. It moves forward only.
+ * The state of a run. It only moves forward.
  *
  * @generated from enum itembank.v1.Run.State
  */
@@ -189,14 +189,14 @@ export enum Run_State {
   UNSPECIFIED = 0,
 
   /**
-   * Created. No result was recorded and no worker joined.
+   * Created. No result has been recorded and no worker has joined.
    *
    * @generated from enum value: STATE_PENDING = 1;
    */
   PENDING = 1,
 
   /**
-   * Taking results.
+   * Results are being recorded.
    *
    * @generated from enum value: STATE_RUNNING = 2;
    */
@@ -230,8 +230,8 @@ export enum Run_State {
 export declare const Run_StateSchema: GenEnum<Run_State>;
 
 /**
- * The cells of a run, by what is in them. Always, expected = succeeded + failed
- * + missing: what failed or never came stays in the denominator.
+ * The cells of a run, by their content. Always, expected = succeeded + failed +
+ * missing: failed and missing cells stay in the denominator.
  *
  * @generated from message itembank.v1.RunCounts
  */
@@ -265,14 +265,14 @@ export declare type RunCounts = Message<"itembank.v1.RunCounts"> & {
   missing: bigint;
 
   /**
-   * How many items the run covers.
+   * The number of items that the run covers.
    *
    * @generated from field: int64 item_count = 5;
    */
   itemCount: bigint;
 
   /**
-   * How many of `succeeded` were taken over from an earlier run.
+   * The part of `succeeded` that was carried over from an earlier run.
    *
    * @generated from field: int64 carried = 6;
    */
@@ -299,7 +299,7 @@ export declare type RunCell = Message<"itembank.v1.RunCell"> & {
   itemId: string;
 
   /**
-   * Required. Which repetition, counted from 1.
+   * Required. The repetition, counted from 1.
    *
    * @generated from field: int32 repetition = 2;
    */

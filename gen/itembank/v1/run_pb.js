@@ -25,7 +25,7 @@ export const Run_StateSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_run, 0, 0);
 
 /**
- * Where a run stands. It moves forward only.
+ * The state of a run. It only moves forward.
  *
  * @generated from enum itembank.v1.Run.State
  */

@@ -54,7 +54,7 @@ class _AnnotatorKind:
 class _AnnotatorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AnnotatorKind.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ANNOTATOR_KIND_UNSPECIFIED: _AnnotatorKind.ValueType  # 0
-    """Not told."""
+    """Unknown."""
     ANNOTATOR_KIND_LLM: _AnnotatorKind.ValueType  # 1
     """A model."""
     ANNOTATOR_KIND_CODE: _AnnotatorKind.ValueType  # 2
@@ -63,10 +63,10 @@ class _AnnotatorKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Annotat
     """A person."""
 
 class AnnotatorKind(_AnnotatorKind, metaclass=_AnnotatorKindEnumTypeWrapper):
-    """Who or what judges."""
+    """The kind of annotator."""
 
 ANNOTATOR_KIND_UNSPECIFIED: AnnotatorKind.ValueType  # 0
-"""Not told."""
+"""Unknown."""
 ANNOTATOR_KIND_LLM: AnnotatorKind.ValueType  # 1
 """A model."""
 ANNOTATOR_KIND_CODE: AnnotatorKind.ValueType  # 2
@@ -77,9 +77,9 @@ Global___AnnotatorKind: _TypeAlias = AnnotatorKind  # noqa: Y015
 
 @_typing.final
 class RunResult(_message.Message):
-    """What one item gave in one repetition of a run. A cell of the run has at most
-    one current result; results that were replaced stay as its history. A result
-    takes at most Limits.max_result_bytes, by default 2 MiB, scores included.
+    """The result of one item in one repetition of a run. A cell of the run has at
+    most one current result; replaced results stay as its history. A result takes
+    at most Limits.max_result_bytes, by default 2 MiB, including its scores.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -105,40 +105,41 @@ class RunResult(_message.Message):
     CARRIED_FROM_RESULT_ID_FIELD_NUMBER: _builtins.int
     result_id: _builtins.str
     """Output only. `rslt` and 26 characters of [0-9a-z], 30 in all. A result that
-    replaces another has an id of its own.
+    replaces another has its own id.
     """
     run_id: _builtins.str
     """Output only. The run."""
     item_id: _builtins.str
-    """Required. The item. Has to be covered by the run."""
+    """Required. The item. The run has to cover it."""
     item_version: _builtins.int
     """Output only. Item.version of the item as the run sees it."""
     repetition: _builtins.int
-    """Required. Which repetition, 1 to Run.repetitions."""
+    """Required. The repetition, 1 to Run.repetitions."""
     attempt: _builtins.int
     """Output only. Numbers the results of its cell in the order of recording,
     from 1.
     """
     output_json: _builtins.str
-    """A success: what the target answered. Any JSON, `null` included, under the
-    rules of Item. At most Limits.max_item_bytes, by default 1 MiB. In answers
-    it is empty, which is no JSON, once the item was purged.
+    """A success: the answer of the target. Any JSON, including `null`, under
+    the rules of Item. At most Limits.max_item_bytes, by default 1 MiB. In
+    answers it is empty, which is not valid JSON, once the item has been
+    purged.
     """
     retry_count: _builtins.int
-    """How often the caller tried again on its own before it recorded this."""
+    """How often the caller retried on its own before it recorded this result."""
     trace_id: _builtins.str
     """The trace of the work in the caller's tracing system. At most 128
     characters.
     """
     sequence: _builtins.int
-    """Output only. Its place in the order of changes to the run, from 1. A result
-    that is scored later gets a new place.
+    """Output only. Its position in the order of changes to the run, from 1. A
+    result that is scored later gets a new position.
     """
     carried_from_result_id: _builtins.str
-    """Output only. The result of an earlier run that this one was taken over from,
-    see CreateRunRequest.carry_from_run_id: the one that was recorded, even if
-    it came by way of other runs. It may have been deleted since. Empty for a
-    result of its own.
+    """Output only. The result of an earlier run that this one was carried over
+    from, see CreateRunRequest.carry_from_run_id: the result originally
+    recorded, even if it came through other runs. It may have been deleted
+    since. Empty unless carried over.
     """
     @_builtins.property
     def error(self) -> Global___ResultError:
@@ -154,17 +155,17 @@ class RunResult(_message.Message):
 
     @_builtins.property
     def latency(self) -> _duration_pb2.Duration:
-        """How long the target took. Left unset, complete_time - start_time if both
-        are set. Not negative.
+        """How long the target took. If unset, complete_time - start_time, provided
+        both are set. Not negative.
         """
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """What it cost."""
+        """Its cost."""
 
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___Score]:
-        """Scores, at most 100, by distinct names. What is sent with a result is
+        """Scores, at most 100, with distinct names. Scores sent with a result are
         recorded as by RecordScores.
         """
 
@@ -225,9 +226,9 @@ class ResultError(_message.Message):
     characters.
     """
     message: _builtins.str
-    """What happened, for people. At most 16 KiB."""
+    """A description for people. At most 16 KiB."""
     stack: _builtins.str
-    """Where it happened. At most 64 KiB."""
+    """The stack trace. At most 64 KiB."""
     def __init__(
         self,
         *,
@@ -245,7 +246,7 @@ Global___ResultError: _TypeAlias = ResultError  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """What a result cost. Unset means unknown, which is not 0."""
+    """The cost of a result. Unset means unknown, which is not 0."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -260,7 +261,7 @@ class Usage(_message.Message):
     cost: _builtins.float
     """Money. Finite and not negative."""
     currency_code: _builtins.str
-    """The currency of `cost`, a code of ISO 4217: `EUR`. Empty means USD."""
+    """The currency of `cost`, an ISO 4217 code: `EUR`. Empty means USD."""
     def __init__(
         self,
         *,
@@ -308,21 +309,21 @@ class Score(_message.Message):
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Required. What is judged: `correctness`. 1 to 128 characters, unique within
-    the result.
+    """Required. The aspect judged: `correctness`. 1 to 128 characters, unique
+    within the result.
     """
     value: _builtins.float
-    """The judgement as a number. Finite. What CompareRuns compares."""
+    """The judgement as a number, which CompareRuns compares. Finite."""
     label: _builtins.str
     """The judgement as a word. At most 256 characters."""
     explanation: _builtins.str
-    """Why. At most 16 KiB."""
+    """The reasons for the judgement. At most 16 KiB."""
     error: _builtins.str
     """Why there is no judgement. With it, value and label have to be unset. The
     result itself stays a success. At most 16 KiB.
     """
     annotator_kind: Global___AnnotatorKind.ValueType
-    """Who or what judged."""
+    """The kind of annotator that judged."""
     trace_id: _builtins.str
     """The trace of the judging. At most 128 characters."""
     @_builtins.property

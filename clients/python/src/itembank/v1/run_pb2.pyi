@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class Run(_message.Message):
     """One experiment: a target that answers the items of one version of a dataset,
     each a number of times. The grid of items and repetitions is fixed when the
-    run is created; what is written to the dataset later does not touch it.
+    run is created; later writes to the dataset do not affect it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -39,9 +39,9 @@ class Run(_message.Message):
         STATE_UNSPECIFIED: Run._State.ValueType  # 0
         """Not used."""
         STATE_PENDING: Run._State.ValueType  # 1
-        """Created. No result was recorded and no worker joined."""
+        """Created. No result has been recorded and no worker has joined."""
         STATE_RUNNING: Run._State.ValueType  # 2
-        """Taking results."""
+        """Results are being recorded."""
         STATE_COMPLETED: Run._State.ValueType  # 3
         """Ended by FinishRun with enough successes, at least one. Final."""
         STATE_FAILED: Run._State.ValueType  # 4
@@ -50,14 +50,14 @@ class Run(_message.Message):
         """Ended by CancelRun. Final."""
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a run stands. It moves forward only."""
+        """The state of a run. It only moves forward."""
 
     STATE_UNSPECIFIED: Run.State.ValueType  # 0
     """Not used."""
     STATE_PENDING: Run.State.ValueType  # 1
-    """Created. No result was recorded and no worker joined."""
+    """Created. No result has been recorded and no worker has joined."""
     STATE_RUNNING: Run.State.ValueType  # 2
-    """Taking results."""
+    """Results are being recorded."""
     STATE_COMPLETED: Run.State.ValueType  # 3
     """Ended by FinishRun with enough successes, at least one. Final."""
     STATE_FAILED: Run.State.ValueType  # 4
@@ -96,28 +96,28 @@ class Run(_message.Message):
     Fixed when the run is created.
     """
     name: _builtins.str
-    """At most 128 characters, not unique. Left empty on creation, made from the
-    names of dataset and target.
+    """At most 128 characters, not unique. If empty on creation, it is derived
+    from the names of dataset and target.
     """
     description: _builtins.str
     """Free text. At most 4,096 characters."""
     target_type: _builtins.str
-    """What kind of thing answers, in words of the caller: `model`, `agent`,
-    `prompt`. At most 64 characters.
+    """The kind of target, in the caller's words: `model`, `agent`, `prompt`. At
+    most 64 characters.
     """
     target_id: _builtins.str
-    """Which one. At most 256 characters."""
+    """The target itself. At most 256 characters."""
     state: Global___Run.State.ValueType
-    """Output only. Where the run stands."""
+    """Output only. The state of the run."""
     failure_message: _builtins.str
     """Output only. Why the run failed, as given to FinishRun."""
     etag: _builtins.str
     """Changes with every UpdateRun that changes something, and with nothing else.
     Sent back on update or deletion, it makes the call fail with ETAG_MISMATCH
-    if somebody was faster.
+    if another caller was faster.
     """
     author: _builtins.str
-    """Output only. Whose credentials created it."""
+    """Output only. The owner of the credentials that created it."""
     @_builtins.property
     def splits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The splits the run covers: items in any of them, at the pinned version.
@@ -132,13 +132,13 @@ class Run(_message.Message):
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names such as `baseline`, at most 16, each matching
         `^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`. A label is on at most one run of a
-        dataset: giving it to this run takes it from the run that had it, in one
+        dataset: adding it to this run removes it from the run that had it, in one
         step.
         """
 
     @_builtins.property
     def counts(self) -> Global___RunCounts:
-        """Output only. What has come in so far."""
+        """Output only. The counts of its cells so far."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -190,8 +190,8 @@ Global___Run: _TypeAlias = Run  # noqa: Y015
 
 @_typing.final
 class RunCounts(_message.Message):
-    """The cells of a run, by what is in them. Always, expected = succeeded + failed
-    + missing: what failed or never came stays in the denominator.
+    """The cells of a run, by their content. Always, expected = succeeded + failed +
+    missing: failed and missing cells stay in the denominator.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -211,9 +211,9 @@ class RunCounts(_message.Message):
     missing: _builtins.int
     """Cells without any result."""
     item_count: _builtins.int
-    """How many items the run covers."""
+    """The number of items that the run covers."""
     carried: _builtins.int
-    """How many of `succeeded` were taken over from an earlier run."""
+    """The part of `succeeded` that was carried over from an earlier run."""
     def __init__(
         self,
         *,
@@ -243,7 +243,7 @@ class RunCell(_message.Message):
     item_id: _builtins.str
     """Required. The item."""
     repetition: _builtins.int
-    """Required. Which repetition, counted from 1."""
+    """Required. The repetition, counted from 1."""
     def __init__(
         self,
         *,

@@ -13,16 +13,16 @@ import type { Item } from "./item_pb.js";
 export declare const file_itembank_v1_result: GenFile;
 
 /**
- * What one item gave in one repetition of a run. A cell of the run has at most
- * one current result; results that were replaced stay as its history. A result
- * takes at most Limits.max_result_bytes, by default 2 MiB, scores included.
+ * The result of one item in one repetition of a run. A cell of the run has at
+ * most one current result; replaced results stay as its history. A result takes
+ * at most Limits.max_result_bytes, by default 2 MiB, including its scores.
  *
  * @generated from message itembank.v1.RunResult
  */
 export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   /**
    * Output only. `rslt` and 26 characters of [0-9a-z], 30 in all. A result that
-   * replaces another has an id of its own.
+   * replaces another has its own id.
    *
    * @generated from field: string result_id = 1;
    */
@@ -36,7 +36,7 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   runId: string;
 
   /**
-   * Required. The item. Has to be covered by the run.
+   * Required. The item. The run has to cover it.
    *
    * @generated from field: string item_id = 3;
    */
@@ -50,7 +50,7 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   itemVersion: bigint;
 
   /**
-   * Required. Which repetition, 1 to Run.repetitions.
+   * Required. The repetition, 1 to Run.repetitions.
    *
    * @generated from field: int32 repetition = 5;
    */
@@ -65,15 +65,16 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   attempt: number;
 
   /**
-   * Required. How it ended.
+   * Required. The outcome.
    *
    * @generated from oneof itembank.v1.RunResult.outcome
    */
   outcome: {
     /**
-     * A success: what the target answered. Any JSON, `null` included, under the
-     * rules of Item. At most Limits.max_item_bytes, by default 1 MiB. In answers
-     * it is empty, which is no JSON, once the item was purged.
+     * A success: the answer of the target. Any JSON, including `null`, under
+     * the rules of Item. At most Limits.max_item_bytes, by default 1 MiB. In
+     * answers it is empty, which is not valid JSON, once the item has been
+     * purged.
      *
      * @generated from field: string output_json = 7;
      */
@@ -104,15 +105,15 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   completeTime?: Timestamp | undefined;
 
   /**
-   * How long the target took. Left unset, complete_time - start_time if both
-   * are set. Not negative.
+   * How long the target took. If unset, complete_time - start_time, provided
+   * both are set. Not negative.
    *
    * @generated from field: google.protobuf.Duration latency = 11;
    */
   latency?: Duration | undefined;
 
   /**
-   * How often the caller tried again on its own before it recorded this.
+   * How often the caller retried on its own before it recorded this result.
    *
    * @generated from field: int32 retry_count = 12;
    */
@@ -127,14 +128,14 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   traceId: string;
 
   /**
-   * What it cost.
+   * Its cost.
    *
    * @generated from field: itembank.v1.Usage usage = 14;
    */
   usage?: Usage | undefined;
 
   /**
-   * Scores, at most 100, by distinct names. What is sent with a result is
+   * Scores, at most 100, with distinct names. Scores sent with a result are
    * recorded as by RecordScores.
    *
    * @generated from field: repeated itembank.v1.Score scores = 15;
@@ -142,8 +143,8 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   scores: Score[];
 
   /**
-   * Output only. Its place in the order of changes to the run, from 1. A result
-   * that is scored later gets a new place.
+   * Output only. Its position in the order of changes to the run, from 1. A
+   * result that is scored later gets a new position.
    *
    * @generated from field: int64 sequence = 16;
    */
@@ -165,10 +166,10 @@ export declare type RunResult = Message<"itembank.v1.RunResult"> & {
   item?: Item | undefined;
 
   /**
-   * Output only. The result of an earlier run that this one was taken over from,
-   * see CreateRunRequest.carry_from_run_id: the one that was recorded, even if
-   * it came by way of other runs. It may have been deleted since. Empty for a
-   * result of its own.
+   * Output only. The result of an earlier run that this one was carried over
+   * from, see CreateRunRequest.carry_from_run_id: the result originally
+   * recorded, even if it came through other runs. It may have been deleted
+   * since. Empty unless carried over.
    *
    * @generated from field: string carried_from_result_id = 19;
    */
@@ -196,14 +197,14 @@ export declare type ResultError = Message<"itembank.v1.ResultError"> & {
   code: string;
 
   /**
-   * What happened, for people. At most 16 KiB.
+   * A description for people. At most 16 KiB.
    *
    * @generated from field: string message = 2;
    */
   message: string;
 
   /**
-   * Where it happened. At most 64 KiB.
+   * The stack trace. At most 64 KiB.
    *
    * @generated from field: string stack = 3;
    */
@@ -217,7 +218,7 @@ export declare type ResultError = Message<"itembank.v1.ResultError"> & {
 export declare const ResultErrorSchema: GenMessage<ResultError>;
 
 /**
- * What a result cost. Unset means unknown, which is not 0.
+ * The cost of a result. Unset means unknown, which is not 0.
  *
  * @generated from message itembank.v1.Usage
  */
@@ -244,7 +245,7 @@ export declare type Usage = Message<"itembank.v1.Usage"> & {
   cost?: number | undefined;
 
   /**
-   * The currency of `cost`, a code of ISO 4217: `EUR`. Empty means USD.
+   * The currency of `cost`, an ISO 4217 code: `EUR`. Empty means USD.
    *
    * @generated from field: string currency_code = 4;
    */
@@ -265,15 +266,15 @@ export declare const UsageSchema: GenMessage<Usage>;
  */
 export declare type Score = Message<"itembank.v1.Score"> & {
   /**
-   * Required. What is judged: `correctness`. 1 to 128 characters, unique within
-   * the result.
+   * Required. The aspect judged: `correctness`. 1 to 128 characters, unique
+   * within the result.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * The judgement as a number. Finite. What CompareRuns compares.
+   * The judgement as a number, which CompareRuns compares. Finite.
    *
    * @generated from field: optional double value = 2;
    */
@@ -287,7 +288,7 @@ export declare type Score = Message<"itembank.v1.Score"> & {
   label: string;
 
   /**
-   * Why. At most 16 KiB.
+   * The reasons for the judgement. At most 16 KiB.
    *
    * @generated from field: string explanation = 4;
    */
@@ -302,7 +303,7 @@ export declare type Score = Message<"itembank.v1.Score"> & {
   error: string;
 
   /**
-   * Who or what judged.
+   * The kind of annotator that judged.
    *
    * @generated from field: itembank.v1.AnnotatorKind annotator_kind = 6;
    */
@@ -384,13 +385,13 @@ export enum ResultView {
 export declare const ResultViewSchema: GenEnum<ResultView>;
 
 /**
- * Who or what judges.
+ * The kind of annotator.
  *
  * @generated from enum itembank.v1.AnnotatorKind
  */
 export enum AnnotatorKind {
   /**
-   * Not told.
+   * Unknown.
    *
    * @generated from enum value: ANNOTATOR_KIND_UNSPECIFIED = 0;
    */
