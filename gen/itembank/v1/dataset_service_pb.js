@@ -204,7 +204,7 @@ export const WatchHeartbeatSchema = /*@__PURE__*/
   messageDesc(file_itembank_v1_dataset_service, 26);
 
 /**
- * Keeps datasets and their history: versions, tags, differences.
+ * Manages datasets and their history: versions, tags, differences.
  *
  * @generated from service itembank.v1.DatasetService
  */

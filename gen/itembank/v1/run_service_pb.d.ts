@@ -53,10 +53,10 @@ export declare type CreateRunRequest = Message<"itembank.v1.CreateRunRequest"> &
 
   /**
    * If set, successes of this earlier run on the same dataset, which may be in
-   * any state, are taken over, with their current scores, for every cell that
-   * both runs have and whose item has the same content hash in both versions, so
-   * that only what changed has to be done again. They carry
-   * RunResult.carried_from_result_id. With any of them, the run is in
+   * any state, are carried over, with their current scores, for every cell that
+   * both runs have and whose item has the same content hash in both versions,
+   * so that only changed items have to be run again. They have
+   * RunResult.carried_from_result_id set. If there are any, the run is in
    * STATE_RUNNING from the start. The caller vouches that the target is the
    * same.
    *
@@ -132,7 +132,7 @@ export declare type GetRunResponse = Message<"itembank.v1.GetRunResponse"> & {
 export declare const GetRunResponseSchema: GenMessage<GetRunResponse>;
 
 /**
- * The request of ListRuns. Filters add up.
+ * The request of ListRuns. All filters apply together.
  *
  * @generated from message itembank.v1.ListRunsRequest
  */
@@ -375,7 +375,7 @@ export declare const RecordResultsRequestSchema: GenMessage<RecordResultsRequest
  */
 export declare type RecordResultsResponse = Message<"itembank.v1.RecordResultsResponse"> & {
   /**
-   * What was done.
+   * The effect of the call.
    *
    * @generated from field: itembank.v1.RecordedCounts counts = 1;
    */
@@ -396,7 +396,7 @@ export declare type RecordResultsResponse = Message<"itembank.v1.RecordResultsRe
 export declare const RecordResultsResponseSchema: GenMessage<RecordResultsResponse>;
 
 /**
- * What recording did, in results: they add up to those sent.
+ * The effect of recording, in results. The counts add up to the number sent.
  *
  * @generated from message itembank.v1.RecordedCounts
  */
@@ -416,7 +416,7 @@ export declare type RecordedCounts = Message<"itembank.v1.RecordedCounts"> & {
   replaced: bigint;
 
   /**
-   * Results that were there already.
+   * Results that were already recorded.
    *
    * @generated from field: int64 unchanged = 3;
    */
@@ -430,21 +430,21 @@ export declare type RecordedCounts = Message<"itembank.v1.RecordedCounts"> & {
 export declare const RecordedCountsSchema: GenMessage<RecordedCounts>;
 
 /**
- * One frame of StreamRecordResults, client to server. Each stands alone: it can
- * be sent again on another stream.
+ * One frame of StreamRecordResults, client to server. Frames are independent:
+ * each can be sent again on another stream.
  *
  * @generated from message itembank.v1.StreamRecordResultsRequest
  */
 export declare type StreamRecordResultsRequest = Message<"itembank.v1.StreamRecordResultsRequest"> & {
   /**
-   * Required. The run. May differ from frame to frame.
+   * Required. The run. May differ between frames.
    *
    * @generated from field: string run_id = 1;
    */
   runId: string;
 
   /**
-   * A number of the client's choice, given back in the answer and in errors.
+   * A number of the client's choice, returned in the answer and in errors.
    *
    * @generated from field: int64 frame_number = 2;
    */
@@ -478,14 +478,14 @@ export declare const StreamRecordResultsRequestSchema: GenMessage<StreamRecordRe
  */
 export declare type StreamRecordResultsResponse = Message<"itembank.v1.StreamRecordResultsResponse"> & {
   /**
-   * Which frame is now durable.
+   * The frame that is now durable.
    *
    * @generated from field: int64 frame_number = 1;
    */
   frameNumber: bigint;
 
   /**
-   * What it did.
+   * Its effect.
    *
    * @generated from field: itembank.v1.RecordedCounts counts = 2;
    */
@@ -567,7 +567,7 @@ export declare type GetResultResponse = Message<"itembank.v1.GetResultResponse">
 export declare const GetResultResponseSchema: GenMessage<GetResultResponse>;
 
 /**
- * The request of ListResults. Filters add up.
+ * The request of ListResults. All filters apply together.
  *
  * @generated from message itembank.v1.ListResultsRequest
  */
@@ -587,7 +587,7 @@ export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest
   itemId: string;
 
   /**
-   * Keeps results by how they ended.
+   * Keeps results with this outcome.
    *
    * @generated from field: itembank.v1.OutcomeFilter outcome = 3;
    */
@@ -595,14 +595,14 @@ export declare type ListResultsRequest = Message<"itembank.v1.ListResultsRequest
 
   /**
    * Keeps successes that lack a score of any of these names, or have one that
-   * is an error: what is left to judge. Empty keeps all.
+   * is an error: those still to be judged. Empty keeps all.
    *
    * @generated from field: repeated string missing_scores = 4;
    */
   missingScores: string[];
 
   /**
-   * If true, results that were replaced are listed as well: every attempt.
+   * If true, replaced results are listed as well: every attempt.
    *
    * @generated from field: bool include_replaced = 5;
    */
@@ -679,15 +679,15 @@ export declare type StreamResultsRequest = Message<"itembank.v1.StreamResultsReq
   runId: string;
 
   /**
-   * Goes on behind this place: the last `sequence` or `through_sequence` that
-   * arrived. 0 starts at the beginning.
+   * Continues after this position: the last `sequence` or `through_sequence`
+   * that arrived. 0 starts at the beginning.
    *
    * @generated from field: int64 after_sequence = 2;
    */
   afterSequence: bigint;
 
   /**
-   * If true, the stream goes on until the run has ended.
+   * If true, the stream continues until the run has ended.
    *
    * @generated from field: bool follow = 3;
    */
@@ -759,7 +759,7 @@ export declare const StreamResultsResponseSchema: GenMessage<StreamResultsRespon
 export declare type ResultBatch = Message<"itembank.v1.ResultBatch"> & {
   /**
    * 1 to 1,000 results, at most about 3 MiB, by ascending sequence. A result
-   * that changes while it is streamed appears again later, as it is then.
+   * that changes while it is streamed appears again later, in its new state.
    *
    * @generated from field: repeated itembank.v1.RunResult results = 1;
    */
@@ -773,7 +773,7 @@ export declare type ResultBatch = Message<"itembank.v1.ResultBatch"> & {
 export declare const ResultBatchSchema: GenMessage<ResultBatch>;
 
 /**
- * Says that a stream of results is alive and complete. Sent after every
+ * Confirms that a stream of results is alive and complete. Sent after every
  * Limits.heartbeat_interval of silence.
  *
  * @generated from message itembank.v1.ResultHeartbeat
@@ -787,7 +787,7 @@ export declare type ResultHeartbeat = Message<"itembank.v1.ResultHeartbeat"> & {
   throughSequence: bigint;
 
   /**
-   * When that was so, by the clock of the server.
+   * When this was true, by the clock of the server.
    *
    * @generated from field: google.protobuf.Timestamp server_time = 2;
    */
@@ -861,7 +861,7 @@ export declare const DeleteResultsRequestSchema: GenMessage<DeleteResultsRequest
  */
 export declare type DeleteResultsResponse = Message<"itembank.v1.DeleteResultsResponse"> & {
   /**
-   * How many cells became missing.
+   * The number of cells that became missing.
    *
    * @generated from field: int64 deleted_count = 1;
    */
@@ -902,7 +902,7 @@ export declare type RecordScoresRequest = Message<"itembank.v1.RecordScoresReque
 export declare const RecordScoresRequestSchema: GenMessage<RecordScoresRequest>;
 
 /**
- * A score and what it is of.
+ * A score and the result it belongs to.
  *
  * @generated from message itembank.v1.ResultScore
  */
@@ -935,7 +935,7 @@ export declare const ResultScoreSchema: GenMessage<ResultScore>;
  */
 export declare type RecordScoresResponse = Message<"itembank.v1.RecordScoresResponse"> & {
   /**
-   * What was done, in scores.
+   * The effect of the call, in scores.
    *
    * @generated from field: itembank.v1.RecordedCounts counts = 1;
    */
@@ -1073,9 +1073,9 @@ export declare type FinishRunRequest = Message<"itembank.v1.FinishRunRequest"> &
   runId: string;
 
   /**
-   * The share of expected cells that has to be a success for the run to end as
-   * COMPLETED, 0 to 1; missing cells count against it. Below it, and without
-   * any success, the run ends as FAILED.
+   * The share of expected cells that have to be successes for the run to end as
+   * COMPLETED, 0 to 1; missing cells count against it. Below this share, and
+   * without any success, the run ends as FAILED.
    *
    * @generated from field: double min_success_ratio = 2;
    */
@@ -1177,7 +1177,7 @@ export declare type CompareRunsRequest = Message<"itembank.v1.CompareRunsRequest
   candidateRunId: string;
 
   /**
-   * Which scores to compare and how. Empty means all that either run has,
+   * The scores to compare, and how. Empty means all scores of either run,
    * higher is better, with a tolerance of 0.
    *
    * @generated from field: repeated itembank.v1.ScoreSetting scores = 3;
@@ -1319,7 +1319,7 @@ export declare type WorkRunRequest = Message<"itembank.v1.WorkRunRequest"> & {
     case: "heartbeat";
   } | {
     /**
-     * Gives leases back.
+     * Releases leases.
      *
      * @generated from field: itembank.v1.WorkRelease release = 4;
      */
@@ -1395,7 +1395,7 @@ export declare type WorkRunResponse = Message<"itembank.v1.WorkRunResponse"> & {
 export declare const WorkRunResponseSchema: GenMessage<WorkRunResponse>;
 
 /**
- * Which results to keep by how they ended.
+ * Filters results by their outcome.
  *
  * @generated from enum itembank.v1.OutcomeFilter
  */
@@ -1415,14 +1415,14 @@ export enum OutcomeFilter {
   ANY = 1,
 
   /**
-   * Those with an output.
+   * Results with an output.
    *
    * @generated from enum value: OUTCOME_FILTER_SUCCEEDED = 2;
    */
   SUCCEEDED = 2,
 
   /**
-   * Those with an error.
+   * Results with an error.
    *
    * @generated from enum value: OUTCOME_FILTER_FAILED = 3;
    */
@@ -1468,20 +1468,20 @@ export enum IncompleteView {
 export declare const IncompleteViewSchema: GenEnum<IncompleteView>;
 
 /**
- * Keeps experiment runs: takes results in, hands them out, compares them, and
- * deals out the work.
+ * Manages experiment runs: records results, returns and compares them, and
+ * distributes the work.
  *
  * A cell (item, repetition) takes results until it has a success. A success is
  * final: recording another result fails with RESULT_FINAL unless `overwrite` is
- * set. An error may be replaced by anything. Recording the very same result
+ * set. An error may be replaced by any result. Recording the identical result
  * again, scores aside, changes nothing, so that retries are safe.
  *
  * @generated from service itembank.v1.RunService
  */
 export declare const RunService: GenService<{
   /**
-   * Creates a run and pins the version it is about. Fails with EMPTY_RUN if
-   * that has no item to cover.
+   * Creates a run and pins its version. Fails with EMPTY_RUN if the version has
+   * no item to cover.
    *
    * @generated from rpc itembank.v1.RunService.CreateRun
    */
@@ -1511,7 +1511,7 @@ export declare const RunService: GenService<{
     output: typeof ListRunsResponseSchema;
   },
   /**
-   * Changes what a run says about itself, in any state. Never its results.
+   * Changes attributes of a run, in any state, never its results.
    *
    * @generated from rpc itembank.v1.RunService.UpdateRun
    */
@@ -1533,7 +1533,7 @@ export declare const RunService: GenService<{
   /**
    * Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
    * ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
-   * purged before it had a result stay missing.
+   * purged before they had a result stay missing.
    *
    * @generated from rpc itembank.v1.RunService.RecordResults
    */
@@ -1544,9 +1544,9 @@ export declare const RunService: GenService<{
   },
   /**
    * RecordResults as a stream. Each frame is durable before it is answered, and
-   * stays whatever becomes of later ones; answers come in the order of the
+   * stays recorded even if later ones fail; answers come in the order of the
    * frames. A frame that fails ends the stream. If a stream breaks, send the
-   * frames without an answer again on a new one.
+   * unanswered frames again on a new one.
    *
    * @generated from rpc itembank.v1.RunService.StreamRecordResults
    */
@@ -1567,7 +1567,7 @@ export declare const RunService: GenService<{
   },
   /**
    * Lists the results of a run by item_id, then repetition, then attempt: the
-   * current ones or, on request, those that were replaced as well.
+   * current ones or, on request, replaced ones as well.
    *
    * @generated from rpc itembank.v1.RunService.ListResults
    */
@@ -1578,9 +1578,9 @@ export declare const RunService: GenService<{
   },
   /**
    * Streams the current results of a run in the order of their last change.
-   * With `follow`, goes on with changes as they happen until the run has ended.
-   * Deletions are not told. The last frame is `end`; a stream that ends without
-   * it was cut and may be resumed.
+   * With `follow`, continues with changes as they happen until the run has
+   * ended. Deletions are not reported. The last frame is `end`; a stream that
+   * ends without it was cut off and may be resumed.
    *
    * @generated from rpc itembank.v1.RunService.StreamResults
    */
@@ -1591,7 +1591,7 @@ export declare const RunService: GenService<{
   },
   /**
    * Deletes results with their history, which makes their cells missing again.
-   * Only before the run has ended. Cells without a result are passed over.
+   * Only before the run has ended. Cells without a result are skipped.
    *
    * @generated from rpc itembank.v1.RunService.DeleteResults
    */
@@ -1603,7 +1603,7 @@ export declare const RunService: GenService<{
   /**
    * Records up to 1,000 scores of results, in any state of the run. All or
    * nothing. A score replaces the one of the same name, which stays as history;
-   * the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
+   * the identical score again changes nothing. Fails with RESULT_SUPERSEDED if
    * the result has been replaced since it was read, and with ITEM_PURGED if its
    * item was purged.
    *
@@ -1616,8 +1616,8 @@ export declare const RunService: GenService<{
   },
   /**
    * Lists the items that lack a success in some repetition, in order of
-   * item_id: what is left to do when a run is resumed. Items that were purged
-   * are left out, because they take no results.
+   * item_id: the remaining work when a run is resumed. Purged items are left
+   * out, because they take no results.
    *
    * @generated from rpc itembank.v1.RunService.ListIncomplete
    */
@@ -1628,7 +1628,7 @@ export declare const RunService: GenService<{
   },
   /**
    * Ends a run. A result that is recorded at the same time is either counted or
-   * refused. Ending an ended run again gives the run as it is, whatever the
+   * refused. Ending an ended run again returns it unchanged, whatever the
    * arguments; a cancelled run fails with RUN_ENDED.
    *
    * @generated from rpc itembank.v1.RunService.FinishRun
@@ -1652,8 +1652,8 @@ export declare const RunService: GenService<{
   /**
    * Compares two runs on one dataset, in any state and at possibly different
    * versions, item by item: first `summary`, then rows in order of item_id,
-   * last `end`. Fails with RUNS_NOT_COMPARABLE for runs on different datasets
-   * and for a run with itself.
+   * finally `end`. Fails with RUNS_NOT_COMPARABLE for runs on different
+   * datasets and for a run with itself.
    *
    * @generated from rpc itembank.v1.RunService.CompareRuns
    */
@@ -1663,14 +1663,14 @@ export declare const RunService: GenService<{
     output: typeof CompareRunsResponseSchema;
   },
   /**
-   * Deals out the cells of a run without a success to any number of workers.
-   * The client sends `hello`; the server leases cells to it, as many as it has
-   * capacity for; the client sends results, a heartbeat at least once per lease
-   * duration, and gets more. A cell whose lease ends without a result goes to
+   * Leases the cells of a run that lack a success to any number of workers. The
+   * client sends `hello`; the server leases cells to it, up to its capacity;
+   * the client sends results, and a heartbeat at least once per lease duration,
+   * and receives more cells. A cell whose lease ends without a result goes to
    * another worker, so a worker that dies loses nothing, and no cell with a
-   * success is dealt out again. When a stream ends, however it ends, its leases
-   * last until their deadline, for the worker to come back; `release` gives
-   * them back at once.
+   * success is leased again. When a stream ends, however it ends, its leases
+   * last until their deadline, so that the worker can reconnect; `release`
+   * returns them at once.
    *
    * @generated from rpc itembank.v1.RunService.WorkRun
    */

@@ -318,7 +318,7 @@ export const OutcomeFilterSchema = /*@__PURE__*/
   enumDesc(file_itembank_v1_run_service, 0);
 
 /**
- * Which results to keep by how they ended.
+ * Filters results by their outcome.
  *
  * @generated from enum itembank.v1.OutcomeFilter
  */
@@ -340,12 +340,12 @@ export const IncompleteView = /*@__PURE__*/
   tsEnum(IncompleteViewSchema);
 
 /**
- * Keeps experiment runs: takes results in, hands them out, compares them, and
- * deals out the work.
+ * Manages experiment runs: records results, returns and compares them, and
+ * distributes the work.
  *
  * A cell (item, repetition) takes results until it has a success. A success is
  * final: recording another result fails with RESULT_FINAL unless `overwrite` is
- * set. An error may be replaced by anything. Recording the very same result
+ * set. An error may be replaced by any result. Recording the identical result
  * again, scores aside, changes nothing, so that retries are safe.
  *
  * @generated from service itembank.v1.RunService

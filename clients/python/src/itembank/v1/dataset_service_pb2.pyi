@@ -266,8 +266,8 @@ class DeleteDatasetRequest(_message.Message):
     etag: _builtins.str
     """If set, the call fails with ETAG_MISMATCH unless it is the current one."""
     force: _builtins.bool
-    """If true, runs on the dataset are deleted with it and locked tags do not
-    keep it.
+    """If true, runs on the dataset are deleted with it, and locked tags do not
+    prevent the deletion.
     """
     request_id: _builtins.str
     """A UUID. Repeating the call with it returns the first answer."""
@@ -299,7 +299,7 @@ class DeleteDatasetResponse(_message.Message):
 
     DELETED_RUN_COUNT_FIELD_NUMBER: _builtins.int
     deleted_run_count: _builtins.int
-    """How many runs were deleted with it."""
+    """The number of runs deleted with it."""
     def __init__(
         self,
         *,
@@ -484,7 +484,7 @@ class TagVersionResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     PREVIOUS_VERSION_FIELD_NUMBER: _builtins.int
     previous_version: _builtins.int
-    """Where the tag was before. 0 if it was nowhere."""
+    """The version that carried the tag before. 0 if none did."""
     @_builtins.property
     def version(self) -> _dataset_pb2.DatasetVersion:
         """The version, with its tags."""
@@ -568,8 +568,8 @@ class DiffVersionsRequest(_message.Message):
     VIEW_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
     planned_request_id: _builtins.str
-    """The request_id of a planned write. Compares the latest version with what
-    publishing the plan would make. `before` and `after` have to be unset.
+    """The request_id of a planned write. Compares the latest version with the one
+    that publishing the plan would make. `before` and `after` have to be unset.
     """
     view: _item_pb2.ItemView.ValueType
     """How much of each item to return."""
@@ -584,7 +584,7 @@ class DiffVersionsRequest(_message.Message):
     @_builtins.property
     def before(self) -> _dataset_pb2.VersionSelector:
         """The earlier state. Required unless planned_request_id is set. It may also
-        be the newer one: the difference then tells the way back.
+        be the newer version: the difference then describes the way back.
         """
 
     @_builtins.property
@@ -671,7 +671,7 @@ Global___DiffBatch: _TypeAlias = DiffBatch  # noqa: Y015
 
 @_typing.final
 class DiffSummary(_message.Message):
-    """All differences in numbers, those in front of a cursor included."""
+    """The counts of all differences, including those before a cursor."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -682,9 +682,9 @@ class DiffSummary(_message.Message):
     DELETED_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
     before_version: _builtins.int
-    """The version that `before` meant."""
+    """The version that `before` selected."""
     after_version: _builtins.int
-    """The version that `after` meant. 0 for a plan."""
+    """The version that `after` selected. 0 for a plan."""
     created: _builtins.int
     """Changes of kind CREATED."""
     updated: _builtins.int
@@ -770,7 +770,7 @@ class RestoreVersionResponse(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
-        """What it did, as a mirror of the older state."""
+        """The receipt of the call, as a mirror of the older state."""
 
     def __init__(
         self,
@@ -847,7 +847,7 @@ Global___WatchDatasetResponse: _TypeAlias = WatchDatasetResponse  # noqa: Y015
 
 @_typing.final
 class WatchHeartbeat(_message.Message):
-    """Says that a watch is alive and complete. Sent once all versions that exist
+    """Confirms that a watch is alive and complete. Sent once all existing versions
     have been streamed, then after every Limits.heartbeat_interval of silence.
     """
 
@@ -859,7 +859,7 @@ class WatchHeartbeat(_message.Message):
     """The latest version, which has been streamed."""
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
-        """When that was so, by the clock of the server."""
+        """When this was true, by the clock of the server."""
 
     def __init__(
         self,

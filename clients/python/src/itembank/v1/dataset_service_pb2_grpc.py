@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DatasetServiceStub(object):
-    """Keeps datasets and their history: versions, tags, differences.
+    """Manages datasets and their history: versions, tags, differences.
     """
 
     def __init__(self, channel):
@@ -98,7 +98,7 @@ class DatasetServiceStub(object):
 
 
 class DatasetServiceServicer(object):
-    """Keeps datasets and their history: versions, tags, differences.
+    """Manages datasets and their history: versions, tags, differences.
     """
 
     def CreateDataset(self, request, context):
@@ -126,7 +126,7 @@ class DatasetServiceServicer(object):
     def UpdateDataset(self, request, context):
         """Changes fields of a dataset, never its items, and makes no version. A new
         schema that items of the latest version violate is refused with
-        ITEMS_VIOLATE_SCHEMA; older versions are not looked at.
+        ITEMS_VIOLATE_SCHEMA; older versions are not checked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -148,24 +148,24 @@ class DatasetServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetVersion(self, request, context):
-        """Finds one version, also by time or tag. Version 0 has no items, no counts,
-        and the creation time of the dataset.
+        """Finds one version, by number, time or tag. Version 0 has no items, no
+        counts, and the creation time of the dataset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def TagVersion(self, request, context):
-        """Puts a tag on a version. A tag that is on another version moves, in one
-        step, unless it is locked: then the call fails with TAG_LOCKED. Doing the
-        same again changes nothing.
+        """Puts a tag on a version. A tag on another version moves, in one step,
+        unless it is locked: then the call fails with TAG_LOCKED. Repeating the
+        call changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UntagVersion(self, request, context):
-        """Takes a tag away. Fails with TAG_LOCKED or TAG_NOT_FOUND.
+        """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -174,7 +174,7 @@ class DatasetServiceServicer(object):
     def DiffVersions(self, request, context):
         """Streams the differences between any two states, or those that a planned
         write would make, in ascending order of item_id. The last frame is
-        `summary`; a stream that ends without it was cut and may be resumed.
+        `summary`; a stream that ends without it was cut off and may be resumed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,20 +182,20 @@ class DatasetServiceServicer(object):
 
     def RestoreVersion(self, request, context):
         """Makes a new version whose items and splits equal those of an older one.
-        Nothing in between is lost. If the latest version has equal items already,
-        no version is made. Items that were purged come back purged. Fails with
-        SCHEMA_VIOLATION if items that it would bring back violate the schemas that
-        the dataset has now.
+        Nothing in between is lost. If the latest version already has equal items,
+        no version is made. Purged items come back purged. Fails with
+        SCHEMA_VIOLATION if items that it would bring back violate the current
+        schemas of the dataset.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchDataset(self, request, context):
-        """Streams each version after a given one, in order and without gaps: those
-        that exist, then new ones as they are made, until the caller or the server
-        hangs up. Idle streams carry a heartbeat. Fails with DATASET_NOT_FOUND when
-        the dataset is deleted.
+        """Streams each version after a given one, in order and without gaps: existing
+        ones, then new ones as they are made, until the caller or the server ends
+        the stream. Idle streams carry heartbeats. Fails with DATASET_NOT_FOUND
+        when the dataset is deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,7 +273,7 @@ def add_DatasetServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DatasetService(object):
-    """Keeps datasets and their history: versions, tags, differences.
+    """Manages datasets and their history: versions, tags, differences.
     """
 
     @staticmethod

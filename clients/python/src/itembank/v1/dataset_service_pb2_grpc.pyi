@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DatasetServiceStub:
-    """Keeps datasets and their history: versions, tags, differences."""
+    """Manages datasets and their history: versions, tags, differences."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -44,7 +44,7 @@ class DatasetServiceStub:
     UpdateDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.UpdateDatasetRequest, _dataset_service_pb2.UpdateDatasetResponse]
     """Changes fields of a dataset, never its items, and makes no version. A new
     schema that items of the latest version violate is refused with
-    ITEMS_VIOLATE_SCHEMA; older versions are not looked at.
+    ITEMS_VIOLATE_SCHEMA; older versions are not checked.
     """
     DeleteDataset: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]
     """Deletes a dataset with its items, versions and tags. Cannot be undone. With
@@ -53,38 +53,38 @@ class DatasetServiceStub:
     ListVersions: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.ListVersionsRequest, _dataset_service_pb2.ListVersionsResponse]
     """Lists the versions of a dataset, newest first. Version 0 is not listed."""
     GetVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.GetVersionRequest, _dataset_service_pb2.GetVersionResponse]
-    """Finds one version, also by time or tag. Version 0 has no items, no counts,
-    and the creation time of the dataset.
+    """Finds one version, by number, time or tag. Version 0 has no items, no
+    counts, and the creation time of the dataset.
     """
     TagVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.TagVersionRequest, _dataset_service_pb2.TagVersionResponse]
-    """Puts a tag on a version. A tag that is on another version moves, in one
-    step, unless it is locked: then the call fails with TAG_LOCKED. Doing the
-    same again changes nothing.
+    """Puts a tag on a version. A tag on another version moves, in one step,
+    unless it is locked: then the call fails with TAG_LOCKED. Repeating the
+    call changes nothing.
     """
     UntagVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.UntagVersionRequest, _dataset_service_pb2.UntagVersionResponse]
-    """Takes a tag away. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
+    """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
     DiffVersions: _grpc.UnaryStreamMultiCallable[_dataset_service_pb2.DiffVersionsRequest, _dataset_service_pb2.DiffVersionsResponse]
     """Streams the differences between any two states, or those that a planned
     write would make, in ascending order of item_id. The last frame is
-    `summary`; a stream that ends without it was cut and may be resumed.
+    `summary`; a stream that ends without it was cut off and may be resumed.
     """
     RestoreVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.RestoreVersionRequest, _dataset_service_pb2.RestoreVersionResponse]
     """Makes a new version whose items and splits equal those of an older one.
-    Nothing in between is lost. If the latest version has equal items already,
-    no version is made. Items that were purged come back purged. Fails with
-    SCHEMA_VIOLATION if items that it would bring back violate the schemas that
-    the dataset has now.
+    Nothing in between is lost. If the latest version already has equal items,
+    no version is made. Purged items come back purged. Fails with
+    SCHEMA_VIOLATION if items that it would bring back violate the current
+    schemas of the dataset.
     """
     WatchDataset: _grpc.UnaryStreamMultiCallable[_dataset_service_pb2.WatchDatasetRequest, _dataset_service_pb2.WatchDatasetResponse]
-    """Streams each version after a given one, in order and without gaps: those
-    that exist, then new ones as they are made, until the caller or the server
-    hangs up. Idle streams carry a heartbeat. Fails with DATASET_NOT_FOUND when
-    the dataset is deleted.
+    """Streams each version after a given one, in order and without gaps: existing
+    ones, then new ones as they are made, until the caller or the server ends
+    the stream. Idle streams carry heartbeats. Fails with DATASET_NOT_FOUND
+    when the dataset is deleted.
     """
 
 @_typing.type_check_only
 class DatasetServiceAsyncStub(DatasetServiceStub):
-    """Keeps datasets and their history: versions, tags, differences."""
+    """Manages datasets and their history: versions, tags, differences."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.CreateDatasetRequest, _dataset_service_pb2.CreateDatasetResponse]  # type: ignore[assignment]
@@ -98,7 +98,7 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     UpdateDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.UpdateDatasetRequest, _dataset_service_pb2.UpdateDatasetResponse]  # type: ignore[assignment]
     """Changes fields of a dataset, never its items, and makes no version. A new
     schema that items of the latest version violate is refused with
-    ITEMS_VIOLATE_SCHEMA; older versions are not looked at.
+    ITEMS_VIOLATE_SCHEMA; older versions are not checked.
     """
     DeleteDataset: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.DeleteDatasetRequest, _dataset_service_pb2.DeleteDatasetResponse]  # type: ignore[assignment]
     """Deletes a dataset with its items, versions and tags. Cannot be undone. With
@@ -107,37 +107,37 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     ListVersions: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.ListVersionsRequest, _dataset_service_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """Lists the versions of a dataset, newest first. Version 0 is not listed."""
     GetVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.GetVersionRequest, _dataset_service_pb2.GetVersionResponse]  # type: ignore[assignment]
-    """Finds one version, also by time or tag. Version 0 has no items, no counts,
-    and the creation time of the dataset.
+    """Finds one version, by number, time or tag. Version 0 has no items, no
+    counts, and the creation time of the dataset.
     """
     TagVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.TagVersionRequest, _dataset_service_pb2.TagVersionResponse]  # type: ignore[assignment]
-    """Puts a tag on a version. A tag that is on another version moves, in one
-    step, unless it is locked: then the call fails with TAG_LOCKED. Doing the
-    same again changes nothing.
+    """Puts a tag on a version. A tag on another version moves, in one step,
+    unless it is locked: then the call fails with TAG_LOCKED. Repeating the
+    call changes nothing.
     """
     UntagVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.UntagVersionRequest, _dataset_service_pb2.UntagVersionResponse]  # type: ignore[assignment]
-    """Takes a tag away. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
+    """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
     DiffVersions: _aio.UnaryStreamMultiCallable[_dataset_service_pb2.DiffVersionsRequest, _dataset_service_pb2.DiffVersionsResponse]  # type: ignore[assignment]
     """Streams the differences between any two states, or those that a planned
     write would make, in ascending order of item_id. The last frame is
-    `summary`; a stream that ends without it was cut and may be resumed.
+    `summary`; a stream that ends without it was cut off and may be resumed.
     """
     RestoreVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.RestoreVersionRequest, _dataset_service_pb2.RestoreVersionResponse]  # type: ignore[assignment]
     """Makes a new version whose items and splits equal those of an older one.
-    Nothing in between is lost. If the latest version has equal items already,
-    no version is made. Items that were purged come back purged. Fails with
-    SCHEMA_VIOLATION if items that it would bring back violate the schemas that
-    the dataset has now.
+    Nothing in between is lost. If the latest version already has equal items,
+    no version is made. Purged items come back purged. Fails with
+    SCHEMA_VIOLATION if items that it would bring back violate the current
+    schemas of the dataset.
     """
     WatchDataset: _aio.UnaryStreamMultiCallable[_dataset_service_pb2.WatchDatasetRequest, _dataset_service_pb2.WatchDatasetResponse]  # type: ignore[assignment]
-    """Streams each version after a given one, in order and without gaps: those
-    that exist, then new ones as they are made, until the caller or the server
-    hangs up. Idle streams carry a heartbeat. Fails with DATASET_NOT_FOUND when
-    the dataset is deleted.
+    """Streams each version after a given one, in order and without gaps: existing
+    ones, then new ones as they are made, until the caller or the server ends
+    the stream. Idle streams carry heartbeats. Fails with DATASET_NOT_FOUND
+    when the dataset is deleted.
     """
 
 class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps datasets and their history: versions, tags, differences."""
+    """Manages datasets and their history: versions, tags, differences."""
 
     @_abc_1.abstractmethod
     def CreateDataset(
@@ -173,7 +173,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dataset_service_pb2.UpdateDatasetResponse, _abc.Awaitable[_dataset_service_pb2.UpdateDatasetResponse]]:
         """Changes fields of a dataset, never its items, and makes no version. A new
         schema that items of the latest version violate is refused with
-        ITEMS_VIOLATE_SCHEMA; older versions are not looked at.
+        ITEMS_VIOLATE_SCHEMA; older versions are not checked.
         """
 
     @_abc_1.abstractmethod
@@ -200,8 +200,8 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.GetVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.GetVersionResponse, _abc.Awaitable[_dataset_service_pb2.GetVersionResponse]]:
-        """Finds one version, also by time or tag. Version 0 has no items, no counts,
-        and the creation time of the dataset.
+        """Finds one version, by number, time or tag. Version 0 has no items, no
+        counts, and the creation time of the dataset.
         """
 
     @_abc_1.abstractmethod
@@ -210,9 +210,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.TagVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.TagVersionResponse, _abc.Awaitable[_dataset_service_pb2.TagVersionResponse]]:
-        """Puts a tag on a version. A tag that is on another version moves, in one
-        step, unless it is locked: then the call fails with TAG_LOCKED. Doing the
-        same again changes nothing.
+        """Puts a tag on a version. A tag on another version moves, in one step,
+        unless it is locked: then the call fails with TAG_LOCKED. Repeating the
+        call changes nothing.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +221,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.UntagVersionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.UntagVersionResponse, _abc.Awaitable[_dataset_service_pb2.UntagVersionResponse]]:
-        """Takes a tag away. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
+        """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def DiffVersions(
@@ -231,7 +231,7 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_dataset_service_pb2.DiffVersionsResponse], _abc.AsyncIterator[_dataset_service_pb2.DiffVersionsResponse]]:
         """Streams the differences between any two states, or those that a planned
         write would make, in ascending order of item_id. The last frame is
-        `summary`; a stream that ends without it was cut and may be resumed.
+        `summary`; a stream that ends without it was cut off and may be resumed.
         """
 
     @_abc_1.abstractmethod
@@ -241,10 +241,10 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.RestoreVersionResponse, _abc.Awaitable[_dataset_service_pb2.RestoreVersionResponse]]:
         """Makes a new version whose items and splits equal those of an older one.
-        Nothing in between is lost. If the latest version has equal items already,
-        no version is made. Items that were purged come back purged. Fails with
-        SCHEMA_VIOLATION if items that it would bring back violate the schemas that
-        the dataset has now.
+        Nothing in between is lost. If the latest version already has equal items,
+        no version is made. Purged items come back purged. Fails with
+        SCHEMA_VIOLATION if items that it would bring back violate the current
+        schemas of the dataset.
         """
 
     @_abc_1.abstractmethod
@@ -253,10 +253,10 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dataset_service_pb2.WatchDatasetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_dataset_service_pb2.WatchDatasetResponse], _abc.AsyncIterator[_dataset_service_pb2.WatchDatasetResponse]]:
-        """Streams each version after a given one, in order and without gaps: those
-        that exist, then new ones as they are made, until the caller or the server
-        hangs up. Idle streams carry a heartbeat. Fails with DATASET_NOT_FOUND when
-        the dataset is deleted.
+        """Streams each version after a given one, in order and without gaps: existing
+        ones, then new ones as they are made, until the caller or the server ends
+        the stream. Idle streams carry heartbeats. Fails with DATASET_NOT_FOUND
+        when the dataset is deleted.
         """
 
 def add_DatasetServiceServicer_to_server(servicer: DatasetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -38,21 +38,21 @@ class _OutcomeFilterEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Outcome
     OUTCOME_FILTER_ANY: _OutcomeFilter.ValueType  # 1
     """All of them."""
     OUTCOME_FILTER_SUCCEEDED: _OutcomeFilter.ValueType  # 2
-    """Those with an output."""
+    """Results with an output."""
     OUTCOME_FILTER_FAILED: _OutcomeFilter.ValueType  # 3
-    """Those with an error."""
+    """Results with an error."""
 
 class OutcomeFilter(_OutcomeFilter, metaclass=_OutcomeFilterEnumTypeWrapper):
-    """Which results to keep by how they ended."""
+    """Filters results by their outcome."""
 
 OUTCOME_FILTER_UNSPECIFIED: OutcomeFilter.ValueType  # 0
 """Same as OUTCOME_FILTER_ANY."""
 OUTCOME_FILTER_ANY: OutcomeFilter.ValueType  # 1
 """All of them."""
 OUTCOME_FILTER_SUCCEEDED: OutcomeFilter.ValueType  # 2
-"""Those with an output."""
+"""Results with an output."""
 OUTCOME_FILTER_FAILED: OutcomeFilter.ValueType  # 3
-"""Those with an error."""
+"""Results with an error."""
 Global___OutcomeFilter: _TypeAlias = OutcomeFilter  # noqa: Y015
 
 class _IncompleteView:
@@ -94,10 +94,10 @@ class CreateRunRequest(_message.Message):
     """A UUID. Repeating the call with it returns the first answer."""
     carry_from_run_id: _builtins.str
     """If set, successes of this earlier run on the same dataset, which may be in
-    any state, are taken over, with their current scores, for every cell that
-    both runs have and whose item has the same content hash in both versions, so
-    that only what changed has to be done again. They carry
-    RunResult.carried_from_result_id. With any of them, the run is in
+    any state, are carried over, with their current scores, for every cell that
+    both runs have and whose item has the same content hash in both versions,
+    so that only changed items have to be run again. They have
+    RunResult.carried_from_result_id set. If there are any, the run is in
     STATE_RUNNING from the start. The caller vouches that the target is the
     same.
     """
@@ -202,7 +202,7 @@ Global___GetRunResponse: _TypeAlias = GetRunResponse  # noqa: Y015
 
 @_typing.final
 class ListRunsRequest(_message.Message):
-    """The request of ListRuns. Filters add up."""
+    """The request of ListRuns. All filters apply together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -437,7 +437,7 @@ class RecordResultsResponse(_message.Message):
     RESULT_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def counts(self) -> Global___RecordedCounts:
-        """What was done."""
+        """The effect of the call."""
 
     @_builtins.property
     def result_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -459,7 +459,7 @@ Global___RecordResultsResponse: _TypeAlias = RecordResultsResponse  # noqa: Y015
 
 @_typing.final
 class RecordedCounts(_message.Message):
-    """What recording did, in results: they add up to those sent."""
+    """The effect of recording, in results. The counts add up to the number sent."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -471,7 +471,7 @@ class RecordedCounts(_message.Message):
     replaced: _builtins.int
     """Results that replaced another."""
     unchanged: _builtins.int
-    """Results that were there already."""
+    """Results that were already recorded."""
     def __init__(
         self,
         *,
@@ -489,8 +489,8 @@ Global___RecordedCounts: _TypeAlias = RecordedCounts  # noqa: Y015
 
 @_typing.final
 class StreamRecordResultsRequest(_message.Message):
-    """One frame of StreamRecordResults, client to server. Each stands alone: it can
-    be sent again on another stream.
+    """One frame of StreamRecordResults, client to server. Frames are independent:
+    each can be sent again on another stream.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -500,9 +500,9 @@ class StreamRecordResultsRequest(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     OVERWRITE_FIELD_NUMBER: _builtins.int
     run_id: _builtins.str
-    """Required. The run. May differ from frame to frame."""
+    """Required. The run. May differ between frames."""
     frame_number: _builtins.int
-    """A number of the client's choice, given back in the answer and in errors."""
+    """A number of the client's choice, returned in the answer and in errors."""
     overwrite: _builtins.bool
     """If true, successes may be replaced."""
     @_builtins.property
@@ -535,10 +535,10 @@ class StreamRecordResultsResponse(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     RESULT_IDS_FIELD_NUMBER: _builtins.int
     frame_number: _builtins.int
-    """Which frame is now durable."""
+    """The frame that is now durable."""
     @_builtins.property
     def counts(self) -> Global___RecordedCounts:
-        """What it did."""
+        """Its effect."""
 
     @_builtins.property
     def result_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -621,7 +621,7 @@ Global___GetResultResponse: _TypeAlias = GetResultResponse  # noqa: Y015
 
 @_typing.final
 class ListResultsRequest(_message.Message):
-    """The request of ListResults. Filters add up."""
+    """The request of ListResults. All filters apply together."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -638,9 +638,9 @@ class ListResultsRequest(_message.Message):
     item_id: _builtins.str
     """Keeps results of this item. Empty keeps all."""
     outcome: Global___OutcomeFilter.ValueType
-    """Keeps results by how they ended."""
+    """Keeps results with this outcome."""
     include_replaced: _builtins.bool
-    """If true, results that were replaced are listed as well: every attempt."""
+    """If true, replaced results are listed as well: every attempt."""
     view: _result_pb2.ResultView.ValueType
     """How much of each result to return."""
     page_size: _builtins.int
@@ -654,7 +654,7 @@ class ListResultsRequest(_message.Message):
     @_builtins.property
     def missing_scores(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Keeps successes that lack a score of any of these names, or have one that
-        is an error: what is left to judge. Empty keeps all.
+        is an error: those still to be judged. Empty keeps all.
         """
 
     def __init__(
@@ -718,11 +718,11 @@ class StreamResultsRequest(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     after_sequence: _builtins.int
-    """Goes on behind this place: the last `sequence` or `through_sequence` that
-    arrived. 0 starts at the beginning.
+    """Continues after this position: the last `sequence` or `through_sequence`
+    that arrived. 0 starts at the beginning.
     """
     follow: _builtins.bool
-    """If true, the stream goes on until the run has ended."""
+    """If true, the stream continues until the run has ended."""
     view: _result_pb2.ResultView.ValueType
     """How much of each result to return."""
     def __init__(
@@ -789,7 +789,7 @@ class ResultBatch(_message.Message):
     @_builtins.property
     def results(self) -> _containers.RepeatedCompositeFieldContainer[_result_pb2.RunResult]:
         """1 to 1,000 results, at most about 3 MiB, by ascending sequence. A result
-        that changes while it is streamed appears again later, as it is then.
+        that changes while it is streamed appears again later, in its new state.
         """
 
     def __init__(
@@ -807,7 +807,7 @@ Global___ResultBatch: _TypeAlias = ResultBatch  # noqa: Y015
 
 @_typing.final
 class ResultHeartbeat(_message.Message):
-    """Says that a stream of results is alive and complete. Sent after every
+    """Confirms that a stream of results is alive and complete. Sent after every
     Limits.heartbeat_interval of silence.
     """
 
@@ -819,7 +819,7 @@ class ResultHeartbeat(_message.Message):
     """All changes up to this place have been streamed."""
     @_builtins.property
     def server_time(self) -> _timestamp_pb2.Timestamp:
-        """When that was so, by the clock of the server."""
+        """When this was true, by the clock of the server."""
 
     def __init__(
         self,
@@ -899,7 +899,7 @@ class DeleteResultsResponse(_message.Message):
 
     DELETED_COUNT_FIELD_NUMBER: _builtins.int
     deleted_count: _builtins.int
-    """How many cells became missing."""
+    """The number of cells that became missing."""
     def __init__(
         self,
         *,
@@ -943,7 +943,7 @@ Global___RecordScoresRequest: _TypeAlias = RecordScoresRequest  # noqa: Y015
 
 @_typing.final
 class ResultScore(_message.Message):
-    """A score and what it is of."""
+    """A score and the result it belongs to."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -978,7 +978,7 @@ class RecordScoresResponse(_message.Message):
     COUNTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def counts(self) -> Global___RecordedCounts:
-        """What was done, in scores."""
+        """The effect of the call, in scores."""
 
     def __init__(
         self,
@@ -1111,9 +1111,9 @@ class FinishRunRequest(_message.Message):
     run_id: _builtins.str
     """Required. The run."""
     min_success_ratio: _builtins.float
-    """The share of expected cells that has to be a success for the run to end as
-    COMPLETED, 0 to 1; missing cells count against it. Below it, and without
-    any success, the run ends as FAILED.
+    """The share of expected cells that have to be successes for the run to end as
+    COMPLETED, 0 to 1; missing cells count against it. Below this share, and
+    without any success, the run ends as FAILED.
     """
     failure_message: _builtins.str
     """If set, the run ends as FAILED for this reason, whatever its results. At
@@ -1222,7 +1222,7 @@ class CompareRunsRequest(_message.Message):
     """How much of the comparison to return."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[_comparison_pb2.ScoreSetting]:
-        """Which scores to compare and how. Empty means all that either run has,
+        """The scores to compare, and how. Empty means all scores of either run,
         higher is better, with a tolerance of 0.
         """
 
@@ -1350,7 +1350,7 @@ class WorkRunRequest(_message.Message):
 
     @_builtins.property
     def release(self) -> _work_pb2.WorkRelease:
-        """Gives leases back."""
+        """Releases leases."""
 
     def __init__(
         self,

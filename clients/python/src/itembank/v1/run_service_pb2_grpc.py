@@ -26,12 +26,12 @@ if _version_not_supported:
 
 
 class RunServiceStub(object):
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 
@@ -129,18 +129,18 @@ class RunServiceStub(object):
 
 
 class RunServiceServicer(object):
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 
     def CreateRun(self, request, context):
-        """Creates a run and pins the version it is about. Fails with EMPTY_RUN if
-        that has no item to cover.
+        """Creates a run and pins its version. Fails with EMPTY_RUN if the version has
+        no item to cover.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -161,7 +161,7 @@ class RunServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateRun(self, request, context):
-        """Changes what a run says about itself, in any state. Never its results.
+        """Changes attributes of a run, in any state, never its results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -177,7 +177,7 @@ class RunServiceServicer(object):
     def RecordResults(self, request, context):
         """Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
         ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
-        purged before it had a result stay missing.
+        purged before they had a result stay missing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -185,9 +185,9 @@ class RunServiceServicer(object):
 
     def StreamRecordResults(self, request_iterator, context):
         """RecordResults as a stream. Each frame is durable before it is answered, and
-        stays whatever becomes of later ones; answers come in the order of the
+        stays recorded even if later ones fail; answers come in the order of the
         frames. A frame that fails ends the stream. If a stream breaks, send the
-        frames without an answer again on a new one.
+        unanswered frames again on a new one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -202,7 +202,7 @@ class RunServiceServicer(object):
 
     def ListResults(self, request, context):
         """Lists the results of a run by item_id, then repetition, then attempt: the
-        current ones or, on request, those that were replaced as well.
+        current ones or, on request, replaced ones as well.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -210,9 +210,9 @@ class RunServiceServicer(object):
 
     def StreamResults(self, request, context):
         """Streams the current results of a run in the order of their last change.
-        With `follow`, goes on with changes as they happen until the run has ended.
-        Deletions are not told. The last frame is `end`; a stream that ends without
-        it was cut and may be resumed.
+        With `follow`, continues with changes as they happen until the run has
+        ended. Deletions are not reported. The last frame is `end`; a stream that
+        ends without it was cut off and may be resumed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -220,7 +220,7 @@ class RunServiceServicer(object):
 
     def DeleteResults(self, request, context):
         """Deletes results with their history, which makes their cells missing again.
-        Only before the run has ended. Cells without a result are passed over.
+        Only before the run has ended. Cells without a result are skipped.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -229,7 +229,7 @@ class RunServiceServicer(object):
     def RecordScores(self, request, context):
         """Records up to 1,000 scores of results, in any state of the run. All or
         nothing. A score replaces the one of the same name, which stays as history;
-        the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
+        the identical score again changes nothing. Fails with RESULT_SUPERSEDED if
         the result has been replaced since it was read, and with ITEM_PURGED if its
         item was purged.
         """
@@ -239,8 +239,8 @@ class RunServiceServicer(object):
 
     def ListIncomplete(self, request, context):
         """Lists the items that lack a success in some repetition, in order of
-        item_id: what is left to do when a run is resumed. Items that were purged
-        are left out, because they take no results.
+        item_id: the remaining work when a run is resumed. Purged items are left
+        out, because they take no results.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -248,7 +248,7 @@ class RunServiceServicer(object):
 
     def FinishRun(self, request, context):
         """Ends a run. A result that is recorded at the same time is either counted or
-        refused. Ending an ended run again gives the run as it is, whatever the
+        refused. Ending an ended run again returns it unchanged, whatever the
         arguments; a cancelled run fails with RUN_ENDED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -266,22 +266,22 @@ class RunServiceServicer(object):
     def CompareRuns(self, request, context):
         """Compares two runs on one dataset, in any state and at possibly different
         versions, item by item: first `summary`, then rows in order of item_id,
-        last `end`. Fails with RUNS_NOT_COMPARABLE for runs on different datasets
-        and for a run with itself.
+        finally `end`. Fails with RUNS_NOT_COMPARABLE for runs on different
+        datasets and for a run with itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WorkRun(self, request_iterator, context):
-        """Deals out the cells of a run without a success to any number of workers.
-        The client sends `hello`; the server leases cells to it, as many as it has
-        capacity for; the client sends results, a heartbeat at least once per lease
-        duration, and gets more. A cell whose lease ends without a result goes to
+        """Leases the cells of a run that lack a success to any number of workers. The
+        client sends `hello`; the server leases cells to it, up to its capacity;
+        the client sends results, and a heartbeat at least once per lease duration,
+        and receives more cells. A cell whose lease ends without a result goes to
         another worker, so a worker that dies loses nothing, and no cell with a
-        success is dealt out again. When a stream ends, however it ends, its leases
-        last until their deadline, for the worker to come back; `release` gives
-        them back at once.
+        success is leased again. When a stream ends, however it ends, its leases
+        last until their deadline, so that the worker can reconnect; `release`
+        returns them at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -384,12 +384,12 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService(object):
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 

@@ -27,12 +27,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunServiceStub:
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 
@@ -41,59 +41,59 @@ class RunServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RunServiceAsyncStub: ...
     CreateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]
-    """Creates a run and pins the version it is about. Fails with EMPTY_RUN if
-    that has no item to cover.
+    """Creates a run and pins its version. Fails with EMPTY_RUN if the version has
+    no item to cover.
     """
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """Finds one run."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
     """Lists runs, newest first."""
     UpdateRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.UpdateRunRequest, _run_service_pb2.UpdateRunResponse]
-    """Changes what a run says about itself, in any state. Never its results."""
+    """Changes attributes of a run, in any state, never its results."""
     DeleteRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]
     """Deletes a run with its results and scores. Cannot be undone."""
     RecordResults: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RecordResultsRequest, _run_service_pb2.RecordResultsResponse]
     """Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
     ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
-    purged before it had a result stay missing.
+    purged before they had a result stay missing.
     """
     StreamRecordResults: _grpc.StreamStreamMultiCallable[_run_service_pb2.StreamRecordResultsRequest, _run_service_pb2.StreamRecordResultsResponse]
     """RecordResults as a stream. Each frame is durable before it is answered, and
-    stays whatever becomes of later ones; answers come in the order of the
+    stays recorded even if later ones fail; answers come in the order of the
     frames. A frame that fails ends the stream. If a stream breaks, send the
-    frames without an answer again on a new one.
+    unanswered frames again on a new one.
     """
     GetResult: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetResultRequest, _run_service_pb2.GetResultResponse]
     """Finds one result, current or replaced."""
     ListResults: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListResultsRequest, _run_service_pb2.ListResultsResponse]
     """Lists the results of a run by item_id, then repetition, then attempt: the
-    current ones or, on request, those that were replaced as well.
+    current ones or, on request, replaced ones as well.
     """
     StreamResults: _grpc.UnaryStreamMultiCallable[_run_service_pb2.StreamResultsRequest, _run_service_pb2.StreamResultsResponse]
     """Streams the current results of a run in the order of their last change.
-    With `follow`, goes on with changes as they happen until the run has ended.
-    Deletions are not told. The last frame is `end`; a stream that ends without
-    it was cut and may be resumed.
+    With `follow`, continues with changes as they happen until the run has
+    ended. Deletions are not reported. The last frame is `end`; a stream that
+    ends without it was cut off and may be resumed.
     """
     DeleteResults: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.DeleteResultsRequest, _run_service_pb2.DeleteResultsResponse]
     """Deletes results with their history, which makes their cells missing again.
-    Only before the run has ended. Cells without a result are passed over.
+    Only before the run has ended. Cells without a result are skipped.
     """
     RecordScores: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RecordScoresRequest, _run_service_pb2.RecordScoresResponse]
     """Records up to 1,000 scores of results, in any state of the run. All or
     nothing. A score replaces the one of the same name, which stays as history;
-    the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
+    the identical score again changes nothing. Fails with RESULT_SUPERSEDED if
     the result has been replaced since it was read, and with ITEM_PURGED if its
     item was purged.
     """
     ListIncomplete: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListIncompleteRequest, _run_service_pb2.ListIncompleteResponse]
     """Lists the items that lack a success in some repetition, in order of
-    item_id: what is left to do when a run is resumed. Items that were purged
-    are left out, because they take no results.
+    item_id: the remaining work when a run is resumed. Purged items are left
+    out, because they take no results.
     """
     FinishRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.FinishRunRequest, _run_service_pb2.FinishRunResponse]
     """Ends a run. A result that is recorded at the same time is either counted or
-    refused. Ending an ended run again gives the run as it is, whatever the
+    refused. Ending an ended run again returns it unchanged, whatever the
     arguments; a cancelled run fails with RUN_ENDED.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
@@ -103,86 +103,86 @@ class RunServiceStub:
     CompareRuns: _grpc.UnaryStreamMultiCallable[_run_service_pb2.CompareRunsRequest, _run_service_pb2.CompareRunsResponse]
     """Compares two runs on one dataset, in any state and at possibly different
     versions, item by item: first `summary`, then rows in order of item_id,
-    last `end`. Fails with RUNS_NOT_COMPARABLE for runs on different datasets
-    and for a run with itself.
+    finally `end`. Fails with RUNS_NOT_COMPARABLE for runs on different
+    datasets and for a run with itself.
     """
     WorkRun: _grpc.StreamStreamMultiCallable[_run_service_pb2.WorkRunRequest, _run_service_pb2.WorkRunResponse]
-    """Deals out the cells of a run without a success to any number of workers.
-    The client sends `hello`; the server leases cells to it, as many as it has
-    capacity for; the client sends results, a heartbeat at least once per lease
-    duration, and gets more. A cell whose lease ends without a result goes to
+    """Leases the cells of a run that lack a success to any number of workers. The
+    client sends `hello`; the server leases cells to it, up to its capacity;
+    the client sends results, and a heartbeat at least once per lease duration,
+    and receives more cells. A cell whose lease ends without a result goes to
     another worker, so a worker that dies loses nothing, and no cell with a
-    success is dealt out again. When a stream ends, however it ends, its leases
-    last until their deadline, for the worker to come back; `release` gives
-    them back at once.
+    success is leased again. When a stream ends, however it ends, its leases
+    last until their deadline, so that the worker can reconnect; `release`
+    returns them at once.
     """
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CreateRunRequest, _run_service_pb2.CreateRunResponse]  # type: ignore[assignment]
-    """Creates a run and pins the version it is about. Fails with EMPTY_RUN if
-    that has no item to cover.
+    """Creates a run and pins its version. Fails with EMPTY_RUN if the version has
+    no item to cover.
     """
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Finds one run."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, newest first."""
     UpdateRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.UpdateRunRequest, _run_service_pb2.UpdateRunResponse]  # type: ignore[assignment]
-    """Changes what a run says about itself, in any state. Never its results."""
+    """Changes attributes of a run, in any state, never its results."""
     DeleteRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteRunRequest, _run_service_pb2.DeleteRunResponse]  # type: ignore[assignment]
     """Deletes a run with its results and scores. Cannot be undone."""
     RecordResults: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RecordResultsRequest, _run_service_pb2.RecordResultsResponse]  # type: ignore[assignment]
     """Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
     ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
-    purged before it had a result stay missing.
+    purged before they had a result stay missing.
     """
     StreamRecordResults: _aio.StreamStreamMultiCallable[_run_service_pb2.StreamRecordResultsRequest, _run_service_pb2.StreamRecordResultsResponse]  # type: ignore[assignment]
     """RecordResults as a stream. Each frame is durable before it is answered, and
-    stays whatever becomes of later ones; answers come in the order of the
+    stays recorded even if later ones fail; answers come in the order of the
     frames. A frame that fails ends the stream. If a stream breaks, send the
-    frames without an answer again on a new one.
+    unanswered frames again on a new one.
     """
     GetResult: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetResultRequest, _run_service_pb2.GetResultResponse]  # type: ignore[assignment]
     """Finds one result, current or replaced."""
     ListResults: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListResultsRequest, _run_service_pb2.ListResultsResponse]  # type: ignore[assignment]
     """Lists the results of a run by item_id, then repetition, then attempt: the
-    current ones or, on request, those that were replaced as well.
+    current ones or, on request, replaced ones as well.
     """
     StreamResults: _aio.UnaryStreamMultiCallable[_run_service_pb2.StreamResultsRequest, _run_service_pb2.StreamResultsResponse]  # type: ignore[assignment]
     """Streams the current results of a run in the order of their last change.
-    With `follow`, goes on with changes as they happen until the run has ended.
-    Deletions are not told. The last frame is `end`; a stream that ends without
-    it was cut and may be resumed.
+    With `follow`, continues with changes as they happen until the run has
+    ended. Deletions are not reported. The last frame is `end`; a stream that
+    ends without it was cut off and may be resumed.
     """
     DeleteResults: _aio.UnaryUnaryMultiCallable[_run_service_pb2.DeleteResultsRequest, _run_service_pb2.DeleteResultsResponse]  # type: ignore[assignment]
     """Deletes results with their history, which makes their cells missing again.
-    Only before the run has ended. Cells without a result are passed over.
+    Only before the run has ended. Cells without a result are skipped.
     """
     RecordScores: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RecordScoresRequest, _run_service_pb2.RecordScoresResponse]  # type: ignore[assignment]
     """Records up to 1,000 scores of results, in any state of the run. All or
     nothing. A score replaces the one of the same name, which stays as history;
-    the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
+    the identical score again changes nothing. Fails with RESULT_SUPERSEDED if
     the result has been replaced since it was read, and with ITEM_PURGED if its
     item was purged.
     """
     ListIncomplete: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListIncompleteRequest, _run_service_pb2.ListIncompleteResponse]  # type: ignore[assignment]
     """Lists the items that lack a success in some repetition, in order of
-    item_id: what is left to do when a run is resumed. Items that were purged
-    are left out, because they take no results.
+    item_id: the remaining work when a run is resumed. Purged items are left
+    out, because they take no results.
     """
     FinishRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.FinishRunRequest, _run_service_pb2.FinishRunResponse]  # type: ignore[assignment]
     """Ends a run. A result that is recorded at the same time is either counted or
-    refused. Ending an ended run again gives the run as it is, whatever the
+    refused. Ending an ended run again returns it unchanged, whatever the
     arguments; a cancelled run fails with RUN_ENDED.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
@@ -192,27 +192,27 @@ class RunServiceAsyncStub(RunServiceStub):
     CompareRuns: _aio.UnaryStreamMultiCallable[_run_service_pb2.CompareRunsRequest, _run_service_pb2.CompareRunsResponse]  # type: ignore[assignment]
     """Compares two runs on one dataset, in any state and at possibly different
     versions, item by item: first `summary`, then rows in order of item_id,
-    last `end`. Fails with RUNS_NOT_COMPARABLE for runs on different datasets
-    and for a run with itself.
+    finally `end`. Fails with RUNS_NOT_COMPARABLE for runs on different
+    datasets and for a run with itself.
     """
     WorkRun: _aio.StreamStreamMultiCallable[_run_service_pb2.WorkRunRequest, _run_service_pb2.WorkRunResponse]  # type: ignore[assignment]
-    """Deals out the cells of a run without a success to any number of workers.
-    The client sends `hello`; the server leases cells to it, as many as it has
-    capacity for; the client sends results, a heartbeat at least once per lease
-    duration, and gets more. A cell whose lease ends without a result goes to
+    """Leases the cells of a run that lack a success to any number of workers. The
+    client sends `hello`; the server leases cells to it, up to its capacity;
+    the client sends results, and a heartbeat at least once per lease duration,
+    and receives more cells. A cell whose lease ends without a result goes to
     another worker, so a worker that dies loses nothing, and no cell with a
-    success is dealt out again. When a stream ends, however it ends, its leases
-    last until their deadline, for the worker to come back; `release` gives
-    them back at once.
+    success is leased again. When a stream ends, however it ends, its leases
+    last until their deadline, so that the worker can reconnect; `release`
+    returns them at once.
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps experiment runs: takes results in, hands them out, compares them, and
-    deals out the work.
+    """Manages experiment runs: records results, returns and compares them, and
+    distributes the work.
 
     A cell (item, repetition) takes results until it has a success. A success is
     final: recording another result fails with RESULT_FINAL unless `overwrite` is
-    set. An error may be replaced by anything. Recording the very same result
+    set. An error may be replaced by any result. Recording the identical result
     again, scores aside, changes nothing, so that retries are safe.
     """
 
@@ -222,8 +222,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.CreateRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.CreateRunResponse, _abc.Awaitable[_run_service_pb2.CreateRunResponse]]:
-        """Creates a run and pins the version it is about. Fails with EMPTY_RUN if
-        that has no item to cover.
+        """Creates a run and pins its version. Fails with EMPTY_RUN if the version has
+        no item to cover.
         """
 
     @_abc_1.abstractmethod
@@ -248,7 +248,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.UpdateRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.UpdateRunResponse, _abc.Awaitable[_run_service_pb2.UpdateRunResponse]]:
-        """Changes what a run says about itself, in any state. Never its results."""
+        """Changes attributes of a run, in any state, never its results."""
 
     @_abc_1.abstractmethod
     def DeleteRun(
@@ -266,7 +266,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.RecordResultsResponse, _abc.Awaitable[_run_service_pb2.RecordResultsResponse]]:
         """Records up to 1,000 results. All or nothing. Fails with RUN_ENDED,
         ITEM_NOT_IN_RUN, RESULT_FINAL or ITEM_PURGED. Cells of an item that was
-        purged before it had a result stay missing.
+        purged before they had a result stay missing.
         """
 
     @_abc_1.abstractmethod
@@ -276,9 +276,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.StreamRecordResultsResponse], _abc.AsyncIterator[_run_service_pb2.StreamRecordResultsResponse]]:
         """RecordResults as a stream. Each frame is durable before it is answered, and
-        stays whatever becomes of later ones; answers come in the order of the
+        stays recorded even if later ones fail; answers come in the order of the
         frames. A frame that fails ends the stream. If a stream breaks, send the
-        frames without an answer again on a new one.
+        unanswered frames again on a new one.
         """
 
     @_abc_1.abstractmethod
@@ -296,7 +296,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListResultsResponse, _abc.Awaitable[_run_service_pb2.ListResultsResponse]]:
         """Lists the results of a run by item_id, then repetition, then attempt: the
-        current ones or, on request, those that were replaced as well.
+        current ones or, on request, replaced ones as well.
         """
 
     @_abc_1.abstractmethod
@@ -306,9 +306,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.StreamResultsResponse], _abc.AsyncIterator[_run_service_pb2.StreamResultsResponse]]:
         """Streams the current results of a run in the order of their last change.
-        With `follow`, goes on with changes as they happen until the run has ended.
-        Deletions are not told. The last frame is `end`; a stream that ends without
-        it was cut and may be resumed.
+        With `follow`, continues with changes as they happen until the run has
+        ended. Deletions are not reported. The last frame is `end`; a stream that
+        ends without it was cut off and may be resumed.
         """
 
     @_abc_1.abstractmethod
@@ -318,7 +318,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.DeleteResultsResponse, _abc.Awaitable[_run_service_pb2.DeleteResultsResponse]]:
         """Deletes results with their history, which makes their cells missing again.
-        Only before the run has ended. Cells without a result are passed over.
+        Only before the run has ended. Cells without a result are skipped.
         """
 
     @_abc_1.abstractmethod
@@ -329,7 +329,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.RecordScoresResponse, _abc.Awaitable[_run_service_pb2.RecordScoresResponse]]:
         """Records up to 1,000 scores of results, in any state of the run. All or
         nothing. A score replaces the one of the same name, which stays as history;
-        the very same score again changes nothing. Fails with RESULT_SUPERSEDED if
+        the identical score again changes nothing. Fails with RESULT_SUPERSEDED if
         the result has been replaced since it was read, and with ITEM_PURGED if its
         item was purged.
         """
@@ -341,8 +341,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListIncompleteResponse, _abc.Awaitable[_run_service_pb2.ListIncompleteResponse]]:
         """Lists the items that lack a success in some repetition, in order of
-        item_id: what is left to do when a run is resumed. Items that were purged
-        are left out, because they take no results.
+        item_id: the remaining work when a run is resumed. Purged items are left
+        out, because they take no results.
         """
 
     @_abc_1.abstractmethod
@@ -352,7 +352,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.FinishRunResponse, _abc.Awaitable[_run_service_pb2.FinishRunResponse]]:
         """Ends a run. A result that is recorded at the same time is either counted or
-        refused. Ending an ended run again gives the run as it is, whatever the
+        refused. Ending an ended run again returns it unchanged, whatever the
         arguments; a cancelled run fails with RUN_ENDED.
         """
 
@@ -374,8 +374,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.CompareRunsResponse], _abc.AsyncIterator[_run_service_pb2.CompareRunsResponse]]:
         """Compares two runs on one dataset, in any state and at possibly different
         versions, item by item: first `summary`, then rows in order of item_id,
-        last `end`. Fails with RUNS_NOT_COMPARABLE for runs on different datasets
-        and for a run with itself.
+        finally `end`. Fails with RUNS_NOT_COMPARABLE for runs on different
+        datasets and for a run with itself.
         """
 
     @_abc_1.abstractmethod
@@ -384,14 +384,14 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_run_service_pb2.WorkRunRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.WorkRunResponse], _abc.AsyncIterator[_run_service_pb2.WorkRunResponse]]:
-        """Deals out the cells of a run without a success to any number of workers.
-        The client sends `hello`; the server leases cells to it, as many as it has
-        capacity for; the client sends results, a heartbeat at least once per lease
-        duration, and gets more. A cell whose lease ends without a result goes to
+        """Leases the cells of a run that lack a success to any number of workers. The
+        client sends `hello`; the server leases cells to it, up to its capacity;
+        the client sends results, and a heartbeat at least once per lease duration,
+        and receives more cells. A cell whose lease ends without a result goes to
         another worker, so a worker that dies loses nothing, and no cell with a
-        success is dealt out again. When a stream ends, however it ends, its leases
-        last until their deadline, for the worker to come back; `release` gives
-        them back at once.
+        success is leased again. When a stream ends, however it ends, its leases
+        last until their deadline, so that the worker can reconnect; `release`
+        returns them at once.
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

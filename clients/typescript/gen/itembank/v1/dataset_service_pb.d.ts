@@ -249,8 +249,8 @@ export declare type DeleteDatasetRequest = Message<"itembank.v1.DeleteDatasetReq
   etag: string;
 
   /**
-   * If true, runs on the dataset are deleted with it and locked tags do not
-   * keep it.
+   * If true, runs on the dataset are deleted with it, and locked tags do not
+   * prevent the deletion.
    *
    * @generated from field: bool force = 3;
    */
@@ -277,7 +277,7 @@ export declare const DeleteDatasetRequestSchema: GenMessage<DeleteDatasetRequest
  */
 export declare type DeleteDatasetResponse = Message<"itembank.v1.DeleteDatasetResponse"> & {
   /**
-   * How many runs were deleted with it.
+   * The number of runs deleted with it.
    *
    * @generated from field: int64 deleted_run_count = 1;
    */
@@ -463,7 +463,7 @@ export declare type TagVersionResponse = Message<"itembank.v1.TagVersionResponse
   version?: DatasetVersion | undefined;
 
   /**
-   * Where the tag was before. 0 if it was nowhere.
+   * The version that carried the tag before. 0 if none did.
    *
    * @generated from field: int64 previous_version = 2;
    */
@@ -538,7 +538,7 @@ export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsReque
 
   /**
    * The earlier state. Required unless planned_request_id is set. It may also
-   * be the newer one: the difference then tells the way back.
+   * be the newer version: the difference then describes the way back.
    *
    * @generated from field: itembank.v1.VersionSelector before = 2;
    */
@@ -552,8 +552,8 @@ export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsReque
   after?: VersionSelector | undefined;
 
   /**
-   * The request_id of a planned write. Compares the latest version with what
-   * publishing the plan would make. `before` and `after` have to be unset.
+   * The request_id of a planned write. Compares the latest version with the one
+   * that publishing the plan would make. `before` and `after` have to be unset.
    *
    * @generated from field: string planned_request_id = 4;
    */
@@ -645,20 +645,20 @@ export declare type DiffBatch = Message<"itembank.v1.DiffBatch"> & {
 export declare const DiffBatchSchema: GenMessage<DiffBatch>;
 
 /**
- * All differences in numbers, those in front of a cursor included.
+ * The counts of all differences, including those before a cursor.
  *
  * @generated from message itembank.v1.DiffSummary
  */
 export declare type DiffSummary = Message<"itembank.v1.DiffSummary"> & {
   /**
-   * The version that `before` meant.
+   * The version that `before` selected.
    *
    * @generated from field: int64 before_version = 1;
    */
   beforeVersion: bigint;
 
   /**
-   * The version that `after` meant. 0 for a plan.
+   * The version that `after` selected. 0 for a plan.
    *
    * @generated from field: int64 after_version = 2;
    */
@@ -762,7 +762,7 @@ export declare const RestoreVersionRequestSchema: GenMessage<RestoreVersionReque
  */
 export declare type RestoreVersionResponse = Message<"itembank.v1.RestoreVersionResponse"> & {
   /**
-   * What it did, as a mirror of the older state.
+   * The receipt of the call, as a mirror of the older state.
    *
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
@@ -839,7 +839,7 @@ export declare type WatchDatasetResponse = Message<"itembank.v1.WatchDatasetResp
 export declare const WatchDatasetResponseSchema: GenMessage<WatchDatasetResponse>;
 
 /**
- * Says that a watch is alive and complete. Sent once all versions that exist
+ * Confirms that a watch is alive and complete. Sent once all existing versions
  * have been streamed, then after every Limits.heartbeat_interval of silence.
  *
  * @generated from message itembank.v1.WatchHeartbeat
@@ -853,7 +853,7 @@ export declare type WatchHeartbeat = Message<"itembank.v1.WatchHeartbeat"> & {
   latestVersion: bigint;
 
   /**
-   * When that was so, by the clock of the server.
+   * When this was true, by the clock of the server.
    *
    * @generated from field: google.protobuf.Timestamp server_time = 2;
    */
@@ -867,7 +867,7 @@ export declare type WatchHeartbeat = Message<"itembank.v1.WatchHeartbeat"> & {
 export declare const WatchHeartbeatSchema: GenMessage<WatchHeartbeat>;
 
 /**
- * Keeps datasets and their history: versions, tags, differences.
+ * Manages datasets and their history: versions, tags, differences.
  *
  * @generated from service itembank.v1.DatasetService
  */
@@ -906,7 +906,7 @@ export declare const DatasetService: GenService<{
   /**
    * Changes fields of a dataset, never its items, and makes no version. A new
    * schema that items of the latest version violate is refused with
-   * ITEMS_VIOLATE_SCHEMA; older versions are not looked at.
+   * ITEMS_VIOLATE_SCHEMA; older versions are not checked.
    *
    * @generated from rpc itembank.v1.DatasetService.UpdateDataset
    */
@@ -937,8 +937,8 @@ export declare const DatasetService: GenService<{
     output: typeof ListVersionsResponseSchema;
   },
   /**
-   * Finds one version, also by time or tag. Version 0 has no items, no counts,
-   * and the creation time of the dataset.
+   * Finds one version, by number, time or tag. Version 0 has no items, no
+   * counts, and the creation time of the dataset.
    *
    * @generated from rpc itembank.v1.DatasetService.GetVersion
    */
@@ -948,9 +948,9 @@ export declare const DatasetService: GenService<{
     output: typeof GetVersionResponseSchema;
   },
   /**
-   * Puts a tag on a version. A tag that is on another version moves, in one
-   * step, unless it is locked: then the call fails with TAG_LOCKED. Doing the
-   * same again changes nothing.
+   * Puts a tag on a version. A tag on another version moves, in one step,
+   * unless it is locked: then the call fails with TAG_LOCKED. Repeating the
+   * call changes nothing.
    *
    * @generated from rpc itembank.v1.DatasetService.TagVersion
    */
@@ -960,7 +960,7 @@ export declare const DatasetService: GenService<{
     output: typeof TagVersionResponseSchema;
   },
   /**
-   * Takes a tag away. Fails with TAG_LOCKED or TAG_NOT_FOUND.
+   * Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND.
    *
    * @generated from rpc itembank.v1.DatasetService.UntagVersion
    */
@@ -972,7 +972,7 @@ export declare const DatasetService: GenService<{
   /**
    * Streams the differences between any two states, or those that a planned
    * write would make, in ascending order of item_id. The last frame is
-   * `summary`; a stream that ends without it was cut and may be resumed.
+   * `summary`; a stream that ends without it was cut off and may be resumed.
    *
    * @generated from rpc itembank.v1.DatasetService.DiffVersions
    */
@@ -983,10 +983,10 @@ export declare const DatasetService: GenService<{
   },
   /**
    * Makes a new version whose items and splits equal those of an older one.
-   * Nothing in between is lost. If the latest version has equal items already,
-   * no version is made. Items that were purged come back purged. Fails with
-   * SCHEMA_VIOLATION if items that it would bring back violate the schemas that
-   * the dataset has now.
+   * Nothing in between is lost. If the latest version already has equal items,
+   * no version is made. Purged items come back purged. Fails with
+   * SCHEMA_VIOLATION if items that it would bring back violate the current
+   * schemas of the dataset.
    *
    * @generated from rpc itembank.v1.DatasetService.RestoreVersion
    */
@@ -996,10 +996,10 @@ export declare const DatasetService: GenService<{
     output: typeof RestoreVersionResponseSchema;
   },
   /**
-   * Streams each version after a given one, in order and without gaps: those
-   * that exist, then new ones as they are made, until the caller or the server
-   * hangs up. Idle streams carry a heartbeat. Fails with DATASET_NOT_FOUND when
-   * the dataset is deleted.
+   * Streams each version after a given one, in order and without gaps: existing
+   * ones, then new ones as they are made, until the caller or the server ends
+   * the stream. Idle streams carry heartbeats. Fails with DATASET_NOT_FOUND
+   * when the dataset is deleted.
    *
    * @generated from rpc itembank.v1.DatasetService.WatchDataset
    */
