@@ -1,4 +1,4 @@
-import { CopyRows, copyIn } from "../db/copy.ts";
+import { copyIn } from "../db/copy.ts";
 import type { Client } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ItemContent } from "../items/item.ts";
@@ -63,7 +63,6 @@ export async function insertRevisions(
     client,
     `copy item_revisions (dataset_id, item_id, changeset_id, row_number, origin_changeset_id, content_hash, splits,
                           keeps_splits, input, expected_output, metadata) from stdin (format binary)`,
-    new CopyRows(),
     revisions,
     (rows, revision) => {
       each(revision);

@@ -1,4 +1,4 @@
-import { CopyRows, copyIn } from "../db/copy.ts";
+import { copyIn } from "../db/copy.ts";
 import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
 
@@ -22,7 +22,6 @@ export async function insertWants(
     client,
     `copy changeset_wants (dataset_id, changeset_id, row_number, item_id, content_hash, splits, keeps_splits)
      from stdin (format binary)`,
-    new CopyRows(),
     wants,
     (rows, want) => {
       rows.row(7);

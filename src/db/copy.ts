@@ -183,13 +183,13 @@ export class CopyRows {
  * Runs a `copy … from stdin (format binary)` with the rows that `encode` adds to `rows`, one for each item. They are
  * sent while later ones are encoded. @throws errors of the server about them
  */
-export async function copyIn<T, R extends CopyRows>(
+export async function copyIn<T>(
   client: Client,
   statement: string,
-  rows: R,
   items: readonly T[],
-  encode: (rows: R, item: T) => void,
+  encode: (rows: CopyRows, item: T) => void,
 ): Promise<void> {
+  const rows = new CopyRows();
   const stream = client.query(copyFrom(statement));
   // The server may refuse a row while others are in flight: then the stream ends, and so does the sending.
   const done = finished(stream);

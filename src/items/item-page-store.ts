@@ -24,6 +24,13 @@ export interface ItemFilter {
   readonly view: ItemView;
 }
 
+/** The items to read: those of a version that a filter keeps. */
+export interface VersionItems {
+  readonly datasetId: DatasetHandle;
+  readonly version: bigint;
+  readonly filter: ItemFilter;
+}
+
 /** Bounds of a page. It has at least one item, however large. */
 export interface PageBounds {
   /** Items after this item_id; undefined starts at the first. */
@@ -160,9 +167,7 @@ type PageRow = Omit<ItemRow, "version" | "create_time" | "update_time"> & {
  */
 export async function listItems(
   client: Client,
-  datasetId: DatasetHandle,
-  version: bigint,
-  { splits, view }: ItemFilter,
+  { datasetId, version, filter: { splits, view } }: VersionItems,
   bounds: PageBounds,
 ): Promise<{ items: Item[]; isLast: boolean }> {
   const items: Item[] = [];
@@ -212,9 +217,7 @@ export interface Part extends ReadSize {
  */
 export async function copyItems(
   pool: Pool,
-  datasetId: DatasetHandle,
-  version: bigint,
-  { splits, view }: ItemFilter,
+  { datasetId, version, filter: { splits, view } }: VersionItems,
   part: Part,
   into?: Buffer,
 ): Promise<CopiedItems> {

@@ -1,20 +1,16 @@
 import type { CopiedColumns } from "../db/copied-columns.ts";
 import type { Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import type { DatasetHandle } from "../handles.ts";
 import type { Item } from "./item.ts";
-import { copyItems, cursorAfter, type ItemFilter, listItems, type PageBounds } from "./item-page-store.ts";
+import { copyItems, cursorAfter, listItems, type PageBounds, type VersionItems } from "./item-page-store.ts";
 import type { Provenance } from "./publications.ts";
 import { cutFrames, type ReadSize, streamPages } from "./stream-pages.ts";
 
 /** Bounds of a frame. */
 export type FrameBounds = Omit<PageBounds, "after">;
 
-/** The items to read, and their dataset. */
-export interface ItemRange {
-  readonly datasetId: DatasetHandle;
-  readonly version: bigint;
-  readonly filter: ItemFilter;
+/** The items to read, and where to begin. */
+export interface ItemRange extends VersionItems {
   /** Items after this item_id; undefined starts at the first. */
   readonly after: string | undefined;
 }
@@ -22,12 +18,10 @@ export interface ItemRange {
 /** Returns a page of a version, in ascending byte order of item_id. `isLast` if nothing follows. */
 export async function readPage(
   pool: Pool,
-  { datasetId, version, filter, after }: ItemRange,
+  { after, ...items }: ItemRange,
   bounds: FrameBounds,
 ): Promise<{ readonly items: readonly Item[]; readonly isLast: boolean }> {
-  return transaction(pool, (client) => listItems(client, datasetId, version, filter, { after, ...bounds }), {
-    indexOrder: true,
-  });
+  return transaction(pool, (client) => listItems(client, items, { after, ...bounds }), { indexOrder: true });
 }
 
 /** Streams the items of a version, page by page. */
@@ -60,14 +54,14 @@ interface ItemBatch {
  */
 export function streamBatches(
   pool: Pool,
-  { datasetId, version, filter, after }: ItemRange,
+  { after, ...range }: ItemRange,
   frameSize: ReadSize,
   batch: ItemBatch,
 ): AsyncGenerator<string> {
   // Memory of pages that have been passed on, for the next reads.
   const spare: Buffer[] = [];
-  return streamPages(pool, datasetId, cursorAfter(after), {
-    read: (behind, size) => copyItems(pool, datasetId, version, filter, { behind, ...size }, spare.pop()),
+  return streamPages(pool, range.datasetId, cursorAfter(after), {
+    read: (behind, size) => copyItems(pool, range, { behind, ...size }, spare.pop()),
     *frames(items) {
       yield* cutFrames(items, frameSize, {
         begin: () => batch.begin(),

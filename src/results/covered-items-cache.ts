@@ -5,7 +5,7 @@ import {
   copyItems,
   cursorAfter,
   type ItemCursor,
-  type ItemFilter,
+  type VersionItems,
 } from "../items/item-page-store.ts";
 import type { RunCell, RunScope } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
@@ -72,12 +72,12 @@ export class CoveredItemsCache {
 
 /** Reads all items that a run covers, along their key. */
 async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunScope): Promise<ItemVersions> {
+  const covered: VersionItems = { datasetId, version: datasetVersion, filter: { splits, view: "keys" } };
   const all = new Map<string, bigint>();
   let behind: ItemCursor | undefined = cursorAfter(undefined);
   while (behind !== undefined) {
     const part = { behind, ...readSize };
-    const filter: ItemFilter = { splits, view: "keys" };
-    const items: CopiedItems = await copyItems(pool, datasetId, datasetVersion, filter, part);
+    const items: CopiedItems = await copyItems(pool, covered, part);
     while (items.next()) all.set(items.itemId, items.provenance.version);
     behind = items.rest;
   }

@@ -1,4 +1,4 @@
-import { CopyRows, copyIn } from "../db/copy.ts";
+import { type CopyRows, copyIn } from "../db/copy.ts";
 import type { Instant } from "../db/instant.ts";
 import type { Client } from "../db/pool.ts";
 import type { RunScope } from "../runs/run.ts";
@@ -92,7 +92,7 @@ export async function insertResults(
   time: Instant,
 ): Promise<void> {
   if (results.length === 0) return;
-  await copyIn(client, copyStatement, new CopyRows(), results, (rows, one) => {
+  await copyIn(client, copyStatement, results, (rows, one) => {
     const { result, attempt, sequence, itemVersion } = one;
     rows.row(columnCount);
     rows.text(datasetId);

@@ -41,6 +41,8 @@ const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
 /** What following results works with. */
 export interface FollowResources {
   readonly pool: Pool;
+  /** Tell of changes of runs. */
+  readonly notifications: Notifications;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
   /** How long the stream may be silent. */
@@ -52,18 +54,15 @@ export interface FollowResources {
  * client reads. With `follow` it waits for more until the run has ended: it is woken by changes, and looks by itself once
  * per heartbeat in case it was not.
  *
- * @param batch what the results of a frame are put into: it holds those of the batch that was yielded last.
+ * @param batch What the results of a frame are put into: it holds those of the batch that was yielded last.
  * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not come to `afterSequence`; SHUTTING_DOWN.
  */
 export async function* followResults(
-  resources: FollowResources,
-  notifications: Notifications,
+  { pool, notifications, stopping, heartbeatSeconds }: FollowResources,
   projectId: ProjectId,
-  { runId, afterSequence, follow, view }: StreamRequest,
+  { runId, afterSequence, follow, view, signal }: StreamRequest & { readonly signal: AbortSignal },
   batch: ResultBatch,
-  signal: AbortSignal,
 ): AsyncGenerator<ResultsFrame> {
-  const { pool, stopping, heartbeatSeconds } = resources;
   using follower = follow
     ? new Follower({ notifications, key: runId, heartbeatSeconds, stopping, signal })
     : undefined;
@@ -75,7 +74,7 @@ export async function* followResults(
     // but for scores.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
-    for await (const behind of streamChanges(pool, run, through, view, batch)) {
+    for await (const behind of streamChanges(pool, run, { after: through, view }, batch)) {
       through = behind;
       yield { kind: "batch" };
       follower?.spoke();
@@ -101,12 +100,11 @@ export async function* followResults(
 function streamChanges(
   pool: Pool,
   scope: RunScope,
-  after: bigint,
-  view: ResultView,
+  { after, view }: { readonly after: bigint; readonly view: ResultView },
   batch: ResultBatch,
 ): AsyncGenerator<bigint> {
   return streamPages(pool, scope.datasetId, after, {
-    read: (behind, size) => copyChanges(pool, scope, behind, size, view),
+    read: (behind, size) => copyChanges(pool, scope, { after: behind, size, view }),
     frames({ results, items }) {
       const { row } = results;
       let last = 0;

@@ -40,7 +40,7 @@ export async function listResultPage(
       ? undefined
       : positionOf(pageTokens.open("page_token", pageToken, "ListResults", binding));
   const bounds = { results: pageSize, bytes: limits.maxBatchBytes, view };
-  const { results, isLast } = await listResults(pool, scope, filter, after, bounds);
+  const { results, isLast } = await listResults(pool, scope, { filter, after, bounds });
   // The results of a run that was deleted meanwhile may have been gone before they were read.
   if (isLast) await getRunScope(pool, projectId, runId);
   const last = results.at(-1);

@@ -220,7 +220,7 @@ async function recordLocked(
   const current = cutInto(lookUp ? await findCurrentResults(client, scope, results) : [], lengths);
   const purged = await listPurged(client, scope.datasetId, itemIds);
   const decided = requests.map(({ request, itemVersions }, index) => {
-    const decisions = decideResults(run, request.results, current[index] ?? [], request.overwrite, purged);
+    const decisions = decideResults(run, { ...request, current: current[index] ?? [], purged });
     return request.results.map((result, at) => ({
       result,
       decision: present(decisions[at]),

@@ -58,13 +58,19 @@ export async function findResult(
   return result;
 }
 
+/** Which results to list. */
+export interface ResultQuery {
+  readonly filter: ResultFilter;
+  /** Undefined starts at the first. */
+  readonly after: ResultPosition | undefined;
+  readonly bounds: ResultBounds;
+}
+
 /** Results of a run by item_id, repetition and attempt. */
 export async function listResults(
   pool: Pool,
   scope: RunScope,
-  filter: ResultFilter,
-  after: ResultPosition | undefined,
-  bounds: ResultBounds,
+  { filter, after, bounds }: ResultQuery,
 ): Promise<ResultPage> {
   const conditions = [`r.dataset_id = ${literal(scope.datasetId)} and r.run_id = ${literal(scope.runId)}`];
   if (!filter.includeReplaced) conditions.push("r.superseded_by is null");
@@ -104,9 +110,7 @@ export interface CopiedPage extends ReadPage<bigint> {
 export async function copyChanges(
   pool: Pool,
   scope: RunScope,
-  after: bigint,
-  size: ReadSize,
-  view: ResultView,
+  { after, size, view }: { readonly after: bigint; readonly size: ReadSize; readonly view: ResultView },
 ): Promise<CopiedPage> {
   const conditions = [
     `r.dataset_id = ${literal(scope.datasetId)} and r.run_number = ${literal(scope.runNumber)}`,

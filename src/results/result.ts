@@ -98,19 +98,25 @@ export interface RecordedCounts {
   readonly unchanged: number;
 }
 
+/** A request to record, and what there is. */
+export interface ResultsToDecide {
+  readonly results: readonly NewResult[];
+  /** At the position of each result, the current one of its cell. */
+  readonly current: readonly (CurrentResult | undefined)[];
+  readonly overwrite: boolean;
+  /** Ids of items among them that were purged. */
+  readonly purged: ReadonlySet<string>;
+}
+
 /**
  * Decides about each result of a request: a success is final, an error may be replaced by anything, and the very same result
- * again changes nothing. `current` holds, at the position of each result, the current one of its cell. Items that were
- * purged take neither results nor scores any more.
+ * again changes nothing. Items that were purged take neither results nor scores any more.
  *
  * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
  */
 export function decideResults(
   run: { readonly runId: RunHandle; readonly resultIdPrefix: string },
-  results: readonly NewResult[],
-  current: readonly (CurrentResult | undefined)[],
-  overwrite: boolean,
-  purged: ReadonlySet<string>,
+  { results, current, overwrite, purged }: ResultsToDecide,
 ): ResultDecision[] {
   const faults = new Faults();
   const decisions = results.map((result, index): ResultDecision => {

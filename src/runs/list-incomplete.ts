@@ -11,7 +11,7 @@ import {
   type IncompleteView,
   missingRepetitions,
 } from "./incomplete-item.ts";
-import { countBlock, listOpenItems, type OpenItem } from "./incomplete-store.ts";
+import { countBlock, type IncompleteRange, listOpenItems, type OpenItem } from "./incomplete-store.ts";
 import type { Run } from "./run.ts";
 import { getRun } from "./run-store.ts";
 
@@ -53,7 +53,9 @@ export async function listIncompletePage(
     const [after = ""] =
       pageToken === "" ? [] : pageTokens.open("page_token", pageToken, "ListIncomplete", binding);
     // One more than the page holds tells whether another follows.
-    const found = await withIndexOrder(client, () => findOpenItems(client, run, after, pageSize + 1, view));
+    const found = await withIndexOrder(client, () =>
+      findOpenItems(client, run, { after, limit: pageSize + 1, view }),
+    );
     const count = countFitting(
       found.map(({ size }) => size),
       pageSize,
@@ -74,9 +76,7 @@ export async function listIncompletePage(
 async function findOpenItems(
   client: Client,
   run: Run,
-  after: string,
-  limit: number,
-  view: IncompleteView,
+  { after, limit, view }: Omit<IncompleteRange, "through">,
 ): Promise<OpenItem[]> {
   const found: OpenItem[] = [];
   if (run.counts.succeeded === run.counts.expected) return found;

@@ -31,7 +31,8 @@ export async function listRunPage(
   const binding = [projectId, datasetId ?? "", datasetVersion, states.join(), label, targetId];
   const after =
     pageToken === "" ? undefined : positionOf(pageTokens.open("page_token", pageToken, "ListRuns", binding));
-  const { runs, more } = await listRuns(pool, projectId, { ...filter, datasetId }, after, pageSize);
+  const query = { filter: { ...filter, datasetId }, after, limit: pageSize };
+  const { runs, more } = await listRuns(pool, projectId, query);
   const last = runs.at(-1);
   return {
     runs,

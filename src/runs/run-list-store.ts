@@ -20,6 +20,14 @@ export interface RunPosition {
   readonly runId: string;
 }
 
+/** Which runs to list. */
+export interface RunQuery {
+  readonly filter: RunFilter;
+  /** Undefined starts at the newest. */
+  readonly after: RunPosition | undefined;
+  readonly limit: number;
+}
+
 /**
  * The runs of a project behind `after`, newest first: as many as fit into `limit` and into the bytes of a page, at least
  * one if there is any. `more` says whether others follow.
@@ -27,9 +35,7 @@ export interface RunPosition {
 export async function listRuns(
   db: Queryable,
   projectId: ProjectId,
-  filter: RunFilter,
-  after: RunPosition | undefined,
-  limit: number,
+  { filter, after, limit }: RunQuery,
 ): Promise<{ readonly runs: readonly Run[]; readonly more: boolean }> {
   const values: unknown[] = [projectId, limit + 1, limits.maxBatchBytes];
   const parameter = (value: unknown) => `$${values.push(value)}`;

@@ -25,7 +25,7 @@ export async function listUploadPage(
       ? undefined
       : positionOf(pageTokens.open("page_token", pageToken, "ListUploads", binding));
   // One more than the page holds shows whether another page follows.
-  const found = await listUploads(pool, projectId, states, after, pageSize + 1);
+  const found = await listUploads(pool, projectId, { states, after, limit: pageSize + 1 });
   const uploads = found.slice(0, pageSize);
   const last = uploads.at(-1);
   return {

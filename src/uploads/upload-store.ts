@@ -126,13 +126,20 @@ export async function deleteUploadRow(client: Client, { uploadId }: Upload): Pro
 /** The last upload of the previous page. */
 export type UploadPosition = Pick<Upload, "createTime"> & { readonly uploadId: string };
 
-/** Lists the uploads of a project after `after`, newest first. No states means all. */
+/** Which uploads to list. */
+export interface UploadQuery {
+  /** None means all. */
+  readonly states: readonly UploadState[];
+  /** Undefined starts at the newest. */
+  readonly after: UploadPosition | undefined;
+  readonly limit: number;
+}
+
+/** Lists the uploads of a project after `after`, newest first. */
 export async function listUploads(
   db: Queryable,
   projectId: ProjectId,
-  states: readonly UploadState[],
-  after: UploadPosition | undefined,
-  limit: number,
+  { states, after, limit }: UploadQuery,
 ): Promise<Upload[]> {
   const values: unknown[] = [projectId, limit];
   const conditions = ["project_id = $1"];

@@ -85,7 +85,7 @@ export async function applyUpload(
   const { file, uploadId } = source;
   const claim = keepClaim(resources, uploadId, writer);
   try {
-    return await importFile(resources, session, file, request.mapping, signal);
+    return await importFile(resources, session, { file, mapping: request.mapping }, signal);
   } catch (error) {
     await session.withdraw().catch((second: unknown) => {
       // The first error is the one to report. What is left is discarded when it expires.
@@ -166,8 +166,7 @@ function keepClaim(
 async function importFile(
   resources: ApplyResources,
   session: ImportSession,
-  file: SourceFile,
-  mapping: ColumnMapping,
+  { file, mapping }: { readonly file: SourceFile; readonly mapping: ColumnMapping },
   signal: AbortSignal,
 ): Promise<Changeset> {
   const { stopping } = resources;

@@ -22,6 +22,12 @@ import { limits } from "../limits.ts";
 /** What creating an item means if its id is not free. */
 export type IfExists = "fail" | "return_identical";
 
+/** Items to create. */
+export interface ItemCreation {
+  readonly rows: readonly Row[];
+  readonly ifExists: IfExists;
+}
+
 /**
  * Creates items in one version; of rows without an id each becomes a new item.
  *
@@ -31,13 +37,16 @@ export type IfExists = "fail" | "return_identical";
 export async function createItems(
   resources: WriteResources,
   writeTarget: WriteTarget,
-  rows: readonly Row[],
-  ifExists: IfExists,
   request: ChangesetRequest,
+  { rows, ifExists }: ItemCreation,
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const numbered = numberRows(changeset, rows, 0);
-    const found = await findExisting(client, target, numbered, ifExists, fieldOf(request));
+    const found = await findExisting(client, target, {
+      rows: numbered,
+      ifExists,
+      fieldOfRow: fieldOf(request),
+    });
     const fresh = requireOneContent(numbered).filter((row) => !found.has(row.itemId));
     await requireAnswerable(client, target, rows, found);
     const schemas = await schemasInForce(client, target, undefined);
@@ -101,13 +110,18 @@ interface Conflict {
   readonly conflict: "exists" | "content" | "deleted" | "purged";
 }
 
+/** Rows that are to create items. */
+interface RowsToCreate {
+  readonly rows: readonly NumberedRow[];
+  readonly ifExists: IfExists;
+  readonly fieldOfRow: (rowNumber: number) => string;
+}
+
 /** The ids that are in use by the very same items. Fails if any is in use otherwise. */
 async function findExisting(
   client: Client,
   { datasetId, headVersion }: Target,
-  rows: readonly NumberedRow[],
-  ifExists: IfExists,
-  fieldOfRow: (rowNumber: number) => string,
+  { rows, ifExists, fieldOfRow }: RowsToCreate,
 ): Promise<ReadonlySet<string>> {
   const identified = rows.filter((row) => !row.unidentified);
   const itemIds = identified.map((row) => row.itemId);
@@ -152,6 +166,14 @@ function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
   return [...firsts.values()];
 }
 
+/** A change of one item. */
+export interface ItemChange {
+  readonly itemId: string;
+  /** The version that has to have written the item; undefined if any may have. */
+  readonly expectedItemVersion: bigint | undefined;
+  readonly change: (item: Item) => Row;
+}
+
 /**
  * Changes one item to what `change` makes of it.
  *
@@ -160,10 +182,8 @@ function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
 export async function updateItem(
   resources: WriteResources,
   writeTarget: WriteTarget,
-  itemId: string,
-  expectedItemVersion: bigint | undefined,
-  change: (item: Item) => Row,
   request: ChangesetRequest,
+  { itemId, expectedItemVersion, change }: ItemChange,
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const { datasetId, headVersion } = target;
@@ -194,6 +214,14 @@ export async function updateItem(
   });
 }
 
+/** Items to delete. */
+export interface ItemDeletion {
+  /** Distinct ones. */
+  readonly itemIds: readonly string[];
+  /** The version that has to have written each of them; undefined if any may have. */
+  readonly expectedItemVersion?: bigint | undefined;
+}
+
 /**
  * Deletes those of these distinct items that exist, in one version.
  *
@@ -202,9 +230,8 @@ export async function updateItem(
 export async function deleteItems(
   resources: WriteResources,
   writeTarget: WriteTarget,
-  itemIds: readonly string[],
-  expectedItemVersion: bigint | undefined,
   request: ChangesetRequest,
+  { itemIds, expectedItemVersion }: ItemDeletion,
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const heads = new Map(

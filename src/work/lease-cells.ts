@@ -92,13 +92,13 @@ async function leaseInOrder<L extends Lessee>(
     return result.left;
   };
 
-  const released = await listWaiting(client, run, true, maxAttempts, wanted);
+  const released = await listWaiting(client, run, { released: true, maxAttempts, limit: wanted });
   const kept = assign(await dropPurged(released), "never");
   const grid = await advanceGrid(client, run, wanted);
   assign(grid.cells, "as a last resort");
   // Only when the grid has nothing left is the rest looked at.
   if (wanted > 0 && grid.isExhausted) {
-    const waiting = await listWaiting(client, run, false, maxAttempts, wanted);
+    const waiting = await listWaiting(client, run, { released: false, maxAttempts, limit: wanted });
     assign([...kept, ...(await dropPurged(waiting))], "as a last resort");
   }
 

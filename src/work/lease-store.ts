@@ -132,18 +132,20 @@ export async function endLeases(
 /** A cell that was leased before, or that had an error when its turn came. */
 export interface WaitingCell extends RunCell, AssignableCell {}
 
-/**
- * Cells that wait for a worker and have had fewer attempts than `maxAttempts`, those with the fewest first, then those that
- * waited longest.
- *
- * @param released Whether those that workers have given back, or the others.
- */
+/** Which waiting cells to list. */
+export interface WaitingQuery {
+  /** Whether those that workers have given back, or the others. */
+  readonly released: boolean;
+  /** They have had fewer attempts than this. */
+  readonly maxAttempts: number;
+  readonly limit: number;
+}
+
+/** Cells that wait for a worker, those with the fewest attempts first, then those that waited longest. */
 export async function listWaiting(
   client: Client,
   { datasetId, runId }: LockedRun,
-  released: boolean,
-  maxAttempts: number,
-  limit: number,
+  { released, maxAttempts, limit }: WaitingQuery,
 ): Promise<WaitingCell[]> {
   const { rows } = await client.query<{
     item_id: string;

@@ -111,7 +111,7 @@ export async function processTick<S extends SessionState>(
     await join(client, run, draft);
   }
   const superseded = isOpen ? await removeSuperseded(client, run, drafts) : [];
-  const results = await recordSentResults(client, run, isOpen, requests, drafts);
+  const results = await recordSentResults(client, run, { isOpen, requests, drafts });
   run = results.run;
   let released = 0;
   for (const [session, draft] of drafts) {
@@ -182,12 +182,18 @@ async function removeSuperseded<S>(
   return superseded;
 }
 
+/** What sessions have sent, and what becomes of them. */
+interface SentFrames<S> {
+  /** Whether the run still takes results. */
+  readonly isOpen: boolean;
+  readonly requests: ReadonlyMap<S, TickRequest | undefined>;
+  readonly drafts: ReadonlyMap<S, SessionDraft>;
+}
+
 async function recordSentResults<S>(
   client: Client,
   run: LockedRun,
-  isOpen: boolean,
-  requests: ReadonlyMap<S, TickRequest | undefined>,
-  drafts: ReadonlyMap<S, SessionDraft>,
+  { isOpen, requests, drafts }: SentFrames<S>,
 ): Promise<{ readonly run: LockedRun; readonly hasChanged: boolean }> {
   const senders = [...drafts].flatMap(([session, draft]) => {
     const request = requests.get(session);

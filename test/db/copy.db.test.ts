@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { CopyRows, copyIn } from "../../src/db/copy.ts";
+import { copyIn } from "../../src/db/copy.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -27,7 +27,7 @@ async function copy(values: readonly Values[]): Promise<void> {
   await transaction(database.pool, async (client) => {
     await client.query("delete from copied");
     const statement = "copy copied (place, t, b, n, flag, ts) from stdin (format binary)";
-    await copyIn(client, statement, new CopyRows(), [...values.entries()], (rows, [place, one]) => {
+    await copyIn(client, statement, [...values.entries()], (rows, [place, one]) => {
       rows.row(6);
       rows.int8(place);
       rows.text(one.t);

@@ -49,9 +49,7 @@ const inIndexOrder = <T>(work: (client: Client) => Promise<T>) =>
 const page = (client: Client, datasetId: string, version: bigint, after: string, items = 10) =>
   listItems(
     client,
-    datasetHandle(datasetId),
-    version,
-    { splits: [], view: "full" },
+    { datasetId: datasetHandle(datasetId), version, filter: { splits: [], view: "full" } },
     { after, items, bytes: 3_000_000 },
   );
 
@@ -130,18 +128,22 @@ describe("a page of items", () => {
     const datasetId = await dataset("large");
     await inIndexOrder(async (client) => {
       const bounds = { items: 10, bytes: 1 };
-      const filter = { splits: [], view: "full" as const };
-      const first = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+      const all = {
+        datasetId: datasetHandle(datasetId),
+        version: 5n,
+        filter: { splits: [], view: "full" as const },
+      };
+      const first = await listItems(client, all, {
         after: undefined,
         ...bounds,
       });
       expect(first).toMatchObject({ items: [{ itemId: key(0) }], isLast: false });
-      const last = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+      const last = await listItems(client, all, {
         after: key(9_996),
         ...bounds,
       });
       expect(last).toMatchObject({ items: [{ itemId: key(9_998) }], isLast: true });
-      const none = await listItems(client, datasetHandle(datasetId), 5n, filter, {
+      const none = await listItems(client, all, {
         after: key(9_998),
         ...bounds,
       });

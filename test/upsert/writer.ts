@@ -72,7 +72,12 @@ export async function readVersion(pool: Pool, datasetId: string, version: bigint
     const bounds = { after, items: 1000, bytes: 3_000_000 };
     const page = await transaction(
       pool,
-      (client) => listItems(client, datasetHandle(datasetId), version, { splits: [], view: "full" }, bounds),
+      (client) =>
+        listItems(
+          client,
+          { datasetId: datasetHandle(datasetId), version, filter: { splits: [], view: "full" } },
+          bounds,
+        ),
       { indexOrder: true },
     );
     items.push(...page.items);

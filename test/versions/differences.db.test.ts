@@ -64,7 +64,7 @@ async function writeSomething(name: string, next: (below: number) => number): Pr
     );
   } else if (next(4) === 0) {
     const ids = [`k${next(9)}`, `j${next(2)}`];
-    await deleteItems(writing(pool), targetNamed(name), ids, undefined, requestFor(name, { mode: "edit" }));
+    await deleteItems(writing(pool), targetNamed(name), requestFor(name, { mode: "edit" }), { itemIds: ids });
   } else {
     await upsertItems(
       writing(pool),

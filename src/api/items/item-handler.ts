@@ -58,6 +58,13 @@ import { ItemBatchWriter } from "./item-batch-wire.ts";
 import { itemPatchFromWire } from "./item-patch-wire.ts";
 import { revisionHandler } from "./revision-handler.ts";
 
+/** The call that lists items, and where it continues: a token of its field, empty at the beginning. */
+interface ListingPosition {
+  readonly call: "ListItems" | "StreamItems";
+  readonly field: "page_token" | "cursor";
+  readonly token: string;
+}
+
 /** The ItemService: items here, their history in revision-handler. */
 export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof ItemService>> {
   const { pool, pageTokens } = resources;
@@ -77,9 +84,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
 
   /** What a listing reads: by the arguments of the call or, once it has begun, by its token, which keeps it to its version. */
   const openListing = async (
-    call: "ListItems" | "StreamItems",
-    field: "page_token" | "cursor",
-    token: string,
+    { call, field, token }: ListingPosition,
     request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "view">,
     context: HandlerContext,
   ) => {
@@ -113,12 +118,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       const { changeset, rows } = await createItems(
         resources,
         targetOf(context, request.dataset),
-        [row],
-        ifExistsFromWire(request.ifExists),
         editRequest(
           named("CreateItem", CreateItemRequestSchema, request, context),
           expectedVersion("expected_version", request.expectedVersion),
         ),
+        { rows: [row], ifExists: ifExistsFromWire(request.ifExists) },
       );
       const [item] = await itemsOf(
         changeset.datasetId,
@@ -141,12 +145,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       const { changeset, rows: outcomes } = await createItems(
         resources,
         targetOf(context, request.dataset),
-        rows,
-        ifExists,
         editRequest(
           named("BatchCreateItems", BatchCreateItemsRequestSchema, request, context),
           expectedVersion("expected_version", request.expectedVersion),
         ),
+        { rows, ifExists },
       );
       return create(BatchCreateItemsResponseSchema, {
         items: await itemsOf(
@@ -170,7 +173,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
 
     async listItems(request, context) {
       const size = pageSize("page_size", request.pageSize);
-      const listing = await openListing("ListItems", "page_token", request.pageToken, request, context);
+      const listing = await openListing(
+        { call: "ListItems", field: "page_token", token: request.pageToken },
+        request,
+        context,
+      );
       const { version, seal } = listing;
       const { items, isLast } = await readPage(pool, listing, { items: size, bytes: limits.maxBatchBytes });
       return create(ListItemsResponseSchema, {
@@ -181,7 +188,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     },
 
     async *streamItems(request, context) {
-      const listing = await openListing("StreamItems", "cursor", request.cursor, request, context);
+      const listing = await openListing(
+        { call: "StreamItems", field: "cursor", token: request.cursor },
+        request,
+        context,
+      );
       const { version, seal } = listing;
       const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
       let count = listing.counted;
@@ -207,10 +218,12 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       const { changeset } = await updateItem(
         resources,
         targetOf(context, request.dataset),
-        itemId,
-        expectedVersion("expected_item_version", request.expectedItemVersion),
-        patch,
         editRequest(named("UpdateItem", UpdateItemRequestSchema, request, context)),
+        {
+          itemId,
+          expectedItemVersion: expectedVersion("expected_item_version", request.expectedItemVersion),
+          change: patch,
+        },
       );
       const [item] = await itemsOf(changeset.datasetId, changeset.outcomeVersion ?? 0n, [itemId]);
       return create(UpdateItemResponseSchema, {
@@ -223,9 +236,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       const { changeset } = await deleteItems(
         resources,
         targetOf(context, request.dataset),
-        [itemIdFromWire("item_id", request.itemId)],
-        expectedVersion("expected_item_version", request.expectedItemVersion),
         editRequest(named("DeleteItem", DeleteItemRequestSchema, request, context)),
+        {
+          itemIds: [itemIdFromWire("item_id", request.itemId)],
+          expectedItemVersion: expectedVersion("expected_item_version", request.expectedItemVersion),
+        },
       );
       return create(DeleteItemResponseSchema, { receipt: receiptToWire(changeset) });
     },
@@ -234,12 +249,11 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       const { changeset, rows } = await deleteItems(
         resources,
         targetOf(context, request.dataset),
-        itemIdsFromWire("item_ids", request.itemIds),
-        undefined,
         editRequest(
           named("BatchDeleteItems", BatchDeleteItemsRequestSchema, request, context),
           expectedVersion("expected_version", request.expectedVersion),
         ),
+        { itemIds: itemIdsFromWire("item_ids", request.itemIds) },
       );
       return create(BatchDeleteItemsResponseSchema, {
         missingItemIds: rows.filter((row) => row.kind === "missing").map((row) => row.itemId),

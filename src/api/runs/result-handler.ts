@@ -70,12 +70,10 @@ export function resultHandler(resources: Resources, recorder: Recorder) {
     async *streamResults(request, context) {
       const batch = new ResultBatchWriter();
       const frames = followResults(
-        resources,
-        recorder.changes,
+        { ...resources, notifications: recorder.changes },
         projectOf(context),
-        streamRequestFromWire(request),
+        { ...streamRequestFromWire(request), signal: context.signal },
         batch,
-        context.signal,
       );
       for await (const frame of frames) {
         if (frame.kind === "batch") {

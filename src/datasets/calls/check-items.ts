@@ -76,7 +76,7 @@ async function* listAll(
   for (let after: string | undefined; ; ) {
     const page = { after, ...bounds };
     const { items, isLast } = await withIndexOrder(client, () =>
-      listItems(client, datasetId, through, filter, page),
+      listItems(client, { datasetId, version: through, filter }, page),
     );
     yield items;
     if (isLast) return;

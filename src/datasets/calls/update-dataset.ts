@@ -38,7 +38,7 @@ export async function updateDataset(
   const dataset = await lockDataset(client, update.projectId, update.ref);
   requireEtag(dataset, update.etag);
   const wanted = { ...datasetDefinitionOf(dataset), ...patch };
-  await requireItemsFit(client, update, dataset, patch, checked);
+  await requireItemsFit(client, dataset, { patch, checked, signal: update.signal });
   if (wanted.name !== dataset.name) await claimName(client, dataset, wanted.name);
   // A table name that is derived anew may turn out to be the present one.
   const tableName =
@@ -84,19 +84,24 @@ async function checkAhead(
     const dataset = await getDataset(client, update.projectId, update.ref);
     requireEtag(dataset, update.etag);
     const before = checked;
-    checked = await requireItemsFit(client, update, dataset, patch, before);
+    checked = await requireItemsFit(client, dataset, { patch, checked: before, signal: update.signal });
     if (checked === undefined || checked.through === before?.through) return checked;
   }
   return checked;
 }
 
+/** What items are checked for. */
+interface Fitting extends Pick<DatasetUpdate, "signal"> {
+  readonly patch: DatasetPatch;
+  /** What was checked before. */
+  readonly checked: Checked | undefined;
+}
+
 /** Checks the items of a dataset against the new schemas of a patch, unless that was done. */
 async function requireItemsFit(
   client: Client,
-  { signal }: DatasetUpdate,
   { datasetId, headVersion, ...present }: Dataset,
-  patch: DatasetPatch,
-  checked: Checked | undefined,
+  { patch, checked, signal }: Fitting,
 ): Promise<Checked | undefined> {
   const schemas = compileItemSchemas({
     inputSchema: newSchema(present.inputSchema, patch, "inputSchema"),
