@@ -85,7 +85,9 @@ function sourceOf(columns: string | undefined): ColumnSource | undefined {
   if (columns === undefined) return undefined;
   const [, braced] = /^\{(.*)\}$/.exec(columns) ?? [];
   const members = (braced ?? columns).split(",").map((name) => name.trim());
-  return braced === undefined && members.length === 1 ? { column: columns } : { members };
+  return braced === undefined && members.length === 1
+    ? { kind: "column", column: columns }
+    : { kind: "members", members };
 }
 
 /**
@@ -99,7 +101,7 @@ export function columnsToWire(
   const has = (name: string | undefined) => name !== undefined && (isExplicit || names?.includes(name));
   const source = (one: ColumnSource | undefined) => {
     if (one === undefined) return undefined;
-    if ("members" in one) return { memberColumns: [...one.members] };
+    if (one.kind === "members") return { memberColumns: [...one.members] };
     return has(one.column) ? { column: one.column } : undefined;
   };
   const [input, expectedOutput, metadata] = [named?.input, named?.expectedOutput, named?.metadata].map(

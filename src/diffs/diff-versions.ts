@@ -117,11 +117,11 @@ const readsPayload = (difference: Difference, view: ItemView) =>
 function* parts(differences: readonly Difference[], view: ItemView): Generator<readonly Difference[]> {
   let start = 0;
   let bytes = 0;
-  for (const [place, difference] of differences.entries()) {
+  for (const [index, difference] of differences.entries()) {
     const size = difference.keyBytes + (readsPayload(difference, view) ? difference.payloadBytes : 0);
-    if (place > start && (place - start === limits.maxBatchSize || bytes + size > limits.maxBatchBytes)) {
-      yield differences.slice(start, place);
-      start = place;
+    if (index > start && (index - start === limits.maxBatchSize || bytes + size > limits.maxBatchBytes)) {
+      yield differences.slice(start, index);
+      start = index;
       bytes = 0;
     }
     bytes += size;

@@ -3,7 +3,9 @@ import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /** The source of one part of an item: a column as it is, or several as members of an object. */
-export type ColumnSource = { readonly column: string } | { readonly members: readonly string[] };
+export type ColumnSource =
+  | { readonly kind: "column"; readonly column: string }
+  | { readonly kind: "members"; readonly members: readonly string[] };
 
 /** A caller's mapping of columns to the parts of an item. */
 export interface NamedColumns {
@@ -43,9 +45,9 @@ export interface ItemColumns {
 /** The mapping by default if there is a column called input: columns are parts as a whole. */
 const standardColumns: NamedColumns = {
   itemId: "item_id",
-  input: { column: "input" },
-  expectedOutput: { column: "expected_output" },
-  metadata: { column: "metadata" },
+  input: { kind: "column", column: "input" },
+  expectedOutput: { kind: "column", column: "expected_output" },
+  metadata: { kind: "column", column: "metadata" },
   splits: "splits",
 };
 const standardColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
@@ -143,7 +145,7 @@ function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): Item
   };
   const part = (source: ColumnSource | undefined): PartColumns | undefined => {
     if (source === undefined) return undefined;
-    if ("column" in source) return { kind: "whole", index: indexOf(source.column) };
+    if (source.kind === "column") return { kind: "whole", index: indexOf(source.column) };
     return { kind: "members", indexes: source.members.map(indexOf).filter((found) => found >= 0) };
   };
   const itemId = indexOf(named.itemId);
@@ -170,7 +172,7 @@ function fieldsByColumn(named: NamedColumns): [string, string][] {
   };
   const addSource = (source: ColumnSource | undefined, field: string) => {
     if (source === undefined) return;
-    if ("column" in source) add(source.column, `${field}.column`);
+    if (source.kind === "column") add(source.column, `${field}.column`);
     else
       for (const [index, member] of source.members.entries())
         add(member, `${field}.member_columns[${index}]`);

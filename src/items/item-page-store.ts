@@ -144,10 +144,10 @@ async function fillPage(
     used += size;
     return true;
   };
-  let place: ItemCursor | undefined = cursorAfter(after);
+  let cursor: ItemCursor | undefined = cursorAfter(after);
   // One item beyond the page shows whether there is another.
-  for (let limit = items + 1; place !== undefined; limit = Math.max(items + 1 - count, furtherRevisions)) {
-    place = await read(place, limit, Math.max(bytes - used, 0), accept);
+  for (let limit = items + 1; cursor !== undefined; limit = Math.max(items + 1 - count, furtherRevisions)) {
+    cursor = await read(cursor, limit, Math.max(bytes - used, 0), accept);
   }
   return !isFull;
 }

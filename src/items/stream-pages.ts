@@ -62,8 +62,8 @@ export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>
   { read, frames }: PageReader<Cursor, Page, Frame>,
 ): AsyncGenerator<Frame> {
   const readAhead = (behind: Cursor, size: ReadSize) => fetch(pool, datasetId, () => read(behind, size));
-  let place = start;
-  let ahead = readAhead(place, firstRead);
+  let cursor = start;
+  let ahead = readAhead(cursor, firstRead);
   for (;;) {
     const fetched = await ahead;
     const { content: page } = fetched;
@@ -72,11 +72,11 @@ export async function* streamPages<Cursor, Page extends ReadPage<Cursor>, Frame>
     for (const { frame, through } of frames(page)) {
       isStale = !(await isFresh(pool, datasetId, fetched));
       if (isStale) break;
-      place = through;
+      cursor = through;
       yield frame;
     }
     // The page that was read ahead may contain purged items, too.
-    if (isStale) ahead = readAhead(place, firstRead);
+    if (isStale) ahead = readAhead(cursor, firstRead);
     else if (next === undefined) return;
     else ahead = next;
   }

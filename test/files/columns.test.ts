@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { NamedColumns } from "../../src/files/column-mapping.ts";
 import { faultOfFile, itemsOfFile } from "../uploads/reading.ts";
 
 const sales = "id,question,answer,level,source,set\nq1,2+2?,4,1,book,train\nq2,3+3?,6,2,web,test\n";
@@ -31,10 +32,10 @@ describe("columns", () => {
   });
 
   test("are mapped by name, and all without another use are the input", async () => {
-    const named = {
+    const named: Partial<NamedColumns> = {
       itemId: "id",
-      expectedOutput: { column: "answer" },
-      metadata: { members: ["source", "level"] },
+      expectedOutput: { kind: "column", column: "answer" },
+      metadata: { kind: "members", members: ["source", "level"] },
       splits: "set",
     };
     expect(await itemsOfFile("csv", sales, { named })).toEqual([
@@ -56,14 +57,20 @@ describe("columns", () => {
   });
 
   test("that are not mapped are left out if the input is mapped", async () => {
-    expect(await itemsOfFile("csv", sales, { named: { input: { column: "question" } } })).toEqual([
+    expect(
+      await itemsOfFile("csv", sales, { named: { input: { kind: "column", column: "question" } } }),
+    ).toEqual([
       { id: "", input: '"2+2?"' },
       { id: "", input: '"3+3?"' },
     ]);
   });
 
   test("may be used more than once, for different parts", async () => {
-    const named = { itemId: "n", input: { members: ["n"] }, expectedOutput: { column: "n" } };
+    const named: Partial<NamedColumns> = {
+      itemId: "n",
+      input: { kind: "members", members: ["n"] },
+      expectedOutput: { kind: "column", column: "n" },
+    };
     expect(await itemsOfFile("csv", "n\n1\n2\n", { named })).toEqual([
       { id: "1", input: '{"n":1}', expectedOutput: "1" },
       { id: "2", input: '{"n":2}', expectedOutput: "2" },
@@ -71,7 +78,10 @@ describe("columns", () => {
   });
 
   test("of JSON objects may differ from row to row", async () => {
-    const named = { itemId: "id", expectedOutput: { column: "answer" } };
+    const named: Partial<NamedColumns> = {
+      itemId: "id",
+      expectedOutput: { kind: "column", column: "answer" },
+    };
     const lines = '{"id":"a","q":1}\n{"q":2,"answer":null,"more":[]}\n{"id":null,"answer":3}';
     expect(await itemsOfFile("jsonl", lines, { named })).toEqual([
       { id: "a", input: '{"q":1}' },
@@ -98,11 +108,15 @@ describe("columns", () => {
       reason: "INVALID_FIELD",
       field: "columns.item_id_column",
     });
-    expect(await missing({ input: { column: "c" } })).toMatchObject({ field: "columns.input.column" });
-    expect(await missing({ input: { members: ["a", "c"] } })).toMatchObject({
+    expect(await missing({ input: { kind: "column", column: "c" } })).toMatchObject({
+      field: "columns.input.column",
+    });
+    expect(await missing({ input: { kind: "members", members: ["a", "c"] } })).toMatchObject({
       field: "columns.input.member_columns[1]",
     });
-    expect(await faultOfFile("jsonl", '{"a":1}', { named: { metadata: { column: "m" } } })).toMatchObject({
+    expect(
+      await faultOfFile("jsonl", '{"a":1}', { named: { metadata: { kind: "column", column: "m" } } }),
+    ).toMatchObject({
       field: "columns.metadata.column",
     });
   });

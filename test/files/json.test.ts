@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { NamedColumns } from "../../src/files/column-mapping.ts";
 import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
 
 const payloads = [
@@ -69,7 +70,7 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
   });
 
   test("refuses an unused value that is not valid", async () => {
-    const named = { input: { column: "a" } };
+    const named: Partial<NamedColumns> = { input: { kind: "column", column: "a" } };
     expect(await faultOfFile(format, file('{"a":1,"b":tru}'), { named })).toMatchObject({
       row: 1,
       column: "b",

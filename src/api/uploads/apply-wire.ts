@@ -111,5 +111,5 @@ function columnSourceFromWire(field: string, source: WireSource | undefined): Co
       name === "" ? "is required" : memberColumns.indexOf(name) < index ? "is there twice" : undefined;
     if (problem !== undefined) throw invalidField(`${field}.member_columns[${index}]`, problem);
   });
-  return column === "" ? { members: memberColumns } : { column };
+  return column === "" ? { kind: "members", members: memberColumns } : { kind: "column", column };
 }
