@@ -156,7 +156,7 @@ describe("itembank import", () => {
     expect(bad.stderr).toContain("nothing was published");
 
     const csv = await itembank.withInput("a,b\n1,2\n3\n", "import", "bad", "--format", "csv");
-    expect(csv.stderr).toMatch(/row 2, line 3.*has 1 fields/);
+    expect(csv.stderr).toMatch(/row 2, line 3.*has 1 field;/);
     expect((await itembank("datasets", "show", "bad")).code).toBe(1);
   });
 
