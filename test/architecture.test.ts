@@ -330,8 +330,10 @@ describe("imports", () => {
 describe("handles of datasets, runs and uploads", () => {
   /** The places where the rows of a statement become handles, and the reason why they cannot reach another project's. */
   const makers = new Map([
-    ["src/changesets/changeset-store.ts", "finds writes by the handle of their dataset"],
-    ["src/changesets/expired-changeset-sweeper.ts", "finds expired writes of all projects"],
+    [
+      "src/changesets/changeset-store.ts",
+      "finds writes by the handle of their dataset, and for the sweeper those of all projects that expired",
+    ],
     ["src/datasets/dataset-name-store.ts", "finds by name within the project"],
     ["src/datasets/dataset-store.ts", "finds by name or id within the project"],
     ["src/query/snapshot-store.ts", "lists files for the sweeper, which works for all projects"],
@@ -461,6 +463,26 @@ describe("the type checker", () => {
 });
 
 describe("statements", () => {
+  /** Texts that go into the statements of several stores. */
+  const fragments = ["src/items/visible-at.ts", "src/items/written-by.ts"];
+  /** Runs a statement on the database: `queries.query` is a call of the client. */
+  const run = /(?<!\bqueries)\.query\s*[(<]/;
+  const text =
+    /(?:["`]|\n)\s*(?:select\s[^`";]*?\bfrom\s+[a-z$(]|insert into\s|update \w+(?: \w+)?\s+set\s|delete from\s|with \w+ as\s|copy (?:\w+ )?\(|declare \w+ (?:no )?scroll|fetch \$|show \w+["`]|lock table\s|set local\s)/;
+  const hasStatement = (file: SourceFile) => run.test(file.text) || text.test(file.text);
+
+  test("stand in stores and in db/ alone", () => {
+    // The engine speaks SQL as well, but to DuckDB, in a process that reaches no database. A list of words is not a statement.
+    const others = ["src/db/", "src/engine/", "src/datasets/reserved-words.ts"];
+    const isFree = ({ path }: SourceFile) => store(path) || others.some((other) => path.startsWith(other));
+    const elsewhere = sources.filter(
+      (file) => file.path.startsWith("src/") && !isFree(file) && hasStatement(file),
+    );
+    expect(elsewhere.map(({ path }) => path)).toEqual(fragments);
+    const stores = sources.filter(({ path }) => store(path) && path !== "src/blobs/blob-store.ts");
+    expect(stores.filter((file) => !hasStatement(file)).map(({ path }) => path)).toEqual([]);
+  });
+
   test("take from one place which revisions a version shows", () => {
     const rule = /superseded_at\s+is\s+null\s+or\b/;
     expect(sources.filter(({ text }) => rule.test(text)).map(({ path }) => path)).toEqual([

@@ -231,6 +231,19 @@ const update = `
       greatest($2, (select newest_changeset_id from datasets where dataset_id = $1)) end
   where dataset_id = $1 and changeset_id = $2`;
 
+/**
+ * The write that expired first before `time`, under its row lock; undefined if none has. Passes over those that somebody is working
+ * on: they are locked, and about to get a new expire_time.
+ */
+export async function lockExpiredChangeset(client: Client, time: Instant): Promise<Changeset | undefined> {
+  const { rows } = await client.query<ChangesetRow>(
+    `select ${columns} from changesets where expire_time < $1
+     order by expire_time limit 1 for update skip locked`,
+    [instantToSql(time)],
+  );
+  return rows[0] && fromRow(rows[0]);
+}
+
 /** Writes back everything about a changeset that can change. */
 export async function updateChangeset(client: Client, changeset: Changeset): Promise<void> {
   await client.query({

@@ -55,3 +55,9 @@ export function newPool({ url, connections, log }: PoolOptions): Pool {
   pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection was lost"));
   return pool;
 }
+
+/** The release of the server, such as `18.1` or `15.18 (Debian 15.18-0+deb12u1)`. */
+export async function getServerVersion(db: Queryable): Promise<string> {
+  const { rows } = await db.query<{ server_version: string }>("show server_version");
+  return rows[0]?.server_version ?? "";
+}

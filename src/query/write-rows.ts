@@ -1,6 +1,6 @@
 import { pipeline } from "node:stream/promises";
 import { streamOut } from "../db/copy-out.ts";
-import { setIndexOrder } from "../db/planner.ts";
+import { withIndexOrder } from "../db/planner.ts";
 import type { Client } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import type { Refusal, WriteRequest } from "../engine/protocol.ts";
@@ -23,20 +23,21 @@ export async function writeRows(
 ): Promise<number> {
   await using engine = engines.startWriter(signal);
   // Rows are in the order of a key: with a scan along it, the first is available at once and none is sorted.
-  await client.query(setIndexOrder);
-  engine.send({ kind: "write", ...request, bounds: engines.bounds });
-  const sending = pipeline(streamOut(client, query), engine.input, { signal });
-  // If the engine refuses the rows, it stops reading them; its answer is more informative than that error.
-  sending.catch(() => undefined);
-  try {
-    const answer = await engine.receiveAnswer();
-    if (answer.kind === "refused") throw refusalFailure(asFault(answer.refusal));
-    if (answer.kind !== "written") throw new Error(`the engine answered ${answer.kind}`);
-    await sending;
-    return answer.rowCount;
-  } catch (error) {
-    throw engineError(error, engines.bounds.memoryBytes);
-  }
+  return withIndexOrder(client, async () => {
+    engine.send({ kind: "write", ...request, bounds: engines.bounds });
+    const sending = pipeline(streamOut(client, query), engine.input, { signal });
+    // If the engine refuses the rows, it stops reading them; its answer is more informative than that error.
+    sending.catch(() => undefined);
+    try {
+      const answer = await engine.receiveAnswer();
+      if (answer.kind === "refused") throw refusalFailure(asFault(answer.refusal));
+      if (answer.kind !== "written") throw new Error(`the engine answered ${answer.kind}`);
+      await sending;
+      return answer.rowCount;
+    } catch (error) {
+      throw engineError(error, engines.bounds.memoryBytes);
+    }
+  });
 }
 
 /** The statements are ours, so any problem with them is a fault. */

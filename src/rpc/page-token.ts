@@ -1,6 +1,7 @@
 import { createHmac, createSecretKey, timingSafeEqual } from "node:crypto";
 import type { Pool } from "../db/pool.ts";
 import { failure } from "../failure.ts";
+import { getSecret } from "./secret-store.ts";
 
 /** A value that a token is bound to. `1`, `1n`, `"1"` and `true` are all different. */
 export type Bound = string | number | bigint | boolean;
@@ -76,10 +77,7 @@ export function newPageTokens(key: Uint8Array): PageTokens {
 
 /** Loads page tokens signed with the key that all servers on this database share. */
 export async function loadPageTokens(pool: Pool): Promise<PageTokens> {
-  const { rows } = await pool.query<{ value: Buffer }>("select value from secrets where name = 'page_token'");
-  const row = rows[0];
-  if (row === undefined) throw new Error("the table secrets has no row page_token");
-  return newPageTokens(row.value);
+  return newPageTokens(await getSecret(pool, "page_token"));
 }
 
 function typed(value: Bound): string {

@@ -1,6 +1,6 @@
 import type { Config } from "../config.ts";
 import { startEmbeddedDatabase } from "../db/embedded.ts";
-import { newPool, type Pool } from "../db/pool.ts";
+import { getServerVersion, newPool, type Pool } from "../db/pool.ts";
 import type { Logger } from "../log.ts";
 import { atMost } from "./at-most.ts";
 
@@ -48,8 +48,7 @@ export async function describeDatabase(
   pool: Pool,
   { databaseUrl, dataDir }: DatabaseConfig,
 ): Promise<string> {
-  const { rows } = await pool.query<{ server_version: string }>("show server_version");
-  const release = /^\d+/.exec(rows[0]?.server_version ?? "")?.[0] ?? "";
+  const release = /^\d+/.exec(await getServerVersion(pool))?.[0] ?? "";
   if (databaseUrl === undefined) return `embedded PostgreSQL ${release} in ${dataDir}`;
   const { host, pathname } = new URL(databaseUrl);
   return `PostgreSQL ${release} at ${host}${decodeURIComponent(pathname)}`;
