@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
+import { isSameJson } from "../json/json-object.ts";
 import { isReservedWord } from "./reserved-words.ts";
 
 /** Points to a dataset of a project. */
@@ -14,7 +15,7 @@ export interface DatasetDefinition {
   /** Undefined: derived from the name. */
   readonly tableName?: string | undefined;
   readonly description: string;
-  /** A JSON object in its RFC 8785 form. Undefined: none, which is not the same as `{}`. */
+  /** A JSON object as it was sent. Undefined: none, which is not the same as `{}`. */
   readonly metadata?: string | undefined;
   /** A JSON Schema. Undefined: none. */
   readonly inputSchema?: string | undefined;
@@ -113,9 +114,16 @@ export function datasetDefinitionOf({
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
-/** Whether two definitions are equal. */
+/** Whether two definitions are equal. Metadata may be spelled differently. */
 export function isSameDatasetDefinition(one: DatasetDefinition, other: DatasetDefinition): boolean {
-  return isDeepStrictEqual(datasetDefinitionOf(one), datasetDefinitionOf(other));
+  const withoutMetadata = (definition: DatasetDefinition) => ({
+    ...datasetDefinitionOf(definition),
+    metadata: undefined,
+  });
+  return (
+    isSameJson(one.metadata, other.metadata) &&
+    isDeepStrictEqual(withoutMetadata(one), withoutMetadata(other))
+  );
 }
 
 /** @throws Failure ETAG_MISMATCH if the caller has an etag that is not the dataset's */

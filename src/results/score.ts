@@ -1,5 +1,6 @@
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
+import { isSameJson } from "../json/json-object.ts";
 import { limits } from "../limits.ts";
 
 /** Who or what judges; undefined if not told. */
@@ -15,7 +16,7 @@ export interface Score {
   /** Why there is no judgement: then there is neither value nor label. */
   readonly error: string;
   readonly annotatorKind: AnnotatorKind | undefined;
-  /** JSON; undefined means none. */
+  /** A JSON object as it was sent; undefined means none. */
   readonly metadata: string | undefined;
   readonly traceId: string;
   readonly startTime: Instant | undefined;
@@ -107,9 +108,9 @@ function isSameScore(one: Score, other: Score): boolean {
     one.explanation === other.explanation &&
     one.error === other.error &&
     one.annotatorKind === other.annotatorKind &&
-    one.metadata === other.metadata &&
     one.traceId === other.traceId &&
     one.startTime === other.startTime &&
-    one.completeTime === other.completeTime
+    one.completeTime === other.completeTime &&
+    isSameJson(one.metadata, other.metadata)
   );
 }

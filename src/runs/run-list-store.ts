@@ -66,9 +66,8 @@ export async function listRuns(
        limit $2
      ), measured as (
        select *, count(*) over () as found, row_number() over newest_first as position,
-              -- A Struct takes up to six times the bytes of its JSON on the wire.
               sum(octet_length(description) + octet_length(failure_message) + octet_length(target_id)
-                  + octet_length(array_to_string(splits, ',')) + 6 * coalesce(octet_length(metadata), 0) + 1024)
+                  + octet_length(array_to_string(splits, ',')) + coalesce(octet_length(metadata), 0) + 1024)
                 over newest_first as bytes
        from found
        window newest_first as (order by create_time desc, run_id desc)

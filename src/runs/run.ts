@@ -3,6 +3,7 @@ import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
 import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { newId } from "../ids.ts";
+import { isSameJson } from "../json/json-object.ts";
 
 /** Where a run stands. It moves forward only; the last three are final. */
 export type RunState = "pending" | "running" | "completed" | "failed" | "cancelled";
@@ -16,7 +17,7 @@ export interface RunDefinition {
   readonly description: string;
   readonly targetType: string;
   readonly targetId: string;
-  /** JSON; undefined means none. */
+  /** A JSON object as it was sent; undefined means none. */
   readonly metadata: string | undefined;
   /** Distinct, in ascending order. */
   readonly labels: readonly string[];
@@ -120,9 +121,16 @@ export function runDefinitionOf({
   return { name, description, targetType, targetId, metadata, labels };
 }
 
-/** Whether two runs say the same about themselves. */
+/** Whether two runs say the same about themselves. Metadata may be spelled differently. */
 export function isSameRunDefinition(one: RunDefinition, other: RunDefinition): boolean {
-  return isDeepStrictEqual(runDefinitionOf(one), runDefinitionOf(other));
+  const withoutMetadata = (definition: RunDefinition) => ({
+    ...runDefinitionOf(definition),
+    metadata: undefined,
+  });
+  return (
+    isSameJson(one.metadata, other.metadata) &&
+    isDeepStrictEqual(withoutMetadata(one), withoutMetadata(other))
+  );
 }
 
 /** Cells without any result: together with those that succeeded or failed, all that are expected. */

@@ -289,6 +289,17 @@ describe("itembank datasets", () => {
       description: "second",
       metadata: { a: 1 },
     });
+    const update = (metadata: string) => itembank("datasets", "update", "life", "--metadata", metadata);
+    expect((await update('{"b": 1.0, "a": [1e2]}')).stdout).toContain('{"b": 1.0, "a": [1e2]}');
+    expect((await itembank("datasets", "show", "life", "--json")).stdout).toContain(
+      '"metadata":{"b": 1.0, "a": [1e2]}',
+    );
+    expect((await update('{"id": 12345678901234567890}')).stderr).toContain(
+      "--metadata: $.id: integer beyond 2^53-1",
+    );
+    expect((await update("[]")).stderr).toContain("--metadata: $: must be a JSON object");
+    expect((await update("")).code).toBe(0);
+    expect(await itembank.json("datasets", "show", "life")).not.toHaveProperty("metadata");
     expect((await itembank("datasets", "rename", "life", "afterlife")).code).toBe(0);
     expect(await itembank.json("datasets", "list", "--prefix", "afterl")).toMatchObject([
       { name: "afterlife" },

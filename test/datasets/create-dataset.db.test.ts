@@ -3,6 +3,7 @@ import { reserveDataset } from "../../src/datasets/dataset-store.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { defaultProject } from "../support/handles.ts";
+import { faultyFieldsOf, refused } from "../support/refusal.ts";
 import {
   type DatasetService,
   datasetService,
@@ -24,13 +25,13 @@ afterAll(() => database.drop());
 describe("CreateDataset", () => {
   test("makes an empty dataset at version 0, which is found by name and by id", async () => {
     const name = newName();
-    const metadata = { team: "search", size: 1.5, tags: ["a", null, true], none: {} };
-    const dataset = await service.create({ name, description: "about", metadata });
+    const metadataJson = '{"team": "search", "size": 1.50, "tags": ["a", null, true], "none": {}}';
+    const dataset = await service.create({ name, description: "about", metadataJson });
     expect(dataset).toMatchObject({
       name,
       tableName: name.replace(" ", "_"),
       description: "about",
-      metadata,
+      metadataJson,
       inputSchemaJson: "",
       expectedOutputSchemaJson: "",
       latestVersion: 0n,
@@ -44,14 +45,29 @@ describe("CreateDataset", () => {
   });
 
   test("distinguishes absent metadata from empty metadata", async () => {
-    expect((await service.create()).metadata).toBeUndefined();
-    expect((await service.create({ metadata: {} })).metadata).toEqual({});
+    expect((await service.create()).metadataJson).toBe("");
+    expect((await service.create({ metadataJson: "{}" })).metadataJson).toBe("{}");
   });
 
-  test("keeps every text in metadata, U+0000 and __proto__ included", async () => {
-    const metadata = JSON.parse('{"__proto__": {"a": "\\u0000"}, "constructor": "x"}');
-    const { datasetId } = await service.create({ metadata });
-    expect(JSON.stringify((await service.get(datasetId)).metadata)).toBe(JSON.stringify(metadata));
+  test.each([
+    '{"__proto__": {"a": "\\u0000"}, "constructor": "x"}',
+    ' {"b": 1.0, "a": 1e2,\n"z": 9007199254740991, "é": "\\u00e9\\/" } ',
+  ])("keeps metadata as they are spelled: %s", async (metadataJson) => {
+    const { datasetId } = await service.create({ metadataJson });
+    expect((await service.get(datasetId)).metadataJson).toBe(metadataJson);
+  });
+
+  test.each([
+    ["[]", "$.metadata", "must be a JSON object"],
+    ["null", "$.metadata", "must be a JSON object"],
+    ['{"a": {"b": 1, "b": 1}}', "$.metadata.a", 'duplicate member "b"'],
+    ['{"a": [12345678901234567890]}', "$.metadata.a[0]", "integer beyond 2^53-1"],
+    ['{"a-b": "\\ud800"}', "$.metadata['a-b']", "lone surrogate"],
+    ['{"a": 1', "$.metadata.a", "unexpected end of text"],
+  ])("refuses metadata by the rules for items: %s", async (metadataJson, path, problem) => {
+    const call = () => service.create({ metadataJson });
+    expect(await refusalOf(call())).toEqual(refused("InvalidArgument", "INVALID_JSON", { path, problem }));
+    expect(await faultyFieldsOf(call())).toEqual(["dataset.metadata_json"]);
   });
 
   test("compares names byte by byte", async () => {
@@ -105,7 +121,7 @@ describe("CreateDataset", () => {
     ["table_name", { tableName: "select" }],
     ["table_name", { tableName: "1st" }],
     ["description", { description: "x".repeat(4097) }],
-    ["metadata", { metadata: { text: "x".repeat(65_536) } }],
+    ["metadata_json", { metadataJson: `{"t":"${"x".repeat(65_529)}"}` }],
   ])("refuses a bad %s", async (field, dataset) => {
     expect(await refusalOf(service.create(dataset))).toEqual(invalid(`dataset.${field}`));
   });
@@ -114,7 +130,7 @@ describe("CreateDataset", () => {
     await service.create({
       name: "👩".repeat(128),
       description: "é".repeat(4096),
-      metadata: { t: "x".repeat(65_528) },
+      metadataJson: `{"t":"${"x".repeat(65_528)}"}`,
     });
   });
 

@@ -24,13 +24,13 @@ afterAll(() => database.drop());
 
 describe("UpdateDataset", () => {
   test("changes the fields that are set, and no version", async () => {
-    const before = await service.create({ description: "old", metadata: { a: 1 } });
+    const before = await service.create({ description: "old", metadataJson: '{"a":1}' });
     await addVersion(database.pool, before.datasetId);
     const after = await service.update(before, { patch: { description: "new" } });
     expect(after).toMatchObject({
       name: before.name,
       description: "new",
-      metadata: { a: 1 },
+      metadataJson: '{"a":1}',
       latestVersion: 1n,
     });
     expect(after.etag).not.toBe(before.etag);
@@ -40,11 +40,11 @@ describe("UpdateDataset", () => {
   });
 
   test("clears fields that the mask names and the patch leaves out", async () => {
-    const before = await service.create({ tableName: "chosen", description: "old", metadata: {} });
-    const paths = ["description", "metadata", "table_name", "input_schema_json"];
+    const before = await service.create({ tableName: "chosen", description: "old", metadataJson: "{}" });
+    const paths = ["description", "metadata_json", "table_name", "input_schema_json"];
     const after = await service.update(before, { patch: {}, updateMask: { paths } });
     expect(after).toMatchObject({ description: "", tableName: before.name.replace(" ", "_") });
-    expect(after.metadata).toBeUndefined();
+    expect(after.metadataJson).toBe("");
   });
 
   test("stores metadata as it was sent: absent, empty, and every kind of value", async () => {
@@ -60,27 +60,28 @@ describe("UpdateDataset", () => {
       b: 4,
     };
     const before = await service.create();
-    expect(before.metadata).toBeUndefined();
-    for (const metadata of [
+    expect(before.metadataJson).toBe("");
+    for (const value of [
       values,
       { nested: { ...values, constructor: "x" } },
       { "\\": 1, "\u0001": "\u0000" },
       {},
     ]) {
-      const after = await service.update(before, { patch: { metadata } });
-      expect(after.metadata).toEqual(metadata);
-      expect((await service.get(before.datasetId)).metadata).toEqual(metadata);
+      const metadataJson = JSON.stringify(value, null, 1);
+      const after = await service.update(before, { patch: { metadataJson } });
+      expect(after.metadataJson).toBe(metadataJson);
+      expect((await service.get(before.datasetId)).metadataJson).toBe(metadataJson);
     }
-    const cleared = await service.update(before, { patch: {}, updateMask: { paths: ["metadata"] } });
-    expect(cleared.metadata).toBeUndefined();
+    const cleared = await service.update(before, { patch: {}, updateMask: { paths: ["metadata_json"] } });
+    expect(cleared.metadataJson).toBe("");
   });
 
   test("changes all fields under the mask *", async () => {
-    const before = await service.create({ description: "old", metadata: { a: 1 } });
+    const before = await service.create({ description: "old", metadataJson: '{"a":1}' });
     const name = newName();
     const after = await service.update(before, { patch: { name }, updateMask: { paths: ["*"] } });
     expect(after).toMatchObject({ name, description: "", tableName: name.replace(" ", "_") });
-    expect(after.metadata).toBeUndefined();
+    expect(after.metadataJson).toBe("");
   });
 
   test("ignores fields that the mask does not name", async () => {
@@ -94,11 +95,11 @@ describe("UpdateDataset", () => {
 
   test.each<[string, (dataset: Dataset) => MessageInitShape<typeof UpdateDatasetRequestSchema>]>([
     ["the same description", ({ description }) => ({ patch: { description } })],
-    ["metadata in another order", () => ({ patch: { metadata: { b: { d: 2, c: 1 }, a: 1 } } })],
+    ["metadata spelled otherwise", () => ({ patch: { metadataJson: '{"b": {"d": 2, "c": 1}, "a": 1.0}' } })],
     ["all of it as it was read", (dataset) => ({ patch: dataset, updateMask: { paths: ["*"] } })],
     ["the table name derived anew", () => ({ patch: {}, updateMask: { paths: ["table_name"] } })],
   ])("changes neither etag nor update_time with %s", async (_, request) => {
-    const before = await service.create({ description: "same", metadata: { a: 1, b: { c: 1, d: 2 } } });
+    const before = await service.create({ description: "same", metadataJson: '{"a":1,"b":{"c":1,"d":2}}' });
     expect(await service.update(before, request(before))).toEqual(before);
     expect(await service.get(before.datasetId)).toEqual(before);
   });
@@ -179,7 +180,7 @@ describe("UpdateDataset", () => {
     ["patch.name", { patch: { name: "\t" } }],
     ["patch.table_name", { patch: { tableName: "table" } }],
     ["patch.description", { patch: { description: "x".repeat(4097) } }],
-    ["patch.metadata", { patch: { metadata: { text: "x".repeat(65_536) } } }],
+    ["patch.metadata_json", { patch: { metadataJson: `{"t":"${"x".repeat(65_536)}"}` } }],
     ["request_id", { patch: { description: "x" }, requestId: "no" }],
   ])("refuses a bad %s", async (field, request) => {
     expect(await refusalOf(service.update(await service.create(), request))).toEqual(invalid(field));

@@ -58,7 +58,7 @@ const scored = (value: number, more: object = {}) =>
     value,
     label: "kept",
     explanation: secret,
-    metadata: { why: secret },
+    metadataJson: JSON.stringify({ why: secret }),
     traceId: "trace",
     ...more,
   }) as const;
@@ -110,11 +110,10 @@ describe("PurgeItem", () => {
       outcome: { case: "error", value: expect.objectContaining({ code: "TIMEOUT", message: "", stack: "" }) },
     });
     const [score] = before["q1/2/1"]?.scores ?? [];
-    const { metadata: _, ...kept } = { ...score };
     expect(after["q1/2/1"]).toEqual({
       ...before["q1/2/1"],
       outcome: { case: "outputJson", value: "" },
-      scores: [{ ...kept, explanation: "" }],
+      scores: [{ ...score, explanation: "", metadataJson: "" }],
     });
     expect(after["q1/1/2"]?.scores).toEqual([expect.objectContaining({ name: "judge", error: "purged" })]);
     const { replacedScores } = await clients.runs.getResult({ resultId: after["q1/2/1"]?.resultId ?? "" });

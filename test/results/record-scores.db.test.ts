@@ -74,7 +74,7 @@ describe("RecordScores", () => {
       label: "good",
       explanation: "because \u0000",
       annotatorKind: AnnotatorKind.HUMAN,
-      metadata: { b: [1, null], a: { "\u0000": "x" } },
+      metadataJson: '{"b": [1.0, null], "a": {"\\u0000": "x"}}',
       traceId: "judge",
       startTime: { seconds: 1n, nanos: 1_000 },
       completeTime: { seconds: 2n, nanos: 2_000 },
@@ -83,8 +83,7 @@ describe("RecordScores", () => {
     const [recorded] = (await resultOf(first)).result?.scores ?? [];
     expect(recorded).toMatchObject(score);
     expect(recorded?.createTime).toBeDefined();
-    // Members of metadata have no order.
-    const respelled = { ...score, metadata: { a: { "\u0000": "x" }, b: [1, null] } };
+    const respelled = { ...score, metadataJson: '{"a":{"\\u0000":"x"},"b":[1,null]}' };
     expect((await judge({ runId, scores: [of(first, respelled)] })).counts).toMatchObject(counts(0, 0, 1));
 
     await judge({ runId, scores: [of(first, { name: "exact", value: 1 })] });
@@ -96,7 +95,7 @@ describe("RecordScores", () => {
     ["label", { label: "other" }],
     ["explanation", { explanation: "other" }],
     ["annotator_kind", { annotatorKind: AnnotatorKind.CODE }],
-    ["metadata", { metadata: {} }],
+    ["metadata_json", { metadataJson: "{}" }],
     ["trace_id", { traceId: "other" }],
     ["start_time", { startTime: { seconds: 1n, nanos: 0 } }],
   ])("a score that differs in %s is another one", async (_, other) => {
@@ -251,8 +250,8 @@ describe("what RecordScores refuses", () => {
     ["an unknown annotator", { name: "t", value: 1, annotatorKind: 9 }, "scores[1].score.annotator_kind"],
     [
       "large metadata",
-      { name: "t", value: 1, metadata: { x: "x".repeat(16_384) } },
-      "scores[1].score.metadata",
+      { name: "t", value: 1, metadataJson: `{"x":"${"x".repeat(16_384)}"}` },
+      "scores[1].score.metadata_json",
     ],
     ["a long trace", { name: "t", value: 1, traceId: "t".repeat(129) }, "scores[1].score.trace_id"],
     [
@@ -291,7 +290,7 @@ describe("what RecordScores refuses", () => {
     const more = named(70, {
       ...wordy,
       explanation: "y".repeat(16_000),
-      metadata: { m: "z".repeat(16_000) },
+      metadataJson: `{"m":"${"z".repeat(16_000)}"}`,
     });
     expect(await refusalOf(judge({ runId, scores: more }))).toEqual(
       refused("InvalidArgument", "LIMIT_EXCEEDED", { limit: "max_result_bytes", maximum: "2097152" }),

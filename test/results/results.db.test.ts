@@ -163,7 +163,7 @@ describe("RecordResults", () => {
         label: "good",
         explanation: "because \u0000",
         annotatorKind: AnnotatorKind.HUMAN,
-        metadata: { b: [1, null], a: { "\u0000": "x" } },
+        metadataJson: '{"b": [1.0, null], "a": {"\\u0000": "x"}}',
         traceId: "judge",
         startTime: time(1n, 1_000),
         completeTime: time(2n, 2_000),

@@ -131,7 +131,13 @@ describe("StreamResults", () => {
       success("q8", 8, { usage: { inputTokens: 127n, outputTokens: 2n ** 53n + 1n, cost: 0.1 } }),
       success("q9", 9, {
         scores: [
-          { name: "s", value: -0.5, explanation: "é", metadata: { a: [1, null] }, startTime: latest },
+          {
+            name: "s",
+            value: -0.5,
+            explanation: "é",
+            metadataJson: '{ "a": [1.0, null] }',
+            startTime: latest,
+          },
           { name: "t", label: "l", annotatorKind: 3, traceId: "t", completeTime: micros(1n) },
           { name: "u", error: "no" },
         ],

@@ -145,7 +145,7 @@ describe("CreateRun with carry_from_run_id", () => {
             traceId: "trace",
             usage: { inputTokens: 5n, cost: 0.25, currencyCode: "EUR" },
             scores: [
-              { name: "s", value: 1, explanation: "good", metadata: { m: 1 } },
+              { name: "s", value: 1, explanation: "good", metadataJson: '{"m": 1.0}' },
               { name: "broken", error: "no judge" },
             ],
           },

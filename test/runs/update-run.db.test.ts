@@ -33,7 +33,7 @@ const full = {
   description: "old",
   targetType: "model",
   targetId: "gpt-5",
-  metadata: { a: 1, b: { c: 1, d: 2 } },
+  metadataJson: '{"a":1,"b":{"c":1,"d":2}}',
 };
 
 describe("UpdateRun", () => {
@@ -56,16 +56,20 @@ describe("UpdateRun", () => {
 
   test("clears fields that the mask names and the patch leaves out", async () => {
     const { runId } = await newRun(service, "qa", { ...full, labels: ["cleared"] });
-    const paths = ["description", "target_type", "target_id", "metadata", "labels"];
+    const paths = ["description", "target_type", "target_id", "metadata_json", "labels"];
     const after = await update({ runId, patch: { name: "other" }, updateMask: { paths } });
     expect(after).toMatchObject({ name: "mine", description: "", targetType: "", targetId: "", labels: [] });
-    expect(after.metadata).toBeUndefined();
+    expect(after.metadataJson).toBe("");
   });
 
   test("changes all fields under the mask *, and none that the mask does not name", async () => {
     const { runId } = await newRun(service, "qa", full);
-    const all = await update({ runId, patch: { name: "new", metadata: {} }, updateMask: { paths: ["*"] } });
-    expect(all).toMatchObject({ name: "new", description: "", targetId: "", metadata: {} });
+    const all = await update({
+      runId,
+      patch: { name: "new", metadataJson: "{}" },
+      updateMask: { paths: ["*"] },
+    });
+    expect(all).toMatchObject({ name: "new", description: "", targetId: "", metadataJson: "{}" });
     const one = await update({
       runId,
       patch: { name: "newer", description: "said" },
@@ -76,7 +80,7 @@ describe("UpdateRun", () => {
 
   test.each([
     ["the same description", () => ({ patch: { description: "old" } })],
-    ["metadata in another order", () => ({ patch: { metadata: { b: { d: 2, c: 1 }, a: 1 } } })],
+    ["metadata spelled otherwise", () => ({ patch: { metadataJson: '{"b": {"d": 2, "c": 1}, "a": 1.0}' } })],
     ["labels in another order", () => ({ patch: { labels: ["l2", "l1", "l2"] } })],
     ["all of it as it was read", (run: Run) => ({ patch: run, updateMask: { paths: ["*"] } })],
   ])("changes neither etag nor update_time with %s", async (_, request) => {
@@ -190,7 +194,7 @@ describe("UpdateRun", () => {
     ["a long description", { patch: { description: "d".repeat(4097) } }, "patch.description"],
     ["a long target_type", { patch: { targetType: "t".repeat(65) } }, "patch.target_type"],
     ["a long target_id", { patch: { targetId: "t".repeat(257) } }, "patch.target_id"],
-    ["large metadata", { patch: { metadata: { a: "x".repeat(70_000) } } }, "patch.metadata"],
+    ["large metadata", { patch: { metadataJson: `{"a":"${"x".repeat(70_000)}"}` } }, "patch.metadata_json"],
     ["a malformed label", { patch: { labels: ["1st"] } }, "patch.labels"],
     ["too many labels", { patch: { labels: Array.from("abcdefghijklmnopq") } }, "patch.labels"],
     ["a malformed request_id", { patch: { name: "x" }, requestId: "1" }, "request_id"],

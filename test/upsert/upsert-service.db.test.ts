@@ -155,7 +155,7 @@ describe("the dataset of an upsert", () => {
   test("is created if it is missing, as new_dataset says, in the same instant", async () => {
     const { receipt } = await upsert(named("Q1 Sales Report"), [item("a", 1), item("b", 1)], {
       createIfMissing: true,
-      newDataset: { description: "of the first quarter", metadata: { team: "evals" } },
+      newDataset: { description: "of the first quarter", metadataJson: '{"team": "evals"}' },
     });
     expect(receipt).toMatchObject({ createsDataset: true, version: 1n, baseVersion: 0n, itemCount: 2n });
     const { dataset } = await service.datasets.getDataset({ dataset: named("Q1 Sales Report") });
@@ -163,7 +163,7 @@ describe("the dataset of an upsert", () => {
       datasetId: receipt?.datasetId,
       tableName: "q1_sales_report",
       description: "of the first quarter",
-      metadata: { team: "evals" },
+      metadataJson: '{"team": "evals"}',
       createTime: receipt?.publishTime,
       latestVersion: 1n,
     });

@@ -74,6 +74,7 @@ class TestTasks:
             retries=0,
             repetitions=2,
             target="m",
+            metadata={"commit": "4f2c"},
         )
         summary = result.summary
         assert (summary.expected, summary.succeeded, summary.failed, summary.missing) == (20, 16, 4, 0)
@@ -93,6 +94,7 @@ class TestTasks:
             assert line in text
         assert result.run is not None
         assert (result.run.state, result.run.target_id) == (Run.STATE_COMPLETED, "m")
+        assert result.run.metadata_json == '{"commit":"4f2c"}'
 
         frame = client.results_to_pandas(result.run_id)
         assert (len(frame), int(frame["failed"].sum()), float(frame["score.correct"].sum())) == (20, 4, 16.0)
@@ -184,6 +186,7 @@ class TestTasks:
         full = next(
             score for score in next(iter(client.stream_results(result.run_id))).scores if score.name == "full"
         )
+        assert full.metadata_json == '{"model":"judge"}'
         assert (full.value, full.label, full.explanation, full.annotator_kind) == (
             0.5,
             "half",

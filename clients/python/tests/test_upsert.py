@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pytest
@@ -185,10 +185,17 @@ class TestOutcomes:
             client.upsert_dataset(rows, name=name, create=False)
         schema = {"type": "object", "required": ["number"]}
         client.upsert_dataset(
-            rows, name=name, create=NewDataset(input_schema=schema, metadata={"team": "qa"})
+            rows, name=name, create=NewDataset(input_schema=schema, metadata={"team": "qa", "share": 1.0})
         )
         dataset = client.datasets.GetDataset(GetDatasetRequest(dataset=DatasetRef(name=name))).dataset
-        assert (json.loads(dataset.input_schema_json), dict(dataset.metadata)) == (schema, {"team": "qa"})
+        assert (json.loads(dataset.input_schema_json), dataset.metadata_json) == (
+            schema,
+            '{"team":"qa","share":1.0}',
+        )
+        with pytest.raises(InvalidArgumentError, match=r"create\.metadata: \$\.n: integer beyond"):
+            client.upsert_dataset(rows, name=name, create=NewDataset(metadata={"n": 2**60}))
+        with pytest.raises(InvalidArgumentError, match=r"create\.metadata: \$: must be a JSON object"):
+            client.upsert_dataset(rows, name=name, create=NewDataset(metadata=cast(Any, ["qa"])))
         with pytest.raises(InvalidArgumentError) as refusal:
             client.upsert_dataset([{"input": {}}], name=name)
         assert refusal.value.reason == "SCHEMA_VIOLATION"

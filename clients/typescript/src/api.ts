@@ -34,6 +34,7 @@ export type { Services } from "./rpc/connection.ts";
 export type { DatasetAddress, DatasetLike, VersionLike } from "./rpc/dataset-ref.ts";
 export { type FieldViolation, ItembankError, type Reason } from "./rpc/error.ts";
 export type { ItemInit, ItemTexts, ItemValues, RowConversion } from "./upsert/item-row.ts";
+export type { Metadata } from "./upsert/metadata.ts";
 export type { Rows } from "./upsert/row-source.ts";
 export type { NewDataset, UpsertDatasetOptions, UpsertProgressReport } from "./upsert/upsert-options.ts";
 export type { ApplyOptions, Counts, Guards, UpsertPlan, UpsertResult } from "./upsert/upsert-outcome.ts";

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
 import type { Item } from "./item_pb.js";
 
@@ -310,11 +310,13 @@ export declare type Score = Message<"itembank.v1.Score"> & {
   annotatorKind: AnnotatorKind;
 
   /**
-   * The caller's own annotations. At most 16 KiB as JSON.
+   * The caller's own annotations: a JSON object, kept as it was sent, under the
+   * rules of Item. At most 16 KiB. Empty means none, which is not the same as
+   * `{}`. Two spellings of one value are equal.
    *
-   * @generated from field: google.protobuf.Struct metadata = 7;
+   * @generated from field: string metadata_json = 7;
    */
-  metadata?: JsonObject | undefined;
+  metadataJson: string;
 
   /**
    * The trace of the judging. At most 128 characters.

@@ -23,11 +23,11 @@ import {
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
-import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import { compileItemSchemas } from "../../schemas/item-schemas.ts";
 import { SchemaProblem } from "../../schemas/schema-problem.ts";
+import { metadataFromWire } from "./metadata-wire.ts";
 
 /** Which dataset a request is about. @throws Failure INVALID_FIELD */
 export function datasetRefFromWire(field: string, ref: WireRef | undefined): DatasetRef {
@@ -46,7 +46,7 @@ export function datasetRefFromWire(field: string, ref: WireRef | undefined): Dat
  *
  * @param field leads to `dataset`, without a dot at the end.
  * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
- * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
+ * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
 export function datasetDefinitionFromWire(
   field: string,
@@ -60,7 +60,7 @@ export function datasetDefinitionFromWire(
   faults.check(() => descriptionFromWire(`${field}.description`, description));
   const tableName = faults.check(() => tableNameFromWire(`${field}.table_name`, dataset?.tableName ?? ""));
   const metadata = faults.check(() =>
-    metadataFromWire(`${field}.metadata`, dataset?.metadata, maxMetadataBytes),
+    metadataFromWire(`${field}.metadata_json`, dataset?.metadataJson ?? "", maxMetadataBytes),
   );
   const inputSchema = faults.check(() =>
     schemaFromWire("inputSchema", `${field}.input_schema_json`, dataset?.inputSchemaJson ?? ""),
@@ -87,7 +87,7 @@ const updatable = [
   "name",
   "table_name",
   "description",
-  "metadata",
+  "metadata_json",
   "input_schema_json",
   "expected_output_schema_json",
 ] as const;
@@ -97,7 +97,7 @@ type UpdatableField = (typeof updatable)[number];
 /**
  * What an update changes, and the etag that guards it, which may be empty.
  *
- * @throws Failure INVALID_FIELD, also if it names nothing; LIMIT_EXCEEDED
+ * @throws Failure INVALID_FIELD, also if it names nothing; INVALID_JSON, LIMIT_EXCEEDED
  */
 export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest): {
   readonly patch: DatasetPatch;
@@ -122,8 +122,8 @@ export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest
   take("description", (field) => {
     changes.description = descriptionFromWire(field, patch.description);
   });
-  take("metadata", (field) => {
-    changes.metadata = metadataFromWire(field, patch.metadata, maxMetadataBytes);
+  take("metadata_json", (field) => {
+    changes.metadata = metadataFromWire(field, patch.metadataJson, maxMetadataBytes);
   });
   take("input_schema_json", (field) => {
     changes.inputSchema = schemaFromWire("inputSchema", field, patch.inputSchemaJson);
@@ -144,7 +144,7 @@ function namesSetIn(patch: WireDataset): ReadonlySet<UpdatableField> {
     name: patch.name !== "",
     table_name: patch.tableName !== "",
     description: patch.description !== "",
-    metadata: patch.metadata !== undefined,
+    metadata_json: patch.metadataJson !== "",
     input_schema_json: patch.inputSchemaJson !== "",
     expected_output_schema_json: patch.expectedOutputSchemaJson !== "",
   };
@@ -190,13 +190,12 @@ function schemaFromWire(
 
 /** A dataset as it goes on the wire. */
 export function datasetToWire(dataset: Dataset): WireDataset {
-  const metadata = metadataToWire(dataset.metadata);
   return create(DatasetSchema, {
     datasetId: dataset.datasetId,
     name: dataset.name,
     tableName: dataset.tableName,
     description: dataset.description,
-    ...(metadata && { metadata }),
+    metadataJson: dataset.metadata ?? "",
     inputSchemaJson: dataset.inputSchema ?? "",
     expectedOutputSchemaJson: dataset.expectedOutputSchema ?? "",
     latestVersion: dataset.headVersion,

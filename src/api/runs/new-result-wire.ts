@@ -166,8 +166,8 @@ export function encodedLength({ itemId, outcome, traceId, scores }: WireResult):
   let length = itemId.length + traceId.length;
   if (outcome.case === "outputJson") length += outcome.value.length;
   if (outcome.case === "error") length += outcome.value.message.length + outcome.value.stack.length;
-  for (const { name, label, explanation, error } of scores) {
-    length += name.length + label.length + explanation.length + error.length;
+  for (const { name, label, explanation, error, metadataJson } of scores) {
+    length += name.length + label.length + explanation.length + error.length + metadataJson.length;
   }
   return length;
 }
@@ -183,6 +183,7 @@ function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
     bytes +=
       Buffer.byteLength(score.explanation) +
       Buffer.byteLength(score.error) +
+      Buffer.byteLength(score.metadataJson) +
       score.name.length +
       score.label.length;
   }

@@ -2,9 +2,9 @@ import type { Run as WireRun } from "../../../gen/itembank/v1/run_pb.js";
 import type { UpdateRunRequest } from "../../../gen/itembank/v1/run_service_pb.js";
 import { invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
-import { metadataFromWire } from "../../rpc/metadata-wire.ts";
 import { boundedText, fieldMaskNames } from "../../rpc/request-wire.ts";
 import { maxRunNameLength, type RunDefinition, type RunPatch } from "../../runs/run.ts";
+import { metadataFromWire } from "../messages/metadata-wire.ts";
 
 const maxDescriptionLength = 4_096;
 const maxTargetTypeLength = 64;
@@ -13,11 +13,18 @@ const maxMetadataBytes = 64 * 1024;
 const maxLabels = 16;
 
 /** The fields of a run that say something about it and may be updated. */
-const definitionFields = ["name", "description", "target_type", "target_id", "metadata", "labels"] as const;
+const definitionFields = [
+  "name",
+  "description",
+  "target_type",
+  "target_id",
+  "metadata_json",
+  "labels",
+] as const;
 
 type DefinitionField = (typeof definitionFields)[number];
 
-/** How each of them is read. All throw Failure INVALID_FIELD. */
+/** How each of them is read. All throw Failure INVALID_FIELD, metadata_json INVALID_JSON as well. */
 const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) => RunPatch>> = {
   name: (field, { name }) => ({ name: boundedText(field, name, 0, maxRunNameLength) }),
   description: (field, { description }) => ({
@@ -27,7 +34,9 @@ const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) =>
     targetType: boundedText(field, targetType, 0, maxTargetTypeLength),
   }),
   target_id: (field, { targetId }) => ({ targetId: targetIdFromWire(field, targetId) }),
-  metadata: (field, { metadata }) => ({ metadata: metadataFromWire(field, metadata, maxMetadataBytes) }),
+  metadata_json: (field, { metadataJson }) => ({
+    metadata: metadataFromWire(field, metadataJson, maxMetadataBytes),
+  }),
   labels: (field, { labels }) => ({ labels: labelsFromWire(field, labels) }),
 };
 
@@ -76,7 +85,7 @@ export function runDefinitionFromWire(field: string, run: WireRun, faults: Fault
 /**
  * What an update changes, and the etag that guards it, which may be empty.
  *
- * @throws Failure INVALID_FIELD, also if it names nothing.
+ * @throws Failure INVALID_FIELD, also if it names nothing; INVALID_JSON
  */
 export function runPatchFromWire({ patch, updateMask }: UpdateRunRequest): {
   readonly patch: RunPatch;
@@ -98,7 +107,7 @@ function namesSetIn(patch: WireRun): ReadonlySet<DefinitionField> {
     description: patch.description !== "",
     target_type: patch.targetType !== "",
     target_id: patch.targetId !== "",
-    metadata: patch.metadata !== undefined,
+    metadata_json: patch.metadataJson !== "",
     labels: patch.labels.length > 0,
   };
   return new Set(definitionFields.filter((name) => isSet[name]));

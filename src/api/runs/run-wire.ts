@@ -8,7 +8,6 @@ import type {
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
-import { metadataToWire } from "../../rpc/metadata-wire.ts";
 import { boundedText, pageSize } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import type { CreateRequest } from "../../runs/create-run.ts";
@@ -26,7 +25,7 @@ export function runIdFromWire(field: string, runId: string): string {
   return boundedText(field, runId, 1, 128);
 }
 
-/** A run to create. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** A run to create. @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED */
 export function createRequestFromWire(request: CreateRunRequest): CreateRequest {
   const dataset = datasetRefFromWire("dataset", request.dataset);
   const at = selectorFromWire("at", request.at);
@@ -89,7 +88,6 @@ export function finishTermsFromWire({ minSuccessRatio, failureMessage }: FinishR
 
 export function runToWire(run: Run): WireRun {
   const { counts } = run;
-  const metadata = metadataToWire(run.metadata);
   return create(RunSchema, {
     runId: run.runId,
     datasetId: run.datasetId,
@@ -100,6 +98,7 @@ export function runToWire(run: Run): WireRun {
     description: run.description,
     targetType: run.targetType,
     targetId: run.targetId,
+    metadataJson: run.metadata ?? "",
     labels: [...run.labels],
     state: states[run.state],
     counts: {
@@ -115,7 +114,6 @@ export function runToWire(run: Run): WireRun {
     updateTime: timestampToWire(run.updateTime),
     etag: run.etag,
     author: run.author,
-    ...(metadata === undefined ? {} : { metadata }),
     ...(run.startTime === undefined ? {} : { startTime: timestampToWire(run.startTime) }),
     ...(run.completeTime === undefined ? {} : { completeTime: timestampToWire(run.completeTime) }),
   });

@@ -6,9 +6,9 @@ import { Failure, failureAt, invalidField } from "../../failure.ts";
 import { failureWithin } from "../../faults.ts";
 import { limits } from "../../limits.ts";
 import type { AnnotatorKind, RecordedScore, Score } from "../../results/score.ts";
-import { metadataFromWire, metadataToWire } from "../../rpc/metadata-wire.ts";
 import { boundedText, enumFromWire } from "../../rpc/request-wire.ts";
 import { instantFromWire, timestampToWire } from "../../rpc/time-wire.ts";
+import { metadataFromWire } from "../messages/metadata-wire.ts";
 
 const maxRunNameLength = 128;
 const maxLabelLength = 256;
@@ -16,7 +16,7 @@ const maxTraceIdLength = 128;
 const maxTextBytes = 16 * 1024;
 const maxMetadataBytes = 16 * 1024;
 
-/** The scores of one result. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED, with fields that begin at the result */
+/** The scores of one result. @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED, with fields that begin at the result */
 export function scoresFromWire(scores: readonly WireScore[]): Score[] {
   if (scores.length > limits.maxScoresPerResult) {
     const maximum = limits.maxScoresPerResult;
@@ -35,7 +35,7 @@ export function scoresFromWire(scores: readonly WireScore[]): Score[] {
   });
 }
 
-/** One score. @throws Failure INVALID_FIELD, with fields that begin at the score */
+/** One score. @throws Failure INVALID_FIELD, INVALID_JSON, with fields that begin at the score */
 export function scoreFromWire(score: WireScore): Score {
   const { value, label, error } = score;
   if (error !== "" && (value !== undefined || label !== "")) {
@@ -55,7 +55,7 @@ export function scoreFromWire(score: WireScore): Score {
     explanation: boundedBytes("explanation", score.explanation, maxTextBytes),
     error: boundedBytes("error", error, maxTextBytes),
     annotatorKind: enumFromWire("annotator_kind", score.annotatorKind, annotatorKinds),
-    metadata: metadataFromWire("metadata", score.metadata, maxMetadataBytes),
+    metadata: metadataFromWire("metadata_json", score.metadataJson, maxMetadataBytes),
     traceId: boundedText("trace_id", score.traceId, 0, maxTraceIdLength),
     startTime,
     completeTime,
@@ -87,12 +87,11 @@ export function scoreToWire(score: RecordedScore): WireScore {
     error: score.error,
     annotatorKind:
       score.annotatorKind === undefined ? WireAnnotatorKind.UNSPECIFIED : wireKinds[score.annotatorKind],
+    metadataJson: score.metadata ?? "",
     traceId: score.traceId,
     createTime: timestampToWire(score.createTime),
   };
-  const metadata = metadataToWire(score.metadata);
   if (score.value !== undefined) wire.value = score.value;
-  if (metadata !== undefined) wire.metadata = metadata;
   if (score.startTime !== undefined) wire.startTime = timestampToWire(score.startTime);
   if (score.completeTime !== undefined) wire.completeTime = timestampToWire(score.completeTime);
   return wire;

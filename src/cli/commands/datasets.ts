@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import type { Command } from "commander";
 import { type Dataset, DatasetSchema } from "../../../clients/typescript/src/contract.ts";
+import { JsonProblem } from "../../json/canonical-json.ts";
+import { requireJsonObject } from "../../json/json-object.ts";
 import { grouped } from "../../quantities.ts";
 import { type Act, newCommand } from "../action.ts";
 import { datasetRefOf } from "../address.ts";
@@ -85,7 +87,7 @@ function withFields(command: Command): Command {
   return command
     .option("--description <text>", "purpose of the dataset")
     .option("--table <name>", "name of its table in SQL")
-    .option("--metadata <json>", "annotations: a JSON object")
+    .option("--metadata <json>", "annotations: a JSON object; an empty string removes them")
     .option(
       "--input-schema <file>",
       "file with the JSON Schema of inputs; an empty string removes the schema",
@@ -129,7 +131,6 @@ function datasetsTable(terminal: Terminal, datasets: readonly Dataset[]): string
 }
 
 function datasetFacts(terminal: Terminal, dataset: Dataset): string {
-  const { metadata } = dataset;
   return facts(terminal, [
     ["name", terminal.colors.bold(oneLine(dataset.name))],
     ["id", dataset.datasetId],
@@ -139,7 +140,7 @@ function datasetFacts(terminal: Terminal, dataset: Dataset): string {
     ["items", grouped(dataset.itemCount)],
     ["created", timeInWords(dataset.createTime)],
     ["updated", timeInWords(dataset.updateTime)],
-    ["metadata", metadata && oneLine(JSON.stringify(metadata))],
+    ["metadata", oneLine(dataset.metadataJson)],
     ["input schema", oneLine(dataset.inputSchemaJson)],
     ["expected schema", oneLine(dataset.expectedOutputSchemaJson)],
   ]);
@@ -180,7 +181,7 @@ async function update(cli: Cli, options: FieldOptions, name: string): Promise<un
 type Fields = Partial<
   Pick<
     Dataset,
-    "name" | "description" | "tableName" | "metadata" | "inputSchemaJson" | "expectedOutputSchemaJson"
+    "name" | "description" | "tableName" | "metadataJson" | "inputSchemaJson" | "expectedOutputSchemaJson"
   >
 >;
 
@@ -188,7 +189,7 @@ const fieldNames: Readonly<Record<keyof Fields, string>> = {
   name: "name",
   description: "description",
   tableName: "table_name",
-  metadata: "metadata",
+  metadataJson: "metadata_json",
   inputSchemaJson: "input_schema_json",
   expectedOutputSchemaJson: "expected_output_schema_json",
 };
@@ -208,22 +209,21 @@ async function fieldsOf(options: FieldOptions): Promise<Fields> {
   return {
     ...(description !== undefined && { description }),
     ...(tableName !== undefined && { tableName }),
-    ...(metadata !== undefined && { metadata: objectOf("--metadata", metadata) }),
+    ...(metadata !== undefined && { metadataJson: objectText("--metadata", metadata) }),
     ...(inputSchema !== undefined && { inputSchemaJson: await schema(inputSchema) }),
     ...(expectedSchema !== undefined && { expectedOutputSchemaJson: await schema(expectedSchema) }),
   };
 }
 
-function objectOf(option: string, json: string): NonNullable<Dataset["metadata"]> {
+/** Returns the text of an object as it is spelled, or the empty one. @throws CommandError */
+function objectText(option: string, json: string): string {
   try {
-    const value: unknown = JSON.parse(json);
-    if (typeof value === "object" && value !== null && !Array.isArray(value)) {
-      return value as NonNullable<Dataset["metadata"]>;
-    }
-  } catch {
-    // Invalid JSON is reported by the same error.
+    if (json !== "") requireJsonObject(json, "$");
+    return json;
+  } catch (error) {
+    if (!(error instanceof JsonProblem)) throw error;
+    throw new CommandError(`${option}: ${error.message}`, `Example: ${option} '{"source": "wiki"}'`);
   }
-  throw new CommandError(`${option} is not a JSON object`, `Example: ${option} '{"source": "wiki"}'`);
 }
 
 async function remove(cli: Cli, { yes, force = false }: DeleteOptions, name: string): Promise<undefined> {

@@ -110,7 +110,7 @@ async function writeRun(cli: Cli, run: Run): Promise<void> {
 }
 
 function runFacts({ out }: Cli, run: Run): string {
-  const { metadata, counts } = run;
+  const { counts } = run;
   return facts(out, [
     ["run", out.colors.bold(oneLine(run.name))],
     ["id", run.runId],
@@ -127,7 +127,7 @@ function runFacts({ out }: Cli, run: Run): string {
       counts && counts.carried > 0n ? plural(counts.carried, "success", "successes") : undefined,
     ],
     ["description", oneLine(run.description)],
-    ["metadata", metadata && oneLine(JSON.stringify(metadata))],
+    ["metadata", oneLine(run.metadataJson)],
     ["created", timeInWords(run.createTime)],
     ["started", timeInWords(run.startTime)],
     ["ended", timeInWords(run.completeTime)],

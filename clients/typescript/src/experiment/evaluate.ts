@@ -1,7 +1,7 @@
-import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { AnnotatorKind, type ScoreSchema } from "../../gen/itembank/v1/result_pb.js";
-import { plainJson } from "../json/json-value.ts";
+import { objectText } from "../json/object-text.ts";
 import { attempt } from "./attempt.ts";
 import { describeFailure, shortened } from "./error-text.ts";
 import type { Evaluator, EvaluatorOutput, Judgement, Subject } from "./task.ts";
@@ -74,6 +74,6 @@ function judge(verdict: EvaluatorOutput): ScoreInit {
     ...(number !== undefined && { value: number }),
     ...(label !== undefined && { label: label.toWellFormed() }),
     ...(explanation !== undefined && { explanation: shortened(String(explanation), maxTextBytes) }),
-    ...(metadata !== undefined && { metadata: plainJson(metadata, "$.metadata") as JsonObject }),
+    ...(metadata !== undefined && { metadataJson: objectText(metadata, "$.metadata") }),
   };
 }

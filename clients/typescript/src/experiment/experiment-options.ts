@@ -1,6 +1,6 @@
-import type { JsonObject } from "@bufbuild/protobuf";
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { DatasetLike, VersionLike } from "../rpc/dataset-ref.ts";
+import type { Metadata } from "../upsert/metadata.ts";
 import type { ResultInit } from "./run-cell.ts";
 import type { ExperimentSummary } from "./summary.ts";
 import type { WorkOptions } from "./task.ts";
@@ -42,7 +42,7 @@ export interface RunExperimentOptions<Input, Output, Expected> extends WorkOptio
   readonly description?: string;
   /** The subject of the experiment: `{ type: "model", id: "reader-2" }`. */
   readonly target?: { readonly type?: string; readonly id: string };
-  readonly metadata?: JsonObject;
+  readonly metadata?: Metadata;
   /** Names such as `baseline`, which move here from the run that had them. */
   readonly labels?: readonly string[];
   /** Carries over the successes of this earlier run for items that have not changed since. */

@@ -4,6 +4,7 @@ import { streamRunResults } from "../reading/run-results.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { datasetRef, versionSelector } from "../rpc/dataset-ref.ts";
 import { ItembankError, invalidField } from "../rpc/error.ts";
+import { metadataToWire } from "../upsert/metadata.ts";
 import { dryRun } from "./dry-run.ts";
 import { ExperimentInterruptedError } from "./experiment-interrupted.ts";
 import type { ExperimentResult, RunExperimentOptions } from "./experiment-options.ts";
@@ -89,7 +90,7 @@ async function openRun<Input, Output, Expected>(
         targetType: target?.type ?? "",
         targetId: target?.id ?? "",
         labels: [...labels],
-        ...(options.metadata && { metadata: options.metadata }),
+        metadataJson: metadataToWire("metadata", options.metadata),
       },
       carryFromRunId: options.carryFromRunId ?? "",
     },

@@ -1,5 +1,5 @@
-import type { JsonObject } from "@bufbuild/protobuf";
 import type { ReadItem } from "../reading/read-item.ts";
+import type { Metadata } from "../upsert/metadata.ts";
 
 /** The usage of an attempt. Absent values are unknown, which is not 0. */
 export interface TaskUsage {
@@ -51,7 +51,7 @@ export interface Judgement {
   readonly value?: number | boolean;
   readonly label?: string;
   readonly explanation?: string;
-  readonly metadata?: JsonObject;
+  readonly metadata?: Metadata;
 }
 
 /**

@@ -1,10 +1,11 @@
-import type { JsonObject, MessageInitShape } from "@bufbuild/protobuf";
+import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { DatasetSchema } from "../../gen/itembank/v1/dataset_pb.js";
 import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upsert_pb.js";
 import { type DatasetAddress, toInt64 } from "../rpc/dataset-ref.ts";
 import { enumValue } from "../rpc/enum-value.ts";
 import { invalidField } from "../rpc/error.ts";
 import type { RowConversion } from "./item-row.ts";
+import { type Metadata, metadataToWire } from "./metadata.ts";
 import type { Rows } from "./row-source.ts";
 import type { Guards } from "./upsert-outcome.ts";
 
@@ -15,7 +16,7 @@ export interface NewDataset {
   readonly description?: string;
   /** Its name in SQL. Derived from the name of the dataset by default. */
   readonly tableName?: string;
-  readonly metadata?: JsonObject;
+  readonly metadata?: Metadata;
   /** A JSON Schema that every input must satisfy. */
   readonly inputSchema?: object | boolean;
   /** The same for expected outputs. */
@@ -112,7 +113,7 @@ function newDatasetToWire(dataset: NewDataset): MessageInitShape<typeof DatasetS
   return {
     description: dataset.description ?? "",
     tableName: dataset.tableName ?? "",
-    ...(dataset.metadata && { metadata: dataset.metadata }),
+    metadataJson: metadataToWire("create.metadata", dataset.metadata),
     inputSchemaJson: schema(dataset.inputSchema),
     expectedOutputSchemaJson: schema(dataset.expectedOutputSchema),
   };

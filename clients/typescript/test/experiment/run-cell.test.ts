@@ -191,7 +191,7 @@ describe("evaluators", () => {
         value: 0.5,
         label: "half",
         explanation: "so so",
-        metadata: { model: "j1" },
+        metadataJson: '{"model":"j1"}',
         annotatorKind: 1,
       },
     ]);
@@ -220,6 +220,11 @@ describe("evaluators", () => {
       "returns metadata that are not JSON",
       () => ({ value: 1, metadata: { f() {} } }),
       "$.metadata.f: a function is not JSON",
+    ],
+    [
+      "returns metadata that are not an object",
+      () => ({ value: 1, metadata: ["j1"] }),
+      "$.metadata: must be a JSON object",
     ],
     ["takes too long", () => new Promise(() => undefined), "no answer within 20 ms"],
   ])("leave an error as the score if one %s, and the result a success", async (_, evaluate, error) => {

@@ -59,6 +59,7 @@ describe("an experiment", () => {
       name: "adder on whole",
       target: { type: "program", id: "adder" },
       labels: ["baseline"],
+      metadata: { commit: "4f2c", prompt: { version: 3 } },
       repetitions: 2,
       task: (item: Sum, { repetition }) => {
         seen.push(`${item.itemId} ${repetition}`);
@@ -78,7 +79,13 @@ describe("an experiment", () => {
     expect(seen.length).toBe(50);
     expect(result).toMatchObject({
       version: 1,
-      run: { name: "adder on whole", targetType: "program", targetId: "adder", labels: ["baseline"] },
+      run: {
+        name: "adder on whole",
+        targetType: "program",
+        targetId: "adder",
+        labels: ["baseline"],
+        metadataJson: '{"commit":"4f2c","prompt":{"version":3}}',
+      },
       summary: {
         state: "COMPLETED",
         expected: 50,

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { startTestService, type TestService } from "../../../../test/support/service.ts";
-import { createItembankClient, type ItembankClient, ItembankError } from "../../src/node.ts";
+import { createItembankClient, type ItembankClient, ItembankError, type Metadata } from "../../src/node.ts";
 
 let service: TestService;
 let itembank: ItembankClient;
@@ -175,7 +175,7 @@ describe("an upsert", () => {
       create: {
         description: "capitals of Europe",
         tableName: "caps",
-        metadata: { team: "geo" },
+        metadata: { team: "geo", since: new Date(0), size: 10n, left: undefined },
         inputSchema: true,
       },
     });
@@ -185,9 +185,19 @@ describe("an upsert", () => {
     expect(dataset).toMatchObject({
       description: "capitals of Europe",
       tableName: "caps",
-      metadata: { team: "geo" },
+      metadataJson: '{"team":"geo","since":"1970-01-01T00:00:00.000Z","size":10}',
       inputSchemaJson: "true",
     });
+  });
+
+  test("refuses metadata that JSON would lose, and those that are not an object", async () => {
+    const create = (metadata: object) =>
+      itembank.upsertDataset({ name: "refused", items: [], create: { metadata: metadata as Metadata } });
+    await expect(create({ size: [Number.NaN] })).rejects.toMatchObject({
+      reason: "INVALID_FIELD",
+      message: "create.metadata: $.size[0]: NaN is not JSON",
+    });
+    await expect(create([])).rejects.toMatchObject({ message: "create.metadata: $: must be a JSON object" });
   });
 
   test("that expects an older version is refused", async () => {

@@ -8,14 +8,13 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from itembank.errors import invalid_field
 from itembank.experiment.attempt import attempt
 from itembank.experiment.error_text import describe_failure, shortened
 from itembank.experiment.task import Evaluator, Evaluators, Judgement, Subject
-from itembank.payloads.json_values import is_well_formed, plain_json
+from itembank.payloads.json_values import is_well_formed, object_json, plain_json
 from itembank.v1.result_pb2 import ANNOTATOR_KIND_CODE, ANNOTATOR_KIND_HUMAN, ANNOTATOR_KIND_LLM, Score
 
 kinds = {"code": ANNOTATOR_KIND_CODE, "llm": ANNOTATOR_KIND_LLM, "human": ANNOTATOR_KIND_HUMAN}
@@ -96,13 +95,9 @@ def _judge(verdict: Any) -> Score:
         raise ValueError(
             f"the evaluator returned a label that is not a string of 1 to {max_label_length} characters"
         )
-    metadata = None
-    if judgement.metadata is not None:
-        metadata = Struct()
-        metadata.update(plain_json(judgement.metadata, "$.metadata"))
     return Score(
         value=float(value) if value is not None else None,
         label=label.encode(errors="replace").decode() if label is not None else "",
         explanation=shortened(str(judgement.explanation or ""), max_text_bytes),
-        metadata=metadata,
+        metadata_json="" if judgement.metadata is None else object_json(judgement.metadata, "$.metadata"),
     )

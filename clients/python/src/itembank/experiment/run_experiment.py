@@ -24,7 +24,7 @@ from itembank.reading.streams import Ended
 from itembank.refs import VersionLike, dataset_ref, version_selector
 from itembank.rpc.channel import reading
 from itembank.rpc.connection import Connection
-from itembank.upsert.options import struct_of
+from itembank.upsert.options import metadata_to_wire
 from itembank.v1.dataset_pb2 import DatasetRef
 from itembank.v1.dataset_service_pb2 import GetVersionRequest
 from itembank.v1.result_pb2 import RunResult
@@ -179,7 +179,7 @@ async def _open_run(connection: Connection, options: ExperimentOptions) -> Run:
             target_type=options.get("target_type", ""),
             target_id=options.get("target", ""),
             labels=options.get("labels", ()),
-            metadata=struct_of(options.get("metadata"), "metadata"),
+            metadata_json=metadata_to_wire(options.get("metadata"), "metadata"),
         ),
     )
     return (await connection.runs.CreateRun(request)).run

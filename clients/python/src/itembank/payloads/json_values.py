@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import json
 import math
 import uuid
 from collections.abc import Mapping
@@ -29,6 +30,16 @@ def plain_json(value: Any, root: str) -> Any:
     Raises JsonProblemError with a path that starts with `root`.
     """
     return JsonVisit(root).value(value)
+
+
+def object_json(value: Any, root: str) -> str:
+    """The text of a value that stands for a JSON object. Raises JsonProblemError as `plain_json` does, and for what is no
+    object.
+    """
+    plain = plain_json(value, root)
+    if not isinstance(plain, dict):
+        raise JsonProblemError(root, (), "must be a JSON object")
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class JsonVisit:

@@ -7,11 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from google.protobuf.struct_pb2 import Struct
-
 from itembank.errors import invalid_field
 from itembank.payloads.json_path import JsonProblemError
-from itembank.payloads.json_values import is_well_formed, plain_json
+from itembank.payloads.json_values import is_well_formed, object_json
 from itembank.rpc.enum_value import enum_value
 from itembank.upsert.item_row import ItemId, RowMap
 from itembank.upsert.outcome import Guards
@@ -126,19 +124,17 @@ def _dataset_to_wire(dataset: NewDataset) -> Dataset:
     return Dataset(
         description=dataset.description,
         table_name=dataset.table_name,
-        metadata=struct_of(dataset.metadata, "create.metadata"),
+        metadata_json=metadata_to_wire(dataset.metadata, "create.metadata"),
         input_schema_json=schema(dataset.input_schema),
         expected_output_schema_json=schema(dataset.expected_output_schema),
     )
 
 
-def struct_of(values: Mapping[str, Any] | None, field: str) -> Struct | None:
-    """Converts annotations to a message. Raises InvalidArgumentError for values that JSON cannot represent."""
-    if values is None:
-        return None
-    struct = Struct()
+def metadata_to_wire(values: Mapping[str, Any] | None, field: str) -> str:
+    """Converts annotations to the text of a JSON object, or to the empty one. Raises InvalidArgumentError for values that JSON
+    cannot represent.
+    """
     try:
-        struct.update(plain_json(values, "$"))
+        return "" if values is None else object_json(values, "$")
     except JsonProblemError as problem:
         raise invalid_field(field, str(problem)) from None
-    return struct

@@ -22,11 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19itembank/v1/dataset.proto\x12\x0bitembank.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x02\n\x07\x44\x61taset\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ntable_name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12)\n\x08metadata\x18\x05 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x19\n\x11input_schema_json\x18\x06 \x01(\t\x12#\n\x1b\x65xpected_output_schema_json\x18\x07 \x01(\t\x12\x16\n\x0elatest_version\x18\x08 \x01(\x03\x12\x12\n\nitem_count\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\"8\n\nDatasetRef\x12\x14\n\ndataset_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\"f\n\x0fVersionSelector\x12\x11\n\x07version\x18\x01 \x01(\x03H\x00\x12+\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x42\x04\n\x02\x62y\"\x8e\x02\n\x0e\x44\x61tasetVersion\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\nitem_count\x18\x03 \x01(\x03\x12)\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ChangeCounts\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04tags\x18\t \x03(\x0b\x32\x17.itembank.v1.VersionTag\x12\x12\n\nrequest_id\x18\n \x01(\t\"Z\n\nVersionTag\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06locked\x18\x02 \x01(\x08\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x43hangeCounts\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x42~\n\x0f\x64\x65v.itembank.v1B\x0c\x44\x61tasetProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19itembank/v1/dataset.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc7\x02\n\x07\x44\x61taset\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x12\n\ntable_name\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x04 \x01(\t\x12\x15\n\rmetadata_json\x18\x05 \x01(\t\x12\x19\n\x11input_schema_json\x18\x06 \x01(\t\x12#\n\x1b\x65xpected_output_schema_json\x18\x07 \x01(\t\x12\x16\n\x0elatest_version\x18\x08 \x01(\x03\x12\x12\n\nitem_count\x18\t \x01(\x03\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x0c \x01(\t\"8\n\nDatasetRef\x12\x14\n\ndataset_id\x18\x01 \x01(\tH\x00\x12\x0e\n\x04name\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\"f\n\x0fVersionSelector\x12\x11\n\x07version\x18\x01 \x01(\x03H\x00\x12+\n\x05\x61s_of\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x42\x04\n\x02\x62y\"\x8e\x02\n\x0e\x44\x61tasetVersion\x12\x12\n\ndataset_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x12\n\nitem_count\x18\x03 \x01(\x03\x12)\n\x06\x63ounts\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ChangeCounts\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x0c\n\x04note\x18\x06 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x07 \x01(\t\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x04tags\x18\t \x03(\x0b\x32\x17.itembank.v1.VersionTag\x12\x12\n\nrequest_id\x18\n \x01(\t\"Z\n\nVersionTag\x12\x0b\n\x03tag\x18\x01 \x01(\t\x12\x0e\n\x06locked\x18\x02 \x01(\x08\x12/\n\x0bupdate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"f\n\x0c\x43hangeCounts\x12\x10\n\x08received\x18\x01 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x02 \x01(\x03\x12\x0f\n\x07updated\x18\x03 \x01(\x03\x12\x11\n\tunchanged\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x42~\n\x0f\x64\x65v.itembank.v1B\x0c\x44\x61tasetProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +33,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.dataset_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\014DatasetProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_DATASET']._serialized_start=106
-  _globals['_DATASET']._serialized_end=453
-  _globals['_DATASETREF']._serialized_start=455
-  _globals['_DATASETREF']._serialized_end=511
-  _globals['_VERSIONSELECTOR']._serialized_start=513
-  _globals['_VERSIONSELECTOR']._serialized_end=615
-  _globals['_DATASETVERSION']._serialized_start=618
-  _globals['_DATASETVERSION']._serialized_end=888
-  _globals['_VERSIONTAG']._serialized_start=890
-  _globals['_VERSIONTAG']._serialized_end=980
-  _globals['_CHANGECOUNTS']._serialized_start=982
-  _globals['_CHANGECOUNTS']._serialized_end=1084
+  _globals['_DATASET']._serialized_start=76
+  _globals['_DATASET']._serialized_end=403
+  _globals['_DATASETREF']._serialized_start=405
+  _globals['_DATASETREF']._serialized_end=461
+  _globals['_VERSIONSELECTOR']._serialized_start=463
+  _globals['_VERSIONSELECTOR']._serialized_end=565
+  _globals['_DATASETVERSION']._serialized_start=568
+  _globals['_DATASETVERSION']._serialized_end=838
+  _globals['_VERSIONTAG']._serialized_start=840
+  _globals['_VERSIONTAG']._serialized_end=930
+  _globals['_CHANGECOUNTS']._serialized_start=932
+  _globals['_CHANGECOUNTS']._serialized_end=1034
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
@@ -33,7 +32,7 @@ class Dataset(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     TABLE_NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
-    METADATA_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     INPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     EXPECTED_OUTPUT_SCHEMA_JSON_FIELD_NUMBER: _builtins.int
     LATEST_VERSION_FIELD_NUMBER: _builtins.int
@@ -61,6 +60,11 @@ class Dataset(_message.Message):
     """
     description: _builtins.str
     """Free text. At most 4,096 characters."""
+    metadata_json: _builtins.str
+    """The caller's own annotations: a JSON object, kept as it was sent, under the
+    rules of Item. At most 64 KiB. Empty means none, which is not the same as
+    `{}`. Two spellings of one value are equal.
+    """
     input_schema_json: _builtins.str
     """A JSON Schema (draft 2020-12) that the input of every item has to satisfy.
     Empty means none; `{}` is a schema that accepts everything. At most 256
@@ -83,10 +87,6 @@ class Dataset(_message.Message):
     makes the call fail with ETAG_MISMATCH if another caller was faster.
     """
     @_builtins.property
-    def metadata(self) -> _struct_pb2.Struct:
-        """The caller's own annotations. At most 64 KiB as JSON."""
-
-    @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """Output only. When the dataset was created."""
 
@@ -101,7 +101,7 @@ class Dataset(_message.Message):
         name: _builtins.str = ...,
         table_name: _builtins.str = ...,
         description: _builtins.str = ...,
-        metadata: _struct_pb2.Struct | None = ...,
+        metadata_json: _builtins.str = ...,
         input_schema_json: _builtins.str = ...,
         expected_output_schema_json: _builtins.str = ...,
         latest_version: _builtins.int = ...,
@@ -110,9 +110,9 @@ class Dataset(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         etag: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "metadata", b"metadata", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset_id", b"dataset_id", "description", b"description", "etag", b"etag", "expected_output_schema_json", b"expected_output_schema_json", "input_schema_json", b"input_schema_json", "item_count", b"item_count", "latest_version", b"latest_version", "metadata", b"metadata", "name", b"name", "table_name", b"table_name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dataset_id", b"dataset_id", "description", b"description", "etag", b"etag", "expected_output_schema_json", b"expected_output_schema_json", "input_schema_json", b"input_schema_json", "item_count", b"item_count", "latest_version", b"latest_version", "metadata_json", b"metadata_json", "name", b"name", "table_name", b"table_name", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

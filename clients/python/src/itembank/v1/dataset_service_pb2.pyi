@@ -207,10 +207,10 @@ class UpdateDatasetRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields of `patch` to apply: name, table_name, description, metadata,
-        input_schema_json, expected_output_schema_json; `*` for all of them. If
-        unset, the fields that are set in `patch`. If there are none, the call is
-        refused.
+        """The fields of `patch` to apply: name, table_name, description,
+        metadata_json, input_schema_json, expected_output_schema_json; `*` for all
+        of them. If unset, the fields that are set in `patch`. If there are none,
+        the call is refused.
         """
 
     def __init__(

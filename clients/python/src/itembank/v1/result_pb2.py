@@ -23,12 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from itembank.v1 import item_pb2 as itembank_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/result.proto\x12\x0bitembank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16itembank/v1/item.proto\"\xc8\x04\n\tRunResult\x12\x11\n\tresult_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x14\n\x0citem_version\x18\x04 \x01(\x03\x12\x12\n\nrepetition\x18\x05 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x15\n\x0boutput_json\x18\x07 \x01(\tH\x00\x12)\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x18.itembank.v1.ResultErrorH\x00\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07latency\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bretry_count\x18\x0c \x01(\x05\x12\x10\n\x08trace_id\x18\r \x01(\t\x12!\n\x05usage\x18\x0e \x01(\x0b\x32\x12.itembank.v1.Usage\x12\"\n\x06scores\x18\x0f \x03(\x0b\x32\x12.itembank.v1.Score\x12\x10\n\x08sequence\x18\x10 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x04item\x18\x12 \x01(\x0b\x32\x11.itembank.v1.Item\x12\x1e\n\x16\x63\x61rried_from_result_id\x18\x13 \x01(\tB\t\n\x07outcome\";\n\x0bResultError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05stack\x18\x03 \x01(\t\"\x94\x01\n\x05Usage\x12\x19\n\x0cinput_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x15\n\rcurrency_code\x18\x04 \x01(\tB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\xeb\x02\n\x05Score\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05label\x18\x03 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x32\n\x0e\x61nnotator_kind\x18\x06 \x01(\x0e\x32\x1a.itembank.v1.AnnotatorKind\x12)\n\x08metadata\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x10\n\x08trace_id\x18\x08 \x01(\t\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_value*[\n\nResultView\x12\x1b\n\x17RESULT_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11RESULT_VIEW_BASIC\x10\x01\x12\x19\n\x15RESULT_VIEW_WITH_ITEM\x10\x02*z\n\rAnnotatorKind\x12\x1e\n\x1a\x41NNOTATOR_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41NNOTATOR_KIND_LLM\x10\x01\x12\x17\n\x13\x41NNOTATOR_KIND_CODE\x10\x02\x12\x18\n\x14\x41NNOTATOR_KIND_HUMAN\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bResultProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/result.proto\x12\x0bitembank.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16itembank/v1/item.proto\"\xc8\x04\n\tRunResult\x12\x11\n\tresult_id\x18\x01 \x01(\t\x12\x0e\n\x06run_id\x18\x02 \x01(\t\x12\x0f\n\x07item_id\x18\x03 \x01(\t\x12\x14\n\x0citem_version\x18\x04 \x01(\x03\x12\x12\n\nrepetition\x18\x05 \x01(\x05\x12\x0f\n\x07\x61ttempt\x18\x06 \x01(\x05\x12\x15\n\x0boutput_json\x18\x07 \x01(\tH\x00\x12)\n\x05\x65rror\x18\x08 \x01(\x0b\x32\x18.itembank.v1.ResultErrorH\x00\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07latency\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0bretry_count\x18\x0c \x01(\x05\x12\x10\n\x08trace_id\x18\r \x01(\t\x12!\n\x05usage\x18\x0e \x01(\x0b\x32\x12.itembank.v1.Usage\x12\"\n\x06scores\x18\x0f \x03(\x0b\x32\x12.itembank.v1.Score\x12\x10\n\x08sequence\x18\x10 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x04item\x18\x12 \x01(\x0b\x32\x11.itembank.v1.Item\x12\x1e\n\x16\x63\x61rried_from_result_id\x18\x13 \x01(\tB\t\n\x07outcome\";\n\x0bResultError\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\r\n\x05stack\x18\x03 \x01(\t\"\x94\x01\n\x05Usage\x12\x19\n\x0cinput_tokens\x18\x01 \x01(\x03H\x00\x88\x01\x01\x12\x1a\n\routput_tokens\x18\x02 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\x04\x63ost\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\x15\n\rcurrency_code\x18\x04 \x01(\tB\x0f\n\r_input_tokensB\x10\n\x0e_output_tokensB\x07\n\x05_cost\"\xd7\x02\n\x05Score\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\x05value\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05label\x18\x03 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x04 \x01(\t\x12\r\n\x05\x65rror\x18\x05 \x01(\t\x12\x32\n\x0e\x61nnotator_kind\x18\x06 \x01(\x0e\x32\x1a.itembank.v1.AnnotatorKind\x12\x15\n\rmetadata_json\x18\x07 \x01(\t\x12\x10\n\x08trace_id\x18\x08 \x01(\t\x12.\n\nstart_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x08\n\x06_value*[\n\nResultView\x12\x1b\n\x17RESULT_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11RESULT_VIEW_BASIC\x10\x01\x12\x19\n\x15RESULT_VIEW_WITH_ITEM\x10\x02*z\n\rAnnotatorKind\x12\x1e\n\x1a\x41NNOTATOR_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12\x41NNOTATOR_KIND_LLM\x10\x01\x12\x17\n\x13\x41NNOTATOR_KIND_CODE\x10\x02\x12\x18\n\x14\x41NNOTATOR_KIND_HUMAN\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bResultProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,16 +35,16 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.result_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\013ResultProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_RESULTVIEW']._serialized_start=1325
-  _globals['_RESULTVIEW']._serialized_end=1416
-  _globals['_ANNOTATORKIND']._serialized_start=1418
-  _globals['_ANNOTATORKIND']._serialized_end=1540
-  _globals['_RUNRESULT']._serialized_start=161
-  _globals['_RUNRESULT']._serialized_end=745
-  _globals['_RESULTERROR']._serialized_start=747
-  _globals['_RESULTERROR']._serialized_end=806
-  _globals['_USAGE']._serialized_start=809
-  _globals['_USAGE']._serialized_end=957
-  _globals['_SCORE']._serialized_start=960
-  _globals['_SCORE']._serialized_end=1323
+  _globals['_RESULTVIEW']._serialized_start=1275
+  _globals['_RESULTVIEW']._serialized_end=1366
+  _globals['_ANNOTATORKIND']._serialized_start=1368
+  _globals['_ANNOTATORKIND']._serialized_end=1490
+  _globals['_RUNRESULT']._serialized_start=131
+  _globals['_RUNRESULT']._serialized_end=715
+  _globals['_RESULTERROR']._serialized_start=717
+  _globals['_RESULTERROR']._serialized_end=776
+  _globals['_USAGE']._serialized_start=779
+  _globals['_USAGE']._serialized_end=927
+  _globals['_SCORE']._serialized_start=930
+  _globals['_SCORE']._serialized_end=1273
 # @@protoc_insertion_point(module_scope)

@@ -7,7 +7,6 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -303,7 +302,7 @@ class Score(_message.Message):
     EXPLANATION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     ANNOTATOR_KIND_FIELD_NUMBER: _builtins.int
-    METADATA_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     COMPLETE_TIME_FIELD_NUMBER: _builtins.int
@@ -324,12 +323,13 @@ class Score(_message.Message):
     """
     annotator_kind: Global___AnnotatorKind.ValueType
     """The kind of annotator that judged."""
+    metadata_json: _builtins.str
+    """The caller's own annotations: a JSON object, kept as it was sent, under the
+    rules of Item. At most 16 KiB. Empty means none, which is not the same as
+    `{}`. Two spellings of one value are equal.
+    """
     trace_id: _builtins.str
     """The trace of the judging. At most 128 characters."""
-    @_builtins.property
-    def metadata(self) -> _struct_pb2.Struct:
-        """The caller's own annotations. At most 16 KiB as JSON."""
-
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
         """When judging began."""
@@ -351,15 +351,15 @@ class Score(_message.Message):
         explanation: _builtins.str = ...,
         error: _builtins.str = ...,
         annotator_kind: Global___AnnotatorKind.ValueType = ...,
-        metadata: _struct_pb2.Struct | None = ...,
+        metadata_json: _builtins.str = ...,
         trace_id: _builtins.str = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         complete_time: _timestamp_pb2.Timestamp | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "complete_time", b"complete_time", "create_time", b"create_time", "metadata", b"metadata", "start_time", b"start_time", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "complete_time", b"complete_time", "create_time", b"create_time", "start_time", b"start_time", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "annotator_kind", b"annotator_kind", "complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "explanation", b"explanation", "label", b"label", "metadata", b"metadata", "name", b"name", "start_time", b"start_time", "trace_id", b"trace_id", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "annotator_kind", b"annotator_kind", "complete_time", b"complete_time", "create_time", b"create_time", "error", b"error", "explanation", b"explanation", "label", b"label", "metadata_json", b"metadata_json", "name", b"name", "start_time", b"start_time", "trace_id", b"trace_id", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015

@@ -22,11 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
-from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15itembank/v1/run.proto\x12\x0bitembank.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x05\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\x03\x12\x0e\n\x06splits\x18\x04 \x03(\t\x12\x13\n\x0brepetitions\x18\x05 \x01(\x05\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12)\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06labels\x18\x0b \x03(\t\x12%\n\x05state\x18\x0c \x01(\x0e\x32\x16.itembank.v1.Run.State\x12&\n\x06\x63ounts\x18\r \x01(\x0b\x32\x16.itembank.v1.RunCounts\x12\x17\n\x0f\x66\x61ilure_message\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x14 \x01(\t\"\x80\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"v\n\tRunCounts\x12\x10\n\x08\x65xpected\x18\x01 \x01(\x03\x12\x11\n\tsucceeded\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12\x0f\n\x07missing\x18\x04 \x01(\x03\x12\x12\n\nitem_count\x18\x05 \x01(\x03\x12\x0f\n\x07\x63\x61rried\x18\x06 \x01(\x03\".\n\x07RunCell\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nrepetition\x18\x02 \x01(\x05\x42z\n\x0f\x64\x65v.itembank.v1B\x08RunProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15itembank/v1/run.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x05\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\t\x12\x12\n\ndataset_id\x18\x02 \x01(\t\x12\x17\n\x0f\x64\x61taset_version\x18\x03 \x01(\x03\x12\x0e\n\x06splits\x18\x04 \x03(\t\x12\x13\n\x0brepetitions\x18\x05 \x01(\x05\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x07 \x01(\t\x12\x13\n\x0btarget_type\x18\x08 \x01(\t\x12\x11\n\ttarget_id\x18\t \x01(\t\x12\x15\n\rmetadata_json\x18\n \x01(\t\x12\x0e\n\x06labels\x18\x0b \x03(\t\x12%\n\x05state\x18\x0c \x01(\x0e\x32\x16.itembank.v1.Run.State\x12&\n\x06\x63ounts\x18\r \x01(\x0b\x32\x16.itembank.v1.RunCounts\x12\x17\n\x0f\x66\x61ilure_message\x18\x0e \x01(\t\x12/\n\x0b\x63reate_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rcomplete_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x65tag\x18\x13 \x01(\t\x12\x0e\n\x06\x61uthor\x18\x14 \x01(\t\"\x80\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x11\n\rSTATE_RUNNING\x10\x02\x12\x13\n\x0fSTATE_COMPLETED\x10\x03\x12\x10\n\x0cSTATE_FAILED\x10\x04\x12\x13\n\x0fSTATE_CANCELLED\x10\x05\"v\n\tRunCounts\x12\x10\n\x08\x65xpected\x18\x01 \x01(\x03\x12\x11\n\tsucceeded\x18\x02 \x01(\x03\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x03\x12\x0f\n\x07missing\x18\x04 \x01(\x03\x12\x12\n\nitem_count\x18\x05 \x01(\x03\x12\x0f\n\x07\x63\x61rried\x18\x06 \x01(\x03\".\n\x07RunCell\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x12\n\nrepetition\x18\x02 \x01(\x05\x42z\n\x0f\x64\x65v.itembank.v1B\x08RunProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.run_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\010RunProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_RUN']._serialized_start=102
-  _globals['_RUN']._serialized_end=801
-  _globals['_RUN_STATE']._serialized_start=673
-  _globals['_RUN_STATE']._serialized_end=801
-  _globals['_RUNCOUNTS']._serialized_start=803
-  _globals['_RUNCOUNTS']._serialized_end=921
-  _globals['_RUNCELL']._serialized_start=923
-  _globals['_RUNCELL']._serialized_end=969
+  _globals['_RUN']._serialized_start=72
+  _globals['_RUN']._serialized_end=751
+  _globals['_RUN_STATE']._serialized_start=623
+  _globals['_RUN_STATE']._serialized_end=751
+  _globals['_RUNCOUNTS']._serialized_start=753
+  _globals['_RUNCOUNTS']._serialized_end=871
+  _globals['_RUNCELL']._serialized_start=873
+  _globals['_RUNCELL']._serialized_end=919
 # @@protoc_insertion_point(module_scope)

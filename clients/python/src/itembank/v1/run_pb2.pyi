@@ -6,7 +6,6 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -74,7 +73,7 @@ class Run(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     TARGET_TYPE_FIELD_NUMBER: _builtins.int
     TARGET_ID_FIELD_NUMBER: _builtins.int
-    METADATA_FIELD_NUMBER: _builtins.int
+    METADATA_JSON_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     COUNTS_FIELD_NUMBER: _builtins.int
@@ -107,6 +106,11 @@ class Run(_message.Message):
     """
     target_id: _builtins.str
     """The target itself. At most 256 characters."""
+    metadata_json: _builtins.str
+    """The caller's own annotations: a JSON object, kept as it was sent, under the
+    rules of Item. At most 64 KiB. Empty means none, which is not the same as
+    `{}`. Two spellings of one value are equal.
+    """
     state: Global___Run.State.ValueType
     """Output only. The state of the run."""
     failure_message: _builtins.str
@@ -123,10 +127,6 @@ class Run(_message.Message):
         """The splits the run covers: items in any of them, at the pinned version.
         Empty covers all items. Fixed when the run is created.
         """
-
-    @_builtins.property
-    def metadata(self) -> _struct_pb2.Struct:
-        """The caller's own annotations. At most 64 KiB as JSON."""
 
     @_builtins.property
     def labels(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -168,7 +168,7 @@ class Run(_message.Message):
         description: _builtins.str = ...,
         target_type: _builtins.str = ...,
         target_id: _builtins.str = ...,
-        metadata: _struct_pb2.Struct | None = ...,
+        metadata_json: _builtins.str = ...,
         labels: _abc.Iterable[_builtins.str] | None = ...,
         state: Global___Run.State.ValueType = ...,
         counts: Global___RunCounts | None = ...,
@@ -180,9 +180,9 @@ class Run(_message.Message):
         etag: _builtins.str = ...,
         author: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "counts", b"counts", "create_time", b"create_time", "metadata", b"metadata", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complete_time", b"complete_time", "counts", b"counts", "create_time", b"create_time", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "complete_time", b"complete_time", "counts", b"counts", "create_time", b"create_time", "dataset_id", b"dataset_id", "dataset_version", b"dataset_version", "description", b"description", "etag", b"etag", "failure_message", b"failure_message", "labels", b"labels", "metadata", b"metadata", "name", b"name", "repetitions", b"repetitions", "run_id", b"run_id", "splits", b"splits", "start_time", b"start_time", "state", b"state", "target_id", b"target_id", "target_type", b"target_type", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "complete_time", b"complete_time", "counts", b"counts", "create_time", b"create_time", "dataset_id", b"dataset_id", "dataset_version", b"dataset_version", "description", b"description", "etag", b"etag", "failure_message", b"failure_message", "labels", b"labels", "metadata_json", b"metadata_json", "name", b"name", "repetitions", b"repetitions", "run_id", b"run_id", "splits", b"splits", "start_time", b"start_time", "state", b"state", "target_id", b"target_id", "target_type", b"target_type", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -303,7 +303,7 @@ class UpdateRunRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields of `patch` to apply: name, description, target_type, target_id,
-        metadata, labels; `*` for all of them. A named field that is unset in
+        metadata_json, labels; `*` for all of them. A named field that is unset in
         `patch` is cleared; name cannot be. If unset, the fields that are set in
         `patch`. If there are none, the call is refused.
         """

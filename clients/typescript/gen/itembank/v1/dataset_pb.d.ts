@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -57,11 +57,13 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
   description: string;
 
   /**
-   * The caller's own annotations. At most 64 KiB as JSON.
+   * The caller's own annotations: a JSON object, kept as it was sent, under the
+   * rules of Item. At most 64 KiB. Empty means none, which is not the same as
+   * `{}`. Two spellings of one value are equal.
    *
-   * @generated from field: google.protobuf.Struct metadata = 5;
+   * @generated from field: string metadata_json = 5;
    */
-  metadata?: JsonObject | undefined;
+  metadataJson: string;
 
   /**
    * A JSON Schema (draft 2020-12) that the input of every item has to satisfy.

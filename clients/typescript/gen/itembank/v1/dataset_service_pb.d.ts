@@ -185,10 +185,10 @@ export declare type UpdateDatasetRequest = Message<"itembank.v1.UpdateDatasetReq
   patch?: Dataset | undefined;
 
   /**
-   * The fields of `patch` to apply: name, table_name, description, metadata,
-   * input_schema_json, expected_output_schema_json; `*` for all of them. If
-   * unset, the fields that are set in `patch`. If there are none, the call is
-   * refused.
+   * The fields of `patch` to apply: name, table_name, description,
+   * metadata_json, input_schema_json, expected_output_schema_json; `*` for all
+   * of them. If unset, the fields that are set in `patch`. If there are none,
+   * the call is refused.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 3;
    */

@@ -3,7 +3,7 @@
 /* eslint-disable */
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import type { JsonObject, Message } from "@bufbuild/protobuf";
+import type { Message } from "@bufbuild/protobuf";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
@@ -87,11 +87,13 @@ export declare type Run = Message<"itembank.v1.Run"> & {
   targetId: string;
 
   /**
-   * The caller's own annotations. At most 64 KiB as JSON.
+   * The caller's own annotations: a JSON object, kept as it was sent, under the
+   * rules of Item. At most 64 KiB. Empty means none, which is not the same as
+   * `{}`. Two spellings of one value are equal.
    *
-   * @generated from field: google.protobuf.Struct metadata = 10;
+   * @generated from field: string metadata_json = 10;
    */
-  metadata?: JsonObject | undefined;
+  metadataJson: string;
 
   /**
    * Names such as `baseline`, at most 16, each matching

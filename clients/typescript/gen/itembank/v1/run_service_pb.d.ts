@@ -244,7 +244,7 @@ export declare type UpdateRunRequest = Message<"itembank.v1.UpdateRunRequest"> &
 
   /**
    * The fields of `patch` to apply: name, description, target_type, target_id,
-   * metadata, labels; `*` for all of them. A named field that is unset in
+   * metadata_json, labels; `*` for all of them. A named field that is unset in
    * `patch` is cleared; name cannot be. If unset, the fields that are set in
    * `patch`. If there are none, the call is refused.
    *
