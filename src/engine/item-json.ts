@@ -22,6 +22,7 @@ import {
   DuckDBUUIDValue,
   type DuckDBValue,
 } from "@duckdb/node-api";
+import { losesDigits } from "../json/integer-digits.ts";
 import { present } from "../present.ts";
 import { dateText, durationText, offsetText, timestampText, timeText } from "./time-text.ts";
 
@@ -116,8 +117,9 @@ function finite(value: { readonly isFinite: boolean }, text: string): string {
 }
 
 function integerText(value: bigint): string {
-  const isSafe = value >= Number.MIN_SAFE_INTEGER && value <= Number.MAX_SAFE_INTEGER;
-  return isSafe ? String(value) : `"${value}"`;
+  const digits = String(value);
+  const double = Number(value);
+  return Number.isFinite(double) && !losesDigits(digits, double) ? digits : `"${digits}"`;
 }
 
 /** A decimal with the digits of its scale: `1.50`. */

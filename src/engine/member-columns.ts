@@ -18,7 +18,7 @@ export const maxMemberColumns = 1_000;
 /** The same for objects within members, which become structs. */
 const maxStructMembers = 100;
 
-/** Types that hold every number of the kind: integers of I-JSON are within ±(2^53-1). */
+/** Types that hold every number of the kind. Integers beyond 64 bits come here as DOUBLE, see `findMembers`. */
 const scalarTypes: Readonly<Record<string, string>> = {
   BOOLEAN: "BOOLEAN",
   VARCHAR: "VARCHAR",

@@ -96,7 +96,11 @@ async function findMembers(
   // An object without members has no structure.
   const shapes = `
     select case when shape = '"JSON"' and json_keys(value) = [] then '{}' else shape end as shape, place
-    from (select value, json_structure(value)::varchar as shape, place
+    from (select value, place,
+                 -- Integers of this many digits may exceed 64 bits. All integers that are accepted are doubles.
+                 case when regexp_matches(value, '(^|[:\\[,\\s])-?\\d{19}')
+                      then regexp_replace(json_structure(value)::varchar, '(^|[:\\[])"(U?BIGINT|HUGEINT)"', '\\1"DOUBLE"', 'g')
+                      else json_structure(value)::varchar end as shape
           from (select "${membersOf}" as value, file_row_number as place
                 from read_parquet(${quoted(path)}, file_row_number = true)))`;
   const members = new MemberColumns();

@@ -5,6 +5,7 @@
  */
 
 import { CanonicalOutput } from "./canonical-output.ts";
+import { losesDigits } from "./integer-digits.ts";
 import {
   backslash,
   carriageReturn,
@@ -63,8 +64,8 @@ const noMember = 0x7fffffff;
  * are equal. Apart from sorting members, the time is proportional to the length of the text, whatever it holds.
  *
  * @throws JsonProblem if the text is not JSON (RFC 8259, without byte order mark) or holds a duplicate member name, a
- * lone surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or
- * more than 128 levels of arrays and objects. Its path starts with `root`.
+ * lone surrogate, an integer (no fraction, no exponent) that loses digits as a double, a number beyond the range of a
+ * double, or more than 128 levels of arrays and objects. Its path starts with `root`.
  */
 export function canonicalize(text: string, root = ""): string {
   writer.clear();
@@ -327,8 +328,8 @@ export class CanonicalWriter {
   #respellNumber(start: number, end: number, integer: boolean): void {
     const spelled = this.#source.toString("latin1", start, end);
     const value = Number(spelled);
-    if (integer && !Number.isSafeInteger(value)) this.#fail(start, "integer beyond 2^53-1");
     if (!Number.isFinite(value)) this.#fail(start, "number beyond the range of a double");
+    if (integer && losesDigits(spelled, value)) this.#fail(start, "integer that loses digits as a double");
     // RFC 8785 takes the form of numbers from ECMAScript.
     const canonical = String(value);
     if (canonical === spelled) return;

@@ -49,10 +49,7 @@ function respellNumber(value: number, choose: (choices: number) => number): stri
   const spellings = [plain, sign + value.toExponential(), sign + value.toExponential().toUpperCase()];
   if (/^-?\d+$/.test(plain)) spellings.push(`${plain}.0`, `${plain}.000`, `${plain}e0`, `${plain}E+00`);
   else if (!plain.includes("e")) spellings.push(`${plain}0`, `${plain}000`);
-  // Beyond 2^53-1 an integer may not be spelled as one.
-  const integers = Number.isInteger(value) && !Number.isSafeInteger(value) ? /^-?\d+$/ : /$^/;
-  const allowed = spellings.filter((spelling) => !integers.test(spelling));
-  return allowed[choose(allowed.length)] as string;
+  return spellings[choose(spellings.length)] as string;
 }
 
 const characters = fc.string({ unit: "binary", maxLength: 60 });
@@ -110,11 +107,6 @@ const damaged = fc.tuple(json, fc.gen()).map(([value, g]) => {
   return text;
 });
 
-function holdsUnsafeIntegers(value: unknown): boolean {
-  if (typeof value === "number") return Number.isInteger(value) && !Number.isSafeInteger(value);
-  return typeof value === "object" && value !== null && Object.values(value).some(holdsUnsafeIntegers);
-}
-
 function problemOf(text: string): JsonProblem | undefined {
   try {
     canonicalize(text);
@@ -158,8 +150,6 @@ describe("canonicalize", () => {
     fc.assert(
       fc.property(json, (value) => {
         const canonical = reference(value);
-        // RFC 8785 spells these as integers, which a text may not.
-        fc.pre(!holdsUnsafeIntegers(value));
         expect(canonicalize(canonical)).toBe(canonical);
       }),
       { numRuns: 2000 },
@@ -192,7 +182,7 @@ describe("canonicalize", () => {
         } else if (parsed !== undefined) {
           refused++;
           expect(problem).toMatch(
-            /^(duplicate member ".*"|lone surrogate|integer beyond 2\^53-1|number beyond the range of a double)$/s,
+            /^(duplicate member ".*"|lone surrogate|integer that loses digits as a double|number beyond the range of a double)$/s,
           );
         }
       }),
@@ -283,7 +273,7 @@ describe("canonicalize", () => {
       ["a string without end", "unexpected end of text", `"${"a".repeat(size)}`],
       ["escaped quotes without end", "unexpected end of text", `"${'\\"'.repeat(size / 2)}`],
       ["white space", "unexpected end of text", " ".repeat(size)],
-      ["digits", "integer beyond 2^53-1", "1".repeat(size)],
+      ["digits", "number beyond the range of a double", "1".repeat(size)],
       ["empty arrays", undefined, `[${many(size / 3, () => "[]")}]`],
       ["numbers that get longer", undefined, `[${many(size / 5, () => "1e20")}]`],
       ["escapes", undefined, `"${"\\u00e9".repeat(size / 6)}"`],

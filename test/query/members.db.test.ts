@@ -49,6 +49,9 @@ describe("members of inputs", () => {
     ["text that looks like something else", ['{"m":"2024-01-01"}', '{"m":"007"}'], "VARCHAR"],
     ["booleans", ['{"m":true}', '{"m":false}'], "BOOLEAN"],
     ["integers", ['{"m":1}', '{"m":-9007199254740991}'], "BIGINT"],
+    ["integers of 64 bits", ['{"m":1}', '{"m":9007199254740994}'], "BIGINT"],
+    ["integers of more than 64 bits", ['{"m":1}', '{"m":100000000000000000000}'], "DOUBLE"],
+    ["integers of just more than 63 bits", ['{"m":[10000000000000000000]}'], "DOUBLE[]"],
     ["numbers", ['{"m":1}', '{"m":2.5}'], "DOUBLE"],
     ["numbers with a fraction of zero", ['{"m":1.0}'], "DOUBLE"],
     ["numbers and null", ['{"m":1}', '{"m":null}', "{}"], "BIGINT"],
@@ -94,6 +97,10 @@ describe("members of inputs", () => {
 
   test("keep their values", async () => {
     expect(await valuesOf("m", '{"m":9007199254740991}', '{"m":-5}')).toEqual(["9007199254740991", "-5"]);
+    expect(await valuesOf("m", '{"m":10000000000000000000}', '{"m":1152921504606847000}')).toEqual([
+      "10000000000000000000",
+      "1152921504606847000",
+    ]);
     expect(await valuesOf("m", '{"m":0.1}', '{"m":1e300}', '{"m":12.50}')).toEqual(["0.1", "1e+300", "12.5"]);
     expect(await valuesOf("m", String.raw`{"m":"\u0000 \ud83d\ude00 \" \\"}`, '{"m":"\uFEFF"}')).toEqual([
       String.raw`"\u0000 😀 \" \\"`,

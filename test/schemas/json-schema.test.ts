@@ -295,7 +295,7 @@ describe("a schema is refused", () => {
     ],
     [{ dependencies: { a: ["b"] } }, /^\$\.dependencies: is not a keyword of 2020-12/],
     [{ unevaluatedItems: false, allOf: [{ contains: true }] }, /^\$\.unevaluatedItems: is not supported/],
-    [{ const: 2 ** 53 }, "$.const: integer beyond 2^53-1"],
+    ['{"const":9007199254740993}', "$.const: integer that loses digits as a double"],
   ])("for %j", (schema, problem) => {
     if (typeof problem === "string") expect(problemOf(schema)).toBe(problem);
     else expect(problemOf(schema)).toMatch(problem);

@@ -18,9 +18,14 @@ export declare const file_itembank_v1_item: GenFile;
  * Payloads are JSON texts, kept as they were sent: the order of members and the
  * spelling of numbers are preserved. They follow I-JSON (RFC 7493). A text is
  * refused with INVALID_JSON if it contains a duplicate member name, a lone
- * surrogate, an integer (no fraction, no exponent) outside ±(2^53-1), a number
- * beyond the range of a double, or more than 128 levels of arrays and objects.
- * U+0000 is allowed.
+ * surrogate, an integer that loses digits as a double, a number beyond the range
+ * of a double, or more than 128 levels of arrays and objects. U+0000 is allowed.
+ *
+ * An integer (no fraction, no exponent) loses no digit if its value equals the
+ * double, as that of 9007199254740994 does, or if it is the text that ECMAScript
+ * prints for the double, as 1152921504606847000 is. 9007199254740993 and
+ * 1234567890123456789 are refused. So every payload can be read, parsed and
+ * written back in any language.
  *
  * Locations within an item are given by a JSON path (RFC 9535, a single
  * location) that starts at an object with the members input, expected_output,

@@ -1,3 +1,4 @@
+import { losesDigits } from "./integer-digits.ts";
 import { JsonProblem } from "./json-problem.ts";
 import { type Json, maxDepth } from "./json-value.ts";
 
@@ -5,7 +6,7 @@ import { type Json, maxDepth } from "./json-value.ts";
  * Reads a JSON text strictly, by the rules of the contract (I-JSON).
  *
  * @throws JsonProblem if the text is not JSON or contains a duplicate member name, a lone surrogate, an integer (no fraction,
- * no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than 128 levels. Its path starts with
+ * no exponent) that loses digits as a double, a number beyond the range of a double, or more than 128 levels. Its path starts with
  * `root`.
  */
 export function readJsonText(text: string, root: string): Json {
@@ -156,10 +157,10 @@ class Reader {
     if (match === null) this.#unexpected();
     const [spelled, fraction, exponent] = match;
     const value = Number(spelled);
-    if (fraction === undefined && exponent === undefined && !Number.isSafeInteger(value)) {
-      this.#fail("integer beyond 2^53-1");
-    }
     if (!Number.isFinite(value)) this.#fail("number beyond the range of a double");
+    if (fraction === undefined && exponent === undefined && losesDigits(spelled, value)) {
+      this.#fail("integer that loses digits as a double");
+    }
     this.#at += spelled.length;
     return value;
   }

@@ -1,3 +1,4 @@
+import { losesDigits } from "./integer-digits.ts";
 import { JsonProblem } from "./json-problem.ts";
 
 /** A JSON value. */
@@ -14,9 +15,8 @@ export const maxDepth = 128;
  * - an object with a `toJSON` method is replaced by the result of the method, so a Date becomes an ISO string; an invalid Date
  *   is refused;
  * - any other object must be plain: a Map, a Promise or a Uint8Array is refused rather than turned into `{}`;
- * - a bigint becomes a number if it is within ±(2^53-1), else it is refused;
- * - NaN, the infinities, integers that JSON.stringify spells with digits beyond ±(2^53-1), lone surrogates, cycles, and more
- *   than 128 levels are refused.
+ * - a bigint becomes a number if no digit is lost, else it is refused;
+ * - NaN, the infinities, lone surrogates, cycles, and more than 128 levels are refused.
  *
  * The value is not changed; the result shares the parts of it that are plain already.
  *
@@ -46,9 +46,9 @@ class Visit {
         return value;
       case "bigint": {
         const number = Number(value);
-        return Number.isSafeInteger(number)
+        return Number.isFinite(number) && !losesDigits(String(value), number)
           ? number
-          : this.#fail("integer beyond 2^53-1; send it as a string");
+          : this.#fail("integer that loses digits as a double; send it as a string");
       }
       case "object":
         return value === null ? null : this.#object(value, key);
@@ -59,10 +59,6 @@ class Visit {
 
   #number(value: number): number {
     if (!Number.isFinite(value)) this.#fail(`${value} is not JSON`);
-    // From 1e21 on, numbers are spelled with an exponent, which marks them as inexact.
-    if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21) {
-      this.#fail("integer beyond 2^53-1; send it as a string");
-    }
     return value;
   }
 

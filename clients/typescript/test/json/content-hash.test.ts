@@ -44,15 +44,10 @@ describe("the content hash of values", () => {
   const value = fc.jsonValue({ maxDepth: 5, stringUnit: "binary" });
   const hashOf = (inputJson: string, expectedOutputJson: string | undefined) =>
     serverHash({ input: inputJson, expectedOutput: expectedOutputJson, metadata: undefined }).toString("hex");
-  const isSafe = (json: unknown): boolean =>
-    typeof json === "number"
-      ? !Number.isInteger(json) || Number.isSafeInteger(json) || Math.abs(json) >= 1e21
-      : json === null || typeof json !== "object" || Object.values(json).every(isSafe);
 
   test("equals the one that the service computes of their JSON", () => {
     fc.assert(
       fc.property(value, fc.option(value, { nil: undefined }), (input, expectedOutput) => {
-        fc.pre(isSafe(input) && isSafe(expectedOutput));
         const expectedText = expectedOutput === undefined ? undefined : JSON.stringify(expectedOutput);
         const expected = hashOf(JSON.stringify(input), expectedText);
         expect(client.contentHash({ input, expectedOutput })).toBe(expected);

@@ -11,7 +11,7 @@ from typing import Any
 import rfc8785
 
 from itembank.payloads.json_path import JsonProblemError
-from itembank.payloads.json_text import read_json_text
+from itembank.payloads.json_text import max_safe_integer, read_json_text
 from itembank.payloads.json_values import JsonVisit
 
 content_hash_algorithm = "sha256-jcs-v1"
@@ -60,13 +60,24 @@ def hash_content(payloads: Mapping[str, Any]) -> HashedContent:
     if not isinstance(values.get("metadata", {}), dict):
         raise JsonProblemError("$.metadata", (), "must be a JSON object")
     # The rfc8785 library is written in Python and takes many times as long as json.dumps.
-    canonical = _dumps(values, sort_keys=True).encode() if is_simple else rfc8785.dumps(values)
+    canonical = _dumps(values, sort_keys=True).encode() if is_simple else rfc8785.dumps(_with_doubles(values))
     return HashedContent(
         texts["input"],
         texts.get("expected_output"),
         texts.get("metadata", ""),
         hashlib.sha256(canonical).digest(),
     )
+
+
+def _with_doubles(value: Any) -> Any:
+    """The same value with doubles for large integers, which the library refuses."""
+    if isinstance(value, dict):
+        return {name: _with_doubles(member) for name, member in value.items()}
+    if isinstance(value, list):
+        return [_with_doubles(element) for element in value]
+    if isinstance(value, int) and abs(value) > max_safe_integer:
+        return float(value)
+    return value
 
 
 def _dumps(value: Any, sort_keys: bool = False) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from itembank.payloads.json_path import JsonProblemError
@@ -11,8 +13,23 @@ from itembank.payloads.json_path import JsonProblemError
 max_depth = 128
 """How deep arrays and objects may nest, by the contract."""
 
-max_integer = 2**53 - 1
-"""The largest integer that every reader of JSON keeps exactly, by the contract."""
+max_safe_integer = 2**53 - 1
+"""Up to here every integer is a double of its own."""
+
+
+def loses_digits(integer: int) -> bool:
+    """Whether an integer loses digits as a double: neither does its value equal the double nor is it what ECMAScript
+    prints for that double. 9007199254740994 and 1152921504606847000 lose none, 9007199254740993 does."""
+    if abs(integer) <= max_safe_integer:
+        return False
+    try:
+        double = float(integer)
+    except OverflowError:
+        return True
+    # From 1e21 on ECMAScript prints an exponent, which an integer literal has none of.
+    printed = int(Decimal(repr(double))) if abs(double) < 1e21 else None
+    return integer not in (int(double), printed)
+
 
 _spaces = re.compile(r"[ \t\n\r]*")
 _plain = re.compile(r'[^"\\\x00-\x1f]*')
@@ -32,8 +49,8 @@ def read_json_text(text: str, root: str) -> Any:
     """Reads a JSON text strictly (I-JSON).
 
     Raises JsonProblemError if the text is not JSON or has a duplicate member name, a lone surrogate, an integer (no
-    fraction, no exponent) outside ±(2^53-1), a number beyond the range of a double, or more than 128 levels. Its path
-    starts with `root`.
+    fraction, no exponent) that loses digits as a double, a number beyond the range of a double, or more than 128 levels.
+    Its path starts with `root`.
     """
     return _Reader(text, root).read()
 
@@ -157,10 +174,12 @@ class _Reader:
         spelled, fraction, exponent = match.group(0, 1, 2)
         value: int | float
         if fraction is None and exponent is None:
-            # Longer integers are out of range, and Python refuses to parse very long ones.
-            if len(spelled) > 17 or abs(int(spelled)) > max_integer:
-                self.fail("integer beyond 2^53-1")
+            # No double has more digits before its point, and Python refuses to read very long integers.
+            if len(spelled) > 310 or math.isinf(float(spelled)):
+                self.fail("number beyond the range of a double")
             value = int(spelled)
+            if loses_digits(value):
+                self.fail("integer that loses digits as a double")
         else:
             value = float(spelled)
             if value in (float("inf"), float("-inf")):

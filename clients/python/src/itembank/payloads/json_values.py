@@ -12,7 +12,7 @@ from datetime import date, datetime, time
 from typing import Any, NoReturn
 
 from itembank.payloads.json_path import JsonProblemError
-from itembank.payloads.json_text import max_depth, max_integer
+from itembank.payloads.json_text import loses_digits, max_depth, max_safe_integer
 
 
 def plain_json(value: Any, root: str) -> Any:
@@ -24,7 +24,7 @@ def plain_json(value: Any, root: str) -> Any:
     - a datetime, date or time becomes an ISO string, a UUID its usual one;
     - a Decimal is refused, because a JSON number would not keep its digits: send a string or a float. So are bytes, which
       JSON has no type for, and all other objects;
-    - NaN, the infinities, NaT, pandas.NA, integers beyond ±(2^53-1), lone surrogates, cycles, and more than 128 levels
+    - NaN, the infinities, NaT, pandas.NA, integers that lose digits as doubles, lone surrogates, cycles, and more than 128 levels
       are refused.
 
     Raises JsonProblemError with a path that starts with `root`.
@@ -149,8 +149,10 @@ class JsonVisit:
         return text
 
     def integer(self, integer: int) -> int:
-        if abs(integer) > max_integer:
-            self.fail("integer beyond 2^53-1; send it as a string")
+        if loses_digits(integer):
+            self.fail("integer that loses digits as a double; send it as a string")
+        if abs(integer) > max_safe_integer:
+            self.is_simple = False
         return integer
 
     def number(self, number: float) -> float:

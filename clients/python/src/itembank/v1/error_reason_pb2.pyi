@@ -33,7 +33,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. A payload is not JSON as Item requires.
 
         {"index": "17", "item_id": "q17", "path": "$.input.n",
-         "problem": "integer beyond 2^53-1"}
+         "problem": "integer that loses digits as a double"}
     """
     ERROR_REASON_SCHEMA_VIOLATION: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT. Content violates a schema of the dataset. `keyword` is
@@ -354,7 +354,7 @@ ERROR_REASON_INVALID_JSON: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT. A payload is not JSON as Item requires.
 
     {"index": "17", "item_id": "q17", "path": "$.input.n",
-     "problem": "integer beyond 2^53-1"}
+     "problem": "integer that loses digits as a double"}
 """
 ERROR_REASON_SCHEMA_VIOLATION: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT. Content violates a schema of the dataset. `keyword` is

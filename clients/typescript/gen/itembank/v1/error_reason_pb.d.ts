@@ -45,7 +45,7 @@ export enum ErrorReason {
    * INVALID_ARGUMENT. A payload is not JSON as Item requires.
    *
    *     {"index": "17", "item_id": "q17", "path": "$.input.n",
-   *      "problem": "integer beyond 2^53-1"}
+   *      "problem": "integer that loses digits as a double"}
    *
    * @generated from enum value: ERROR_REASON_INVALID_JSON = 2;
    */
