@@ -23,7 +23,8 @@ export async function writeRows(
 ): Promise<number> {
   await using engine = engines.startWriter(signal);
   // Rows are in the order of a key: with a scan along it, the first is available at once and none is sorted.
-  return withIndexOrder(client, async () => {
+  // Awaited here, because the engine is disposed of when this function returns.
+  return await withIndexOrder(client, async () => {
     engine.send({ kind: "write", ...request, bounds: engines.bounds });
     const sending = pipeline(streamOut(client, query), engine.input, { signal });
     // If the engine refuses the rows, it stops reading them; its answer is more informative than that error.
