@@ -18,20 +18,20 @@ export interface WriteName {
   readonly requestId: string;
 }
 
-/** What ApplyUpsert allows. */
+/** Options of ApplyUpsert. */
 export interface ApplyOptions {
   readonly allowRebase: boolean;
   /** Replaces the bounds that the plan was made with. */
   readonly guard: MirrorGuard | undefined;
 }
 
-/** Finds a write, in whatever state. @throws Failure DATASET_NOT_FOUND, UPSERT_NOT_FOUND */
+/** Returns a write in any state. @throws Failure DATASET_NOT_FOUND, UPSERT_NOT_FOUND */
 export async function getUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
   const datasetId = await findWriteDataset(pool, name.projectId, name.ref);
   return found(await findChangeset(pool, datasetId, name.requestId), datasetId, name);
 }
 
-/** A write that is planned. @throws Failure UPSERT_NOT_FOUND, UPSERT_NOT_READY in any other state */
+/** Returns a planned write. @throws Failure UPSERT_NOT_FOUND, UPSERT_NOT_READY in any other state */
 export async function getPlan(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -43,7 +43,7 @@ export async function getPlan(
 }
 
 /**
- * Publishes a planned write; one that is published already is given back.
+ * Publishes a planned write; returns one that is already published.
  *
  * @throws Failure VERSION_CONFLICT, UPSERT_NOT_READY, DELETE_LIMIT_EXCEEDED, SCHEMA_VIOLATION
  */
@@ -80,7 +80,7 @@ export async function applyUpsert(
   return outcome.changeset;
 }
 
-/** Gives up an open or planned write. @throws Failure UPSERT_NOT_READY if it is published */
+/** Discards an open or planned write. @throws Failure UPSERT_NOT_READY if it is published */
 export async function discardUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
   return transaction(pool, async (client) => {
     const datasetId = await findWriteDataset(client, name.projectId, name.ref);
@@ -91,7 +91,7 @@ export async function discardUpsert({ pool }: { readonly pool: Pool }, name: Wri
   });
 }
 
-/** Discards a write whose lock is held: its rows go, its receipt stays. */
+/** Discards a write whose lock is held: deletes its rows and keeps its receipt. */
 export async function discard(client: Client, changeset: Changeset): Promise<void> {
   changeset.state = "discarded";
   changeset.expireTime = undefined;

@@ -48,7 +48,7 @@ interface ChangesetRow {
   expire_time: Instant | null;
 }
 
-/** The columns that a write keeps as it began, with what they hold of it. */
+/** The columns that never change after a write begins, each with the value it stores. */
 const lasting = {
   dataset_id: ({ datasetId }) => datasetId,
   request_id: ({ requestId }) => requestId,
@@ -66,7 +66,7 @@ const lasting = {
   create_time: ({ createTime }) => instantToSql(createTime),
 } satisfies ColumnValues;
 
-/** The columns that may change until the write ends, with what they hold of it. */
+/** The columns that may change until the write ends, each with the value it stores. */
 const changing = {
   state: ({ state }) => state,
   creates_dataset: ({ createsDataset }) => createsDataset,
@@ -98,20 +98,20 @@ const changing = {
 
 type ColumnValues = Partial<Record<keyof ChangesetRow, (changeset: NewChangeset) => unknown>>;
 
-/** All columns that a write has from its beginning: the database gives it its number. */
+/** All columns that are inserted when a write begins; the database assigns its number. */
 const begun = { ...lasting, ...changing } satisfies Record<
   Exclude<keyof ChangesetRow, "changeset_id">,
   (changeset: NewChangeset) => unknown
 >;
 
-/** All columns but the outcomes of rows, which few calls want and which may be long. */
+/** All columns except the outcomes of rows, which few calls need and which may be long. */
 const columns = ["changeset_id", ...Object.keys(begun)].join(", ");
 
 function timeToSql(time: Instant | undefined): string | undefined {
   return time === undefined ? undefined : instantToSql(time);
 }
 
-/** The parameters $`first`, $`first + 1`, … that stand for these columns, by their names. */
+/** Returns the parameters $`first`, $`first + 1`, … of these columns, by column name. */
 function parametersOf<K extends string>(
   values: Readonly<Record<K, unknown>>,
   first: number,
@@ -120,7 +120,7 @@ function parametersOf<K extends string>(
   return Object.fromEntries(entries) as Record<K, string>;
 }
 
-/** What goes into these columns, in the order of their parameters. */
+/** Returns the values of these columns, in the order of their parameters. */
 function valuesOf(values: ColumnValues, changeset: NewChangeset): unknown[] {
   return Object.values(values).map((value) => value(changeset));
 }
@@ -128,11 +128,11 @@ function valuesOf(values: ColumnValues, changeset: NewChangeset): unknown[] {
 // Statements that every write runs are named, so that each connection parses and plans them once.
 
 /**
- * Locks the dataset, existing or reserved, against other publishers, but not against those who only keep it from being deleted;
- * undefined if it was deleted.
+ * Locks the dataset, existing or reserved, against other publishers, but not against callers that only prevent its deletion.
+ * Returns undefined if it was deleted.
  */
 export async function lockTarget(client: Client, datasetId: DatasetHandle): Promise<Target | undefined> {
-  // The time is taken here, behind the lock, and passed on: distributed tables take no volatile function in an update.
+  // The time is read here, under the lock, and passed on: distributed tables do not accept volatile functions in an update.
   const { rows } = await client.query<{
     exists: boolean;
     head_version: bigint;
@@ -178,7 +178,7 @@ export async function insertChangeset(client: Client, changeset: NewChangeset): 
   return fromRow(present(rows[0]));
 }
 
-/** The write of this name, in whatever state. */
+/** Finds the write with this request_id, in any state. */
 export async function findChangeset(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -191,7 +191,7 @@ export async function findChangeset(
   return rows[0] && fromRow(rows[0]);
 }
 
-/** Whether the dataset of a write has schemas, and others than the rows of the write were checked against. */
+/** Returns whether the dataset of a write has schemas that differ from those its rows were checked against. */
 export async function hasOtherSchemas(
   db: Queryable,
   datasetId: DatasetHandle,
@@ -206,7 +206,7 @@ export async function hasOtherSchemas(
   return rowCount === 1;
 }
 
-/** The same under its row lock: whoever holds it is the only one to add rows, publish or discard. */
+/** Finds a write and locks its row: only the holder of this lock may add rows, publish or discard. */
 export async function lockChangeset(
   client: Client,
   datasetId: DatasetHandle,
@@ -232,8 +232,8 @@ const update = `
   where dataset_id = $1 and changeset_id = $2`;
 
 /**
- * The write that expired first before `time`, under its row lock; undefined if none has. Passes over those that somebody is working
- * on: they are locked, and about to get a new expire_time.
+ * Finds the write that expired first before `time`, and locks its row; undefined if none has expired. Skips writes in progress: they
+ * are locked, and about to get a new expire_time.
  */
 export async function lockExpiredChangeset(client: Client, time: Instant): Promise<Changeset | undefined> {
   const { rows } = await client.query<ChangesetRow>(
@@ -244,7 +244,7 @@ export async function lockExpiredChangeset(client: Client, time: Instant): Promi
   return rows[0] && fromRow(rows[0]);
 }
 
-/** Writes back everything about a changeset that can change. */
+/** Writes back all columns of a changeset that can change. */
 export async function updateChangeset(client: Client, changeset: Changeset): Promise<void> {
   await client.query({
     name: "update_changeset",
@@ -272,7 +272,7 @@ export async function advanceHead(client: Client, changeset: Changeset): Promise
   });
 }
 
-/** Forgets a write that came to nothing, as if it had never begun. Its rows have to be gone. */
+/** Deletes a write that had no effect, as if it had never begun. Its rows must be deleted before. */
 export async function deleteChangeset(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   await client.query("delete from changesets where dataset_id = $1 and changeset_id = $2", [
     datasetId,
@@ -280,7 +280,7 @@ export async function deleteChangeset(client: Client, { datasetId, changesetId }
   ]);
 }
 
-/** How many items a version has; 0 for version 0. */
+/** Returns the number of items in a version; 0 for version 0. */
 export async function itemCountOf(db: Queryable, datasetId: DatasetHandle, version: bigint): Promise<bigint> {
   if (version === 0n) return 0n;
   const { rows } = await db.query<{ item_count: bigint }>(

@@ -4,16 +4,16 @@ import type { DatasetHandle, UploadHandle } from "../handles.ts";
 import { newItemIdPrefix } from "../ids.ts";
 import { emptyDigest } from "../versions/digest.ts";
 
-/** How far a write has come. `published` and `discarded` are final. */
+/** The state of a write. `published` and `discarded` are final. */
 export type ChangesetState = "open" | "planned" | "published" | "discarded";
 
 /**
- * What becomes of items that are not among the rows: merge keeps them, mirror deletes them. `edit` is a single call's; `restore`
- * mirrors an older version, whose items are its rows.
+ * How a write treats items that are not among its rows: merge keeps them, mirror deletes them. `edit` is the mode of unary
+ * writes; `restore` mirrors an older version, whose items are its rows.
  */
 export type ChangesetMode = "merge" | "mirror" | "edit" | "restore";
 
-/** Bounds on what a mirror may delete. */
+/** Bounds on the deletions of a mirror. */
 export interface MirrorGuard {
   readonly maxDeleteCount: bigint | undefined;
   /** 0 to 1, of the items before the write. */
@@ -27,7 +27,7 @@ export const noGuard: MirrorGuard = {
   allowEmpty: false,
 };
 
-/** What a write did or will do, in items. */
+/** The effect of a write, done or planned, in items. */
 export interface ChangeCounts {
   created: bigint;
   updated: bigint;
@@ -35,16 +35,16 @@ export interface ChangeCounts {
   deleted: bigint;
 }
 
-/** What somebody asks for when a write begins. */
+/** A request that begins a write. */
 export interface ChangesetRequest {
   readonly requestId: string;
-  /** The call, and a hash of its arguments: they tell a repetition from a reuse of the request_id. */
+  /** The call; with the hash of its arguments it distinguishes a repetition from a reuse of the request_id. */
   readonly method: string;
   readonly fingerprint: Uint8Array;
   readonly mode: ChangesetMode;
   readonly replaceSplits: boolean;
   readonly validateOnly: boolean;
-  /** What the dataset is to look like if the write creates it, as JSON; undefined if it must exist. */
+  /** The definition of the dataset if the write creates it, as JSON; undefined if the dataset must exist. */
   readonly newDataset: string | undefined;
   readonly expectedVersion: bigint | undefined;
   readonly guard: MirrorGuard;
@@ -54,7 +54,7 @@ export interface ChangesetRequest {
   readonly uploadId?: string | undefined;
 }
 
-/** One write to the items of a dataset: while it collects rows, and ever after as the receipt. */
+/** One write to the items of a dataset: first it collects rows, afterwards it is the receipt. */
 export interface Changeset {
   readonly datasetId: DatasetHandle;
   readonly changesetId: bigint;
@@ -65,13 +65,13 @@ export interface Changeset {
   readonly mode: ChangesetMode;
   readonly replaceSplits: boolean;
   readonly validateOnly: boolean;
-  /** Whether there is no dataset yet, as of when the write was last compared; in the end, whether the write made it. */
+  /** Whether the dataset did not exist when the write was last compared; once published, whether the write created it. */
   createsDataset: boolean;
   readonly newDataset: string | undefined;
   readonly expectedVersion: bigint | undefined;
   guard: MirrorGuard;
   baseVersion: bigint;
-  /** The version that a restore brings back. */
+  /** The version that a restore restores. */
   restoredVersion: bigint | undefined;
   readonly itemIdPrefix: string;
   streamNumber: bigint;
@@ -79,10 +79,10 @@ export interface Changeset {
   receivedBytes: bigint;
   missingBodies: bigint;
   counts: ChangeCounts;
-  /** Rows without an id, and how those that were matched count. The others count as created. */
+  /** Rows without an id, and the effect of those that were matched. The others count as created. */
   unidentified: { rows: bigint; updated: bigint; unchanged: bigint };
   digestChange: Uint8Array;
-  /** The schemas that all staged rows were checked against; undefined without any. */
+  /** The schemas that all staged rows were checked against; undefined if there were none. */
   schemaHash: Buffer | undefined;
   version: bigint | undefined;
   outcomeVersion: bigint | undefined;
@@ -105,27 +105,27 @@ export interface Target {
   readonly headVersion: bigint;
   readonly itemCount: bigint;
   readonly digest: Uint8Array;
-  /** Identifies its schemas; undefined without any. */
+  /** Identifies its schemas; undefined if it has none. */
   readonly schemaHash: Buffer | undefined;
-  /** How many of its items were purged. */
+  /** The number of its items that were purged. */
   readonly purgeCount: bigint;
-  /** What the clock says, and at least a microsecond after the version before. */
+  /** The current time, at least one microsecond after the previous version. */
   readonly time: Instant;
 }
 
 /** A write that is about to begin. */
 export type NewChangeset = Omit<Changeset, "changesetId" | "uploadId"> & Pick<ChangesetRequest, "uploadId">;
 
-/** What the beginning of a write is made of. */
+/** Arguments of `newChangeset`. */
 export interface Beginning {
   readonly target: Target;
   readonly request: ChangesetRequest;
-  /** The schemas that its rows are checked against; undefined without any. */
+  /** The schemas that its rows are checked against; undefined if there are none. */
   readonly schemaHash: Buffer | undefined;
   readonly expireTime: Instant;
 }
 
-/** A write without rows as yet, which is compared with the present head. */
+/** Returns a write without rows, to be compared with the current head. */
 export function newChangeset({ target, request, schemaHash, expireTime }: Beginning): NewChangeset {
   return {
     datasetId: target.datasetId,
@@ -164,37 +164,37 @@ export function newChangeset({ target, request, schemaHash, expireTime }: Beginn
   };
 }
 
-/** The name of a state in the contract. */
+/** Returns the name of a state in the contract. */
 function stateName(state: ChangesetState): string {
   return `STATE_${state.toUpperCase()}`;
 }
 
-/** The failure of a call that needs the write in another state. */
+/** Returns the failure of a call that needs the write in another state. */
 export function notReady({ requestId, state }: Pick<Changeset, "requestId" | "state">): Failure {
   return failure("UPSERT_NOT_READY", { request_id: requestId, state: stateName(state) });
 }
 
-/** Whether the write may have revisions of purged items, which hold nothing: a restored version has them as they are. */
+/** Returns whether the write may have revisions of purged items, which have no content: a restore copies them as they are. */
 export function bringsBackPurged({ mode }: Pick<Changeset, "mode">): boolean {
   return mode === "restore";
 }
 
-/** Stands in for the hash of schemas where rows are not checked as they are staged, or not all against the same ones. */
+/** Replaces the schema hash if rows are not checked while they are staged, or not all against the same schemas. */
 export const unchecked = Buffer.alloc(32);
 
-/** Whether items that no row stands for are deleted. */
+/** Returns whether the write deletes items that no row stands for. */
 export function isMirror({ mode }: Pick<Changeset, "mode">): boolean {
   return mode === "mirror" || mode === "restore";
 }
 
-/** Whether nothing has to change. */
+/** Returns whether these counts contain no change. */
 export function isNoOp({ created, updated, deleted }: ChangeCounts): boolean {
   return created + updated + deleted === 0n;
 }
 
 /**
- * Forgets how rows without an id were matched: they count as created again. Matching depends on the version, so it is done
- * afresh whenever the write is compared.
+ * Resets the matching of rows without an id: they count as created again. Matching depends on the version, so it is repeated
+ * whenever the write is compared.
  */
 export function unmatch(changeset: Changeset): void {
   const { counts, unidentified } = changeset;
@@ -206,14 +206,14 @@ export function unmatch(changeset: Changeset): void {
 }
 
 /**
- * What a mirror deletes: every item that no row stands for. Each row that updates an item or leaves it unchanged stands for
- * one, and no two for the same, so that arithmetic tells without a look at the items.
+ * Returns the number of items that a mirror deletes: those that no row stands for. Each row that updates an item or leaves it
+ * unchanged stands for one item, and no two rows stand for the same one, so the counts suffice; no item is read.
  */
 export function mirrorDeletions(itemCount: bigint, counts: ChangeCounts): bigint {
   return itemCount - counts.updated - counts.unchanged;
 }
 
-/** The bound that a mirror breaks, as the failure that says so; undefined if it may be published. */
+/** Returns the failure that names the bound which a mirror exceeds; undefined if it may be published. */
 export function guardFailure(
   changeset: Pick<Changeset, "mode" | "guard" | "received" | "counts" | "requestId">,
   itemCount: bigint,
@@ -230,7 +230,7 @@ export function guardFailure(
     });
   if (received === 0n && !guard.allowEmpty) return refuse("allow_empty");
   if (guard.maxDeleteCount !== undefined && deleted > guard.maxDeleteCount) return refuse("max_delete_count");
-  // A quotient is as exact as the number that the caller wrote; 0.29 * 100 is less than 29.
+  // Compare quotients: they are as exact as the caller's number, while 0.29 * 100 is less than 29.
   if (guard.maxDeleteRatio !== undefined && Number(deleted) / Number(itemCount) > guard.maxDeleteRatio) {
     return refuse("max_delete_ratio");
   }

@@ -16,10 +16,10 @@ import { hasOtherSchemas, lockChangeset, updateChangeset } from "./changeset-sto
 import { equalBytes } from "./row-classification.ts";
 import type { StagedRevision } from "./staging-store.ts";
 
-/** The dataset that rows go to, as far as its schemas go. */
+/** The part of a write's target that determines its schemas. */
 type SchemaOwner = Pick<Target, "datasetId" | "exists" | "schemaHash">;
 
-/** Identifies the schemas that rows are held to: those of the dataset, or those it is created with. Undefined without any. */
+/** Returns the hash of the schemas that apply to rows: those of the dataset, existing or to be created; undefined if none. */
 export function schemaHashInForce(
   owner: SchemaOwner,
   newDataset: ChangesetRequest["newDataset"],
@@ -27,7 +27,7 @@ export function schemaHashInForce(
   return owner.exists ? owner.schemaHash : schemaHashOf(newDatasetDefinition(newDataset));
 }
 
-/** The schemas that rows are held to, compiled; undefined without any. */
+/** Returns the schemas that apply to rows, compiled; undefined if there are none. */
 export async function schemasInForce(
   db: Queryable,
   owner: SchemaOwner,
@@ -42,26 +42,26 @@ export async function schemasInForce(
   );
 }
 
-/** What the dataset that a write creates is to look like. */
+/** Parses the definition of the dataset that a write creates. */
 export function newDatasetDefinition(newDataset: ChangesetRequest["newDataset"]): DatasetDefinition {
   if (newDataset === undefined) throw new Error("the write does not say what it creates");
   return JSON.parse(newDataset);
 }
 
-/** Whether two schema hashes are the same; undefined is the hash of none. */
+/** Returns whether two schema hashes are equal; undefined is the hash of no schemas. */
 export function isSameHash(one: Buffer | undefined, other: Buffer | undefined): boolean {
   return one === undefined || other === undefined ? one === other : equalBytes(one, other);
 }
 
-/** Rows that are checked before others get a turn: some hundred microseconds. */
+/** Rows that are checked before the event loop gets a turn: a few hundred microseconds. */
 const checksPerTurn = 100;
 
 /**
- * Checks rows that give their items other content. Those that leave it as it is satisfy the schemas: the items they were
- * compared with do.
+ * Checks rows that change the content of their items. Rows that leave it unchanged satisfy the schemas, because the items they
+ * were compared with do.
  *
- * @param field leads from the request message to a row.
- * @throws Failure SCHEMA_VIOLATION about all rows that violate the schemas, of each the first fault.
+ * @param field returns the path from the request message to a row.
+ * @throws Failure SCHEMA_VIOLATION with the first violation of each row that violates the schemas.
  */
 export async function checkRows(
   schemas: ItemSchemas,
@@ -82,7 +82,8 @@ export async function checkRows(
 }
 
 /**
- * Checks what a changeset has staged, all of it or only some items, in bounded memory. Purged items hold nothing to check.
+ * Checks the staged rows of a changeset, all or only those of some items, in bounded memory. Purged items have no content to
+ * check.
  *
  * @throws Failure SCHEMA_VIOLATION as checkRows
  */
@@ -99,7 +100,7 @@ export async function checkStagedRows(
       const violation = schemas.check({ input, expectedOutput });
       if (violation === undefined) continue;
       if (changeset.mode === "restore") {
-        // Its rows are items of an older version: the request only names that.
+        // Its rows are items of an older version: the request only names that version.
         faults.add("SCHEMA_VIOLATION", { item_id: itemId, ...violation }, "at");
         continue;
       }
@@ -114,10 +115,11 @@ export async function checkStagedRows(
 }
 
 /**
- * Checks what a write has staged if the dataset has got other schemas since, and notes it. Publishing would do so, too, but
- * under the lock of the dataset; here other writers do not wait. What changes in between is left to publishing.
+ * Checks the staged rows of a write if the dataset's schemas have changed since, and records that they were checked. Publishing
+ * would check them, too, but under the lock of the dataset; here other writers do not wait. Changes made in between are checked
+ * when publishing.
  *
- * @throws Failure SCHEMA_VIOLATION as checkRows; the write stays as it is.
+ * @throws Failure SCHEMA_VIOLATION as checkRows; the write is left unchanged.
  */
 export async function recheckStagedRows(
   pool: Pool,
@@ -133,7 +135,7 @@ export async function recheckStagedRows(
   });
 }
 
-/** Checks all that a changeset has staged unless that was done, against the same schemas. @throws Failure SCHEMA_VIOLATION */
+/** Checks all staged rows of a changeset unless they were checked against the same schemas. @throws Failure SCHEMA_VIOLATION */
 export async function requireSchemas(client: Client, changeset: Changeset, target: Target): Promise<void> {
   if (isSameHash(schemaHashInForce(target, changeset.newDataset), changeset.schemaHash)) return;
   await checkAfresh(client, changeset, target);
@@ -145,7 +147,7 @@ async function checkAfresh(client: Client, changeset: Changeset, owner: SchemaOw
   changeset.schemaHash = schemas?.hash;
 }
 
-/** The field that holds the payload which a JSON path leads into. */
+/** Returns the path of the field whose payload a JSON path points into. */
 function fieldOf(row: string, path: string): string {
   return `${row}.${path.startsWith("$.input") ? "input_json" : "expected_output_json"}`;
 }

@@ -2,14 +2,14 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { Changeset } from "./changeset.ts";
 
-/** Two rows of one item: the smaller number first. */
+/** Two rows of one item, in ascending order. */
 export interface DuplicateRows {
   readonly itemId: string;
   readonly firstNumber: bigint;
   readonly secondNumber: bigint;
 }
 
-/** An item of the base version that two rows of a changeset stand for, the one with the smallest second row. */
+/** Finds an item of the base version that two rows of a changeset stand for: the one with the smallest second row number. */
 export async function findDuplicateSeen(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -29,7 +29,7 @@ export async function findDuplicateSeen(
   );
 }
 
-/** Whether any two segments may hold one id. They do not where rows arrive in the order of their ids, as many do. */
+/** Returns whether any two segments may contain the same id. They do not if rows arrive in order of id, as is common. */
 async function overlapSegments(
   client: Client,
   datasetId: DatasetHandle,
@@ -51,7 +51,7 @@ async function overlapSegments(
   return rows[0]?.overlap ?? false;
 }
 
-/** The numbers of the rows of a changeset that stand for these items, ascending, for items that have any. */
+/** Returns the numbers of the rows of a changeset that stand for these items, ascending; items without rows are left out. */
 export async function findRowNumbers(
   db: Queryable,
   { datasetId, changesetId }: Pick<Changeset, "datasetId" | "changesetId">,

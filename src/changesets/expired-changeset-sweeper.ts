@@ -5,7 +5,7 @@ import { transaction } from "../db/transaction.ts";
 import { discard } from "./apply-plan.ts";
 import { lockExpiredChangeset } from "./changeset-store.ts";
 
-/** Discards expired writes. */
+/** Returns a sweeper that discards expired writes. */
 export function newExpiredChangesetSweeper(pool: Pool): Sweeper {
   return {
     name: "expired writes",
@@ -13,7 +13,7 @@ export function newExpiredChangesetSweeper(pool: Pool): Sweeper {
   };
 }
 
-/** Discards all open and planned writes that expired before `time`, each in a transaction of its own, and counts them. */
+/** Discards all open and planned writes that expired before `time`, each in its own transaction, and returns their number. */
 export async function sweepExpiredChangesets(
   pool: Pool,
   time: Instant,

@@ -6,11 +6,11 @@ import type { Changeset } from "./changeset.ts";
 
 /** A row without an id, and the item that it stands for. */
 export interface Match {
-  /** The id under which the row was kept. */
+  /** The id under which the row is stored. */
   readonly assignedId: string;
   readonly itemId: string;
   readonly contentHash: Uint8Array;
-  /** The splits the row came with, those the item has, and those it will have. */
+  /** The splits of the row; then the item's current and future splits. */
   readonly stagedSplits: readonly string[];
   readonly oldSplits: readonly string[];
   readonly newSplits: readonly string[];
@@ -19,25 +19,26 @@ export interface Match {
 /** Rows read at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;
 
-/** What a statement wants to know of rows and items besides what it takes to match them. */
+/** Columns and conditions of a statement beyond those needed for matching. */
 export interface MatchingOptions {
-  /** Columns of the `revision` that keeps a row. */
+  /** Columns of the `revision` that stores a row. */
   readonly staged?: readonly string[];
   /** Columns of the `revision` of an item. */
   readonly live: readonly string[];
-  /** Selects item_ids that rows with an id stand for, besides those that the changeset has seen. */
+  /** A query for item_ids that rows with an id stand for, besides those in `changeset_seen`. */
   readonly alsoAddressed?: string;
-  /** A condition under which items whose content no row has are in `live` as well. */
+  /** A condition that includes an item in `live` even if no row has its content. */
   readonly othersToo?: string;
 }
 
 /**
- * How rows without an id are matched with items: by content hash, as a multiset. The first row of a content goes with the first
- * item of that content that no row with an id stands for, and so on; items with assigned ids come before others, and both in
- * order of item_id. Rows of one content are ordered by their splits, so that the order in which rows were sent never matters.
+ * Returns the CTEs that match rows without an id with items: by content hash, as a multiset. The first row with some content
+ * matches the first item with that content that no row with an id stands for, and so on; items with assigned ids come before
+ * others, each group in order of item_id. Rows with equal content are ordered by their splits, so the order in which rows were
+ * sent never matters.
  *
- * The text of CTEs, `staged` with the rows and `live` with the items, of which those go together that `areMatched` says. Dataset
- * $1, changeset $2, the prefix $3 of the ids that the changeset assigned, and the version $4 that has the items.
+ * The CTEs are `staged` with the rows and `live` with the items, to be joined on `areMatched`. Parameters: $1 the dataset, $2 the
+ * changeset, $3 the prefix of the ids that the changeset assigned, $4 the version of the items.
  */
 export function matching({ staged = [], live, alsoAddressed, othersToo }: MatchingOptions): string {
   const key = ["revision.item_id", "revision.content_hash", "revision.splits"];
@@ -66,7 +67,7 @@ export function matching({ staged = [], live, alsoAddressed, othersToo }: Matchi
     )`;
 }
 
-/** Whether a row and an item go together. */
+/** The join condition of `staged` and `live`. */
 export const areMatched = "live.content_hash = staged.content_hash and live.place = staged.place";
 
 /** The splits that an item has after a row that is matched with it. */
@@ -78,8 +79,8 @@ export async function matchUnidentified(
   { datasetId, changesetId, itemIdPrefix }: Changeset,
   headVersion: bigint,
 ): Promise<{ updated: bigint; unchanged: bigint }> {
-  // The one place that looks at all items of a dataset for a few rows. An index by hash would make it cheap, and every
-  // import half as fast.
+  // The only statement that reads all items of a dataset for a few rows. An index by hash would make it cheap, but every import
+  // half as fast.
   await withHashJoins(client, () =>
     client.query(
       `create temporary table matched on commit drop as
@@ -125,10 +126,10 @@ export async function* streamMatches(client: Client): AsyncGenerator<Match[]> {
   await client.query("close matches");
 }
 
-/** Lets matched rows stand for their items: revisions that change nothing go, the others move to the item's id. */
+/** Applies the matches to the staged rows: deletes revisions that change nothing, and moves the others to their items' ids. */
 export async function applyMatches(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   const changeset = [datasetId, changesetId];
-  // Both go through the rows of the changeset and those that matched: a nested loop costs the product of the two.
+  // Both statements join the rows of the changeset with the matches: a nested loop costs the product of the two.
   await withHashJoins(client, async () => {
     await client.query(
       `delete from item_revisions revision using matched
@@ -145,7 +146,7 @@ export async function applyMatches(client: Client, { datasetId, changesetId }: C
       changeset,
     );
   });
-  // Matched items count as seen from here on, as if the rows had come with their ids. Numbers of rows do not matter any more.
+  // From here on matched items count as seen, as if the rows had had these ids. Row numbers no longer matter.
   await client.query(
     `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
@@ -155,7 +156,7 @@ export async function applyMatches(client: Client, { datasetId, changesetId }: C
   );
 }
 
-/** Which item each row without an id stands for, by its assigned id. Only for writes of few rows. */
+/** Returns the id of the item that each row without an id stands for, by the row's assigned id. Only for writes of few rows. */
 export async function listMatches(
   client: Client,
 ): Promise<Map<string, { itemId: string; changed: boolean }>> {

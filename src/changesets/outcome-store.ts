@@ -2,14 +2,14 @@ import type { Client } from "../db/pool.ts";
 import type { Changeset } from "./changeset.ts";
 import type { RowKind } from "./row-classification.ts";
 
-/** What became of one row, kept so that a repetition gives the first answer. */
+/** The outcome of one row, stored so that a repetition returns the first answer. */
 export interface RowOutcome {
   readonly itemId: string;
-  /** What the row did; for deletions, whether there was an item. */
+  /** The effect of the row; for deletions, whether the item existed. */
   readonly kind: RowKind | "deleted" | "missing";
 }
 
-/** Keeps what became of the rows of a call, in the order of the request. */
+/** Stores the outcomes of a call's rows, in the order of the request. */
 export async function insertRowOutcomes(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -22,7 +22,7 @@ export async function insertRowOutcomes(
   });
 }
 
-/** What became of the rows of a call. Empty for streams, which do not answer it. */
+/** Returns the outcomes of a call's rows; an empty list for streams, whose answers do not include them. */
 export async function listRowOutcomes(
   client: Client,
   { datasetId, changesetId }: Changeset,

@@ -25,16 +25,16 @@ import { streamUnrestoredItems } from "./stage-restored.ts";
 import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
-/** How a write ended: as told by the changeset, unless it was refused. */
+/** The result of publishing: the changeset, unless the write was refused. */
 export interface PublishOutcome {
   readonly changeset: Changeset;
-  /** Why the write stays a plan. The caller commits, and then throws it. */
+  /** The reason why the write stays a plan. The caller commits, then throws it. */
   readonly refusal: Failure | undefined;
 }
 
-/** What a call asks of publishing, beyond what the changeset says. */
+/** Options of a call that the changeset does not contain. */
 export interface PublishOptions {
-  /** Ends as a plan. */
+  /** Whether the write ends as a plan. */
   readonly planOnly: boolean;
   /** Items to delete, distinct and present in the head version. */
   readonly deletions?: readonly DeletedItem[];
@@ -42,14 +42,14 @@ export interface PublishOptions {
 
 /**
  * Compares a write with the head version, counts, and publishes it or leaves it planned. Runs in a transaction that holds
- * the locks of the dataset (`target`) and of the changeset, in this order, and writes the changeset back.
+ * the locks of the dataset (`target`) and of the changeset, acquired in this order, and writes the changeset back.
  *
- * Costs as much as what changed, was deleted, or was touched by versions that came in between; a first import costs the same
+ * The cost grows with the items that were changed, deleted, or touched by versions in between; a first import costs the same
  * at any size.
  *
  * @throws Failure VERSION_CONFLICT if `expectedVersion` is not the head; DUPLICATE_ITEM_ID if two rows stand for one item;
- * ITEM_PURGED if a row changes or brings back a purged item; SCHEMA_VIOLATION if the dataset has got other schemas and
- * rows violate them.
+ * ITEM_PURGED if a row changes or recreates a purged item; SCHEMA_VIOLATION if the dataset's schemas have changed and rows
+ * violate them.
  */
 export async function publish(
   client: Client,
@@ -69,7 +69,7 @@ export async function publish(
   changeset.itemCount = target.itemCount + counts.created - counts.deleted;
   changeset.createsDataset = !target.exists;
 
-  // A plan that was asked for shows what it would delete; the guard is for whoever applies it.
+  // A requested plan shows what it would delete; the guard is checked when the plan is applied.
   const refusal = planOnly ? undefined : guardFailure(changeset, target.itemCount);
   if (planOnly || refusal !== undefined) {
     changeset.state = "planned";
@@ -77,7 +77,7 @@ export async function publish(
     return { changeset, refusal };
   }
   if (isNoOp(counts)) {
-    // Rows without an id that all found their items were kept until now, in case they would not.
+    // All rows without an id were matched with their items; their revisions were kept until now in case they were not.
     if (matched) await deleteRevisions(client, changeset);
     await finish(client, changeset, target, undefined);
   } else {
@@ -90,7 +90,7 @@ export async function publish(
   return { changeset, refusal: undefined };
 }
 
-/** Fails unless the head is the version that the writer expects, if it expects one. */
+/** Fails if the writer expects a version that is not the head. @throws Failure VERSION_CONFLICT */
 export function requireExpectedVersion(
   { expectedVersion }: Pick<Changeset, "expectedVersion">,
   headVersion: bigint,
@@ -99,7 +99,7 @@ export function requireExpectedVersion(
   throw failure("VERSION_CONFLICT", { expected_version: expectedVersion, latest_version: headVersion });
 }
 
-/** Rows for new items are kept apart by their key; rows for items of the base version are compared here. */
+/** Fails if two rows stand for one item of the base version. The primary key ensures it for rows that create items. */
 async function requireDistinctItems(client: Client, changeset: Changeset): Promise<void> {
   const identified = changeset.counts.updated + changeset.counts.unchanged;
   if (identified - changeset.unidentified.updated - changeset.unidentified.unchanged < 2n) return;
@@ -112,7 +112,7 @@ async function requireDistinctItems(client: Client, changeset: Changeset): Promi
   });
 }
 
-/** Matches rows without an id, if there are any and something to match, and says whether it did. */
+/** Matches rows without an id if there are any and the dataset has items; returns whether it did. */
 async function match(client: Client, changeset: Changeset, target: Target): Promise<boolean> {
   unmatch(changeset);
   if (changeset.unidentified.rows === 0n || target.itemCount === 0n) return false;
@@ -127,8 +127,8 @@ async function match(client: Client, changeset: Changeset, target: Target): Prom
 }
 
 /**
- * Fails with ITEM_PURGED if the write has a revision of a purged item. Most are refused when they are staged; this is about
- * those that were staged before the item was purged, and those that matching and rebasing gave to it.
+ * Fails with ITEM_PURGED if the write has a revision of a purged item. Most are refused when they are staged; this finds those
+ * that were staged before the item was purged, and those that matching and rebasing assigned to it.
  */
 async function requireNothingPurged(client: Client, changeset: Changeset): Promise<void> {
   if (bringsBackPurged(changeset)) return;
@@ -139,7 +139,7 @@ async function requireNothingPurged(client: Client, changeset: Changeset): Promi
   if (row !== undefined) throw failure("ITEM_PURGED", { index: row.rowNumber, item_id: row.itemId });
 }
 
-/** Ends the revisions that the new version replaces or deletes, and gives the digest of the new version. */
+/** Ends the revisions that the new version replaces or deletes, and returns the digest of the new version. */
 async function replace(
   client: Client,
   changeset: Changeset,
@@ -190,7 +190,7 @@ async function replace(
   return digest.bytes();
 }
 
-/** Makes the changeset the receipt of what it did. */
+/** Turns the changeset into the receipt of the write. */
 async function finish(
   client: Client,
   changeset: Changeset,

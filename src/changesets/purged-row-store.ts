@@ -7,12 +7,12 @@ export interface PurgedRow {
   readonly rowNumber: bigint;
 }
 
-/** The first revision of a changeset whose item was purged. */
+/** Finds the first revision of a changeset whose item was purged. */
 export async function findPurgedRevision(
   client: Client,
   { datasetId, changesetId }: Changeset,
 ): Promise<PurgedRow | undefined> {
-  // By key from the purged items, of which there are few, rather than through the revisions, of which there may be millions.
+  // By key, starting from the few purged items rather than from the revisions, of which there may be millions.
   const { rows } = await client.query<{ item_id: string; row_number: bigint }>(
     `select revision.item_id, revision.row_number
      from purges
@@ -28,7 +28,7 @@ export async function findPurgedRevision(
   return rows[0] && { itemId: rows[0].item_id, rowNumber: rows[0].row_number };
 }
 
-/** The first row without an id that matching lets change the splits of a purged item. Behind `matchUnidentified`. */
+/** Finds the first row without an id whose match changes the splits of a purged item. Call after `matchUnidentified`. */
 export async function findPurgedMatch(
   client: Client,
   { datasetId, changesetId }: Changeset,

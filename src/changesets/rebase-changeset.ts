@@ -15,12 +15,12 @@ import { BaseHits } from "./stage-rows.ts";
 import { deleteRevisions, deleteTouchedItems, restageRevisions } from "./staging-store.ts";
 
 /**
- * Compares a write with a later version than the one it was compared with so far, as if its rows had been sent after it.
- * Looks only at items that the versions in between touched; rows without an id are matched afresh anyway.
+ * Compares a write with a later version than before, as if its rows had been sent after that version. Reads only items that the
+ * versions in between touched; rows without an id are matched again anyway.
  */
 export async function rebase(client: Client, changeset: Changeset, target: Target): Promise<void> {
   if (changeset.mode === "restore") {
-    // What the new base differs in from the version to be restored is found as cheaply as what changed in between.
+    // Finding the differences of the new base from the version to be restored is as cheap as finding the changes in between.
     await deleteRevisions(client, changeset);
     await deleteTouchedItems(client, changeset);
     await stageRestored(client, changeset, target.headVersion);
@@ -81,7 +81,7 @@ async function applyRebased(
   );
   const copied = rebased.filter((one) => !hadRevision(one) && needsRevision(one)).map(revision);
   await restageRevisions(client, changeset, changeset.baseVersion, copied);
-  // The base version satisfies the schemas of its time, which need not be those of today.
+  // The base version satisfies the schemas of its time, which may differ from today's.
   if (schemas !== undefined && copied.length > 0) {
     const copiedIds = copied.map(({ itemId }) => itemId);
     await checkStagedRows(client, changeset, schemas, copiedIds);

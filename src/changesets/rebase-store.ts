@@ -5,7 +5,7 @@ import { writers, writtenBetween } from "../items/written-by.ts";
 import type { Changeset } from "./changeset.ts";
 import type { TouchedRow } from "./rebased-row.ts";
 
-/** Rows that are compared at a time: enough to make round trips cheap, few enough to keep memory flat. */
+/** Rows compared at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;
 
 interface TouchedRecord {
@@ -21,7 +21,7 @@ interface TouchedRecord {
   head_origin: bigint;
 }
 
-/** The touched item as a version has it. */
+/** Selects the touched item as it is in a version. */
 const touchedAt = (version: string) =>
   itemAt(
     `revision.content_hash, revision.splits, coalesce(revision.origin_changeset_id, revision.changeset_id) as origin`,
@@ -30,17 +30,17 @@ const touchedAt = (version: string) =>
   );
 
 /**
- * Streams the rows of a changeset whose items versions after its base have touched, page by page. Rows may be changed in
- * between: the cursor shows the state in which it was opened.
+ * Streams the rows of a changeset whose items versions after its base have touched, page by page. Rows may be changed while
+ * streaming: the cursor shows the state in which it was opened.
  */
 export async function* streamTouchedRows(
   client: Client,
   { datasetId, changesetId, baseVersion }: Changeset,
   headVersion: bigint,
 ): AsyncGenerator<TouchedRow[]> {
-  // Versions that lie between are found by their changesets: what they wrote by block ranges, what they replaced or deleted
-  // by its own index. Only the touched items are looked up, by key: the limits keep the planner from joining the whole
-  // dataset instead.
+  // Versions in between are found by their changesets: the revisions they wrote by block ranges, those they replaced or deleted
+  // by an index. Only the touched items are looked up, by key: the limits keep the planner from joining the whole dataset
+  // instead.
   const opened = () =>
     client.query(
       `declare touched_rows no scroll cursor for
@@ -92,7 +92,7 @@ const fromRecord = (record: TouchedRecord): TouchedRow => ({
     : undefined,
 });
 
-/** Takes back revisions that change nothing any more. */
+/** Deletes revisions that no longer change anything. */
 export async function deleteStagedRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -105,14 +105,14 @@ export async function deleteStagedRevisions(
   );
 }
 
-/** A revision that stands on another item than before. */
+/** A revision whose item has changed under it. */
 export interface AdaptedRevision {
   readonly itemId: string;
   readonly splits: readonly string[];
   readonly originChangesetId: bigint | undefined;
 }
 
-/** Adapts revisions to what their items have become. */
+/** Adapts revisions to the current state of their items. */
 export async function updateStagedRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -139,7 +139,7 @@ export async function updateStagedRevisions(
   );
 }
 
-/** Takes items out of what a changeset has seen. */
+/** Removes items from `changeset_seen`. */
 export async function deleteSeen(
   client: Client,
   { datasetId, changesetId }: Changeset,

@@ -13,18 +13,18 @@ export interface TouchedRow {
   readonly head: (HashedItem & { readonly originChangesetId: bigint }) | undefined;
 }
 
-/** What a touched row was and what it becomes. */
+/** The classification of a touched row before and after rebasing. */
 export interface RebasedRow {
   readonly row: TouchedRow;
   readonly before: RowKind;
   readonly after: RowKind;
-  /** What the item holds if the row changes it. */
+  /** The state of the item if the row changes it. */
   readonly becomes: HashedItem;
 }
 
 /**
- * Compares a touched row afresh: as if it had been sent after the versions that touched its item. A row that found its item
- * unchanged means the content that the item had then, and may have to bring it back.
+ * Classifies a touched row again, as if it had been sent after the versions that touched its item. A row that found its item
+ * unchanged means the content that the item had then, and may have to restore it.
  */
 export function rebaseRow(row: TouchedRow): RebasedRow {
   const { staged, base, head } = row;

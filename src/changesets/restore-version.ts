@@ -6,8 +6,8 @@ import { stageRestored } from "./stage-restored.ts";
 import { type WriteResult, type WriteTarget, writeOnce } from "./write-once.ts";
 
 /**
- * Makes a version whose items equal those of an older one, or a plan of it. Which version a tag or a time means is settled
- * when the write begins, so that a repetition gives the first answer wherever the tag is then.
+ * Makes a version whose items equal those of an older one, or plans it. A tag or time is resolved to a version when the write
+ * begins, so a repetition returns the first answer even if the tag has moved.
  *
  * @throws Failure VERSION_NOT_FOUND, TAG_NOT_FOUND, and those of writeOnce.
  */

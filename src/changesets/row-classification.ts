@@ -1,29 +1,29 @@
 import { equalSplits } from "../items/splits.ts";
 
-/** What a row does to the item it stands for. */
+/** The effect of a row on the item it stands for. */
 export type RowKind = "created" | "updated" | "unchanged";
 
-/** What a row says. */
+/** The row as it was sent. */
 interface SentState {
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
-  /** Whether the row leaves the splits of an item that exists as they are. */
+  /** Whether the row leaves the splits of an existing item unchanged. */
   readonly keepsSplits: boolean;
 }
 
-/** What an item is. */
+/** The state of an item: its content hash and splits. */
 export interface HashedItem {
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
 }
 
-/** The verdict on a row, and the splits that the item then has. */
+/** The effect of a row, and the splits of the item after it. */
 export interface Classified {
   readonly kind: RowKind;
   readonly splits: readonly string[];
 }
 
-/** Tells what a row does to its item; `item` is undefined if there is none. Both lists of splits are normalized. */
+/** Returns the effect of a row on its item; `item` is undefined if it does not exist. Both lists of splits are normalized. */
 export function classify(row: SentState, item: HashedItem | undefined): Classified {
   if (item === undefined) return { kind: "created", splits: row.splits };
   const splits = row.keepsSplits ? item.splits : row.splits;
@@ -31,7 +31,7 @@ export function classify(row: SentState, item: HashedItem | undefined): Classifi
   return { kind: same ? "unchanged" : "updated", splits };
 }
 
-/** Whether two hashes are the same. */
+/** Returns whether two hashes are equal. */
 export function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
   return Buffer.compare(one, other) === 0;
 }

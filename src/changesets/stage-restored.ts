@@ -10,12 +10,12 @@ import { BaseHits } from "./stage-rows.ts";
 import { type RestagedRevision, restageRevisions } from "./staging-store.ts";
 import type { DeletedItem } from "./supersede-store.ts";
 
-/** Items that are taken up at a time: enough to make round trips cheap, few enough to keep memory flat. */
+/** Items staged at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 2_000;
 
 /**
- * Takes into a write what makes the items of a version those of the one it restores: revisions with the content that they had
- * then, copied within the database. Counts them as a mirror of the older version would. Costs as much as what differs.
+ * Stages the revisions that turn the items of the head version into those of the version to be restored. Their content is copied
+ * within the database. Counts them as a mirror of the older version would. The cost grows with the number of differences.
  */
 export async function stageRestored(
   client: Client,
@@ -33,7 +33,7 @@ export async function stageRestored(
     const revisions = (await listItemKeys(client, datasetId, restored, itemIds)).map(
       (item): RestagedRevision => {
         const replaced = present.get(item.itemId);
-        // Which row it is nobody asks: there are no rows that could name one item twice.
+        // The row number does not matter: without rows in the request none can name one item twice.
         const row = { itemId: item.itemId, rowNumber: 0, keepsSplits: false };
         if (replaced === undefined) created++;
         else {
@@ -49,7 +49,7 @@ export async function stageRestored(
     await seen.insert(client, changeset);
   }
   changeset.digestChange = digest.bytes();
-  // What an older version holds was written under the schemas of its time.
+  // The content of an older version was written under the schemas of its time.
   changeset.schemaHash = unchecked;
   changeset.received = await itemCountOf(client, datasetId, restored);
   changeset.counts = { created, updated, unchanged: changeset.received - created - updated, deleted: 0n };

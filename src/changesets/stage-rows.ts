@@ -21,7 +21,7 @@ import {
 } from "./staging-store.ts";
 import { insertWants, type Want } from "./want-store.ts";
 
-/** Gives rows their numbers in the write, from `firstNumber` on, and ids to those that have none. */
+/** Numbers rows within the write, starting at `firstNumber`, and assigns ids to those that have none. */
 export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumber: number): NumberedRow[] {
   return rows.map((row, position) => {
     const rowNumber = firstNumber + position;
@@ -37,22 +37,22 @@ export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumb
   });
 }
 
-/** What rows are compared with and held to. */
+/** What rows are compared with and checked against. */
 export interface Staging {
-  /** Whether the base version has no items: then nothing needs to be looked up. */
+  /** Whether the base version has no items, so that nothing needs to be looked up. */
   readonly baseIsEmpty: boolean;
-  /** The schemas of the dataset; undefined without any. */
+  /** The schemas of the dataset; undefined if it has none. */
   readonly schemas: ItemSchemas | undefined;
-  /** Leads from the request message to a row. */
+  /** Returns the path from the request message to a row. */
   readonly field: (rowNumber: number) => string;
 }
 
 /**
- * Takes rows into a write: appends revisions of those that create or change an item, notes those whose item the base
- * version has, and counts them all in `changeset`, which the caller writes back. `received` is the caller's to count, since
- * offered rows were counted before.
+ * Stages rows in a write: appends revisions for those that create or change an item, records those whose item the base version
+ * has, and counts them all in `changeset`, which the caller writes back. The caller counts `received`, since offered rows were
+ * counted before.
  *
- * @returns what became of each row, in order.
+ * @returns the effect of each row, in order.
  * @throws Failure SCHEMA_VIOLATION, ITEM_PURGED
  */
 export async function stageRows(
@@ -83,7 +83,7 @@ export async function stageRows(
     changeset,
     revisions.flatMap(({ row }) => (row.unidentified ? [] : [row])),
   );
-  // The digest is summed up along the way, while the database takes the rows in front.
+  // The digest is summed up along the way, while the database receives the preceding rows.
   await insertRevisions(client, changeset, revisions, ({ row, splits, replaces }) => {
     if (replaces !== undefined) digest.subtract(row.itemId, replaces.contentHash, replaces.splits);
     digest.add(row.itemId, row.contentHash, splits);
@@ -95,7 +95,7 @@ export async function stageRows(
   return kinds;
 }
 
-/** Counts rows. In doubles first: adding bigints one by one would cost as much as the rest. */
+/** Adds up rows by kind. Counts in doubles first: adding bigints one by one would cost as much as everything else. */
 function count(changeset: Changeset, kinds: readonly RowKind[]): void {
   const counted = { created: 0, updated: 0, unchanged: 0 };
   for (const kind of kinds) counted[kind]++;
@@ -104,7 +104,7 @@ function count(changeset: Changeset, kinds: readonly RowKind[]): void {
   }
 }
 
-/** Looks up what the base version has for each row, by position. */
+/** Looks up the base version's item for each row, by position. */
 async function findBaseItems(
   client: Client,
   changeset: Changeset,
@@ -120,7 +120,7 @@ async function findBaseItems(
 }
 
 /**
- * Takes offered rows into a write: notes those whose item the base version has just so, and those whose body is wanted.
+ * Stages offered rows in a write: records those that equal their item in the base version, and those whose body is wanted.
  * Counts them in `changeset`, except for `received`.
  *
  * @returns the positions of wanted rows, ascending.
@@ -151,7 +151,7 @@ export async function stageOffers(
       wanted.push(position);
       return;
     }
-    // The content is here already; at most the splits are new.
+    // The server has the content already; at most the splits are new.
     const { kind, splits } = classify(offer, item);
     seen.add(offer, kind === "updated");
     kinds.push(kind);
@@ -172,8 +172,8 @@ export async function stageOffers(
 }
 
 /**
- * Fails if any of these rows, which change their items, stands for one that was purged. Rows that leave theirs as they are
- * may: they write nothing.
+ * Fails if any of these rows, which change their items, stands for a purged item. Rows that leave theirs unchanged may: they
+ * write nothing.
  */
 async function requireNotPurged(
   client: Client,
@@ -189,7 +189,7 @@ async function requireNotPurged(
   if (row) throw failure("ITEM_PURGED", { index: row.rowNumber, item_id: row.itemId });
 }
 
-/** Collects rows whose items the base version has, and notes them in as few segments as possible. */
+/** Collects rows whose items the base version has, and inserts them in as few segments as possible. */
 export class BaseHits {
   readonly #segments = new Map<
     string,

@@ -6,25 +6,25 @@ import { listItemKeys } from "../items/item-store.ts";
 import { itemAt, notSupersededUpTo, publishedUpTo } from "../items/visible-at.ts";
 import type { Changeset } from "./changeset.ts";
 
-/** A row in its place in a write, with an id, assigned if need be. */
+/** A row with its number in the write and its id, sent or assigned. */
 export interface NumberedRow {
   readonly itemId: string;
   readonly rowNumber: number;
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
-  /** Whether the row leaves the splits of an item that exists as they are. */
+  /** Whether the row leaves the splits of an existing item unchanged. */
   readonly keepsSplits: boolean;
   readonly content: ItemContent;
-  /** Whether the id was assigned: then there is no such item, and no need to look. */
+  /** Whether the id was assigned: such an item cannot exist and is not looked up. */
   readonly unidentified: boolean;
 }
 
-/** A row that a changeset appends: what an item is to become. */
+/** A row that a changeset appends: the future state of an item. */
 export interface StagedRevision {
   readonly row: NumberedRow;
-  /** What the item then has, which the row may leave to it. */
+  /** The future splits of the item, which the row may leave unchanged. */
   readonly splits: readonly string[];
-  /** The item as it was. Undefined if the row creates it. */
+  /** The item before the write; undefined if the row creates it. */
   readonly replaces: BaseItem | undefined;
 }
 
@@ -37,21 +37,21 @@ export interface SeenSegment {
   readonly keepsSplits: boolean;
 }
 
-/** A row as far as it takes to tell what it does to its item. */
+/** The part of a row needed to determine its effect on its item. */
 export interface ComparedRow {
   readonly itemId: string;
   readonly contentHash: Uint8Array;
   readonly keepsSplits: boolean;
 }
 
-/** What the base version has where a row comes from outside. */
+/** The item of a row in the base version. */
 export interface BaseItem {
   readonly contentHash: Uint8Array;
   readonly splits: readonly string[];
   readonly originChangesetId: bigint;
 }
 
-/** Appends revisions, and calls `each` with them along the way. A second row of a new item violates `item_revisions_pkey`. */
+/** Appends revisions, calling `each` with every one. A second row of a new item violates `item_revisions_pkey`. */
 export async function insertRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -83,12 +83,12 @@ export async function insertRevisions(
   );
 }
 
-/** What the base version has for a row: its item, nothing, or an item that the row leaves just as it is. */
+/** The result of comparing a row with the base version: its item, no item, or an item that the row leaves unchanged. */
 export type BaseFinding = BaseItem | undefined | "unchanged";
 
 /**
- * Compares rows with the base version, by position. Items that rows may change are looked up again with all that takes:
- * an import that changes little moves ids and hashes only.
+ * Compares rows with the base version, by position. Only items that rows may change are read with their splits and origin: an
+ * import that changes little transfers ids and hashes only.
  */
 export async function compareWithBase(
   client: Client,
@@ -111,16 +111,16 @@ export async function compareWithBase(
   return findings.map((finding, position) => finding ?? heads.get(itemIds[position] ?? ""));
 }
 
-/** The content hashes of those of these items that a version has. */
+/** Returns the content hashes of the items that exist in a version, by id. */
 async function listBaseHashes(
   client: Client,
   datasetId: DatasetHandle,
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Map<string, Buffer>> {
-  // All of them in one row, and ids as one text, because a message per item costs more than the look-up. Ids hold no control
-  // characters. That the array comes from a subselect keeps the planner from weighing its members, and makes it take the key,
-  // also on a table that has no statistics yet.
+  // All of them in one row, and ids as one text, because a message per item costs more than the look-up. Ids contain no control
+  // characters. Selecting the array in a subselect keeps the planner from estimating its members, and makes it use the key even
+  // on a table without statistics.
   const { rows } = await client.query<{ item_ids: string | null; content_hashes: Buffer }>({
     name: "list_base_hashes",
     text: `with found as materialized (
@@ -142,7 +142,7 @@ async function listBaseHashes(
   );
 }
 
-/** Notes rows of items that the base version has. */
+/** Records rows whose items the base version has. */
 export async function insertSeen(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -168,7 +168,7 @@ export async function insertSeen(
   });
 }
 
-/** A revision whose content the server has in another one. */
+/** A revision whose content is copied from another one. */
 export interface RestagedRevision {
   readonly itemId: string;
   readonly rowNumber: number;
@@ -177,7 +177,7 @@ export interface RestagedRevision {
   readonly keepsSplits: boolean;
 }
 
-/** Appends revisions with the content that items have at a version, under other splits perhaps. */
+/** Appends revisions with the content that items have at a version; their splits may differ. */
 export async function restageRevisions(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -211,7 +211,7 @@ export async function restageRevisions(
   );
 }
 
-/** Removes what a changeset kept for comparing, once that is over. */
+/** Deletes the rows that a changeset stored for comparing. */
 export async function deleteTouchedItems(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -228,7 +228,7 @@ export async function deleteTouchedItems(
   });
 }
 
-/** Removes the revisions of a changeset that will not be published. */
+/** Deletes the revisions of a changeset that will not be published. */
 export async function deleteRevisions(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   await client.query("delete from item_revisions where dataset_id = $1 and changeset_id = $2", [
     datasetId,

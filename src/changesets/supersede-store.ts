@@ -3,7 +3,7 @@ import type { Client } from "../db/pool.ts";
 import { publishedUpTo, revisionsWithChangesets, visibleAt } from "../items/visible-at.ts";
 import type { Changeset } from "./changeset.ts";
 
-/** An item that a version takes away. */
+/** An item that a version deletes. */
 export interface DeletedItem {
   readonly itemId: string;
   readonly contentHash: Uint8Array;
@@ -13,14 +13,14 @@ export interface DeletedItem {
 /** Items deleted at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;
 
-/** Ends the present revisions of items at a version, and says how many there were. */
+/** Ends the current revisions of items at a version, and returns their number. */
 export async function supersede(
   client: Client,
   { datasetId, baseVersion }: Changeset,
   itemIds: readonly string[],
   version: bigint,
 ): Promise<number> {
-  // Revisions that other writes are still collecting have no end either: only published ones are meant.
+  // Staged revisions of other open writes have no end either: only published ones are updated.
   const { rowCount } = await client.query(
     `update item_revisions revision set superseded_at = $3
      from changesets changeset

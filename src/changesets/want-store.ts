@@ -11,7 +11,7 @@ export interface Want {
   readonly keepsSplits: boolean;
 }
 
-/** Notes offered rows whose bodies are wanted. Two with one id violate a unique constraint. */
+/** Records offered rows whose bodies are wanted. Two with the same id violate a unique constraint. */
 export async function insertWants(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -52,7 +52,7 @@ const wantFromRow = (row: WantRow): Want => ({
   keepsSplits: row.keeps_splits,
 });
 
-/** Wanted rows among those of these numbers, in their order. */
+/** Lists the wanted rows within a range of row numbers, in order. */
 export async function listWantsByNumber(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -68,7 +68,7 @@ export async function listWantsByNumber(
   return rows.map(wantFromRow);
 }
 
-/** Wanted rows of these items. */
+/** Lists the wanted rows of these items. */
 export async function listWantsByItem(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -82,7 +82,7 @@ export async function listWantsByItem(
   return rows.map(wantFromRow);
 }
 
-/** Forgets wants whose bodies have arrived. */
+/** Deletes wants whose bodies have arrived. */
 export async function deleteWants(
   client: Client,
   { datasetId, changesetId }: Changeset,
@@ -94,7 +94,7 @@ export async function deleteWants(
   );
 }
 
-/** The first row whose body is wanted. */
+/** Finds the number of the first row whose body is wanted. */
 export async function findFirstWant(
   client: Client,
   { datasetId, changesetId }: Changeset,

@@ -20,33 +20,33 @@ import { insertRowOutcomes, listRowOutcomes, type RowOutcome } from "./outcome-s
 import { requireExpectedVersion } from "./publish.ts";
 import { equalBytes } from "./row-classification.ts";
 
-/** What writes work with. */
+/** The resources of writes. */
 export interface WriteResources {
   readonly pool: Pool;
   readonly mutex: KeyedMutex;
-  /** How long an open or planned write is kept. */
+  /** Seconds for which an open or planned write is kept. */
   readonly importTtlSeconds: number;
 }
 
-/** Which dataset a write goes to. */
+/** The dataset that a write goes to. */
 export interface WriteTarget {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
-  /** Whether a dataset that is missing is created. */
+  /** Whether to create the dataset if it does not exist. */
   readonly createIfMissing: boolean;
 }
 
-/** What a write did, and what became of each of its rows. */
+/** A write and the outcome of each of its rows. */
 export interface WriteResult {
   readonly changeset: Changeset;
   readonly rows: readonly RowOutcome[];
-  /** Why the write stays a plan. */
+  /** The reason why the write stays a plan. */
   readonly refusal: Failure | undefined;
 }
 
 /**
- * Runs a whole write in one transaction: begins it, lets `work` stage and publish it, and keeps what became of its rows. A
- * repetition gives the first answer without running `work`.
+ * Runs a whole write in one transaction: begins it, lets `work` stage and publish it, and stores the outcomes of its rows.
+ * Idempotent: a repetition returns the first answer without running `work`.
  *
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, DELETE_LIMIT_EXCEEDED, and those of `work`.
  */
@@ -72,17 +72,17 @@ export async function writeOnce(
     return done;
   };
   const result = await mutex.runExclusive(mutexKey(writeTarget), () => transaction(pool, write));
-  // The plan that a guard stopped is to stay, so it is thrown behind the commit.
+  // The plan that a guard stopped must persist, so the failure is thrown after the commit.
   if (result.refusal !== undefined) throw result.refusal;
   return result;
 }
 
-/** Under which key the writers of a dataset take turns. By name and by id they differ, which the lock makes up for. */
+/** Returns the mutex key of a dataset's writers. It differs between name and id; the row lock covers that case. */
 export function mutexKey({ projectId, ref }: Pick<WriteTarget, "projectId" | "ref">): string {
   return `${projectId}/${"name" in ref ? `name/${ref.name}` : ref.datasetId}`;
 }
 
-/** When a write that begins or goes on now is discarded if nothing more happens. */
+/** Returns when a write that begins or continues now expires unless it is continued. */
 export function expiry(time: Instant, ttlSeconds: number): Instant {
   return time + BigInt(ttlSeconds) * 1_000_000n;
 }
@@ -97,7 +97,7 @@ async function replay(client: Client, known: Changeset, request: ChangesetReques
   };
 }
 
-/** Why a write that was not meant as a plan is one; undefined if it is none. */
+/** Returns why a write that was not requested as a plan is one; undefined if it is not a plan. */
 export function standingRefusal(known: Changeset): Failure | undefined {
   if (known.state !== "planned" || known.validateOnly) return undefined;
   const itemCount = (known.itemCount ?? 0n) - known.counts.created + known.counts.deleted;
