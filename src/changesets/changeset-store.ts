@@ -232,7 +232,7 @@ const update = `
   where dataset_id = $1 and changeset_id = $2`;
 
 /**
- * Finds the write that expired first before `time`, and locks its row; undefined if none has expired. Skips writes in progress: they
+ * Finds the write that expired first before `time`, and locks it; undefined if none has expired. Skips writes in progress: they
  * are locked, and about to get a new expire_time.
  */
 export async function lockExpiredChangeset(client: Client, time: Instant): Promise<Changeset | undefined> {

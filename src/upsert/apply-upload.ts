@@ -22,7 +22,7 @@ import { lockUpload } from "../uploads/upload-store.ts";
 import type { ImportFrame } from "./import-frame.ts";
 import { type ImportSession, openImport } from "./import-session.ts";
 
-/** What ApplyUpload works with. */
+/** The resources of ApplyUpload. */
 export interface ApplyResources {
   readonly pool: Pool;
   readonly mutex: KeyedMutex;
@@ -30,19 +30,19 @@ export interface ApplyResources {
   readonly blobs: BlobStore;
   readonly scratch: Scratch;
   readonly engines: EnginePool;
-  /** How long an open or planned write is kept. */
+  /** Seconds for which an open or planned write is kept. */
   readonly importTtlSeconds: number;
   readonly maxUploadBytes: number;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
 }
 
-/** Where the bytes come from. */
+/** The source of the bytes. */
 export type ApplySource =
   | { readonly kind: "upload"; readonly uploadId: string; readonly format: FileFormat | undefined }
   | { readonly kind: "inline"; readonly content: Uint8Array; readonly format: FileFormat };
 
-/** A file to make a version of. */
+/** A file to turn into a version. */
 export interface ApplyRequest {
   readonly source: ApplySource;
   readonly target: WriteTarget;
@@ -51,19 +51,19 @@ export interface ApplyRequest {
 }
 
 /**
- * For how long a service that is killed keeps the upload it was at work on. It renews its lease three times as often; much less
- * and a busy service would lose it, much more and its caller would have to wait.
+ * Seconds for which a killed service still holds the lease of the upload it was applying. The lease is renewed every third of
+ * that. With much less a busy service would lose it; with much more its caller would have to wait.
  */
 const leaseSeconds = 30;
 
-/** Batches that may wait while others are written. */
+/** Bounds of the read-ahead: batches that may wait while others are written. */
 const readAhead = { items: 8, bytes: 8 * 1024 * 1024 };
 
 /**
- * Makes the rows of a file a version, or a plan, by the way that all imports take. An upload is used up in the transaction that
- * publishes it. A call that fails leaves nothing behind, and gives the upload back.
+ * Turns the rows of a file into a version, or a plan, through the same import as a stream. An upload is used up in the
+ * transaction that publishes it. A call that fails withdraws the import and releases the upload.
  *
- * @param signal fires when nobody waits for the answer any more.
+ * @param signal fires when the caller no longer waits for the answer.
  * @throws Failure UPLOAD_NOT_FOUND, UPLOAD_NOT_READY, UNKNOWN_FORMAT, INVALID_FILE, those of openImport and of publishing
  */
 export async function applyUpload(
@@ -88,10 +88,13 @@ export async function applyUpload(
     return await importFile(resources, session, { file, mapping: request.mapping }, signal);
   } catch (error) {
     await session.withdraw().catch((second: unknown) => {
-      // The first error is the one to report. What is left is discarded when it expires.
-      resources.log.warn({ err: second }, "left the rows of a file that failed to the sweeper");
+      // Report the first error. The remaining rows are discarded when the write expires.
+      resources.log.warn(
+        { err: second },
+        "could not withdraw the import of a file; the sweeper will discard it",
+      );
     });
-    // A newer call of the same write goes on with the upload.
+    // A newer call of the same write continues with the upload.
     if (error instanceof Failure && error.reason === "STREAM_SUPERSEDED") claim.leave();
     throw error;
   } finally {
@@ -99,14 +102,14 @@ export async function applyUpload(
   }
 }
 
-/** A file that a write has taken. */
+/** A file that a write has claimed. */
 interface TakenSource {
   readonly file: SourceFile;
   /** Undefined if the request holds the file itself. */
   readonly uploadId: UploadHandle | undefined;
 }
 
-/** Takes the upload for the write, if there is one, and finds out how to read the file. */
+/** Claims the upload for the write, if there is one, and determines how to read the file. */
 async function takeSource(
   client: Client,
   { blobs }: ApplyResources,
@@ -131,9 +134,9 @@ async function takeSource(
   return { file: { format, open: () => readSegments(blobs, uploadId, segments) }, uploadId };
 }
 
-/** An upload that is kept for a write until this is disposed of; it is given back then, unless it was used up. */
+/** A write's lease on an upload. Disposing of it releases the upload unless that was used up. */
 interface Claim extends AsyncDisposable {
-  /** Leaves the upload to whoever took over. */
+  /** Makes disposal leave the upload to the call that took over. */
   leave(): void;
 }
 
@@ -145,8 +148,9 @@ function keepClaim(
   if (uploadId === undefined) {
     return { leave: () => undefined, [Symbol.asyncDispose]: async () => undefined };
   }
-  // A lease that could not be renewed is renewed the next time, or runs out. Publishing asks again whose it is.
-  const warn = (error: unknown) => log.warn({ err: error, upload_id: uploadId }, "could not keep an upload");
+  // A lease that could not be renewed is renewed at the next attempt, or expires. Publishing checks again who holds it.
+  const warn = (error: unknown) =>
+    log.warn({ err: error, upload_id: uploadId }, "could not renew or release the lease of an upload");
   const timer = setInterval(
     () => void renewClaim(pool, uploadId, writer, leaseSeconds).catch(warn),
     (leaseSeconds / 3) * 1000,
@@ -174,7 +178,7 @@ async function importFile(
   const batches = untilStopped(fileRows(table, file, mapping), stopping, signal);
   let count = 0;
   {
-    // Rows are read and checked while those in front are written.
+    // Rows are read and checked while earlier ones are written.
     await using ahead = new ReadAhead(batches, bytesOf, readAhead);
     for (;;) {
       const taken = await ahead.take();
@@ -185,7 +189,7 @@ async function importFile(
       if (refusal !== undefined) throw refusal;
     }
   }
-  // All rows may have been read before the call ended. Whoever waits no longer is promised that nothing happens any more.
+  // All rows may have been read before the call was cancelled. A cancelled call must not publish.
   if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
   signal.throwIfAborted();
   return session.commit(BigInt(count));

@@ -9,20 +9,20 @@ export interface OfferedRow {
   readonly splits: readonly string[];
 }
 
-/** What a client sends after it has opened an import. Rows are numbered from 0 through the whole import. */
+/** A frame that a client sends after it has opened an import. Rows are numbered from 0 through the whole import. */
 export type ImportFrame =
   | { readonly kind: "batch"; readonly offset: number; readonly count: number; readonly rows: readonly Row[] }
   | { readonly kind: "offer"; readonly offset: number; readonly rows: readonly OfferedRow[] }
   | { readonly kind: "supply"; readonly rows: readonly Row[] }
   | { readonly kind: "commit"; readonly itemCount: bigint };
 
-/** How far an import has come, see the contract's UpsertProgress. */
+/** The progress of an import, see the contract's UpsertProgress. */
 export interface Progress {
   readonly nextOffset: number;
   readonly durableOffset: number;
 }
 
-/** What the server answers to a frame. */
+/** The server's answer to a frame. */
 export type ImportAnswer =
   | { readonly kind: "progress"; readonly progress: Progress }
   | {

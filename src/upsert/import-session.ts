@@ -37,7 +37,7 @@ import type { ImportAnswer, ImportFrame, Progress } from "./import-frame.ts";
 import { joinBatches } from "./joined-batches.ts";
 import { type FrameTarget, stageFrame } from "./stage-frame.ts";
 
-/** What opening an import led to. */
+/** The result of opening an import. */
 export type OpenedImport<Admission> =
   | {
       readonly kind: "open";
@@ -45,16 +45,16 @@ export type OpenedImport<Admission> =
       /** What `admit` returned. */
       readonly admission: Admission;
     }
-  /** The import is past its commit already: its receipt is the answer. */
+  /** The import is already committed: its receipt is the answer. */
   | { readonly kind: "finished"; readonly changeset: Changeset };
 
-/** Looks at an import before it is opened, in the same transaction. May refuse it. */
+/** Checks an import before it is opened, in the same transaction. May refuse it by throwing. */
 type Admit<Admission> = (client: Client, datasetId: DatasetHandle) => Promise<Admission>;
 
 /**
- * Opens an import, or resumes it if the request_id is known. From then on older streams of it are refused.
+ * Opens an import, or resumes it if the request_id is known. Fences older streams of it: they are refused from then on.
  *
- * @param admit may refuse the import, in the transaction that opens it; it is not asked about one that is finished.
+ * @param admit may refuse the import, in the transaction that opens it; it is not called for one that is finished.
  * @throws Failure DATASET_NOT_FOUND, REQUEST_ID_REUSED, VERSION_CONFLICT, UPSERT_NOT_READY, and those of `admit`
  */
 export async function openImport(
@@ -93,7 +93,7 @@ export async function openImport(
         client,
         newChangeset({ target, request, schemaHash: schemas?.hash, expireTime }),
       ));
-    // Rows that are here were checked against other schemas than those to come will be.
+    // The rows received so far were checked against other schemas than later rows will be.
     if (!isSameHash(changeset.schemaHash, schemas?.hash)) changeset.schemaHash = unchecked;
     changeset.streamNumber++;
     changeset.expireTime = expireTime;
@@ -107,7 +107,7 @@ export async function openImport(
   return resources.mutex.runExclusive(mutexKey(writeTarget), () => transaction(resources.pool, open));
 }
 
-/** One stream of an import. Takes frames in groups, each group in one transaction. */
+/** One stream of an import. Stages frames in groups, each group in one transaction. */
 export class ImportSession {
   readonly #resources: WriteResources;
   readonly #mutexKey: string;
@@ -137,22 +137,22 @@ export class ImportSession {
     return this.#datasetId;
   }
 
-  /** How far the import has come. */
+  /** The progress of the import. */
   get progress(): Progress {
     return this.#progress;
   }
 
-  /** Finds out how far an import that is resumed has come. The transaction that opens it makes all of it durable. */
+  /** Reads the progress of a resumed import. The transaction that opens it makes all of it durable. */
   async restore(client: Client, changeset: Changeset): Promise<void> {
     const nextOffset = await nextOffsetOf(client, changeset);
     this.#progress = { nextOffset, durableOffset: nextOffset };
   }
 
   /**
-   * Takes frames, none of them a commit, and gives their answers in order. If one of them is refused, those in front of it
-   * are kept: `refusal` is what is wrong with it.
+   * Stages frames, none of them a commit, and returns their answers in order. If a frame is refused, those before it are kept,
+   * and `refusal` is the failure.
    *
-   * @param flush whether to wait until the rows survive a crash; else the next flush makes them.
+   * @param flush whether to wait until the rows survive a crash; otherwise the next flush makes them durable.
    */
   async take(
     frames: readonly ImportFrame[],
@@ -207,9 +207,10 @@ export class ImportSession {
   }
 
   /**
-   * Publishes the import, or plans it, and gives its receipt.
+   * Publishes the import, or plans it, and returns its receipt.
    *
-   * @throws Failure SCHEMA_VIOLATION, INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED, STREAM_SUPERSEDED
+   * @throws Failure SCHEMA_VIOLATION, INCOMPLETE_STREAM, VERSION_CONFLICT, DUPLICATE_ITEM_ID, DELETE_LIMIT_EXCEEDED,
+   * STREAM_SUPERSEDED
    */
   async commit(itemCount: bigint): Promise<Changeset> {
     const { pool, mutex, importTtlSeconds } = this.#resources;
@@ -234,7 +235,7 @@ export class ImportSession {
     return outcome.changeset;
   }
 
-  /** Takes the import back, as if it had never begun, unless it is finished or another stream goes on with it. */
+  /** Deletes the import, as if it had never begun, unless it is finished or another stream has resumed it. */
   async withdraw(): Promise<void> {
     await transaction(this.#resources.pool, async (client) => {
       const changeset = await lockChangeset(client, this.#datasetId, this.#requestId);
@@ -256,7 +257,7 @@ export class ImportSession {
     return changeset;
   }
 
-  /** Tells which rows collide if that is what went wrong. */
+  /** Turns a violated unique constraint into the failure that names the colliding rows; returns other errors unchanged. */
   async #explain(error: unknown, frame: ImportFrame): Promise<unknown> {
     const fault = databaseFault(error);
     if (fault?.kind !== "unique" || frame.kind === "commit") return error;
@@ -267,7 +268,7 @@ export class ImportSession {
     );
     for (const [position, { itemId }] of frame.rows.entries()) {
       const numbers = known.get(itemId) ?? [];
-      // The rows of a supply have their numbers already; those of other frames do not, for nothing of the frame was kept.
+      // The rows of a supply already have numbers; those of other frames do not, because the frame was rolled back.
       const [first, second = BigInt(position) + rowOffset(frame)] = numbers;
       if (first === undefined || (frame.kind === "supply" && numbers.length < 2)) continue;
       return failure("DUPLICATE_ITEM_ID", { item_id: itemId, first_index: first, second_index: second });
@@ -276,13 +277,13 @@ export class ImportSession {
   }
 }
 
-/** The number of the first row that a frame has read. */
+/** Returns the number of the first row that was read from a frame. */
 function rowOffset(frame: Exclude<ImportFrame, { kind: "commit" }>): bigint {
   if (frame.kind === "supply") return 0n;
   return BigInt(frame.kind === "batch" ? frame.offset + frame.count - frame.rows.length : frame.offset);
 }
 
-/** The first row of which something is missing. */
+/** Returns the number of the first row that is not complete. */
 async function nextOffsetOf(client: Client, changeset: Changeset): Promise<number> {
   if (changeset.missingBodies === 0n) return Number(changeset.received);
   return (await findFirstWant(client, changeset)) ?? Number(changeset.received);

@@ -1,12 +1,12 @@
 import type { ImportFrame } from "./import-frame.ts";
 
-/** A frame, and for each frame that went into it the row up to which its answer may speak. */
+/** A frame, and for each frame joined into it the largest offset that its answer may acknowledge. */
 export interface JoinedFrame {
   readonly frame: ImportFrame;
   readonly ends: number[];
 }
 
-/** Joins batches that follow each other without a gap, so that they are written together. Each still gets its answer. */
+/** Joins consecutive batches without a gap, so that they are written together. Each frame still gets its own answer. */
 export function joinBatches(frames: readonly ImportFrame[]): JoinedFrame[] {
   const joined: JoinedFrame[] = [];
   for (const frame of frames) {
@@ -34,7 +34,7 @@ export function joinBatches(frames: readonly ImportFrame[]): JoinedFrame[] {
   return joined;
 }
 
-/** Whether all rows of a batch were read: none was known to be complete before. */
+/** Returns whether all rows of a batch were read, because none was already complete. */
 function isWhole({ count, rows }: Extract<ImportFrame, { kind: "batch" }>): boolean {
   return rows.length === count;
 }

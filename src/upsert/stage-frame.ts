@@ -11,17 +11,17 @@ import { present } from "../present.ts";
 import type { ItemSchemas } from "../schemas/item-schemas.ts";
 import type { ImportAnswer, ImportFrame, OfferedRow, Progress } from "./import-frame.ts";
 
-/** What frames are taken into: a changeset whose lock is held. The caller writes it back. */
+/** The target of frames: a changeset whose lock is held. The caller writes it back. */
 export interface FrameTarget {
   readonly client: Client;
   readonly changeset: Changeset;
   /** Whether the base version has no items. */
   readonly baseIsEmpty: boolean;
-  /** The schemas of the dataset when the stream began; publishing checks rows again if they are others by then. */
+  /** The schemas of the dataset when the stream began; publishing checks rows again if they have changed by then. */
   readonly schemas: ItemSchemas | undefined;
 }
 
-/** Takes a frame, and gives what its answer is once it is known how far the import has come. */
+/** Stages a frame, and returns a function that makes its answer from the progress of the import. */
 export async function stageFrame(
   to: FrameTarget,
   frame: ImportFrame,
@@ -42,7 +42,7 @@ export async function stageFrame(
   }
 }
 
-/** Rows with bodies. Those below what has been received are skipped unless their bodies are wanted. */
+/** Stages rows with bodies. Rows that were received before are skipped unless their bodies are wanted. */
 async function stageBatch(
   to: FrameTarget,
   offset: number,
@@ -53,7 +53,7 @@ async function stageBatch(
   const received = Number(changeset.received);
   requireNoGap(offset, received);
   const field = (rowNumber: number) => `batch.items[${rowNumber - offset}]`;
-  // The wire leaves out rows in front that were complete before they were read.
+  // The wire skips leading rows that were already complete.
   const firstNumber = offset + count - rows.length;
   const known = Math.min(Math.max(received - firstNumber, 0), rows.length);
   if (known > 0 && changeset.missingBodies > 0n) {
@@ -73,7 +73,7 @@ async function stageBatch(
   changeset.receivedBytes += sizeOf(fresh);
 }
 
-/** Rows without bodies. Gives the positions of those that are wanted. */
+/** Stages rows without bodies, and returns the positions of those whose bodies are wanted. */
 async function stageOffer(to: FrameTarget, offset: number, rows: readonly OfferedRow[]): Promise<number[]> {
   const { client, changeset, baseIsEmpty } = to;
   const received = Number(changeset.received);
@@ -104,7 +104,7 @@ async function stageOffer(to: FrameTarget, offset: number, rows: readonly Offere
   return positions;
 }
 
-/** Bodies of offered rows, in any order. Those that are here already are skipped. */
+/** Stages bodies of offered rows, in any order. Bodies that were received before are skipped. */
 async function stageSupply(to: FrameTarget, rows: readonly Row[]): Promise<void> {
   const { client, changeset } = to;
   const wants = new Map(
@@ -162,7 +162,7 @@ async function requireOffered(to: FrameTarget, rows: readonly Row[]): Promise<vo
   }
 }
 
-/** Takes the bodies of wanted rows. */
+/** Stages the bodies of wanted rows. */
 async function supply(
   to: FrameTarget,
   supplied: readonly { want: Want; row: Row }[],

@@ -8,7 +8,7 @@ import { type WriteResult, type WriteTarget, writeOnce } from "../changesets/wri
 import type { Row } from "../items/item.ts";
 
 /**
- * Imports a few rows in one transaction, and tells what became of each.
+ * Imports a few rows in one transaction, and returns the outcome of each.
  *
  * @throws Failure as writeOnce and publish do.
  */
@@ -36,7 +36,7 @@ export async function upsertItems(
       const match = matches.get(row.itemId);
       if (match !== undefined) return { itemId: match.itemId, kind: match.changed ? "updated" : "unchanged" };
       const kind = kinds[position] ?? "created";
-      // What a plan would create has no id yet that anybody could read it by.
+      // The ids of items that a plan would create cannot be read yet, so they are left out.
       const named = !row.unidentified || changeset.state === "published";
       return { itemId: named ? row.itemId : "", kind };
     });

@@ -19,7 +19,7 @@ import { findItem, listItemBeginnings, listItemKeys, listItemSizes } from "../it
 import { listPurged } from "../items/purge-store.ts";
 import { limits } from "../limits.ts";
 
-/** What creating an item means if its id is not free. */
+/** How to create an item whose id is in use. */
 export type IfExists = "fail" | "return_identical";
 
 /** Items to create. */
@@ -29,7 +29,7 @@ export interface ItemCreation {
 }
 
 /**
- * Creates items in one version; of rows without an id each becomes a new item.
+ * Creates items in one version; each row without an id becomes a new item.
  *
  * @throws Failure ITEM_EXISTS or ITEM_PURGED with all conflicts as violations, DUPLICATE_ITEM_ID, SCHEMA_VIOLATION,
  * LIMIT_EXCEEDED if the answer would be too large, and those of writeOnce.
@@ -71,18 +71,20 @@ export async function createItems(
   });
 }
 
-/** Leads from the request message to a row. */
+/** Returns a function that returns the path from the request message to a row. */
 function fieldOf({ method }: ChangesetRequest): (rowNumber: number) => string {
   return (rowNumber) => (method === "CreateItem" ? "item" : `items[${rowNumber}]`);
 }
 
-/** Bytes that an item takes in an answer beyond its texts, at most: hash, version, times, tags and lengths; and each split. */
+/** Maximum bytes of an item in an answer beyond its texts: hash, version, times, tags and lengths; then those of each split. */
 const bytesPerItem = 128;
 const bytesPerSplit = 3;
 
 /**
- * Fails if the answer, one item for each row, would be larger than a message may be. Items that are found may have grown since
- * they were created, and rows may share them.
+ * Fails if the answer, one item for each row, would exceed the size limit of messages. Existing items may have grown since they
+ * were created, and several rows may stand for one.
+ *
+ * @throws Failure LIMIT_EXCEEDED
  */
 async function requireAnswerable(
   client: Client,
@@ -117,7 +119,7 @@ interface RowsToCreate {
   readonly fieldOfRow: (rowNumber: number) => string;
 }
 
-/** The ids that are in use by the very same items. Fails if any is in use otherwise. */
+/** Returns the ids that are in use by identical items. @throws Failure ITEM_EXISTS or ITEM_PURGED if any is in use otherwise */
 async function findExisting(
   client: Client,
   { datasetId, headVersion }: Target,
@@ -149,7 +151,7 @@ async function findExisting(
   return ifExists === "fail" ? new Set() : new Set(beginnings.keys());
 }
 
-/** The first row of each id. Fails if another row of the same id says something else. */
+/** Returns the first row of each id. @throws Failure DUPLICATE_ITEM_ID if rows with one id differ in content */
 function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
   const firsts = new Map<string, NumberedRow>();
   for (const row of rows) {
@@ -169,13 +171,13 @@ function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
 /** A change of one item. */
 export interface ItemChange {
   readonly itemId: string;
-  /** The version that has to have written the item; undefined if any may have. */
+  /** The version that must have written the item; undefined allows any. */
   readonly expectedItemVersion: bigint | undefined;
   readonly change: (item: Item) => Row;
 }
 
 /**
- * Changes one item to what `change` makes of it.
+ * Replaces one item with the result of `change`.
  *
  * @throws Failure ITEM_NOT_FOUND, VERSION_CONFLICT, and those of `change` and writeOnce.
  */
@@ -216,14 +218,14 @@ export async function updateItem(
 
 /** Items to delete. */
 export interface ItemDeletion {
-  /** Distinct ones. */
+  /** Distinct. */
   readonly itemIds: readonly string[];
-  /** The version that has to have written each of them; undefined if any may have. */
+  /** The version that must have written each of them; undefined allows any. */
   readonly expectedItemVersion?: bigint | undefined;
 }
 
 /**
- * Deletes those of these distinct items that exist, in one version.
+ * Deletes the items that exist among these, in one version.
  *
  * @throws Failure VERSION_CONFLICT, and those of writeOnce.
  */
@@ -269,7 +271,7 @@ function sizeOf(rows: readonly Row[]): bigint {
   return BigInt(rows.reduce((size, row) => size + row.size, 0));
 }
 
-/** What the calls of ItemService ask of a write beyond its name. */
+/** Returns the request of a write by a call of ItemService. */
 export function editRequest(
   named: Pick<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author" | "note">,
   expectedVersion?: bigint,
