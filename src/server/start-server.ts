@@ -1,15 +1,16 @@
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
 import { Health } from "../../gen/health/v1/health_pb.js";
 import type { Resources } from "../api/resources.ts";
 import type { Config, ListenAddress } from "../config.ts";
 import { failure } from "../failure.ts";
 import { limits } from "../limits.ts";
 import type { Logger } from "../log.ts";
+import { newConnectHandler } from "../rpc/connect-handler.ts";
 import { allowOrigins } from "../rpc/cors.ts";
 import { readableErrorMessages } from "../rpc/error-message.ts";
 import { newHealth } from "../rpc/health.ts";
 import { callInterceptor, notReadyInterceptor } from "../rpc/interceptors.ts";
-import { listen, type RequestHandler } from "../rpc/listener.ts";
+import { listen } from "../rpc/listener.ts";
 import { reflectionRoutes } from "../rpc/reflection.ts";
 import { openResources } from "./open-resources.ts";
 import { routes, services } from "./routes.ts";
@@ -54,22 +55,26 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   const told = [...services, Health];
   const health = newHealth(told.map((service) => service.typeName));
   const reflection = reflectionRoutes(told);
-  const handlerOptions = {
-    readMaxBytes: limits.maxMessageBytes,
-    writeMaxBytes: limits.maxMessageBytes,
-    // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.
-    compressMinBytes: config.compress ? 1024 : limits.maxMessageBytes,
-    shutdownSignal: stopping.signal,
-  };
   const calls = callInterceptor(log, stopping.signal);
-  let handle: RequestHandler = connectNodeAdapter({
-    ...handlerOptions,
-    interceptors: [calls, notReadyInterceptor],
-    routes: (router) => {
-      health.routes(router);
-      reflection(router);
-      for (const service of services) router.service(service, {});
-    },
+  const newHandler = (interceptors: Interceptor[], addServices: (router: ConnectRouter) => void) =>
+    newConnectHandler(
+      {
+        interceptors,
+        readMaxBytes: limits.maxMessageBytes,
+        writeMaxBytes: limits.maxMessageBytes,
+        // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.
+        compressMinBytes: config.compress ? 1024 : limits.maxMessageBytes,
+        shutdownSignal: stopping.signal,
+        routes(router) {
+          health.routes(router);
+          reflection(router);
+          addServices(router);
+        },
+      },
+      log,
+    );
+  let handle = newHandler([calls, notReadyInterceptor], (router) => {
+    for (const service of services) router.service(service, {});
   });
 
   const listener = stack.use(
@@ -93,15 +98,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     stopping: stopping.signal,
     stack: held,
   });
-  handle = connectNodeAdapter({
-    ...handlerOptions,
-    interceptors: [calls],
-    routes: (router) => {
-      health.routes(router);
-      reflection(router);
-      routes(resources)(router);
-    },
-  });
+  handle = newHandler([calls], routes(resources));
   health.setServing(true);
 
   const owned = stack.move();

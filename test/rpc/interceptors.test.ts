@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Code, ConnectError, type ConnectRouter, createClient, type ServiceImpl } from "@connectrpc/connect";
-import { connectNodeAdapter, createGrpcTransport } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import pino from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
@@ -8,6 +8,7 @@ import { ItemService } from "../../gen/itembank/v1/item_service_pb.js";
 import { SystemService } from "../../gen/itembank/v1/system_service_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
 import { failure } from "../../src/failure.ts";
+import { newConnectHandler } from "../../src/rpc/connect-handler.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { type Listener, listen } from "../../src/rpc/listener.ts";
 
@@ -25,13 +26,16 @@ async function serve({ system = {}, items = {}, upserts = {} }: Handlers) {
   const stopping = new AbortController();
   const lines: { method: string; code: string; level: number }[] = [];
   const log = pino({ level: "debug" }, { write: (line: string) => void lines.push(JSON.parse(line)) });
-  const handle = connectNodeAdapter({
-    interceptors: [callInterceptor(log, stopping.signal)],
-    shutdownSignal: stopping.signal,
-    routes: (router: ConnectRouter) => {
-      router.service(SystemService, system).service(ItemService, items).service(UpsertService, upserts);
+  const handle = newConnectHandler(
+    {
+      interceptors: [callInterceptor(log, stopping.signal)],
+      shutdownSignal: stopping.signal,
+      routes: (router: ConnectRouter) => {
+        router.service(SystemService, system).service(ItemService, items).service(UpsertService, upserts);
+      },
     },
-  });
+    log,
+  );
   listener = await listen({ host: "127.0.0.1", port: 0 }, handle);
   const transport = createGrpcTransport({ baseUrl: `http://127.0.0.1:${listener.address.port}` });
   return {

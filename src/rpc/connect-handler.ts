@@ -1,0 +1,54 @@
+import { Code, ConnectError, createConnectRouter } from "@connectrpc/connect";
+import {
+  type ConnectNodeAdapterOptions,
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from "@connectrpc/connect-node";
+import type { Logger } from "../log.ts";
+import type { RequestHandler } from "./listener.ts";
+
+/** Options of Connect's adapter that this one has as well. */
+export type ConnectHandlerOptions = Omit<
+  ConnectNodeAdapterOptions,
+  "fallback" | "requestPathPrefix" | "contextValues"
+>;
+
+/**
+ * Answers requests with the handlers of a router, as `connectNodeAdapter` does, and 404 where there is none. That adapter writes
+ * every answer that it cannot deliver to the console, past the log, and takes most clients that leave while something is being
+ * written for faults of the server: only some of the errors that Node has for it mean a disconnected client there (ECANCELED and EPIPE
+ * do not). Here a client that has left is worth a line at `debug`; the log has its call already.
+ */
+export function newConnectHandler(
+  { routes, ...options }: ConnectHandlerOptions,
+  log: Logger,
+): RequestHandler {
+  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli], ...options });
+  routes(router);
+  const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
+  return (request, response) => {
+    const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
+    if (handler === undefined) {
+      response.statusCode = 404;
+      response.end();
+      return;
+    }
+    handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
+      .then((answer) => universalResponseToNodeResponse(answer, response))
+      .catch((error: unknown) => {
+        const line = { method: `${handler.service.typeName}/${handler.method.name}`, err: error };
+        if (hasLeft(response) || ConnectError.from(error).code === Code.Aborted) {
+          log.debug(line, "the client left before it had the answer");
+        } else {
+          log.error(line, "could not write an answer");
+        }
+      });
+  };
+}
+
+/** Whether nobody is there any more to write to. */
+function hasLeft(response: Parameters<RequestHandler>[1]): boolean {
+  return "stream" in response ? response.stream.destroyed : response.req.socket.destroyed;
+}
