@@ -2,8 +2,8 @@ import { type Instant, now } from "../db/instant.ts";
 import type { Sweeper } from "../db/periodic-sweeper.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import { transaction } from "../db/transaction.ts";
-import { discard } from "./apply-plan.ts";
 import { lockExpiredChangeset } from "./changeset-store.ts";
+import { discardChangeset } from "./discard-upsert.ts";
 
 /** Returns a sweeper that discards expired writes. */
 export function newExpiredChangesetSweeper(pool: Pool): Sweeper {
@@ -27,6 +27,6 @@ export async function sweepExpiredChangesets(
 async function discardOneExpired(client: Client, time: Instant): Promise<boolean> {
   const changeset = await lockExpiredChangeset(client, time);
   if (changeset === undefined) return false;
-  await discard(client, changeset);
+  await discardChangeset(client, changeset);
   return true;
 }

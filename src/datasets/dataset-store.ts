@@ -124,7 +124,7 @@ export async function findReservedDataset(
  *
  * @throws Failure DATASET_NOT_FOUND
  */
-export async function findWriteDataset(
+export async function getWriteDatasetId(
   db: Queryable,
   projectId: ProjectId,
   ref: DatasetRef,

@@ -1,7 +1,7 @@
-import { getPlan } from "../changesets/apply-plan.ts";
 import { itemCountOf } from "../changesets/changeset-store.ts";
+import { getPlan } from "../changesets/get-upsert.ts";
 import type { DatasetRef } from "../datasets/dataset.ts";
-import { findDataset, findWriteDataset, getDataset } from "../datasets/dataset-store.ts";
+import { findDataset, getDataset, getWriteDatasetId } from "../datasets/dataset-store.ts";
 import type { Client } from "../db/pool.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
 import { readDifferences } from "../versions/read-differences.ts";
@@ -88,7 +88,7 @@ async function openPlan(
   requestId: string,
   resume: (datasetId: DatasetHandle) => DiffResumption | undefined,
 ): Promise<OpenDiff> {
-  const datasetId = await findWriteDataset(client, projectId, ref);
+  const datasetId = await getWriteDatasetId(client, projectId, ref);
   const resumed = resume(datasetId);
   const plan = await getPlan(client, datasetId, requestId);
   // A dataset that only the plan will create is at version 0.

@@ -169,7 +169,7 @@ function requireOneContent(rows: readonly NumberedRow[]): NumberedRow[] {
 }
 
 /** A change of one item. */
-export interface ItemChange {
+export interface ItemUpdate {
   readonly itemId: string;
   /** The version that must have written the item; undefined allows any. */
   readonly expectedItemVersion: bigint | undefined;
@@ -185,7 +185,7 @@ export async function updateItem(
   resources: WriteResources,
   writeTarget: WriteTarget,
   request: ChangesetRequest,
-  { itemId, expectedItemVersion, change }: ItemChange,
+  { itemId, expectedItemVersion, change }: ItemUpdate,
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
     const { datasetId, headVersion } = target;

@@ -1,8 +1,8 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { getUpsert } from "../../src/changesets/apply-plan.ts";
 import { lockChangeset } from "../../src/changesets/changeset-store.ts";
 import { sweepExpiredChangesets } from "../../src/changesets/expired-changeset-sweeper.ts";
+import { getUpsert } from "../../src/changesets/get-upsert.ts";
 import { type Instant, now } from "../../src/db/instant.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { failure } from "../../src/failure.ts";

@@ -6,7 +6,7 @@ import {
   createReserved,
   findDataset,
   findReservedDataset,
-  findWriteDataset,
+  getWriteDatasetId,
   listDatasets,
   lockDataset,
   reserveDataset,
@@ -77,8 +77,8 @@ describe("a reserved dataset", () => {
       datasetId,
       exists: false,
     });
-    expect(await findWriteDataset(database.pool, projectId, { datasetId })).toBe(datasetId);
-    expect(await findWriteDataset(database.pool, projectId, { name })).toBe(datasetId);
+    expect(await getWriteDatasetId(database.pool, projectId, { datasetId })).toBe(datasetId);
+    expect(await getWriteDatasetId(database.pool, projectId, { name })).toBe(datasetId);
   });
 
   test("becomes a dataset that readers see, once", async () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { applyUpsert, getPlan } from "../../src/changesets/apply-plan.ts";
+import { applyUpsert } from "../../src/changesets/apply-upsert.ts";
+import { getPlan } from "../../src/changesets/get-upsert.ts";
 import { restoreVersion } from "../../src/changesets/restore-version.ts";
 import { deleteDatasetRows } from "../../src/datasets/deletion-store.ts";
 import { snapshot, transaction } from "../../src/db/transaction.ts";

@@ -13,7 +13,9 @@ import {
   type UpsertService,
 } from "../../../gen/itembank/v1/upsert_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
-import { applyUpsert, discardUpsert, getUpsert } from "../../changesets/apply-plan.ts";
+import { applyUpsert } from "../../changesets/apply-upsert.ts";
+import { discardUpsert } from "../../changesets/discard-upsert.ts";
+import { getUpsert } from "../../changesets/get-upsert.ts";
 import type { RowKind } from "../../changesets/row-classification.ts";
 import { failure, invalidField } from "../../failure.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
