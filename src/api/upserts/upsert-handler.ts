@@ -122,7 +122,7 @@ async function open(
     requestId: requiredRequestId("open.request_id", message.requestId),
     method: "StreamUpsertItems",
     // The algorithm is not an option of the import: a program that resumes it may leave it out, or name it.
-    fingerprint: fingerprint(UpsertOpenSchema, { ...message, contentHashAlgorithm: "" }),
+    fingerprint: fingerprint(UpsertOpenSchema, message, ["content_hash_algorithm"]),
     author: authorOf(context),
   });
 }
