@@ -60,6 +60,8 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
     newConnectHandler(
       {
         interceptors,
+        // A field that this release does not know may be a guard: ignoring it would do what the caller meant to prevent.
+        jsonOptions: { ignoreUnknownFields: false },
         readMaxBytes: limits.maxMessageBytes,
         writeMaxBytes: limits.maxMessageBytes,
         // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.

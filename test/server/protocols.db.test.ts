@@ -39,6 +39,33 @@ async function* one<T>(message: T) {
 
 const getServerInfo = "/itembank.v1.SystemService/GetServerInfo";
 
+describe("JSON of the Connect protocol", () => {
+  const call = (method: string, body: unknown) =>
+    fetch(`${service.url}/itembank.v1.${method}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(body),
+    });
+
+  test.each([
+    ["a guard", { options: { mode: "UPSERT_MODE_MIRROR", gaurd: { maxDeleteCount: "1" } } }, "gaurd"],
+    ["a field within a guard", { options: { guard: { maxDeleteCounts: "1" } } }, "maxDeleteCounts"],
+    ["an option", { options: { validateOnli: true } }, "validateOnli"],
+    ["a field of the request", { dryRun: true }, "dryRun"],
+  ])("refuses %s that the server does not know, and does nothing", async (_, more, name) => {
+    const dataset = { name: `unknown ${name}` };
+    const items = [{ itemId: "a", inputJson: "1" }];
+    await call("UpsertService/UpsertItems", { dataset, items, options: { createIfMissing: true } });
+    const answer = await call("UpsertService/UpsertItems", { dataset, items: [], ...more });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain(name);
+    const { dataset: after } = (await (await call("DatasetService/GetDataset", { dataset })).json()) as {
+      dataset: { latestVersion: string };
+    };
+    expect(after.latestVersion).toBe("1");
+  });
+});
+
 describe.each(transports)("%s", (_, transport) => {
   test("answers GetServerInfo", async () => {
     const info = await createClient(SystemService, transport(service.url)).getServerInfo({});
@@ -46,6 +73,7 @@ describe.each(transports)("%s", (_, transport) => {
       serverVersion: expect.stringMatching(/^\d+\.\d+\.\d+/),
       contentHashAlgorithms: ["sha256-jcs-v1"],
       digestAlgorithm: "sha256-sum-v1",
+      features: expect.arrayContaining(["UpsertOptions.guard", "UpsertOptions.validate_only"]),
     });
     for (const [name, value] of Object.entries(info.limits ?? {})) {
       if (name.startsWith("$")) continue;

@@ -59,6 +59,16 @@ export declare type GetServerInfoResponse = Message<"itembank.v1.GetServerInfoRe
    * @generated from field: itembank.v1.Limits limits = 4;
    */
   limits?: Limits | undefined;
+
+  /**
+   * The fields by which callers guard and shape writes that the server knows:
+   * the name of a message and of one of its fields, `UpsertOptions.guard`.
+   * Protobuf drops fields that a server does not know, so a client that relies
+   * on one checks first that it is listed. Connect's JSON refuses unknown fields.
+   *
+   * @generated from field: repeated string features = 5;
+   */
+  features: string[];
 };
 
 /**

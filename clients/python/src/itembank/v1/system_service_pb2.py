@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from itembank.v1 import limits_pb2 as itembank_dot_v1_dot_limits__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n itembank/v1/system_service.proto\x12\x0bitembank.v1\x1a\x18itembank/v1/limits.proto\"\x16\n\x14GetServerInfoRequest\"\x8f\x01\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontent_hash_algorithms\x18\x02 \x03(\t\x12\x18\n\x10\x64igest_algorithm\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.itembank.v1.Limits2g\n\rSystemService\x12V\n\rGetServerInfo\x12!.itembank.v1.GetServerInfoRequest\x1a\".itembank.v1.GetServerInfoResponseB\x84\x01\n\x0f\x64\x65v.itembank.v1B\x12SystemServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n itembank/v1/system_service.proto\x12\x0bitembank.v1\x1a\x18itembank/v1/limits.proto\"\x16\n\x14GetServerInfoRequest\"\xa1\x01\n\x15GetServerInfoResponse\x12\x16\n\x0eserver_version\x18\x01 \x01(\t\x12\x1f\n\x17\x63ontent_hash_algorithms\x18\x02 \x03(\t\x12\x18\n\x10\x64igest_algorithm\x18\x03 \x01(\t\x12#\n\x06limits\x18\x04 \x01(\x0b\x32\x13.itembank.v1.Limits\x12\x10\n\x08\x66\x65\x61tures\x18\x05 \x03(\t2g\n\rSystemService\x12V\n\rGetServerInfo\x12!.itembank.v1.GetServerInfoRequest\x1a\".itembank.v1.GetServerInfoResponseB\x84\x01\n\x0f\x64\x65v.itembank.v1B\x12SystemServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,7 +36,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSERVERINFOREQUEST']._serialized_start=75
   _globals['_GETSERVERINFOREQUEST']._serialized_end=97
   _globals['_GETSERVERINFORESPONSE']._serialized_start=100
-  _globals['_GETSERVERINFORESPONSE']._serialized_end=243
-  _globals['_SYSTEMSERVICE']._serialized_start=245
-  _globals['_SYSTEMSERVICE']._serialized_end=348
+  _globals['_GETSERVERINFORESPONSE']._serialized_end=261
+  _globals['_SYSTEMSERVICE']._serialized_start=263
+  _globals['_SYSTEMSERVICE']._serialized_end=366
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,7 @@ class GetServerInfoResponse(_message.Message):
     CONTENT_HASH_ALGORITHMS_FIELD_NUMBER: _builtins.int
     DIGEST_ALGORITHM_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
     server_version: _builtins.str
     """The release of the server, a semantic version."""
     digest_algorithm: _builtins.str
@@ -60,6 +61,14 @@ class GetServerInfoResponse(_message.Message):
     def limits(self) -> _limits_pb2.Limits:
         """The limits of the server."""
 
+    @_builtins.property
+    def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The fields by which callers guard and shape writes that the server knows:
+        the name of a message and of one of its fields, `UpsertOptions.guard`.
+        Protobuf drops fields that a server does not know, so a client that relies
+        on one checks first that it is listed. Connect's JSON refuses unknown fields.
+        """
+
     def __init__(
         self,
         *,
@@ -67,10 +76,11 @@ class GetServerInfoResponse(_message.Message):
         content_hash_algorithms: _abc.Iterable[_builtins.str] | None = ...,
         digest_algorithm: _builtins.str = ...,
         limits: _limits_pb2.Limits | None = ...,
+        features: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithms", b"content_hash_algorithms", "digest_algorithm", b"digest_algorithm", "limits", b"limits", "server_version", b"server_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_hash_algorithms", b"content_hash_algorithms", "digest_algorithm", b"digest_algorithm", "features", b"features", "limits", b"limits", "server_version", b"server_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
