@@ -14,7 +14,7 @@ import {
 } from "./comparison.ts";
 import { readSideBySide } from "./comparison-store.ts";
 
-/** Which runs to compare, and by what. */
+/** The runs to compare, and the scores to compare them by. */
 export interface CompareRequest {
   readonly baseRunId: string;
   readonly candidateRunId: string;
@@ -36,8 +36,8 @@ export interface Comparison {
 }
 
 /**
- * Compares two runs as they are at one point in time. Everything is read before the first frame goes out, so that summary and
- * rows agree however slowly they are received, and no connection is held meanwhile.
+ * Compares two runs in one snapshot. Everything is read before the first frame is sent, so that summary and rows agree however
+ * slowly they are received, and no connection is held meanwhile.
  *
  * @throws Failure RUN_NOT_FOUND, RUNS_NOT_COMPARABLE
  */

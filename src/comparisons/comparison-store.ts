@@ -17,8 +17,8 @@ export interface RunsSideBySide {
 }
 
 /**
- * Reads all that a comparison needs of two runs on one dataset. What is kept grows with items, repetitions and scores, but not
- * with payloads: some hundred bytes per item. Run it in a snapshot, so that both are seen at one point in time.
+ * Reads everything that a comparison needs of two runs on one dataset. Memory grows with items, repetitions and scores, but not
+ * with payloads: a few hundred bytes per item. Run it in a snapshot, so that both runs are read at one point in time.
  */
 export async function readSideBySide(
   db: Queryable,
@@ -73,7 +73,7 @@ interface SideBuilder extends ComparisonSide {
   readonly scores: Map<string, ScoreSum>;
 }
 
-/** The results of a run by item, with the sums of their scores. Adds the names of scores to `names`. */
+/** Reads the results of a run by item, with the sums of their scores. Adds the names of scores to `names`. */
 async function readSides(
   db: Queryable,
   scope: RunScope,
@@ -120,7 +120,7 @@ interface JudgementRow {
   judged_values: (number | null)[] | null;
 }
 
-/** Current results without payloads, by item_id and repetition, behind a cell. */
+/** Lists current results without payloads, in the order of item_id and repetition, after a cell. */
 async function listJudgements(
   db: Queryable,
   { datasetId, runId }: RunScope,

@@ -5,7 +5,7 @@ import { type ConfidenceInterval, meanOf, pairedInterval } from "./paired-statis
 /** Which values of a score are better. */
 export type ScoreDirection = "higher_is_better" | "lower_is_better";
 
-/** How much of a comparison an answer carries: rows as well, or the summary alone. */
+/** What an answer contains: summary and rows, or the summary alone. */
 export type ComparisonView = "full" | "summary";
 
 /** How to compare one score. */
@@ -14,11 +14,11 @@ export interface ScoreSetting {
   readonly direction: ScoreDirection;
   /** The largest difference that does not matter. */
   readonly tolerance: number;
-  /** The value of a repetition that failed or is missing; undefined gives it none. */
+  /** The value of a repetition that failed or is missing; undefined leaves it without a value. */
   readonly failureValue: number | undefined;
 }
 
-/** What a comparison says about one score. */
+/** The verdict of a comparison on one score. */
 export type Verdict = "better" | "worse" | "equivalent" | "inconclusive" | "no_overlap";
 
 /** The values of one score of an item in one run. */
@@ -49,7 +49,7 @@ export interface ComparisonItem {
 export interface ScorePair {
   readonly base: number | undefined;
   readonly candidate: number | undefined;
-  /** candidate - base. Undefined if one of them has none. */
+  /** candidate - base; undefined if either has no value, or beyond the range of a double. */
   readonly difference: number | undefined;
 }
 
@@ -77,14 +77,14 @@ export function requireComparable(
   throw failure("RUNS_NOT_COMPARABLE", { base_run_id: base.runId, candidate_run_id: candidate.runId });
 }
 
-/** The settings for a comparison of all scores that either run has, by name. */
+/** Returns the settings for a comparison of all scores that either run has, by name. */
 export function defaultSettings(names: Iterable<string>): ScoreSetting[] {
   return [...names]
     .sort()
     .map((name) => ({ name, direction: "higher_is_better", tolerance: 0, failureValue: undefined }));
 }
 
-/** One score of one item, as the mean over its repetitions that have a value, in each of the runs. */
+/** Returns one score of one item in both runs, each as the mean over the repetitions that have a value. */
 export function pairOf(item: ComparisonItem, setting: ScoreSetting): ScorePair {
   const base = meanOfItem(item.base, setting);
   const candidate = meanOfItem(item.candidate, setting);
@@ -102,8 +102,8 @@ function meanOfItem({ scores, failed, missing }: ComparisonSide, setting: ScoreS
 }
 
 /**
- * Compares one score over the items that both runs cover: only items with a value in both count, each once. Differences that
- * are beyond the range of a double make no pair, so that every number in a comparison is one.
+ * Compares one score over the items that both runs cover: only items with a value in both count, each once. Pairs whose
+ * difference is beyond the range of a double are left out, so that every number in a comparison is finite.
  */
 export function compareScore(items: readonly ComparisonItem[], setting: ScoreSetting): ScoreComparison {
   const bases: number[] = [];
@@ -138,7 +138,7 @@ export function compareScore(items: readonly ComparisonItem[], setting: ScoreSet
   };
 }
 
-/** What the interval says: it lies beyond the tolerance on one side, or within it, or across. */
+/** Returns the verdict of an interval, which lies beyond the tolerance on one side, within it, or across it. */
 function verdictOf(
   interval: ConfidenceInterval | undefined,
   { direction, tolerance }: ScoreSetting,

@@ -6,10 +6,10 @@ export interface ConfidenceInterval {
   readonly high: number;
 }
 
-/** Half of what a 95 % interval leaves out lies above it. */
+/** Half of the 5 % outside a 95 % interval lies above it. */
 const upperQuantile = 0.975;
 
-/** The arithmetic mean, exact for equal values. Undefined without values. */
+/** Returns the arithmetic mean, exact for equal values; undefined without values. */
 export function meanOf(values: readonly number[]): number | undefined {
   const n = values.length;
   const [first] = values;
@@ -24,12 +24,12 @@ export function meanOf(values: readonly number[]): number | undefined {
 }
 
 /**
- * The 95 % confidence interval of the mean of paired differences by Student's t: mean ± t(0.975, n-1) · s / √n, where s is
- * the sample standard deviation with n-1 in the denominator. This is the interval of the paired t-test; see NIST/SEMATECH
+ * Returns the 95 % confidence interval of the mean of paired differences by Student's t: mean ± t(0.975, n-1) · s / √n, where s
+ * is the sample standard deviation with n-1 in the denominator. This is the interval of the paired t-test; see NIST/SEMATECH
  * e-Handbook of Statistical Methods, section 1.3.5.2 (limits for the mean), applied to differences as in 7.3.1.
  *
- * Undefined below two differences, and where it is beyond the range of a double. Equal differences give an interval of
- * length 0.
+ * Returns undefined for fewer than two differences, and if the interval is beyond the range of a double. The interval of equal
+ * differences has length 0.
  */
 export function pairedInterval(differences: readonly number[]): ConfidenceInterval | undefined {
   const n = differences.length;

@@ -2,9 +2,9 @@ import { equalSplits } from "../items/splits.ts";
 import { canonicalize } from "../json/canonical-json.ts";
 import { maxPathLength, spelledSegment } from "../json/json-path.ts";
 
-/** What paths lead into: an item in one of the two states. Absent payloads are undefined. */
+/** An item in one of the two compared states. Absent payloads are undefined. */
 export interface ComparedItem {
-  /** Undefined once the item was purged: then nobody knows what it held. */
+  /** Undefined once the item was purged: its content is then unknown. */
   readonly input: string | undefined;
   readonly expectedOutput: string | undefined;
   readonly metadata: string | undefined;
@@ -12,16 +12,16 @@ export interface ComparedItem {
   readonly contentHash: Uint8Array;
 }
 
-/** Paths of one update. More say less than their parents do. */
+/** Maximum paths of one update. More of them would say less than their parents do. */
 const maxPaths = 100;
 
 /**
- * The JSON paths of what differs between two states of an item: `$.input.messages[2].role`. Values are equal exactly if they
- * hash alike, however they are spelled: 1.0 is 1, and the order of members does not matter. Arrays are compared place by
- * place. There are at most 100 paths of at most 1,000 characters: beyond that, common parents stand for them, those first
- * that stand for most.
+ * Returns the JSON paths at which two states of an item differ, such as `$.input.messages[2].role`. Values are equal exactly if
+ * their hashes are, however they are spelled: 1.0 equals 1, and the order of members does not matter. Arrays are compared index
+ * by index. Returns at most 100 paths of at most 1,000 characters: beyond that, paths are replaced by their common parents,
+ * starting with the parents of most paths.
  *
- * The content of a purged item is unknown: `$` stands for whatever differed.
+ * The content of a purged item is unknown: `$` stands for all its differences.
  */
 export function changedPaths(before: ComparedItem, after: ComparedItem): string[] {
   const sameContent = Buffer.compare(before.contentHash, after.contentHash) === 0;
@@ -37,10 +37,10 @@ export function changedPaths(before: ComparedItem, after: ComparedItem): string[
   return bounded(() => "$", groups);
 }
 
-/** Spells the path of a place. Most places do not differ, and their paths are never asked for. */
+/** Spells the path of a value. A function because most values do not differ, so their paths are never needed. */
 type PathOf = () => string;
 
-/** The differences at and below a place. None if it is the same in both states. */
+/** The differences at and below a path; none if its value is equal in both states. */
 interface PathDifference {
   readonly path: string;
   readonly below: readonly string[];
@@ -52,8 +52,8 @@ function payloadPaths(before: string | undefined, after: string | undefined, pat
 }
 
 /**
- * All paths of the groups below a parent, in order. As long as there are too many, the largest group is left to its own path;
- * with too many groups, all are left to the parent.
+ * Returns all paths of the groups below a parent, in order. While there are too many, the largest group is replaced by its own
+ * path; if there are too many groups, all are replaced by the parent.
  */
 function bounded(parent: PathOf, groups: readonly PathDifference[]): string[] {
   const differing = groups.filter(({ below }) => below.length > 0);
@@ -69,8 +69,8 @@ function bounded(parent: PathOf, groups: readonly PathDifference[]): string[] {
 }
 
 /**
- * Walks through two canonical texts side by side, each once and without building values. That members are in order in both
- * makes it as simple as merging two lists.
+ * Walks through two canonical texts side by side, each once and without building values. Members are sorted in both, so this
+ * is a merge of two sorted lists.
  */
 class PayloadComparison {
   readonly #before: CanonicalReader;
@@ -81,7 +81,7 @@ class PayloadComparison {
     this.#after = new CanonicalReader(after);
   }
 
-  /** Reads a value in both texts, and gives the paths of what differs in it. */
+  /** Reads a value in both texts, and returns the paths at which it differs. */
   paths(path: PathOf): string[] {
     const kind = this.#before.kind();
     if (kind !== this.#after.kind() || kind === "scalar") {
@@ -95,7 +95,7 @@ class PayloadComparison {
     let index = 0;
     for (; this.#before.nextElement(index); index++) {
       if (!this.#after.nextElement(index)) {
-        // The other array is read to its end; what this one has beyond it differs.
+        // The other array ends here; all further elements of this one differ.
         do {
           this.#before.value();
           found.add(index++, (below) => [below()]);
@@ -118,7 +118,7 @@ class PayloadComparison {
     let after = this.#after.nextMember(first);
     first = false;
     while (before !== undefined || after !== undefined) {
-      // Canonical order is that of UTF-16 units, as `<` has it.
+      // Canonical order is by UTF-16 code units, as is that of `<`.
       if (after === undefined || (before !== undefined && before < after)) {
         this.#before.value();
         found.add(before as string, (below) => [below()]);
@@ -137,7 +137,7 @@ class PayloadComparison {
   }
 }
 
-/** Collects the differences below one place, and no more of them than can be named. */
+/** Collects the differences below one path, at most as many as can be listed. */
 class Differences {
   readonly #path: PathOf;
   readonly #groups: PathDifference[] = [];
@@ -147,14 +147,14 @@ class Differences {
     this.#path = path;
   }
 
-  /** Takes in what `read` finds below a member or element, whose path it is given. */
+  /** Adds the differences that `read` returns for a member or element, whose path it receives. */
   add(to: string | number, read: (path: PathOf) => string[]): void {
-    // Beyond that many they are left to this place, and need no path of their own.
+    // Beyond that limit this path stands for them, so they need no paths of their own.
     const crowded = this.#groups.length > maxPaths;
     const pathOf = crowded ? this.#path : () => this.#path() + spelledSegment(to);
     const below = read(pathOf);
     if (below.length === 0 || crowded) return;
-    // What lies deeper has a longer path, and has left it to this place already.
+    // Deeper values have longer paths, and have been replaced by this one already.
     const path = pathOf();
     if (path.length > maxPathLength) this.#unnamed = true;
     else this.#groups.push({ path, below });
@@ -174,13 +174,13 @@ class CanonicalReader {
     this.#text = text;
   }
 
-  /** What begins here. */
+  /** Returns the kind of the value that begins here. */
   kind(): "object" | "array" | "scalar" {
     const first = this.#text[this.#at];
     return first === "{" ? "object" : first === "[" ? "array" : "scalar";
   }
 
-  /** Reads the value that begins here and gives its text. */
+  /** Reads the value that begins here and returns its text. */
   value(): string {
     const start = this.#at;
     let depth = 0;
@@ -197,12 +197,12 @@ class CanonicalReader {
     return this.#text.slice(start, this.#at);
   }
 
-  /** Goes to the element of an array behind the one that was read, or to its first; false at its end, which is read. */
+  /** Moves to the first or next element of an array. Returns false at the end of the array, which is then read. */
   nextElement(index: number): boolean {
     return this.#next("]", index === 0);
   }
 
-  /** Goes to the value of the next member of an object and gives the member's name; undefined at its end, which is read. */
+  /** Moves to the next member's value and returns the member's name; undefined at the end of the object, which is then read. */
   nextMember(first: boolean): string | undefined {
     if (!this.#next("}", first)) return undefined;
     const start = this.#at;
@@ -212,7 +212,7 @@ class CanonicalReader {
     return name;
   }
 
-  /** Reads the bracket or comma in front of the next part. */
+  /** Reads the bracket or comma before the next element or member. */
   #next(close: string, first: boolean): boolean {
     if (first) this.#at++;
     if (this.#text[this.#at] === close) {

@@ -19,15 +19,15 @@ import { changedPaths } from "./changed-paths.ts";
 /** Two states of a dataset that are compared. */
 export interface VersionComparison {
   readonly datasetId: DatasetHandle;
-  /** Reads where they differ. */
+  /** Reads their differences. */
   readonly read: ReadWindow;
-  /** Whether the later state is only planned: its items have no version yet, nor the time of one. */
+  /** Whether the later state is only planned: its items have neither a version nor a version's time yet. */
   readonly planned: boolean;
-  /** Fails unless both states are still there. Runs in every transaction that reads of them. */
+  /** Fails unless both states still exist. Runs in every transaction that reads from them. */
   check(client: Client): Promise<void>;
 }
 
-/** Where a stream of differences begins: behind an item_id, with the counts of what is in front. */
+/** Where a stream of differences begins: after an item_id, with the counts of the preceding differences. */
 export interface DiffPosition {
   readonly through: string | undefined;
   readonly counts: DiffCounts;
@@ -41,8 +41,8 @@ export interface DiffBatch {
 }
 
 /**
- * Streams the differences of two states behind a position, in ascending byte order of item_id, in batches that fit into a
- * frame. No connection is held while the consumer works on one.
+ * Streams the differences of two states after a position, in ascending byte order of item_id, in batches that fit into a
+ * frame. No connection is held while the consumer processes one.
  *
  * @throws Failure as `check` of the comparison does.
  */
@@ -76,7 +76,7 @@ export async function* streamDiff(
   if (changes.length > 0) yield takeBatch();
 }
 
-/** Reads differences window by window, and what they consist of in parts that fit into memory. */
+/** Reads differences window by window, and their revisions in parts that fit into memory. */
 async function* streamChanges(
   pool: Pool,
   { datasetId, read, planned, check }: VersionComparison,
@@ -106,14 +106,14 @@ async function* streamChanges(
   } while (after !== undefined);
 }
 
-/** Bytes that are compared before others get a turn. A megabyte takes milliseconds, in which no other call moves. */
+/** Bytes compared before the event loop gets a turn. A megabyte takes milliseconds, which would delay all other calls. */
 const bytesPerTurn = 256 * 1024;
 
-/** Updates are read whole also for keys, to tell what changed in them. */
+/** Returns whether payloads are read: always for updates, even in the view of keys, to compute their changed paths. */
 const readsPayload = (difference: Difference, view: ItemView) =>
   view === "full" || kindOf(difference) === "updated";
 
-/** Cuts differences into parts that can be read at once. A single one may be as large as it is. */
+/** Splits differences into parts that can be read at once. A part of a single difference may exceed the bounds. */
 function* parts(differences: readonly Difference[], view: ItemView): Generator<readonly Difference[]> {
   let start = 0;
   let bytes = 0;
@@ -129,7 +129,7 @@ function* parts(differences: readonly Difference[], view: ItemView): Generator<r
   if (start < differences.length) yield differences.slice(start);
 }
 
-/** The revisions of each difference, the earlier one first. */
+/** Returns the revisions of each difference, the earlier one first. */
 function wantedOf(part: readonly Difference[], view: ItemView): WantedRevision[] {
   return part.flatMap((difference) => {
     const withPayload = readsPayload(difference, view);
@@ -138,9 +138,9 @@ function wantedOf(part: readonly Difference[], view: ItemView): WantedRevision[]
   });
 }
 
-/** Revisions never go while what refers to them is there, which was checked in the same snapshot. */
+/** Unreachable: revisions exist as long as the states that refer to them, which the same snapshot has checked. */
 function lost({ itemId }: Difference): never {
-  throw new Error(`a revision of item ${JSON.stringify(itemId)} that versions differ by is not there`);
+  throw new Error(`a revision of item ${JSON.stringify(itemId)} in which versions differ is missing`);
 }
 
 function changeOf(
@@ -160,7 +160,7 @@ function changeOf(
   };
 }
 
-/** An item as publishing would make it. */
+/** Returns an item as publishing would write it. */
 function asPlanned(
   { itemId, keepsSplits }: Difference,
   before: ItemState | undefined,
@@ -180,7 +180,7 @@ function withoutPayload(item: ItemState): ItemState {
   return { ...item, input: undefined, expectedOutput: undefined, metadata: undefined };
 }
 
-/** Bytes of a change in a frame, but for what all changes have alike. */
+/** Returns the bytes of a change in a frame, without the constant overhead of a change. */
 function sizeOf({ itemId, before, after, changedPaths: paths }: ItemChange): number {
   const texts = [itemId, ...paths];
   for (const item of [before, after]) {

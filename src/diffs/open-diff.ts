@@ -10,12 +10,12 @@ import { resolveVersion } from "../versions/version-store.ts";
 import type { DiffPosition, VersionComparison } from "./diff-versions.ts";
 import { readPlanDifferences } from "./read-plan-differences.ts";
 
-/** What a diff compares: two versions, or the head version with what a planned write would make of it. */
+/** The two sides of a diff: two versions, or the head version and the result of a planned write. */
 export type DiffSubject =
   | { readonly kind: "versions"; readonly before: VersionSelector; readonly after: VersionSelector }
   | { readonly kind: "plan"; readonly requestId: string };
 
-/** Where a diff goes on, at the versions that it began with. */
+/** Where a diff resumes, at the versions that it began with. */
 export interface DiffResumption {
   readonly before: bigint;
   /** Undefined for a plan. */
@@ -26,11 +26,11 @@ export interface DiffResumption {
 /** A diff that is ready to be streamed. */
 export interface OpenDiff extends DiffResumption {
   readonly comparison: VersionComparison;
-  /** How many items the earlier state has. */
+  /** The number of items in the earlier state. */
   readonly itemCount: bigint;
 }
 
-/** Which dataset a diff is about. */
+/** The dataset of a diff. */
 export interface DiffTarget {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
@@ -39,8 +39,9 @@ export interface DiffTarget {
 const start: DiffPosition = { through: undefined, counts: { created: 0n, updated: 0n, deleted: 0n } };
 
 /**
- * Finds what a diff compares. `resume` tells, once the dataset is known, where to go on.
+ * Resolves the two sides of a diff.
  *
+ * @param resume returns, for the dataset that was found, where the diff resumes; undefined starts at the beginning.
  * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND, UPSERT_NOT_FOUND, UPSERT_NOT_READY, and those of
  * `resume`.
  */
@@ -91,7 +92,7 @@ async function openPlan(
   const datasetId = await getWriteDatasetId(client, projectId, ref);
   const resumed = resume(datasetId);
   const plan = await getPlan(client, datasetId, requestId);
-  // A dataset that only the plan will create is at version 0.
+  // A dataset that the plan is going to create is at version 0.
   const dataset = await findDataset(client, projectId, { datasetId });
   const before = resumed?.before ?? dataset?.headVersion ?? 0n;
   return {

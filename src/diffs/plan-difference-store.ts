@@ -7,7 +7,7 @@ import { itemAt, supersededBetween } from "../items/visible-at.ts";
 import { writers, writtenBetween, writtenBy } from "../items/written-by.ts";
 import type { Difference } from "../versions/difference.ts";
 
-/** Behind which item_id to look for differences, and for how many at most. */
+/** The item_id after which to look for differences, and their maximum number. */
 export interface WindowBounds {
   readonly after: string | undefined;
   readonly limit: number;
@@ -24,17 +24,17 @@ interface PlannedRow {
   payload_bytes: bigint;
 }
 
-/** A row of a plan and what it does to its item, if anything. */
+/** A row of a plan and its effect on its item, if any. */
 export interface PlannedDifference extends Difference {
   readonly differs: boolean;
 }
 
 const sizes = `${keySize} as key_bytes, coalesce(${payloadSize}, 0) as payload_bytes`;
 
-/** What rows of a plan are compared with. */
+/** The columns of the head's items that rows of a plan are compared with. */
 const comparedColumns = `revision.changeset_id, revision.content_hash, revision.splits, ${sizes}`;
 
-/** What rows with an id do to the items of version $4. A row without splits leaves those of its item as they are. */
+/** Selects the effects of rows with an id on the items of version $4. A row without splits leaves its item's splits unchanged. */
 const comparedWithHead = `
   select wanted.item_id, head.changeset_id as before_changeset, wanted.item_id as after_item_id,
          wanted.changeset_id as after_changeset, wanted.keeps_splits,
@@ -46,7 +46,7 @@ const comparedWithHead = `
   left join lateral (${itemAt(comparedColumns, "$4", "wanted.item_id")}) head on true
   order by wanted.item_id`;
 
-/** What the rows with an id that a plan has revisions of do to the items of a version, in ascending order of item_id. */
+/** Lists the effects of a plan's staged rows with an id on the items of a version, in ascending order of item_id. */
 export async function listStagedDifferences(
   client: Client,
   { datasetId, changesetId, itemIdPrefix }: Changeset,
@@ -71,8 +71,8 @@ export async function listStagedDifferences(
 }
 
 /**
- * The same for the rows that found their item unchanged in the base of the plan, where a version since then touched it: such
- * a row means the content that the item had then, and may bring it back.
+ * Lists the effects of the rows that left their item unchanged in the plan's base version, if a later version touched it: such
+ * a row means the content that the item had then, and may restore it.
  */
 export async function listCarriedDifferences(
   client: Client,
@@ -80,7 +80,7 @@ export async function listCarriedDifferences(
   headVersion: bigint,
   { after, limit }: WindowBounds,
 ): Promise<PlannedDifference[]> {
-  // A plan that was compared afresh meanwhile may have a base above the version that a diff began with.
+  // A plan that was rebased meanwhile may have a base above the version that the diff began with.
   const [lower, upper] = baseVersion < headVersion ? [baseVersion, headVersion] : [headVersion, baseVersion];
   const { rows } = await withIndexes(client, () =>
     client.query<PlannedRow>(
@@ -112,8 +112,8 @@ export async function listCarriedDifferences(
 }
 
 /**
- * What a plan does to the items of a version that no row with an id stands for: rows without an id are matched with those of
- * equal content, as publishing does it, or create items; a mirror deletes the others.
+ * Lists the effects of a plan on the items of a version that no row with an id stands for: rows without an id are matched with
+ * items of equal content, as in publishing, or create items; a mirror deletes the other items.
  */
 export async function listUnaddressedDifferences(
   client: Client,
@@ -127,7 +127,7 @@ export async function listUnaddressedDifferences(
       `with ${matching({
         staged: ["revision.changeset_id", sizes],
         live: ["revision.changeset_id", sizes],
-        // A plan has seen items of its base alone; publishing it would rebase it first and see those of the head.
+        // A plan has only seen items of its base; publishing would rebase it first, so that it sees those of the head.
         alsoAddressed: `select revision.item_id from item_revisions revision where ${writtenBy("$2", "''")}`,
         othersToo: "$5",
       })}

@@ -12,8 +12,8 @@ import {
 } from "./plan-difference-store.ts";
 
 /**
- * Reads the differences that publishing a plan would make to a version, without changing the plan: also where the version is
- * not the one it was compared with.
+ * Reads the differences that publishing a plan would make to a version, without changing the plan, even if the plan was
+ * compared with another version.
  */
 export function readPlanDifferences(plan: Changeset, headVersion: bigint, size = windowSize): ReadWindow {
   const lists = [listStagedDifferences];
@@ -22,15 +22,15 @@ export function readPlanDifferences(plan: Changeset, headVersion: bigint, size =
   return async (client: Client, after: string | undefined): Promise<DifferenceWindow> => {
     const bounds: WindowBounds = { after, limit: size };
     const found: PlannedDifference[][] = [];
-    // One after the other: they share a connection.
+    // Sequentially: they share a connection.
     for (const list of lists) found.push(await list(client, plan, headVersion, bounds));
     return mergeLists(found, size);
   };
 }
 
 /**
- * Merges lists in ascending order of item_id, of which those of full size may go on: nothing is known beyond where the first
- * of them ends.
+ * Merges lists in ascending order of item_id. A list of full size may continue, so the window ends where the first of those
+ * lists ends.
  */
 export function mergeLists(lists: readonly (readonly PlannedDifference[])[], size: number): DifferenceWindow {
   const ends = lists.flatMap((list) => (list.length === size ? [list.at(-1)?.itemId ?? ""] : []));

@@ -16,14 +16,14 @@ import {
 } from "../items/purge-store.ts";
 import { eraseResults } from "../results/erase-results.ts";
 
-/** Which item to purge. */
+/** The item to purge. */
 export interface PurgeRequest {
   readonly projectId: ProjectId;
   readonly ref: DatasetRef;
   readonly itemId: string;
 }
 
-/** What holds nothing of the item any more. */
+/** The effect of a purge: the revisions and results that no longer have any content of the item. */
 export interface Purge {
   readonly revisionCount: bigint;
   readonly resultCount: bigint;
@@ -32,8 +32,7 @@ export interface Purge {
 }
 
 /**
- * Erases what an item holds, from every version, every unfinished write and every result of every run. Purging again
- * changes nothing.
+ * Erases the content of an item from every version, every unfinished write and every result of every run. Idempotent.
  *
  * @throws Failure DATASET_NOT_FOUND; ITEM_NOT_FOUND if no version ever had the item.
  */
@@ -45,9 +44,9 @@ export async function purgeItem(
 }
 
 /**
- * Takes the locks of all who might be adding content of the item: publishers (the dataset), imports (their changesets), and
- * recorders (their runs), in the order in which they take them. So everything they have added is there to be erased, and
- * what they add later they add knowing that the item was purged.
+ * Acquires the locks of all calls that might be adding content of the item: publishers (the dataset), imports (their
+ * changesets), and recorders (their runs), in the order in which those calls acquire them. So all content added before is
+ * visible and erased, and calls that add content later see that the item was purged.
  */
 async function purge(client: Client, { projectId, ref, itemId }: PurgeRequest): Promise<Purge> {
   const { datasetId, headVersion } = await lockDataset(client, projectId, ref);
@@ -62,7 +61,7 @@ async function purge(client: Client, { projectId, ref, itemId }: PurgeRequest): 
   return { revisionCount, resultCount, purgeTime };
 }
 
-/** Marks the item as purged unless it is, and says since when. */
+/** Marks the item as purged unless it is already, and returns the time of the first purge. */
 async function purgeTimeOf(client: Client, datasetId: DatasetHandle, itemId: string): Promise<Instant> {
   const known = await findPurgeTime(client, datasetId, itemId);
   if (known !== undefined) return known;

@@ -4,7 +4,7 @@ import { itemAt } from "../items/visible-at.ts";
 import type { RunScope } from "./run.ts";
 import { coveredRevisions } from "./run-item-store.ts";
 
-/** Keeps a run from being deleted until the transaction ends. False if there is none any more. */
+/** Prevents the deletion of a run until the transaction ends. Returns false if the run no longer exists. */
 export async function keepRun(
   client: Client,
   { datasetId, runId }: Pick<RunScope, "datasetId" | "runId">,
@@ -18,10 +18,10 @@ export async function keepRun(
 
 /**
  * Copies successes of one run with their scores into another one that is new and on the same dataset: those in cells that both
- * have, of items whose content is the same in both versions. They take the places 1, 2, 3, … in the order of cells. Returns
- * how many there are.
+ * have, of items with equal content in both versions. They get the sequence numbers 1, 2, 3, … in the order of cells. Returns
+ * their number.
  *
- * Each result looks its item up by key, in both versions, on tables without statistics too: `limit 1` rules out joins of whole
+ * Each result looks up its item by key in both versions, even on tables without statistics: `limit 1` rules out joins of whole
  * tables.
  */
 export async function copyResults(
@@ -64,12 +64,12 @@ export async function copyResults(
   return rowCount ?? 0;
 }
 
-/** What a result says, wherever it is. */
+/** The columns of a result that are copied unchanged. */
 const copied = `
   output, start_time, complete_time, latency_micros, retry_count, trace_id, input_tokens, output_tokens, cost, currency_code,
   fingerprint, scores, judged, judged_values`;
 
-/** The end of a result_id, as `resultId` makes it from the number: eight digits to the base of 32. */
+/** Returns the SQL for the end of a result_id, as `resultId` makes it from the number: eight digits in base 32. */
 function idDigits(number: string): string {
   return [35, 30, 25, 20, 15, 10, 5, 0]
     .map((bits) => `substr('0123456789abcdefghijklmnopqrstuv', (${number} >> ${bits} & 31)::int + 1, 1)`)

@@ -14,18 +14,18 @@ import { lockRunAndHolders } from "./run-definition-store.ts";
 import { countCoveredItems } from "./run-item-store.ts";
 import { getRun, getRunScope, runNotFound } from "./run-store.ts";
 
-/** A run to create, and what to create it on. */
+/** A run to create, and the version to pin it to. */
 export interface CreateRequest {
   readonly dataset: DatasetRef;
   readonly at: VersionSelector;
-  /** An empty name is made from those of dataset and target. */
+  /** An empty name is replaced by one made from the names of dataset and target. */
   readonly run: NewRun;
-  /** The run whose successes are taken over where items are unchanged. */
+  /** The run whose successes are copied for unchanged items. */
   readonly carryFromRunId: string | undefined;
 }
 
 /**
- * Creates a run pinned to a version. With successes of an earlier run in it, it is running from the start.
+ * Creates a run pinned to a version. If successes of an earlier run are copied into it, its state is `running` from the start.
  *
  * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND, EMPTY_RUN; RUN_NOT_FOUND, INVALID_FIELD about the run to
  * carry from.
@@ -56,7 +56,7 @@ export async function createRun(
   return getRun(client, projectId, created.runId);
 }
 
-/** The run to carry from, kept from being deleted while that goes on. Others may record in it. */
+/** Returns the run to carry from, and prevents its deletion meanwhile. Others may record in it. */
 async function keepSource(
   client: Client,
   projectId: ProjectId,

@@ -6,8 +6,8 @@ import { getRun, getRunScope } from "./run-store.ts";
 import type { RunTarget } from "./update-run.ts";
 
 /**
- * Deletes a run with its labels, in one step for readers. Its results and scores are left to `sweepDeletedRuns`: a million of
- * them would hold the transaction open for half a minute.
+ * Deletes a run with its labels, in one step for readers. `sweepDeletedRuns` deletes its results and scores: a million of them
+ * would keep the transaction open for half a minute.
  *
  * @throws Failure RUN_NOT_FOUND, ETAG_MISMATCH
  */

@@ -12,20 +12,20 @@ import {
 } from "./run-deletion-store.ts";
 
 /**
- * Rows that one transaction deletes: enough for it to be about deleting rather than committing, few enough to take a fraction of
- * a second even if each result is large.
+ * Rows that one transaction deletes: enough to outweigh the cost of the commit, few enough to take a fraction of a second even
+ * if each result is large.
  */
 const batchSize = 2_000;
 
 /**
- * Deletes the results of deleted runs. Whoever deletes a run asks for a sweep at once; the regular ones find what a server
- * left that was stopped in the middle.
+ * Returns a sweeper that deletes the results of deleted runs. Deleting a run requests a sweep at once; the periodic sweeps
+ * finish the work of servers that were stopped in between.
  */
 export function newDeletedRunSweeper(pool: Pool): Sweeper {
   return { name: "deleted runs", sweep: (signal) => sweepDeletedRuns(pool, signal) };
 }
 
-/** Deletes the results of all deleted runs, batch by batch, and counts the runs of which nothing is left. */
+/** Deletes the results of all deleted runs, batch by batch, and returns the number of runs whose results are all deleted. */
 export async function sweepDeletedRuns(pool: Pool, signal: AbortSignal): Promise<number> {
   let count = 0;
   for (const run of await listDeletedRuns(pool)) {
@@ -34,13 +34,13 @@ export async function sweepDeletedRuns(pool: Pool, signal: AbortSignal): Promise
   return count;
 }
 
-/** Says whether nothing is left of the run; not if another server is at it, or this one is to stop. */
+/** Returns whether the run is now completely deleted: false if another server is sweeping it, or if this one stops. */
 async function sweepRun(pool: Pool, run: DeletedRun, signal: AbortSignal): Promise<boolean> {
   for (const deleteBatch of [deleteResultBatch, deleteScoreBatch]) {
     for (let after: bigint | undefined = 0n; after !== undefined; ) {
       if (signal.aborted) return false;
-      const behind: bigint = after;
-      const through = await whileHeld(pool, run, (client) => deleteBatch(client, run, behind, batchSize));
+      const last: bigint = after;
+      const through = await whileHeld(pool, run, (client) => deleteBatch(client, run, last, batchSize));
       if (through === "taken") return false;
       after = through;
     }
@@ -49,8 +49,9 @@ async function sweepRun(pool: Pool, run: DeletedRun, signal: AbortSignal): Promi
 }
 
 /**
- * Runs `work` in a transaction that keeps other servers from the run. The dataset is locked first, as by everybody else who
- * locks both, so that its deletion waits for the batch rather than for somebody who waits for it.
+ * Runs `work` in a transaction that locks the run against other servers. The dataset is locked first, as in all calls that lock
+ * both, so that the deletion of the dataset waits for the batch instead of causing a deadlock. Returns "taken" if the run is
+ * locked already or nothing of it is left.
  */
 async function whileHeld<T>(
   pool: Pool,

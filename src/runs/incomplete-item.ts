@@ -1,6 +1,6 @@
 import type { Item } from "../items/item.ts";
 
-/** Whether an incomplete item carries the item itself. */
+/** Whether an incomplete item includes the item itself. */
 export type IncompleteView = "basic" | "with_item";
 
 /** An item that lacks a success in some repetition of a run. */
@@ -14,7 +14,7 @@ export interface IncompleteItem {
   readonly item: Item | undefined;
 }
 
-/** The repetitions, from 1 to `repetitions`, that are none of `recorded`. */
+/** Returns the repetitions from 1 to `repetitions` that are not in `recorded`, ascending. */
 export function missingRepetitions(repetitions: number, recorded: Iterable<number>): number[] {
   const known = new Set(recorded);
   const all = Array.from({ length: repetitions }, (_, index) => index + 1);
@@ -22,9 +22,9 @@ export function missingRepetitions(repetitions: number, recorded: Iterable<numbe
 }
 
 /**
- * How many of these things fit on a page, in their order: at least one, however large, if there is any.
+ * Returns how many leading entries fit on a page: at least one, however large, if there is any.
  *
- * @param sizes The bytes of each.
+ * @param sizes The bytes of each entry.
  */
 export function countFitting(sizes: readonly number[], maxCount: number, maxBytes: number): number {
   let bytes = 0;

@@ -3,9 +3,9 @@ import type { IncompleteView } from "./incomplete-item.ts";
 import type { RunScope } from "./run.ts";
 import { coveredRevisions } from "./run-item-store.ts";
 
-/** Some items that a run covers, next to each other in the order of item_id. */
+/** Consecutive items that a run covers, in the order of item_id. */
 export interface ItemBlock {
-  /** The last of them. */
+  /** The id of the last one. */
   readonly through: string;
   readonly itemCount: number;
   /** Cells of these items that have a success. */
@@ -13,8 +13,8 @@ export interface ItemBlock {
 }
 
 /**
- * The next items behind `after`, with the number of their successes. Both are counted along an index, without being brought
- * together, so passing over a block that is done costs little more than reading it.
+ * Counts the next items after `after` and their successes. Each is counted along an index, without a join, so skipping a
+ * finished block costs little more than reading it.
  */
 export async function countBlock(
   client: Client,
@@ -46,28 +46,28 @@ export async function countBlock(
   };
 }
 
-/** An item that lacks a success, with what is in its cells. */
+/** An item that lacks a success, with the contents of its cells. */
 export interface OpenItem {
   readonly itemId: string;
   readonly succeededRepetitions: readonly number[];
   readonly failedRepetitions: readonly number[];
-  /** Bytes on the wire, about; of its payloads only if they are wanted. */
+  /** Approximate bytes on the wire; payloads count only if the view includes them. */
   readonly size: number;
 }
 
-/** Which items to look at. */
+/** The items to search. */
 export interface IncompleteRange {
-  /** Behind this item_id, and up to that one. */
+  /** After this item_id, up to and including `through`. */
   readonly after: string;
   readonly through: string;
   readonly limit: number;
-  /** Whether payloads count into sizes. */
+  /** Determines whether payloads count towards sizes. */
   readonly view: IncompleteView;
 }
 
 /**
- * Items in a range that lack a success, in ascending byte order of item_id: a look-up by key for each item of the range. Purged
- * items are left out, because nothing can be recorded for them.
+ * Lists the items in a range that lack a success, in ascending byte order of item_id: one look-up by key for each item of the
+ * range. Purged items are left out, because nothing can be recorded for them.
  */
 export async function listOpenItems(
   client: Client,

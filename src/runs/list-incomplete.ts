@@ -31,14 +31,14 @@ export interface IncompletePage {
 }
 
 /**
- * Items that are passed over at a time where all are done: enough for the statement not to matter, few enough to look at one
- * by one if a single cell among theirs is open.
+ * Items that are skipped at a time if all are done: enough to make the statement's overhead negligible, few enough to read one
+ * by one if a single cell among them is open.
  */
 const blockSize = 2_000;
 
 /**
- * Lists the items that lack a success in some repetition, page by page, each page as of one moment. What is not done yet is
- * found by looking past what is, so the first page costs the more the more is done, up to reading the results of the run once.
+ * Lists the items that lack a success in some repetition, page by page, each page from one snapshot. Finished items are skipped,
+ * so the cost of the first page grows with their number, up to reading the results of the run once.
  *
  * @throws Failure RUN_NOT_FOUND, INVALID_PAGE_TOKEN
  */
@@ -52,7 +52,7 @@ export async function listIncompletePage(
     const run = await getRun(client, projectId, runId);
     const [after = ""] =
       pageToken === "" ? [] : pageTokens.open("page_token", pageToken, "ListIncomplete", binding);
-    // One more than the page holds tells whether another follows.
+    // One more than the page holds shows whether another page follows.
     const found = await withIndexOrder(client, () =>
       findOpenItems(client, run, { after, limit: pageSize + 1, view }),
     );

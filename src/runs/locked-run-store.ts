@@ -4,7 +4,7 @@ import type { LockedRun, RunScope } from "./run.ts";
 import { countsFromRow, type RunRow, runNotFound } from "./run-store.ts";
 
 /**
- * Locks a run against everybody else who records results in it or ends it.
+ * Locks a run against all other calls that record results in it or end it.
  *
  * @throws Failure RUN_NOT_FOUND if it was deleted.
  */
@@ -42,7 +42,7 @@ interface LockedRunRow
   time: Instant;
 }
 
-/** Writes back what recording and deleting results change about a locked run. The first result starts it. */
+/** Writes back the columns of a locked run that recording and deleting results change. The first result starts the run. */
 export async function advanceRun(
   client: Client,
   run: LockedRun,

@@ -7,7 +7,7 @@ import { present } from "../present.ts";
 import { type NewRun, newResultIdPrefix, type Run } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
-/** What a run is created on, beyond what its creator says. */
+/** The facts about a new run that do not come from its creator. */
 export interface RunBasis {
   readonly projectId: ProjectId;
   readonly datasetId: DatasetHandle;
@@ -17,7 +17,7 @@ export interface RunBasis {
   readonly author: string;
 }
 
-/** Keeps a dataset from being deleted until the transaction ends, but not from being written to. False if there is none any more. */
+/** Prevents the deletion of a dataset until the transaction ends, but not writes. Returns false if it no longer exists. */
 export async function keepDataset(client: Client, datasetId: DatasetHandle): Promise<boolean> {
   const { rowCount } = await client.query(`select from datasets where dataset_id = $1 for key share`, [
     datasetId,
@@ -64,9 +64,8 @@ export async function insertRun(client: Client, basis: RunBasis, run: NewRun): P
 }
 
 /**
- * Gives labels to a run and takes them from the runs of the dataset that had them, whose update_time becomes `time`. All these
- * runs are locked, see `lockRunAndHolders`; the order of labels keeps those that find none of them on a run from waiting for
- * each other in a circle.
+ * Moves labels to a run from the runs of the dataset that had them, whose update_time becomes `time`. All these runs are locked,
+ * see `lockRunAndHolders`; the order of labels prevents a deadlock of calls whose labels no run has yet.
  */
 export async function takeLabels(
   client: Client,

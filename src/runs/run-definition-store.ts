@@ -7,9 +7,9 @@ import type { RunDefinition, RunScope } from "./run.ts";
 type RunKey = Pick<RunScope, "datasetId" | "runId">;
 
 /**
- * Locks a run and those that have any of these labels, since they are about to lose them, against everybody who changes them,
- * and returns what the clock says behind the locks. The order of the locks keeps two calls that take labels from each other
- * from waiting in a circle.
+ * Locks a run and the runs that have any of these labels, since they are about to lose them, against all other calls that change
+ * them, and returns the time under the locks. The order of the locks prevents a deadlock of two calls that take labels from each
+ * other.
  */
 export async function lockRunAndHolders(
   client: Client,
@@ -30,7 +30,7 @@ export async function lockRunAndHolders(
   return present(rows[0]).time;
 }
 
-/** Writes what a locked run says about itself, labels aside, with a new etag. */
+/** Writes the definition of a locked run, except for its labels, with a new etag. */
 export async function updateRunDefinition(
   client: Client,
   { datasetId, runId }: RunKey,
@@ -55,7 +55,7 @@ export async function updateRunDefinition(
   );
 }
 
-/** Takes all labels but these from a run. */
+/** Removes all labels except these from a run. */
 export async function dropOtherLabels(
   client: Client,
   { datasetId, runId }: RunKey,

@@ -3,12 +3,12 @@ import type { Client, Queryable } from "../db/pool.ts";
 import type { DatasetHandle, RunHandle } from "../handles.ts";
 import type { RunScope } from "./run.ts";
 
-/** A run that is deleted but for its results. */
+/** A run that is deleted except for its results. */
 export type DeletedRun = Pick<RunScope, "datasetId" | "runId" | "runNumber">;
 
 /**
- * Deletes a run that is locked, with its labels and all else that refers to its row, and with the answers to the calls that
- * wrote it. Its results stay, out of every reader's sight, for `listDeletedRuns`.
+ * Deletes a locked run with its labels, all other rows that refer to its row, and the stored answers of the calls that wrote it.
+ * Its results remain, invisible to all readers, for `listDeletedRuns`.
  */
 export async function deleteRunRow(
   client: Client,
@@ -20,7 +20,7 @@ export async function deleteRunRow(
   await client.query("update run_ids set delete_time = $2 where run_id = $1", [runId, instantToSql(time)]);
 }
 
-/** Runs of which only results are left, in the order of their deletion. */
+/** Lists runs of which only results are left, in the order of their deletion. */
 export async function listDeletedRuns(db: Queryable): Promise<DeletedRun[]> {
   const { rows } = await db.query<{ dataset_id: DatasetHandle; run_id: RunHandle; run_number: bigint }>(
     "select dataset_id, run_id, run_number from run_ids where delete_time is not null order by delete_time",
@@ -28,7 +28,7 @@ export async function listDeletedRuns(db: Queryable): Promise<DeletedRun[]> {
   return rows.map((row) => ({ datasetId: row.dataset_id, runId: row.run_id, runNumber: row.run_number }));
 }
 
-/** Keeps others from deleting what is left of a run. False if somebody is at it, or nothing is left. */
+/** Locks the rest of a deleted run. Returns false without waiting if it is locked already, or if nothing is left. */
 export async function lockDeletedRun(client: Client, { runId }: DeletedRun): Promise<boolean> {
   const { rowCount } = await client.query(
     "select from run_ids where run_id = $1 and delete_time is not null for update skip locked",
@@ -37,7 +37,7 @@ export async function lockDeletedRun(client: Client, { runId }: DeletedRun): Pro
   return rowCount === 1;
 }
 
-/** Deletes the next results behind the sequence number `after`, and says through which one; undefined if there were none. */
+/** Deletes the next results after the sequence number `after`, and returns the last number; undefined if there were none. */
 export async function deleteResultBatch(
   client: Client,
   { datasetId, runNumber }: DeletedRun,
@@ -60,7 +60,7 @@ export async function deleteResultBatch(
   return rows[0]?.through ?? undefined;
 }
 
-/** The same for replaced scores; these go by the numbers of their results. */
+/** Deletes the next replaced scores, by the numbers of their results; otherwise like `deleteResultBatch`. */
 export async function deleteScoreBatch(
   client: Client,
   { datasetId, runId }: DeletedRun,
@@ -83,7 +83,7 @@ export async function deleteScoreBatch(
   return rows[0]?.through ?? undefined;
 }
 
-/** Forgets a run of which nothing is left. */
+/** Deletes the last trace of a run whose results are all deleted. */
 export async function deleteRunId(client: Client, { runId }: DeletedRun): Promise<void> {
   await client.query("delete from run_ids where run_id = $1", [runId]);
 }

@@ -6,15 +6,15 @@ import type { RunScope } from "./run.ts";
 export type ItemScope = Pick<RunScope, "datasetId" | "datasetVersion" | "splits">;
 
 /**
- * Which of these items a run covers, each with the version that wrote it. One look-up by key for each: `limit 1` keeps
- * the planner from joining whole tables, which it would on tables that are not analysed yet.
+ * Finds the items among these that a run covers, each with the version that wrote it. One look-up by key for each: `limit 1`
+ * keeps the planner from joining whole tables, which it would do on tables that are not analysed yet.
  */
 export async function findCoveredItems(
   db: Queryable,
   { datasetId, datasetVersion, splits }: ItemScope,
   itemIds: readonly string[],
 ): Promise<Map<string, bigint>> {
-  // One row of arrays is read in a fraction of the time that a row for each item takes.
+  // Reading one row of arrays takes a fraction of the time of one row per item.
   const { rows } = await db.query<{ positions: bigint[] | null; versions: bigint[] | null }>(
     `select array_agg(wanted.position) as positions, array_agg(found.version) as versions
      from unnest($2::text[]) with ordinality as wanted(item_id, position)
@@ -33,7 +33,7 @@ export async function findCoveredItems(
   );
 }
 
-/** How many items of a version are in any of the splits. Reads the whole version, unless all items count. */
+/** Returns the number of items of a version that are in any of the splits. Reads the whole version unless `splits` is empty. */
 export async function countCoveredItems(
   db: Queryable,
   { datasetId, datasetVersion, splits }: ItemScope,
@@ -49,16 +49,16 @@ export async function countCoveredItems(
   return rows[0]?.count ?? 0n;
 }
 
-/** An item that a run covers, as far as telling whether its content differs elsewhere. */
+/** An item that a run covers, with the columns needed to compare its content. */
 export interface CoveredItem {
   readonly itemId: string;
   readonly contentHash: Buffer;
 }
 
 /**
- * The items that a run covers, each a `revision` with its `changeset`: of dataset $1, as version $2 has them, in any of the splits
- * $3. More conditions may follow. `limit 1` makes each revision look for its changeset rather than the reverse, so that revisions
- * may be read along their key, see `withIndexOrder`.
+ * Selects from the items that a run covers, each a `revision` with its `changeset`: dataset $1, version $2, any of the splits
+ * $3. More conditions may follow. `limit 1` makes each revision look up its changeset rather than the reverse, so that revisions
+ * can be read along their key, see `withIndexOrder`.
  */
 export const coveredRevisions = `
   item_revisions revision
@@ -71,7 +71,7 @@ export const coveredRevisions = `
   where revision.dataset_id = $1 and ${notSupersededUpTo("$2")}
     and (cardinality($3::text[]) = 0 or revision.splits && $3::text[])`;
 
-/** The items that a run covers behind `afterItemId`, in ascending byte order of their ids. */
+/** Lists the items that a run covers after `afterItemId`, in ascending byte order of their ids. */
 export async function listCoveredItems(
   db: Queryable,
   { datasetId, datasetVersion, splits }: ItemScope,
@@ -89,8 +89,8 @@ export async function listCoveredItems(
 }
 
 /**
- * Bytes of items that a run covers on the wire, about: what has a length of its own, and a share for the rest. Reads no
- * payloads.
+ * Finds the approximate bytes on the wire of items that a run covers: the lengths of variable fields plus a constant for the
+ * rest. Does not read payloads.
  */
 export async function findItemSizes(
   db: Queryable,

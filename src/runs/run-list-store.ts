@@ -5,7 +5,7 @@ import { limits } from "../limits.ts";
 import type { Run, RunState } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
-/** Which runs to list. Undefined and empty keep all. */
+/** Filters the runs to list. Undefined and empty members match all. */
 export interface RunFilter {
   readonly datasetId: DatasetHandle | undefined;
   readonly datasetVersion: bigint | undefined;
@@ -14,13 +14,13 @@ export interface RunFilter {
   readonly targetId: string;
 }
 
-/** The last run of the page before. */
+/** The cursor: the last run of the previous page. */
 export interface RunPosition {
   readonly createTime: Instant;
   readonly runId: string;
 }
 
-/** Which runs to list. */
+/** The runs to list. */
 export interface RunQuery {
   readonly filter: RunFilter;
   /** Undefined starts at the newest. */
@@ -29,8 +29,8 @@ export interface RunQuery {
 }
 
 /**
- * The runs of a project behind `after`, newest first: as many as fit into `limit` and into the bytes of a page, at least
- * one if there is any. `more` says whether others follow.
+ * Lists the runs of a project after `after`, newest first: as many as fit into `limit` and into the bytes of a page, at least
+ * one if there is any. `more` is whether others follow.
  */
 export async function listRuns(
   db: Queryable,

@@ -35,7 +35,7 @@ export interface RunRow {
   update_time: Instant;
 }
 
-/** All of a run, its labels included, from a table or alias `runs`. */
+/** All columns of a run, including its labels, from a table or alias `runs`. */
 export const runColumns = `
   runs.dataset_id, runs.run_id, runs.dataset_version, runs.splits, runs.repetitions, runs.item_count, runs.run_number,
   runs.result_id_prefix, runs.name, runs.description, runs.target_type, runs.target_id, runs.metadata,
@@ -71,7 +71,7 @@ export async function getRunScope(db: Queryable, projectId: ProjectId, runId: st
   return runScopeFromRow(row);
 }
 
-/** Where a run stands; undefined if it was deleted. */
+/** Finds the state of a run; undefined if it was deleted. */
 export async function findRunState(
   db: Queryable,
   { datasetId, runId }: RunScope,
@@ -83,7 +83,7 @@ export async function findRunState(
   return rows[0]?.state;
 }
 
-/** The run whose results have ids that begin with `prefix`, within a project. */
+/** Finds the run of a project whose result ids begin with `prefix`. */
 export async function findRunScopeOfResults(
   db: Queryable,
   projectId: ProjectId,

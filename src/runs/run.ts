@@ -5,13 +5,13 @@ import type { DatasetHandle, RunHandle } from "../handles.ts";
 import { newId } from "../ids.ts";
 import { isSameJson } from "../json/json-object.ts";
 
-/** Where a run stands. It moves forward only; the last three are final. */
+/** The state of a run. It only moves forward; the last three are final. */
 export type RunState = "pending" | "running" | "completed" | "failed" | "cancelled";
 
-/** Where runs are told of by their ids that have changed. */
+/** The channel that notifies of changed runs, by run_id. */
 export const runsChannel = "runs";
 
-/** What a run says about itself, and may say otherwise later. */
+/** The mutable description of a run. */
 export interface RunDefinition {
   readonly name: string;
   readonly description: string;
@@ -23,17 +23,17 @@ export interface RunDefinition {
   readonly labels: readonly string[];
 }
 
-/** What to change about a run: members that are there are taken over, also those that are undefined. */
+/** Changes to a run: members that are present replace the present values, even by undefined. */
 export type RunPatch = Partial<RunDefinition>;
 
-/** What a caller says about a run when it is created. */
+/** The arguments from which a caller creates a run. */
 export interface NewRun extends RunDefinition {
   /** In ascending byte order. Empty covers all items. */
   readonly splits: readonly string[];
   readonly repetitions: number;
 }
 
-/** The cells of a run, by what is in them. */
+/** The number of cells of a run, by content. */
 export interface RunCounts {
   readonly itemCount: bigint;
   /** Items times repetitions. */
@@ -50,18 +50,18 @@ export interface RunCell {
   readonly repetition: number;
 }
 
-/** Where a run is kept, and what about it never changes. */
+/** The identity of a run, and its immutable facts. */
 export interface RunScope {
   readonly runId: RunHandle;
   readonly datasetId: DatasetHandle;
   readonly datasetVersion: bigint;
   readonly splits: readonly string[];
   readonly repetitions: number;
-  /** How many items it covers. */
+  /** The number of items that it covers. */
   readonly itemCount: bigint;
   /** Another name of the run, see migrations/0002_runs.sql. */
   readonly runNumber: bigint;
-  /** What the ids of its results begin with. */
+  /** The prefix of the ids of its results. */
   readonly resultIdPrefix: string;
 }
 
@@ -70,7 +70,7 @@ export interface Run extends NewRun, RunScope {
   readonly state: RunState;
   readonly failureMessage: string;
   readonly counts: RunCounts;
-  /** The last sequence number given to a change of its results; 0 before the first. */
+  /** The last sequence number assigned to a change of its results; 0 before the first. */
   readonly sequence: bigint;
   readonly etag: string;
   readonly author: string;
@@ -80,25 +80,25 @@ export interface Run extends NewRun, RunScope {
   readonly updateTime: Instant;
 }
 
-/** How far the cells of a run have been leased to workers, in the order of repetition and item_id. */
+/** The last cell of a run that was leased to a worker, in the order of repetition and item_id. */
 export interface DispatchPosition {
-  /** Of the last cell that was leased; one beyond the last repetition if all were. */
+  /** The repetition of the last leased cell; one beyond the last repetition if all cells were leased. */
   readonly repetition: number;
   /** Empty before the first item. */
   readonly itemId: string;
-  /** The last number given to a lease. */
+  /** The last number assigned to a lease. */
   readonly leaseNumber: bigint;
 }
 
-/** A run under its row lock, as far as recording, leasing its cells and ending it need to know. */
+/** A run under its row lock, with the facts needed to record results, lease cells and end it. */
 export interface LockedRun extends RunScope, Pick<Run, "state" | "counts" | "sequence"> {
-  /** Undefined as long as no worker has joined. */
+  /** Undefined until a worker joins. */
   readonly dispatchPosition: DispatchPosition | undefined;
-  /** What the clock says behind the lock. */
+  /** The time under the lock. */
   readonly time: Instant;
 }
 
-/** What FinishRun asks for. */
+/** The terms of FinishRun. */
 export interface FinishTerms {
   /** 0 to 1. */
   readonly minSuccessRatio: number;
@@ -106,10 +106,10 @@ export interface FinishTerms {
   readonly failureMessage: string;
 }
 
-/** Characters of a run's name. */
+/** Maximum characters of a run's name. */
 export const maxRunNameLength = 128;
 
-/** What a run says about itself, without the rest. */
+/** Returns the definition of a run without its other members. */
 export function runDefinitionOf({
   name,
   description,
@@ -121,7 +121,7 @@ export function runDefinitionOf({
   return { name, description, targetType, targetId, metadata, labels };
 }
 
-/** Whether two runs say the same about themselves. Metadata may be spelled differently. */
+/** Returns whether two definitions are equal. Metadata is compared as JSON, however it is spelled. */
 export function isSameRunDefinition(one: RunDefinition, other: RunDefinition): boolean {
   const withoutMetadata = (definition: RunDefinition) => ({
     ...runDefinitionOf(definition),
@@ -133,7 +133,7 @@ export function isSameRunDefinition(one: RunDefinition, other: RunDefinition): b
   );
 }
 
-/** Cells without any result: together with those that succeeded or failed, all that are expected. */
+/** Returns the number of cells without any result: the expected cells that neither succeeded nor failed. */
 export function missingCells({ expected, succeeded, failed }: RunCounts): bigint {
   return expected - succeeded - failed;
 }
@@ -143,8 +143,8 @@ export function hasEnded(state: RunState): state is "completed" | "failed" | "ca
 }
 
 /**
- * How a run ends by FinishRun. It completes if the share of expected cells that are successes is at least
- * `minSuccessRatio`, and there is at least one; missing cells count against it. A failure message fails it in any case.
+ * Returns the state in which FinishRun ends a run. It completes if there is a success, and the share of expected cells that are
+ * successes is at least `minSuccessRatio`; missing cells count against it. A failure message fails it in any case.
  */
 export function finishVerdict(
   { expected, succeeded }: RunCounts,
@@ -159,20 +159,20 @@ export function requireOpen({ runId, state }: Pick<Run, "runId" | "state">): voi
   if (hasEnded(state)) throw runEnded(runId, state);
 }
 
-/** The failure of a call that a run in a final state does not take. */
+/** Returns the failure of a call that is refused because the run is in a final state. */
 export function runEnded(runId: string, state: RunState) {
   return failure("RUN_ENDED", { run_id: runId, state: `STATE_${state.toUpperCase()}` });
 }
 
-/** The name of a run whose creator gave none: `gpt-5 on capitals`, cut to 128 characters. */
+/** Returns the default name of a run, such as `gpt-5 on capitals`, cut to 128 characters. */
 export function defaultName(datasetName: string, { targetId }: Pick<NewRun, "targetId">): string {
   const name = targetId === "" ? datasetName : `${targetId} on ${datasetName}`;
   return [...name].slice(0, maxRunNameLength).join("");
 }
 
 /**
- * What the ids of a run's results begin with, 22 characters: `rslt`, 10 of time, 8 of chance. So the id of a result tells
- * its run without an index over all results. 40 bits of chance on top of the millisecond, and a constraint, keep runs apart.
+ * Returns a new prefix of the ids of a run's results, 22 characters: `rslt`, 10 of time, 8 random ones. So the id of a result
+ * identifies its run without an index over all results. 40 random bits per millisecond, and a constraint, keep prefixes unique.
  */
 export function newResultIdPrefix(): string {
   return newId("rslt").slice(0, resultIdPrefixLength);
@@ -180,12 +180,12 @@ export function newResultIdPrefix(): string {
 
 const resultIdPrefixLength = 22;
 
-/** The id of the result with this number in a run: eight digits to the base of 32 behind the prefix. */
+/** Returns the id of the result with this number in a run: the prefix followed by eight digits in base 32. */
 export function resultId(prefix: string, number: bigint | number): string {
   return prefix + number.toString(32).padStart(8, "0");
 }
 
-/** Takes an id of a result apart. Undefined for a text that is none. */
+/** Splits a result_id into its parts. Returns undefined if the text is not a result_id. */
 export function resultIdParts(id: string): { readonly prefix: string; readonly number: bigint } | undefined {
   if (!/^rslt[0-9a-z]{18}[0-9a-v]{8}$/.test(id)) return undefined;
   return {

@@ -6,17 +6,17 @@ import { isSameRunDefinition, type Run, type RunPatch, runDefinitionOf } from ".
 import { dropOtherLabels, lockRunAndHolders, updateRunDefinition } from "./run-definition-store.ts";
 import { getRun, getRunScope } from "./run-store.ts";
 
-/** Which run to change or delete. */
+/** The run to change or delete. */
 export interface RunTarget {
   readonly projectId: ProjectId;
   readonly runId: string;
-  /** If not empty, the one that the run has to have. */
+  /** If not empty, the etag that the run must have. */
   readonly etag: string;
 }
 
 /**
- * Changes what a run says about itself, in any state, and its etag and update_time if that changes anything. Labels that other
- * runs of the dataset have go over to it.
+ * Changes the definition of a run in any state, and its etag and update_time if the definition differs. Labels move to it from
+ * other runs of the dataset.
  *
  * @throws Failure RUN_NOT_FOUND, ETAG_MISMATCH
  */
