@@ -10,44 +10,44 @@ import {
 import type { RunCell, RunScope } from "../runs/run.ts";
 import { findCoveredItems } from "../runs/run-item-store.ts";
 
-/** How many items are remembered, of all runs together. Each takes about 150 bytes. */
+/** The most items to keep, for all runs together. Each takes about 150 bytes. */
 const mostRemembered = 300_000;
 
-/** How many items of a run are looked up one by one before all are read: one of so many, where that begins to be cheaper. */
+/** Once one item in this many of a run has been asked for, all are read: from there on that is cheaper than single look-ups. */
 const askedShare = 10;
 
-/** How many runs are known by how much of them has been asked for. */
+/** The most runs whose requests are counted. */
 const mostRuns = 10_000;
 
-/** How much is read at a time. */
+/** The size of a page while all items are read. */
 const readSize = { limit: 32_000, bytes: 4 * 1024 * 1024 };
 
 type ItemVersions = ReadonlyMap<string, bigint>;
 
 /**
- * Which items runs cover, each with the version that wrote it. A version never changes: once a good part of a run has been asked
- * for, all of it is read, which takes a fifth of the time, and remembered, so that further repetitions cost no look-up. What
- * was used longest ago is forgotten.
+ * Caches the items that runs cover, each with the version that wrote it. A version never changes: once a tenth of a run has been
+ * asked for, all of its items are read, which takes a fifth of the time, and kept, so that further repetitions cost no look-up.
+ * The least recently used run is evicted first.
  */
 export class CoveredItemsCache {
   readonly #pool: Pool;
   /** How many items have been asked for, by run_id. */
   readonly #asked = new LRUCache<string, number>({ max: mostRuns });
-  /** By run_id; their size is how many items the run covers. */
+  /** By run_id; the size of an entry is the number of items that the run covers. */
   readonly #remembered = new LRUCache<string, Promise<ItemVersions>>({ maxSize: mostRemembered });
 
   constructor(pool: Pool) {
     this.#pool = pool;
   }
 
-  /** Those of the items of these cells that a run covers, and maybe others that it covers. */
+  /** Returns the items of these cells that a run covers, possibly among other items that it covers. */
   async find(scope: RunScope, cells: readonly RunCell[]): Promise<ItemVersions> {
     const all = this.#allItems(scope, cells.length);
     if (all !== undefined) return all;
     return findCoveredItems(this.#pool, scope, [...new Set(cells.map(({ itemId }) => itemId))]);
   }
 
-  /** All items of a run, if they are remembered or worth it. */
+  /** Returns all items of a run if they are cached or worth caching. */
   #allItems(scope: RunScope, asked: number): Promise<ItemVersions> | undefined {
     const { runId } = scope;
     const known = this.#remembered.get(runId);
@@ -60,9 +60,9 @@ export class CoveredItemsCache {
     }
     this.#asked.delete(runId);
     const items = readAll(this.#pool, scope);
-    // A run without items takes some room, too.
+    // An LRU cache with sizes refuses entries of size 0.
     this.#remembered.set(runId, items, { size: Math.max(size, 1) });
-    // What could not be read is asked for again.
+    // A failed read is not cached.
     items.catch(() => {
       if (this.#remembered.peek(runId) === items) this.#remembered.delete(runId);
     });
@@ -70,7 +70,7 @@ export class CoveredItemsCache {
   }
 }
 
-/** Reads all items that a run covers, along their key. */
+/** Reads all items that a run covers, in the order of their key. */
 async function readAll(pool: Pool, { datasetId, datasetVersion, splits }: RunScope): Promise<ItemVersions> {
   const covered: VersionItems = { datasetId, version: datasetVersion, filter: { splits, view: "keys" } };
   const all = new Map<string, bigint>();

@@ -12,8 +12,8 @@ interface Cell {
 }
 
 /**
- * The current result of each cell, at the position of the cell; undefined where there is none. One look-up by key for each
- * cell, on tables without statistics too: `limit 1` rules out a join of whole tables.
+ * Returns the current result of each cell, at the position of the cell; undefined where there is none. One look-up by key per
+ * cell, even on tables without statistics: `limit 1` rules out a join of whole tables.
  */
 export async function findCurrentResults(
   client: Client,
@@ -49,10 +49,10 @@ export async function findCurrentResults(
 }
 
 /**
- * Makes the current results of cells history: `attempt` is the one that replaces each.
+ * Marks current results as superseded, each by the given attempt at its cell.
  *
- * The rows are found one by one and updated where they are found. Joined by their key, they would be found by reading the
- * whole table, as long as it has no statistics; dataset_id comes from the rows, lest it offers another way to read them.
+ * The rows are looked up one by one and updated by ctid. Joined by their key, they would be found by reading the whole table
+ * while it has no statistics. dataset_id comes from the rows found: as a parameter it would let the planner choose another index.
  */
 export async function supersedeResults(
   client: Client,
@@ -76,7 +76,7 @@ export async function supersedeResults(
   );
 }
 
-/** A result with all that recording gives it. */
+/** A result with the numbers that recording assigns to it. */
 export interface SequencedResult {
   readonly result: NewResult;
   readonly attempt: number;
@@ -84,7 +84,7 @@ export interface SequencedResult {
   readonly itemVersion: bigint;
 }
 
-/** Writes new current results. Their cells must have none at this point. */
+/** Inserts new current results. Their cells must not have one at this point. */
 export async function insertResults(
   client: Client,
   { datasetId, runId, runNumber }: RunScope,

@@ -17,8 +17,8 @@ export interface DeletionRequest {
 }
 
 /**
- * Deletes the results of cells with all their attempts and scores, and returns how many cells became missing by it. Their
- * sequence numbers stay empty, so followers go on as if nothing were.
+ * Deletes the results of cells with all their attempts and scores, and returns the number of cells that are missing because of
+ * it. Their sequence numbers are not reused, so followers continue undisturbed.
  *
  * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN
  */
@@ -33,7 +33,7 @@ export async function deleteResults(
   const count = await mutex.runExclusive(runId, () =>
     transaction(pool, (client) => deleteLocked(client, scope, cells)),
   );
-  // Workers that wait for cells have some to do now.
+  // Wakes workers that wait for cells.
   changes.notify(runId);
   return count;
 }
@@ -64,7 +64,7 @@ async function deleteLocked(client: Client, scope: RunScope, cells: readonly Run
   return succeeded + failed;
 }
 
-/** What these current results counted as. */
+/** Counts current results by outcome, as the counts of the run hold them. */
 function countCells(current: readonly Attempt[]) {
   const succeeded = current.filter((attempt) => attempt.succeeded).length;
   const carried = current.filter((attempt) => attempt.carried).length;

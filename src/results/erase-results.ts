@@ -12,7 +12,7 @@ import { erasedScore } from "./score.ts";
 
 /**
  * Erases the texts of all results of an item in all runs on a dataset whose row is locked, replaced results and scores
- * included, and says how many results there are. Locks the runs that may be taking such results.
+ * included, and returns the number of results. Locks the runs that may be taking such results.
  */
 export async function eraseResults(
   client: Client,

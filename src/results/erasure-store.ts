@@ -4,10 +4,10 @@ import type { ResultError } from "./result.ts";
 import type { RecordedScore } from "./score.ts";
 import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
 
-/** Rows that are read at a time: a result with its scores takes up to 2 MiB, mostly a few KiB. */
+/** Rows per page: a result with its scores takes up to 2 MiB, mostly a few KiB. */
 const pageSize = 50;
 
-/** A result, and what of it is text. */
+/** A result with those of its texts that erasing changes. */
 export interface ResultTexts {
   readonly runNumber: bigint;
   readonly sequence: bigint;
@@ -23,7 +23,7 @@ export interface ReplacedScore {
   readonly score: RecordedScore;
 }
 
-/** Locks the runs on a dataset that take results, and those that have results of an item and may take scores of them. */
+/** Locks the runs on a dataset that take results, and the runs that have results of an item and may take scores of them. */
 export async function lockRunsOfItem(
   client: Client,
   datasetId: DatasetHandle,
@@ -43,7 +43,7 @@ export async function lockRunsOfItem(
   );
 }
 
-/** All results of an item, by their runs: a look-up by cell for each, which \`offset 0\` keeps from becoming a join of tables. */
+/** All results of an item, run by run: one look-up by cell per run, which `offset 0` keeps from becoming a join of whole tables. */
 const resultsOfItem = `
   runs
   cross join lateral (
@@ -81,13 +81,13 @@ export async function* streamResultsOfItem(
   await client.query("close results_of_item");
 }
 
-/** Gives results these errors and scores, and successes an output without text, which no JSON is. */
+/** Writes these errors and scores into results, and an empty output into successes: an empty text is not JSON. */
 export async function updateErasedResults(
   client: Client,
   datasetId: DatasetHandle,
   results: readonly ResultTexts[],
 ): Promise<void> {
-  // Found one by one, as in updateScores. Those that hold no text already are left alone, so that erasing again writes nothing.
+  // Looked up one by one, as in updateScores. Results without text are skipped, so that erasing twice writes nothing.
   await client.query(
     `update run_results as r
      set output = case when r.output is null then null else '' end, error = found.error, scores = found.scores

@@ -17,20 +17,20 @@ import { copyChanges } from "./result-store.ts";
 /** Which results to stream, and how. */
 export interface StreamRequest {
   readonly runId: string;
-  /** Goes on behind this sequence number. */
+  /** Streams changes after this sequence number. */
   readonly afterSequence: bigint;
-  /** Whether to go on until the run has ended. */
+  /** Whether to wait for changes until the run has ended. */
   readonly follow: boolean;
   readonly view: ResultView;
 }
 
-/** What a stream of results carries. */
+/** A frame of a stream of results. */
 export type ResultsFrame =
   | { readonly kind: "batch" }
   | { readonly kind: "heartbeat"; readonly throughSequence: bigint; readonly time: Instant }
   | { readonly kind: "end"; readonly throughSequence: bigint; readonly run: Run };
 
-/** Takes results as they come, and is what a frame is made of. */
+/** Collects results as they are read; a frame is made from it. */
 interface ResultBatch {
   begin(): void;
   add(row: CopiedColumns, scope: RunScope, item: Item | undefined): void;
@@ -38,24 +38,24 @@ interface ResultBatch {
 
 const frameSize = { limit: limits.maxBatchSize, bytes: limits.maxBatchBytes };
 
-/** What following results works with. */
+/** The resources that following results needs. */
 export interface FollowResources {
   readonly pool: Pool;
-  /** Tell of changes of runs. */
+  /** Published for each run that changes. */
   readonly notifications: Notifications;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
-  /** How long the stream may be silent. */
+  /** The longest silence on the stream. */
   readonly heartbeatSeconds: number;
 }
 
 /**
  * Streams the current results of a run in the order of their last change, page by page, holding no connection while the
- * client reads. With `follow` it waits for more until the run has ended: it is woken by changes, and looks by itself once
- * per heartbeat in case it was not.
+ * client reads. With `follow` it waits for more until the run has ended: notifications wake it, and it polls once per heartbeat
+ * in case one was lost.
  *
- * @param batch What the results of a frame are put into: it holds those of the batch that was yielded last.
- * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not come to `afterSequence`; SHUTTING_DOWN.
+ * @param batch Collects the results of a frame. Holds those of the frame that was yielded last.
+ * @throws Failure RUN_NOT_FOUND; INVALID_FIELD if the run has not reached `afterSequence`; SHUTTING_DOWN.
  */
 export async function* followResults(
   { pool, notifications, stopping, heartbeatSeconds }: FollowResources,
@@ -70,8 +70,8 @@ export async function* followResults(
   let through = afterSequence;
   let heartbeatIsDue = false;
   for (;;) {
-    // Read before the results: all numbers up to its sequence are taken by then, and an ended run takes no more of them
-    // but for scores.
+    // Read before the results: all numbers up to its sequence are assigned by then, and once a run has ended, only scores
+    // take further ones.
     const run = await getRun(pool, projectId, runId);
     if (afterSequence > run.sequence) throw invalidField("after_sequence", `the run is at ${run.sequence}`);
     for await (const behind of streamChanges(pool, run, { after: through, view }, batch)) {
@@ -80,10 +80,10 @@ export async function* followResults(
       follower?.spoke();
       heartbeatIsDue = false;
     }
-    // Places of results that were replaced since are passed over.
+    // Sequence numbers of results that were replaced since are skipped.
     if (run.sequence > through) through = run.sequence;
     if (follower === undefined || hasEnded(run.state)) {
-      // The results of a run that was deleted meanwhile may have been gone before they were read.
+      // If the run was deleted meanwhile, some of its results may have been missed.
       await getRunScope(pool, projectId, runId);
       yield { kind: "end", throughSequence: through, run };
       return;

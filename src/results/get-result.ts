@@ -7,10 +7,10 @@ import { findResult } from "./result-store.ts";
 import type { RecordedScore } from "./score.ts";
 import { listReplacedScores } from "./score-store.ts";
 
-/** How many replaced scores are told, as the contract has it. */
+/** The most replaced scores that are returned; the contract promises this number. */
 const maxReplacedScores = 20;
 
-/** A result, current or replaced, with the last 20 scores that it had and has no more. */
+/** A result, current or replaced, with the last 20 of its scores that were replaced. */
 export interface ResultHistory {
   readonly result: Result;
   /** Newest first. */

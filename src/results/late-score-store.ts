@@ -3,9 +3,9 @@ import type { RunScope } from "../runs/run.ts";
 import type { ScoredResult } from "./late-score.ts";
 
 /**
- * The results with these numbers, current or replaced, by number. A result that never moved is at its number, the others have
- * an index of their own: one or two look-ups by key for each, on tables without statistics too, for `limit 1` rules out a join
- * of whole tables.
+ * Returns the results with these numbers, current or replaced, by number. A result that was never rescored has its number as its
+ * sequence number, the others have an index of their own: one or two look-ups by key each, even on tables without statistics,
+ * since `limit 1` rules out a join of whole tables.
  */
 export async function findJudgedResults(
   client: Client,
@@ -37,7 +37,7 @@ export async function findJudgedResults(
   return new Map(rows.map(({ item_id: itemId, ...row }) => [row.number, { ...row, itemId }]));
 }
 
-// No output is empty until it is erased, and that takes the lock on the run, which whoever asks here holds.
+// Only an erased output is empty, and erasing takes the lock on the run, which the caller holds.
 const columns = `
   r.sequence, r.item_id, r.repetition, r.output is not null as succeeded, r.superseded_by is not null as replaced,
   coalesce(r.output = '', false) as purged,

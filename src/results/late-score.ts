@@ -2,13 +2,13 @@ import { Faults } from "../faults.ts";
 import { resultId, resultIdParts } from "../runs/run.ts";
 import type { Score } from "./score.ts";
 
-/** A score, and the result that it judges. */
+/** A score and the result that it judges. */
 export interface LateScore {
   readonly resultId: string;
   readonly score: Score;
 }
 
-/** A result that is judged, as far as recording scores of it needs to know it. */
+/** The facts about a judged result that recording its scores needs. */
 export interface ScoredResult {
   readonly number: bigint;
   readonly sequence: bigint;
@@ -17,22 +17,22 @@ export interface ScoredResult {
   readonly succeeded: boolean;
   /** True once another result took its cell. */
   readonly replaced: boolean;
-  /** Whether its item was purged: then it takes no scores any more. */
+  /** Whether its item was purged: then it no longer takes scores. */
   readonly purged: boolean;
-  /** Bytes of its outcome. */
+  /** Bytes of its output or error. */
   readonly bytes: number;
 }
 
-/** All that one request says about one result. */
+/** All scores of one result in one request. */
 export interface ResultLateScores {
   readonly number: bigint;
   readonly scores: Score[];
 }
 
 /**
- * Brings together what is said about each result, in the order in which results are first named.
+ * Groups scores by result, in the order in which the results are first named.
  *
- * @throws Failure RESULT_NOT_FOUND about an id that is not one of the run.
+ * @throws Failure RESULT_NOT_FOUND for an id that does not belong to the run.
  */
 export function groupByResult(
   { resultIdPrefix }: { readonly resultIdPrefix: string },
@@ -56,8 +56,8 @@ export function groupByResult(
 }
 
 /**
- * Checks that all results that are judged are there, are successes and are current. `found` has those that are there, and
- * `current` the number of the current result of the cell of each that was replaced.
+ * Checks that all judged results exist, are successes and are current. `found` has the results that exist; `current` maps each
+ * replaced one to the number of the current result of its cell.
  *
  * @throws Failure RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD
  */

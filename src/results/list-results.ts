@@ -6,7 +6,7 @@ import { getRunScope } from "../runs/run-store.ts";
 import type { Result, ResultView } from "./result.ts";
 import { listResults, type ResultFilter } from "./result-store.ts";
 
-/** One page to list. */
+/** The page to list. */
 export interface ResultListing {
   readonly runId: string;
   readonly filter: ResultFilter;
@@ -41,7 +41,7 @@ export async function listResultPage(
       : positionOf(pageTokens.open("page_token", pageToken, "ListResults", binding));
   const bounds = { results: pageSize, bytes: limits.maxBatchBytes, view };
   const { results, isLast } = await listResults(pool, scope, { filter, after, bounds });
-  // The results of a run that was deleted meanwhile may have been gone before they were read.
+  // If the run was deleted meanwhile, some of its results may have been missed.
   if (isLast) await getRunScope(pool, projectId, runId);
   const last = results.at(-1);
   return {

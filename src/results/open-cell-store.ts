@@ -1,25 +1,24 @@
 import type { Client } from "../db/pool.ts";
 import type { DispatchPosition, LockedRun, RunCell } from "../runs/run.ts";
 
-/** What is in a cell now. */
+/** The state of a cell after a change. */
 export interface CellChange extends RunCell {
   /** Whether its current result is a success. */
   readonly succeeded: boolean;
-  /** How many results it has had: 0 if they were deleted. */
+  /** The number of results it has had: 0 if they were deleted. */
   readonly attempts: number;
 }
 
 /**
- * Keeps the cells that workers lease in step with the results of a locked run. Whoever records or deletes results calls
- * it with distinct cells: a success ends the lease on its cell, and a cell that was done and is not any more waits for a
- * worker again.
+ * Keeps the cells that workers lease consistent with the results of a locked run. Every write or deletion of results calls it,
+ * with distinct cells: a success ends the lease on its cell, and a cell that is no longer done waits for a worker again.
  */
 export async function syncOpenCells(
   client: Client,
   run: LockedRun,
   changes: readonly CellChange[],
 ): Promise<void> {
-  // No worker has joined: when one does, it is leased cells by the results that are there.
+  // No worker has joined yet: once one does, cells are leased according to the results that exist.
   if (run.dispatchPosition === undefined) return;
   const done = changes.filter((change) => change.succeeded);
   const open = changes.filter((change) => !change.succeeded);
@@ -27,9 +26,7 @@ export async function syncOpenCells(
   if (open.length > 0) await upsertCells(client, run, run.dispatchPosition, open);
 }
 
-/**
- * Takes cells from workers for good. They are found one by one, as results are in current-result-store.ts, and for the same reason.
- */
+/** Deletes open cells, looked up one by one like results in current-result-store.ts, and for the same reason. */
 export async function deleteOpenCells(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -52,7 +49,7 @@ export async function deleteOpenCells(
   );
 }
 
-/** A lease on the cell stays. Cells that were not leased yet are left for then. */
+/** Inserts or updates open cells; leases on them stay. Cells that the grid has not reached yet are left out until it does. */
 async function upsertCells(
   client: Client,
   { datasetId, runId }: LockedRun,

@@ -30,42 +30,43 @@ export interface RecordRequest {
   readonly overwrite: boolean;
 }
 
-/** What recording did. */
+/** The effect of recording. */
 export interface RecordAnswer {
   readonly counts: RecordedCounts;
   /** The id of each result, in the order of the request. */
   readonly resultIds: readonly string[];
 }
 
-/** What recording works with. */
+/** The resources that recording needs. */
 export interface Recorder {
   readonly pool: Pool;
-  /** Hears of every run that has changed, by its id. */
+  /** Notified of every run that changes, by run_id. */
   readonly changes: Notifications;
-  /** Taken by all who write in a run, by its id. */
+  /** Held by every writer in a run, by run_id. */
   readonly mutex: KeyedMutex;
   readonly covered: CoveredItemsCache;
   readonly batcher: Batcher<RequestBatch, BatchOutcome>;
 }
 
-/** Requests of one caller about one run, in the order in which they are to be written. */
+/** Requests of one caller for one run, in the order in which to write them. */
 type RequestBatch = readonly [CheckedRequest, ...CheckedRequest[]];
 
-/** What became of a batch: the answers of the requests that were written, and why the next one was not. */
+/** The outcome of a batch: the answers to the requests that were written, and the error of the next one. */
 interface BatchOutcome {
   readonly answers: readonly RecordAnswer[];
   readonly error?: unknown;
 }
 
 /**
- * How many results are written in one transaction at most. More together spare little; the fewer, the sooner the first of
- * them are answered.
+ * The most results to write in one transaction. A larger group commit saves little more; a smaller one answers the first of
+ * them sooner.
  */
 const maxTogether = 4_000;
 
-/** How many runs are remembered as repeating. */
+/** The most runs to remember as repeating. */
 const mostRepeating = 10_000;
 
+/** Returns a recorder with a cache and a batcher of its own. */
 export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMutex): Recorder {
   const repeating: RepeatingRuns = new LRUCache({ max: mostRepeating });
   const countResults = (batch: RequestBatch) =>
@@ -86,21 +87,22 @@ export function newRecorder(pool: Pool, changes: Notifications, mutex: KeyedMute
 }
 
 /**
- * The runs in which cells that have results are recorded again: errors that were tried again, frames that were sent twice. In all
- * others nothing is looked up before it is written.
+ * Runs in which cells that have results are recorded again: errors that were retried, frames that were sent twice. In all other
+ * runs, results are written without a look-up.
  */
 type RepeatingRuns = LRUCache<string, true>;
 
-/** A request that was checked against what never changes about its run. */
+/** A request that was checked against the immutable facts of its run. */
 export interface CheckedRequest {
   readonly scope: RunScope;
   readonly request: RecordRequest;
-  /** The version of each item, and maybe of others. */
+  /** The version of each item, possibly among other items. */
   readonly itemVersions: ReadonlyMap<string, bigint>;
 }
 
 /**
- * Records results, all or nothing, and returns when they are durable. Costs the same however many results the run has.
+ * Records results, all or nothing, and returns once they are durable. The cost does not depend on the number of results that the
+ * run has.
  *
  * @throws Failure RUN_NOT_FOUND, RUN_ENDED, ITEM_NOT_IN_RUN, RESULT_FINAL, ITEM_PURGED, LIMIT_EXCEEDED
  */
@@ -118,10 +120,10 @@ export async function recordResults(
 }
 
 /**
- * The first half of recording: what can be checked before the run is locked, while others record in it. A version never
- * changes, so what it covers then is what it covers later.
+ * The first half of recording: the checks that need no lock on the run, so that others can record in it meanwhile. A version
+ * never changes, so neither do the items that the run covers.
  *
- * @param known a run that the project has, for those that record in one again and again.
+ * @param known a run that is known to exist in the project; saves callers that record repeatedly a look-up.
  * @throws Failure RUN_NOT_FOUND, ITEM_NOT_IN_RUN
  */
 export async function checkRequest(
@@ -138,16 +140,16 @@ export async function checkRequest(
 }
 
 /**
- * The second half, for requests about one run, in their order: each is written all or nothing, and none behind one that
- * fails. The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, ITEM_PURGED or LIMIT_EXCEEDED.
+ * The second half, for requests for one run, in their order: each is written all or nothing, and none after one that fails.
+ * The error may be a Failure RUN_NOT_FOUND, RUN_ENDED, RESULT_FINAL, ITEM_PURGED or LIMIT_EXCEEDED.
  */
 export async function writeRequests({ batcher }: Recorder, requests: RequestBatch): Promise<BatchOutcome> {
   return batcher.add(requests[0].scope.runId, requests);
 }
 
 /**
- * Writes what several callers want recorded in one run in a single transaction. Should that fail, each request is written
- * on its own, to tell whose fault it was.
+ * Writes the requests of several callers for one run in a single transaction. If that fails, each request is written on its
+ * own, so that only the faulty one fails.
  */
 async function writeBatches(
   pool: Pool,
@@ -164,8 +166,8 @@ async function writeBatches(
 }
 
 /**
- * Writes requests about one run in one transaction: at first without looking up what their cells have, unless cells of the run
- * are known to be recorded again. Undefined if that failed.
+ * Writes requests for one run in one transaction: first without a look-up of current results, unless the run is known to repeat
+ * cells. Returns undefined if that failed.
  */
 async function tryTogether(
   pool: Pool,
@@ -175,12 +177,13 @@ async function tryTogether(
   const runId = requests[0]?.scope.runId ?? "";
   const mayRepeat = repeating.get(runId) === true || requests.some(({ request }) => request.overwrite);
   for (const lookUp of mayRepeat ? [true] : [false, true]) {
-    // One request alone is not tried with a look-up here: writing one by one does the same.
+    // A single request is not tried with a look-up here: writeOneByOne does the same.
     if (lookUp && requests.length === 1) return undefined;
     try {
       return await transaction(pool, (client) => recordLocked(client, requests, lookUp));
     } catch (error) {
-      // Other faults come up again one by one, where they belong. Requests about one cell are none: each sees the one before.
+      // Other faults recur one by one, for the request that causes them. Two requests for one cell then succeed: the second
+      // sees the first.
       if (databaseFault(error)?.kind !== "unique") return undefined;
       repeating.set(runId, true);
     }
@@ -188,7 +191,7 @@ async function tryTogether(
   return undefined;
 }
 
-/** Writes requests each in a transaction of its own, up to the first one that fails. */
+/** Writes each request in a transaction of its own, up to the first one that fails. */
 async function writeOneByOne(pool: Pool, batch: RequestBatch): Promise<BatchOutcome> {
   const answers: RecordAnswer[] = [];
   for (const request of batch) {
@@ -202,9 +205,9 @@ async function writeOneByOne(pool: Pool, batch: RequestBatch): Promise<BatchOutc
 }
 
 /**
- * Records requests about one run, of distinct cells. Returns the answer of each.
+ * Records requests for one run, with distinct cells. Returns the answer to each.
  *
- * @param lookUp whether cells may have results. If not, and one has, the database refuses to give it another.
+ * @param lookUp whether cells may have results already. If false and a cell has one, the unique index refuses the insert.
  */
 async function recordLocked(
   client: Client,
@@ -238,7 +241,7 @@ function countKinds(decided: readonly { readonly decision: ResultDecision }[]): 
   return counts;
 }
 
-/** Cuts a list into consecutive parts of these lengths, the last of them shorter where the list ends early. */
+/** Cuts a list into consecutive parts of these lengths. Parts past the end of the list are shorter or empty. */
 function cutInto<T>(list: readonly T[], lengths: readonly number[]): T[][] {
   let start = 0;
   return lengths.map((length) => {

@@ -18,15 +18,15 @@ import type { RecordedCounts } from "./result.ts";
 import { applyScores, changesNothing, requireScoresFit, type ScoreChange } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
 
-/** Scores that a caller wants recorded. None names the result and the score of another. */
+/** Scores that a caller wants recorded. Each pair of result and score name occurs once. */
 export interface ScoreRequest {
   readonly runId: string;
   readonly lateScores: readonly LateScore[];
 }
 
 /**
- * Records scores of results, all or nothing, in any state of the run, and returns when they are durable. A result whose scores
- * change gets a new sequence number, one however many of its scores do.
+ * Records scores of results, all or nothing, in any state of the run, and returns once they are durable. A result whose scores
+ * change gets one new sequence number, regardless of how many of them change.
  *
  * @throws Failure RUN_NOT_FOUND, RESULT_NOT_FOUND, RESULT_SUPERSEDED, ITEM_PURGED, INVALID_FIELD, LIMIT_EXCEEDED
  */
@@ -63,7 +63,7 @@ async function recordLocked(
   return countScores(changes);
 }
 
-/** For each result that was replaced, by its number, that of the current one of its cell. */
+/** Returns the number of the current result of its cell for each replaced result, by the number of the latter. */
 async function findSuccessors(
   client: Client,
   scope: RunScope,
@@ -75,7 +75,7 @@ async function findSuccessors(
   return new Map(replaced.map(({ number }, index) => [number, current[index]?.number ?? 0n]));
 }
 
-/** What becomes of the scores of one result. */
+/** The change to the scores of one result. */
 interface ResultChange extends ScoreChange {
   readonly result: ScoredResult;
 }
@@ -102,7 +102,7 @@ async function changesOf(
   });
 }
 
-/** Gives results whose scores change the sequence numbers after the last one of the run. */
+/** Assigns the sequence numbers after the last one of the run to results whose scores change. */
 function assignSequences(run: LockedRun, changes: readonly ResultChange[]): Rescoring[] {
   let newSequence = run.sequence;
   return changes.flatMap((change) => {

@@ -1,7 +1,7 @@
 import type { Client } from "../db/pool.ts";
 import type { RunCell, RunScope } from "../runs/run.ts";
 
-/** A result that goes, current or replaced. */
+/** A result to delete, current or replaced. */
 export interface Attempt extends RunCell {
   readonly number: bigint;
   readonly sequence: bigint;
@@ -11,8 +11,8 @@ export interface Attempt extends RunCell {
 }
 
 /**
- * All attempts at these cells, of each once. `offset 0` keeps the look-up of a cell apart from the list of them: joined, the
- * two would be planned for a table without statistics, which is by reading all of it.
+ * Lists all attempts at these cells, duplicate cells counted once. `offset 0` keeps the look-up of a cell separate from the list
+ * of cells: as a join, the two would read the whole table while it has no statistics.
  */
 export async function listAttempts(
   client: Client,
@@ -34,7 +34,7 @@ export async function listAttempts(
   return rows;
 }
 
-/** Deletes the results with these sequence numbers, found one by one as in `supersedeResults`, and for the same reason. */
+/** Deletes the results with these sequence numbers, looked up one by one as in `supersedeResults`, and for the same reason. */
 export async function deleteAttempts(
   client: Client,
   { datasetId, runNumber }: RunScope,
@@ -56,7 +56,7 @@ export async function deleteAttempts(
   );
 }
 
-/** Deletes what was kept of the scores of the results with these numbers. */
+/** Deletes the replaced scores of the results with these numbers. */
 export async function deleteReplacedScores(
   client: Client,
   { datasetId, runId }: RunScope,

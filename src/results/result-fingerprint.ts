@@ -2,9 +2,9 @@ import { hash } from "node:crypto";
 import type { NewResult } from "./result.ts";
 
 /**
- * The SHA-256 of all that makes a result the very same as another: outcome, times, latency, retries, trace and usage, but
- * no scores. Outputs count by meaning: `canonicalOutput` is the RFC 8785 form. What is unset is left out, so that what
- * results may say one day does not change the fingerprints of those that do not say it.
+ * Returns the SHA-256 of everything that identifies a result: outcome, times, latency, retries, trace and usage, but not scores.
+ * Outputs are compared by meaning: `canonicalOutput` is the RFC 8785 form. Unset fields are left out, so that a field that is
+ * added one day does not change the fingerprints of results without it.
  */
 export function resultFingerprint(
   result: Omit<NewResult, "fingerprint" | "scores">,
@@ -13,7 +13,7 @@ export function resultFingerprint(
   const { startTime, completeTime, latencyMicros, retryCount, traceId, usage } = result;
   let text =
     canonicalOutput === undefined ? `error ${JSON.stringify(result.error)}` : `output ${canonicalOutput}`;
-  // Neither JSON nor any of the values has a line break in it, but for the trace, which is last.
+  // No value contains a line break, canonical JSON included, except the trace, which comes last.
   if (startTime !== undefined) text += `\nstart_time ${startTime}`;
   if (completeTime !== undefined) text += `\ncomplete_time ${completeTime}`;
   if (latencyMicros !== undefined) text += `\nlatency ${latencyMicros}`;
@@ -22,6 +22,6 @@ export function resultFingerprint(
     text += `\nusage ${usage.inputTokens ?? ""} ${usage.outputTokens ?? ""} ${usage.cost ?? ""} ${usage.currencyCode}`;
   }
   if (traceId !== "") text += `\ntrace_id ${traceId}`;
-  // By way of a string, as in contentHash.
+  // Through a string, as in contentHash.
   return Buffer.from(hash("sha256", text, "binary"), "binary");
 }

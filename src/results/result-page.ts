@@ -2,7 +2,7 @@ import { CopiedColumns } from "../db/copied-columns.ts";
 import type { ReadPage, ReadSize, RowCursor } from "../items/stream-pages.ts";
 import type { Result, ResultView } from "./result.ts";
 
-/** Columns of run_results, in the order in which statements give them. */
+/** Columns of run_results, in the order in which statements select them. */
 export const resultColumns = [
   "item_id",
   "repetition",
@@ -29,39 +29,39 @@ export const resultColumns = [
 
 export type ResultColumn = (typeof resultColumns)[number];
 
-/** Bounds of a page. At least one result is on it, however large. */
+/** Bounds of a page. It holds at least one result, however large. */
 export interface ResultBounds {
   readonly results: number;
-  /** Of outcomes and scores, and of items where the view has them. */
+  /** Bytes of outcomes and scores, and of items in a view that has them. */
   readonly bytes: number;
   readonly view: ResultView;
 }
 
-/** Some results. `isLast` if nothing was behind them when they were read. */
+/** A page of results. `isLast` if no more followed when it was read. */
 export interface ResultPage {
   readonly results: readonly Result[];
   readonly isLast: boolean;
 }
 
-/** What statements give of a result: its columns, and its size. */
+/** The columns that statements select: those of the result, and its size. */
 const columnNames = [...resultColumns, "size"] as const;
 
 const columnNumbers = Object.fromEntries(columnNames.map((name, number) => [name, number])) as Readonly<
   Record<(typeof columnNames)[number], number>
 >;
 
-/** Where a column is in a row of `CopiedResults`. */
+/** Returns the index of a column in a row of `CopiedResults`. */
 export function columnOf(name: ResultColumn): number {
   return columnNumbers[name];
 }
 
-/** Results as the database sent them, in the order of their sequence numbers. */
+/** Results as COPY sent them, undecoded, in the order of their sequence numbers. */
 export class CopiedResults implements ReadPage<bigint>, RowCursor {
   readonly rest: bigint | undefined;
   readonly averageSize: number;
-  /** The items of all of them, if they are asked for. */
+  /** The items of all results, in a view that has them. */
   readonly itemIds: ReadonlySet<string>;
-  /** The present one, valid until the next one. Its columns are at `columnOf`. */
+  /** The present result, valid until the next one is read. Its columns are at `columnOf`. */
   readonly row: CopiedColumns;
 
   /** @param buffer rows of `resultColumns` and their sizes. */

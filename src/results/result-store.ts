@@ -18,7 +18,7 @@ import { scoresFromColumn } from "./score-columns.ts";
 
 const columns = resultColumns.map((column) => `r.${column}`).join(", ");
 
-/** Which results of a run to list. Empty texts and lists keep all. */
+/** Selects the results of a run to list. Empty texts and lists keep all. */
 export interface ResultFilter {
   readonly itemId: string;
   readonly outcome: OutcomeFilter;
@@ -28,14 +28,14 @@ export interface ResultFilter {
   readonly includeReplaced: boolean;
 }
 
-/** Where a listing goes on: behind this result. */
+/** The result after which a listing continues. */
 export interface ResultPosition {
   readonly itemId: string;
   readonly repetition: number;
   readonly attempt: number;
 }
 
-/** The result with this number, current or replaced. */
+/** Returns the result with this number, current or replaced. */
 export async function findResult(
   pool: Pool,
   scope: RunScope,
@@ -43,7 +43,7 @@ export async function findResult(
   view: ResultView,
 ): Promise<Result | undefined> {
   const [dataset, run, wanted] = [scope.datasetId, scope.runNumber, number].map(literal);
-  // A result that never moved is at its number; the others have an index of their own.
+  // A result that was never rescored has its number as its sequence number; the others have an index of their own.
   const rows = await copyPage(
     pool,
     `select ${columns} from run_results as r
@@ -58,15 +58,15 @@ export async function findResult(
   return result;
 }
 
-/** Which results to list. */
+/** One page of results to list. */
 export interface ResultQuery {
   readonly filter: ResultFilter;
-  /** Undefined starts at the first. */
+  /** Undefined starts at the first result. */
   readonly after: ResultPosition | undefined;
   readonly bounds: ResultBounds;
 }
 
-/** Results of a run by item_id, repetition and attempt. */
+/** Lists results of a run by item_id, repetition and attempt. */
 export async function listResults(
   pool: Pool,
   scope: RunScope,
@@ -83,7 +83,7 @@ export async function listResults(
   }
   if (after !== undefined) {
     const cell = `(${literal(after.itemId)}, ${literal(after.repetition)})`;
-    // With attempts, the first condition is one range of the index by cell, and the second leaves out what was listed.
+    // The first condition is one range of the index by cell; the second leaves out attempts that were listed before.
     conditions.push(
       filter.includeReplaced
         ? `(r.item_id, r.repetition) >= ${cell}
@@ -91,7 +91,7 @@ export async function listResults(
         : `(r.item_id, r.repetition) > ${cell}`,
     );
   }
-  // The index by cell has attempts in order: each is superseded by a later one, and null sorts last.
+  // The index by cell has attempts in their order: each is superseded by a later one, and null sorts last.
   return page(
     pool,
     scope,
@@ -100,13 +100,13 @@ export async function listResults(
   );
 }
 
-/** Current results of a run as the database sends them, with their items by id where those are asked for. */
+/** Current results of a run as COPY sends them, with their items by id in a view that has them. */
 export interface CopiedPage extends ReadPage<bigint> {
   readonly results: CopiedResults;
   readonly items: ReadonlyMap<string, Item>;
 }
 
-/** Reads current results of a run in the order of their last change, behind the sequence number `after`. */
+/** Reads current results of a run in the order of their last change, from the sequence number after `after` on. */
 export async function copyChanges(
   pool: Pool,
   scope: RunScope,
@@ -131,8 +131,8 @@ interface PageQuery {
 }
 
 /**
- * Gives results and their sizes: as many as fit into `bytes` and the one that crosses the bound, but two at least, to tell
- * whether there is more. Sizes are summed before payloads are read, so that a page of large results costs no more memory than
+ * Selects results and their sizes: as many as fit into `bytes` and the one that crosses the bound, but at least two, which shows
+ * whether there are more. Sizes are summed before payloads are read, so that a page of large results costs no more memory than
  * one of small results.
  */
 function pageStatement({ conditions, order, view }: PageQuery, { limit, bytes }: ReadSize): string {
@@ -158,7 +158,7 @@ async function page(
   query: PageQuery,
   { results: maxResults, bytes: maxBytes }: ResultBounds,
 ): Promise<ResultPage> {
-  // One more than fits tells that there is more.
+  // One more than fits shows that there are more.
   const size = { limit: maxResults + 1, bytes: maxBytes };
   const copied = new CopiedResults(await copyPage(pool, pageStatement(query, size)), size, query.view);
   const results: Result[] = [];
@@ -173,7 +173,7 @@ async function page(
   return { results: query.view === "with_item" ? await withItems(pool, scope, results) : results, isLast };
 }
 
-/** Bytes of a result on the wire, about: what has a length of its own, and a share for the rest. */
+/** Bytes of a result on the wire, approximately: the fields of variable length, and a flat share for the rest. */
 const outcomeSize = `(
   256 + coalesce(octet_length(r.output), 0) + coalesce(octet_length(r.error), 0) + coalesce(octet_length(r.scores), 0))`;
 
@@ -184,7 +184,7 @@ const itemSize = `coalesce((
   where c.dataset_id = r.dataset_id and c.version = r.item_version and i.item_id = r.item_id
 ), 0)`;
 
-/** The result of a row that has `columns`. */
+/** Reads a result from a row of `resultColumns`. */
 function readResult(row: CopiedColumns, scope: RunScope): Result {
   const error = optional(row, "error", row.text);
   return {
@@ -222,19 +222,19 @@ function readUsage(row: CopiedColumns): Usage | undefined {
   };
 }
 
-/** A value that may be null, read with the method of its type. */
+/** Reads a value that may be null with the method of its type. */
 function optional<T>(row: CopiedColumns, name: ResultColumn, read: (column: number) => T): T | undefined {
   const column = columnOf(name);
   return row.isNull(column) ? undefined : read.call(row, column);
 }
 
-/** Puts their items into results. */
+/** Returns results with their items. */
 async function withItems(pool: Pool, scope: RunScope, results: readonly Result[]): Promise<Result[]> {
   const items = await findItems(pool, scope, new Set(results.map((result) => result.itemId)));
   return results.map((result) => ({ ...result, item: items.get(result.itemId) }));
 }
 
-/** Items as the version of a run has them, by id. */
+/** Returns items as of the version of a run, by id. */
 async function findItems(
   pool: Pool,
   { datasetId, datasetVersion }: RunScope,

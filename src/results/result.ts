@@ -13,12 +13,12 @@ export interface ResultError {
   readonly stack: string;
 }
 
-/** An error of a purged item: its code, which groups it with others, and no text. */
+/** Returns the error of a purged item: its code, which groups it with others, without texts. */
 export function erasedError({ code }: ResultError): ResultError {
   return { code, message: "", stack: "" };
 }
 
-/** What a result cost. Undefined means unknown, which is not 0. */
+/** The cost of a result. Undefined means unknown, which is not 0. */
 export interface Usage {
   readonly inputTokens: bigint | undefined;
   readonly outputTokens: bigint | undefined;
@@ -31,10 +31,10 @@ export interface Usage {
 /** Whether a result carries its item. */
 export type ResultView = "basic" | "with_item";
 
-/** Which results to keep by how they ended. */
+/** Keeps results by their outcome. */
 export type OutcomeFilter = "any" | "succeeded" | "failed";
 
-/** What every result says, whether it is sent or read. */
+/** The fields of every result, sent or read. */
 interface ResultContent extends RunCell {
   /** JSON as sent. Undefined exactly where `error` is set. */
   readonly output: string | undefined;
@@ -47,9 +47,9 @@ interface ResultContent extends RunCell {
   readonly usage: Usage | undefined;
 }
 
-/** A result as a caller sent it, checked. */
+/** A result as a caller sent it, validated. */
 export interface NewResult extends ResultContent {
-  /** Equal for the very same result, scores aside. 32 bytes. */
+  /** Equal for identical results, scores aside. 32 bytes. */
   readonly fingerprint: Uint8Array;
   readonly scores: readonly Score[];
 }
@@ -63,7 +63,7 @@ export interface Result extends ResultContent {
   readonly sequence: bigint;
   readonly scores: readonly RecordedScore[];
   readonly createTime: Instant;
-  /** Empty for a result of its own. */
+  /** Empty unless the result was carried from another run. */
   readonly carriedFromResultId: string;
   /** True once another result took its cell. */
   readonly replaced: boolean;
@@ -71,7 +71,7 @@ export interface Result extends ResultContent {
   readonly item: Item | undefined;
 }
 
-/** The current result of a cell, as far as recording another needs to know it. */
+/** The facts about the current result of a cell that recording another one needs. */
 export interface CurrentResult {
   readonly number: bigint;
   readonly sequence: bigint;
@@ -79,11 +79,11 @@ export interface CurrentResult {
   readonly succeeded: boolean;
   readonly carried: boolean;
   readonly fingerprint: Uint8Array;
-  /** Bytes of its outcome. */
+  /** Bytes of its output or error. */
   readonly bytes: number;
 }
 
-/** What becomes of a result that is sent. */
+/** The effect that a sent result has. */
 export type ResultDecision =
   | { readonly kind: "created" }
   | { readonly kind: "replaced"; readonly current: CurrentResult }
@@ -91,26 +91,26 @@ export type ResultDecision =
 
 const created: ResultDecision = { kind: "created" };
 
-/** What recording did, in results or in scores. */
+/** The effects of recording, counted in results or in scores. */
 export interface RecordedCounts {
   readonly created: number;
   readonly replaced: number;
   readonly unchanged: number;
 }
 
-/** A request to record, and what there is. */
+/** A request to record, and the present state of its cells. */
 export interface ResultsToDecide {
   readonly results: readonly NewResult[];
-  /** At the position of each result, the current one of its cell. */
+  /** The current result of each cell, at the position of the new one. */
   readonly current: readonly (CurrentResult | undefined)[];
   readonly overwrite: boolean;
-  /** Ids of items among them that were purged. */
+  /** The ids of those items that were purged. */
   readonly purged: ReadonlySet<string>;
 }
 
 /**
- * Decides about each result of a request: a success is final, an error may be replaced by anything, and the very same result
- * again changes nothing. Items that were purged take neither results nor scores any more.
+ * Decides about each result of a request: a success is final, an error may be replaced by anything, and sending an identical
+ * result again is idempotent. Purged items no longer take results or scores.
  *
  * @throws Failure RESULT_FINAL if a success would be replaced without `overwrite`; ITEM_PURGED
  */
@@ -143,8 +143,8 @@ export function decideResults(
 }
 
 /**
- * Checks that a run covers the cells of all results. `itemVersions` has the items among them that it covers; `field` is where
- * the results stand in the request.
+ * Checks that a run covers the cells of all results. `itemVersions` has the items among them that it covers; `field` is the
+ * field of the request that holds the results.
  *
  * @throws Failure ITEM_NOT_IN_RUN
  */
@@ -163,7 +163,7 @@ export function requireCovered(
   faults.throwIfAny();
 }
 
-/** The failure of a result_id that names nothing. */
+/** Returns the failure for an unknown result_id. */
 export function resultNotFound(id: string) {
   return failure("RESULT_NOT_FOUND", { result_id: id });
 }

@@ -1,7 +1,7 @@
 import type { Instant } from "../db/instant.ts";
 import type { AnnotatorKind, RecordedScore, Score } from "./score.ts";
 
-/** A score as it is kept in JSON. What is unset is left out; times are microseconds since 1970. */
+/** A score as stored in JSON. Unset fields are left out; times are microseconds since 1970. */
 interface StoredScore {
   name: string;
   value?: number | undefined;
@@ -20,17 +20,18 @@ interface StoredScore {
 export interface ScoreColumns {
   /** All scores, as JSON. */
   readonly scores: string | undefined;
-  /** The names of those that are no errors. */
+  /** The names of the scores that are not errors. */
   readonly judged: readonly string[] | undefined;
   /** Their values, undefined where there is only a label. */
   readonly judgedValues: readonly (number | undefined)[] | undefined;
 }
 
+/** Returns the columns for the scores of a result. */
 export function scoresToColumns(scores: readonly RecordedScore[]): ScoreColumns {
   return columnsOf(scores, (score) => toStored(score, score.createTime));
 }
 
-/** The same for scores that are recorded now. */
+/** Returns the columns for scores that are recorded at `createTime`. */
 export function newScoresToColumns(scores: readonly Score[], createTime: Instant): ScoreColumns {
   return columnsOf(scores, (score) => toStored(score, createTime));
 }
@@ -45,17 +46,19 @@ function columnsOf<S extends Score>(scores: readonly S[], store: (score: S) => S
   };
 }
 
+/** Reads the column `scores` of run_results. */
 export function scoresFromColumn(scores: string | undefined): readonly RecordedScore[] {
   if (scores === undefined) return [];
   const stored: StoredScore[] = JSON.parse(scores);
   return stored.map(fromStored);
 }
 
-/** One score, as replaced_scores keep it. */
+/** Returns one score as stored in replaced_scores. */
 export function scoreToColumn(score: RecordedScore): string {
   return JSON.stringify(toStored(score, score.createTime));
 }
 
+/** Reads one score of replaced_scores. */
 export function scoreFromColumn(score: string): RecordedScore {
   return fromStored(JSON.parse(score));
 }

@@ -3,7 +3,7 @@ import type { RunScope } from "../runs/run.ts";
 import type { RecordedScore } from "./score.ts";
 import { scoreFromColumn, scoresFromColumn, scoresToColumns, scoreToColumn } from "./score-columns.ts";
 
-/** The current scores of the results with these sequence numbers. Results without scores are left out. */
+/** Lists the current scores of the results with these sequence numbers. Results without scores are left out. */
 export async function listScores(
   db: Queryable,
   { datasetId, runNumber }: RunScope,
@@ -22,19 +22,19 @@ export async function listScores(
   return new Map(rows.map((row) => [row.sequence, scoresFromColumn(row.scores)]));
 }
 
-/** A result that is scored later. */
+/** A result whose scores change. */
 export interface Rescoring {
   /** Its number, its sequence number until now, and its new one. */
   readonly number: bigint;
   readonly oldSequence: bigint;
   readonly newSequence: bigint;
-  /** All its scores from now on. */
+  /** All its scores after the change. */
   readonly scores: readonly RecordedScore[];
-  /** Those of before that others replace. */
+  /** Its earlier scores that were replaced. */
   readonly replaced: readonly RecordedScore[];
 }
 
-/** Gives results new scores and sequence numbers, and keeps what was replaced. Finds the rows as `supersedeResults` does. */
+/** Writes new scores and sequence numbers of results, and keeps replaced scores. Finds the rows as `supersedeResults` does. */
 export async function updateScores(
   client: Client,
   { datasetId, runId, runNumber }: RunScope,
@@ -42,7 +42,7 @@ export async function updateScores(
 ): Promise<void> {
   if (rescorings.length === 0) return;
   const columns = rescorings.map(({ scores }) => scoresToColumns(scores));
-  // Arrays of arrays would have to be of one length, so what was judged travels as JSON.
+  // The rows of a two-dimensional array must have one length, so the judged columns travel as JSON.
   const judged = columns.map(({ judged, judgedValues }) =>
     judged === undefined
       ? null
@@ -95,7 +95,7 @@ const judgedRows = `
   rows from (json_to_recordset(found.judged::json) as (name text, value double precision))
     with ordinality as j(name, value, position)`;
 
-/** The scores of a result that were replaced, newest first. */
+/** Lists the replaced scores of a result, newest first. */
 export async function listReplacedScores(
   db: Queryable,
   { datasetId, runId }: RunScope,

@@ -3,7 +3,7 @@ import { failure } from "../failure.ts";
 import { isSameJson } from "../json/json-object.ts";
 import { limits } from "../limits.ts";
 
-/** Who or what judges; undefined if not told. */
+/** The kind of judge. Undefined if not given. */
 export type AnnotatorKind = "llm" | "code" | "human";
 
 /** One judgement of a result. Empty texts mean unset. */
@@ -28,19 +28,19 @@ export interface RecordedScore extends Score {
   readonly createTime: Instant;
 }
 
-/** What becomes of the scores of a result. */
+/** A change to the scores of a result. */
 export interface ScoreChange {
-  /** All scores of the result afterwards: those it had, in their order, then new ones. */
+  /** All scores of the result after the change: the ones it had, in their order, then new ones. */
   readonly scores: readonly RecordedScore[];
-  /** Those that gave way to another of the same name. */
+  /** The earlier scores that were replaced by another of the same name. */
   readonly replaced: readonly RecordedScore[];
   readonly created: number;
   readonly unchanged: number;
 }
 
 /**
- * Adds scores to those that a result has. A score replaces the one of its name; the very same one again, whenever it was
- * recorded, changes nothing.
+ * Adds scores to those of a result. A score replaces the one of its name; an identical score, whenever it was recorded, changes
+ * nothing.
  */
 export function applyScores(
   current: readonly RecordedScore[],
@@ -64,10 +64,10 @@ export function applyScores(
   return { scores: [...byName.values()], replaced, created, unchanged };
 }
 
-/** What the error of a score says once its item was purged, so that it does not pass for a judgement. */
+/** The error text of a failed score after its item was purged: an empty text would turn it into a judgement. */
 const purgedError = "purged";
 
-/** A score of a purged item: value, label and times stay; the texts and metadata are gone. */
+/** Returns the score of a purged item: value, label and times are kept, texts and metadata removed. */
 export function erasedScore(score: RecordedScore): RecordedScore {
   return { ...score, explanation: "", error: score.error && purgedError, metadata: undefined };
 }
@@ -96,7 +96,7 @@ export function requireScoresFit(scores: readonly Score[], bytes: number): void 
   }
 }
 
-/** Bytes of the texts of a score. What else it has is small and bounded. */
+/** Returns the bytes of the texts of a score. Its other fields are small and bounded. */
 function scoreBytes({ name, label, explanation, error, metadata = "" }: Score): number {
   return [name, label, explanation, error, metadata].reduce((sum, text) => sum + Buffer.byteLength(text), 0);
 }

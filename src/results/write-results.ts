@@ -7,7 +7,7 @@ import type { NewResult, ResultDecision } from "./result.ts";
 import { applyScores, changesNothing, requireScoresFit } from "./score.ts";
 import { listScores, type Rescoring, updateScores } from "./score-store.ts";
 
-/** A result and what was decided about it. */
+/** A result and the decision about it. */
 export interface DecidedResult {
   readonly result: NewResult;
   readonly decision: ResultDecision;
@@ -15,18 +15,18 @@ export interface DecidedResult {
   readonly itemVersion: bigint;
 }
 
-/** What writing results did. */
+/** The effect of writing results. */
 export interface WrittenResults {
   /** The id of each result, in their order. */
   readonly resultIds: readonly string[];
-  /** The last sequence number of the run from now on. */
+  /** The last sequence number of the run after the write. */
   readonly sequence: bigint;
 }
 
 /**
- * Writes what was decided about results of distinct cells in a locked run that is open.
+ * Carries out decisions about results of distinct cells in a locked run that is open.
  *
- * @throws Failure LIMIT_EXCEEDED if a result that is there already gets more scores than one may have.
+ * @throws Failure LIMIT_EXCEEDED if an unchanged result gets more scores than one may have.
  */
 export async function writeResults(
   client: Client,
@@ -54,7 +54,7 @@ function cellOf({ result: { itemId, repetition, error }, attempt }: SequencedRes
 }
 
 /**
- * Gives new results the sequence numbers after the last one of the run, in their order.
+ * Assigns the sequence numbers after the last one of the run to new results, in their order.
  *
  * @returns the new results, and the ids of all.
  */
@@ -74,7 +74,7 @@ function assignSequences(
   return { fresh, resultIds };
 }
 
-/** Applies scores that came with results which were there already. */
+/** Applies the scores that came with unchanged results. */
 async function rescore(
   client: Client,
   run: LockedRun,
@@ -100,7 +100,7 @@ async function rescore(
   });
 }
 
-/** What recording adds to the counts of the run. */
+/** Returns the amounts that recording adds to the counts of the run. */
 function countsOf(decided: readonly DecidedResult[]) {
   const change = { succeeded: 0, failed: 0, carried: 0 };
   for (const { result, decision } of decided) {
