@@ -1,8 +1,8 @@
 /**
- * Handles: ids of things that belong to the caller's project. A request names a dataset, run or upload by a text that
- * may belong to any project; a look-up within the project turns it into a handle, and everything below takes handles.
- * So no statement can reach another project's rows by an id from a request. The compiler keeps texts and handles apart;
- * at run time they are the same.
+ * Handles: ids of entities that belong to the caller's project. A request names a dataset, run or upload by a text that may
+ * belong to any project; a look-up within the project turns it into a handle, and all code below takes handles. So no statement
+ * can reach another project's rows by an id from a request. Texts and handles differ for the compiler only; at run time they
+ * are the same.
  */
 
 declare const kind: unique symbol;

@@ -31,7 +31,7 @@ import { versionHandler } from "./version-handler.ts";
 
 const { method } = DatasetService;
 
-/** The handlers of DatasetService: datasets here, versions, tags and differences in versions/. */
+/** Returns the handlers of DatasetService: those of datasets here; the others from the handlers beside this one. */
 export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof DatasetService>> {
   const { pool, pageTokens } = resources;
   return {
@@ -65,7 +65,7 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
       const after = request.pageToken
         ? positionFromToken(pageTokens.open("page_token", request.pageToken, "ListDatasets", binding))
         : undefined;
-      // One more than the page holds tells whether another follows.
+      // One more than the page holds shows whether another page follows.
       const found = await listDatasets(pool, projectId, { namePrefix, after, limit: size + 1 });
       const page = found.slice(0, size);
       const last = page.at(-1);

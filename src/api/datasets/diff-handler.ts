@@ -19,10 +19,10 @@ import {
   resumptionToCursor,
 } from "./diff-wire.ts";
 
-/** The next batch is read while the client takes one. */
+/** Bounds of the read-ahead: the next batch is read while the client receives one. */
 const ahead = { items: 1, bytes: limits.maxBatchBytes };
 
-/** The handler of DatasetService for differences. */
+/** Returns the handler of DatasetService for differences. */
 export function diffHandler({
   pool,
   pageTokens,

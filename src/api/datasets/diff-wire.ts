@@ -14,7 +14,7 @@ import { requestId } from "../../rpc/request-wire.ts";
 import { changeKindToWire, itemToWire } from "../messages/item-wire.ts";
 import { boundSelector, selectorFromWire } from "../messages/version-wire.ts";
 
-/** What a request asks to compare. @throws Failure INVALID_FIELD */
+/** Reads the two sides of a diff from a request. @throws Failure INVALID_FIELD */
 export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
   const faults = new Faults();
   const planned = faults.check(() => requestId("planned_request_id", request.plannedRequestId));
@@ -30,14 +30,14 @@ export function diffSubjectFromWire(request: DiffVersionsRequest): DiffSubject {
   return planned === undefined ? { kind: "versions", before, after } : { kind: "plan", requestId: planned };
 }
 
-/** What a cursor is bound to. The versions are in its position. */
+/** Returns the arguments that a cursor is bound to. The versions are part of its position. */
 export function diffBinding(datasetId: DatasetHandle, subject: DiffSubject, view: ItemView): Bound[] {
   return subject.kind === "plan"
     ? [datasetId, "plan", subject.requestId, view]
     : [datasetId, boundSelector(subject.before), boundSelector(subject.after), view];
 }
 
-/** Where to go on, as a cursor keeps it. */
+/** Returns the position to resume at, as texts of a cursor. */
 export function resumptionToCursor(
   { before, after }: Pick<OpenDiff, "before" | "after">,
   { through, counts }: DiffPosition,
@@ -46,7 +46,7 @@ export function resumptionToCursor(
   return [...numbers.map(String), through ?? ""];
 }
 
-/** Undoes `resumptionToCursor`. Only for what the signature of a cursor vouches for. */
+/** Reverses `resumptionToCursor`. Does not validate: only for cursors whose signature was verified. */
 export function resumptionFromCursor([
   before = "",
   after = "",
@@ -65,7 +65,7 @@ export function resumptionFromCursor([
   };
 }
 
-/** A frame of differences. */
+/** Returns a frame of differences. */
 export function diffBatchToWire({ changes }: DiffBatch, cursor: string): DiffVersionsResponse {
   return create(DiffVersionsResponseSchema, {
     frame: {
@@ -84,7 +84,7 @@ export function diffBatchToWire({ changes }: DiffBatch, cursor: string): DiffVer
   });
 }
 
-/** The last frame. */
+/** Returns the last frame. */
 export function diffSummaryToWire(
   { before, after, itemCount }: Pick<OpenDiff, "before" | "after" | "itemCount">,
   { counts }: DiffPosition,

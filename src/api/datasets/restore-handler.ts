@@ -14,7 +14,7 @@ import { receiptToWire } from "../messages/receipt-wire.ts";
 import type { Resources } from "../resources.ts";
 import { restoreFromWire } from "./restore-wire.ts";
 
-/** The handler of DatasetService for bringing versions back. */
+/** Returns the handler of DatasetService for restoring versions. */
 export function restoreHandler(
   resources: Resources,
 ): Pick<ServiceImpl<typeof DatasetService>, "restoreVersion"> {

@@ -7,10 +7,10 @@ import type { VersionSelector } from "../../versions/version.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { selectorFromWire } from "../messages/version-wire.ts";
 
-/** What a restore says about the write itself. */
+/** The part of a restore that determines its write. */
 type RestoreOptions = Omit<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author">;
 
-/** Which version of which dataset to bring back, and how. @throws Failure INVALID_FIELD */
+/** Reads the dataset, the version to restore, and the options of the write. @throws Failure INVALID_FIELD */
 export function restoreFromWire(request: RestoreVersionRequest): {
   ref: DatasetRef;
   at: VersionSelector;
@@ -35,7 +35,7 @@ export function restoreFromWire(request: RestoreVersionRequest): {
       validateOnly,
       newDataset: undefined,
       expectedVersion,
-      // Naming the version, the empty one included, says what is to go.
+      // No bounds on deletions: the version, which may be the empty one, already determines them.
       guard: { ...noGuard, allowEmpty: true },
       note: text ?? "",
     },

@@ -20,7 +20,7 @@ import type { Resources } from "../resources.ts";
 
 type VersionMethods = "getVersion" | "listVersions" | "tagVersion" | "untagVersion" | "watchDataset";
 
-/** The handlers of DatasetService for versions and tags. */
+/** Returns the handlers of DatasetService for versions and tags. */
 export function versionHandler(
   resources: Resources,
 ): Pick<ServiceImpl<typeof DatasetService>, VersionMethods> {
@@ -36,7 +36,7 @@ export function versionHandler(
         const { datasetId } = await getDataset(client, projectId, ref);
         const binding = [datasetId, taggedOnly];
         const [before] = pageToken ? pageTokens.open("page_token", pageToken, "ListVersions", binding) : [];
-        // One more than the page holds tells whether another follows.
+        // One more than the page holds shows whether another page follows.
         const found = await listVersions(client, datasetId, {
           taggedOnly,
           before: before === undefined ? undefined : BigInt(before),

@@ -32,19 +32,19 @@ const [itemId, input, expectedOutput, metadata, splits, contentHash, purged] = [
 ];
 
 /**
- * Makes an ItemBatch of items as the database sends them. Fields that are empty are left out, as proto3 has it, but for an
- * expected output, which is optional.
+ * Encodes an ItemBatch from items as the database sends them. Empty fields are left out, as proto3 requires, except for the
+ * expected output, which has explicit presence.
  */
 export class ItemBatchWriter {
   readonly #wire = new WireWriter();
-  /** Made once, because a closure for each item takes longer. */
+  /** Created once, because a closure per item is slower. */
   readonly #split = (buffer: Buffer, start: number, end: number) =>
     this.#wire.bytes(itemTags.splits, buffer, start, end);
   #count = 0;
   #provenance: Provenance | undefined;
   #encodedProvenance: Buffer = Buffer.alloc(0);
 
-  /** Begins another batch. The one before has to be on its way by then. */
+  /** Begins a new batch. The previous one must have been sent. */
   begin(): void {
     this.#wire.begin();
     this.#count = 0;
@@ -55,7 +55,7 @@ export class ItemBatchWriter {
   }
 
   add(item: CopiedColumns, provenance: Provenance): void {
-    // Most items have the provenance of the one before.
+    // Most items have the same provenance as the previous one.
     if (provenance !== this.#provenance) this.#encodedProvenance = encodeProvenance(provenance);
     this.#provenance = provenance;
     const wire = this.#wire;
@@ -72,14 +72,14 @@ export class ItemBatchWriter {
     this.#count++;
   }
 
-  /** The batch, with its length in front of it. */
+  /** Returns the batch, prefixed with its length. */
   finish(batchVersion: bigint, cursor: string): Buffer {
     this.#wire.number(tags.version, Number(batchVersion));
     this.#wire.bytes(tags.cursor, Buffer.from(cursor));
     return this.#wire.finish();
   }
 
-  /** A text or bytes, unless it is null or shorter than `least`. */
+  /** Writes a text or bytes unless the value is null or shorter than `least`. */
   #column(tag: number, { buffer, starts, lengths }: CopiedColumns, column: number, least: 0 | 1): void {
     const start = starts[column] as number;
     const length = lengths[column] as number;
@@ -87,7 +87,7 @@ export class ItemBatchWriter {
   }
 }
 
-/** Version and times of an item, with their tags: fields that follow each other. */
+/** Encodes version and times of an item, with their tags, as consecutive fields. */
 function encodeProvenance({ version, createTime, updateTime }: Provenance): Buffer {
   const provenance = create(ItemSchema, {
     version,

@@ -65,11 +65,11 @@ interface ListingPosition {
   readonly token: string;
 }
 
-/** The ItemService: items here, their history in revision-handler. */
+/** Returns the handlers of ItemService: those of items here, those of their history from revision-handler. */
 export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof ItemService>> {
   const { pool, pageTokens } = resources;
 
-  /** The items that a write answers with, as of the version that is its outcome. */
+  /** Returns the items of a write's answer, as of the version that is its outcome. */
   const itemsOf = async (datasetId: DatasetHandle, version: bigint, itemIds: readonly string[]) => {
     const items = new Map(
       (await listItemsById(pool, datasetId, version, itemIds)).map((item) => [item.itemId, item]),
@@ -82,7 +82,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
     return { datasetId: dataset.datasetId, version: await resolveVersion(pool, dataset, at) };
   };
 
-  /** What a listing reads: by the arguments of the call or, once it has begun, by its token, which keeps it to its version. */
+  /** Resolves the version and position of a listing from the arguments or, if present, the token, which pins the version. */
   const openListing = async (
     { call, field, token }: ListingPosition,
     request: Pick<ListItemsRequest, "dataset" | "at" | "splits" | "view">,
@@ -103,7 +103,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
       version,
       filter,
       after: position?.[1],
-      /** Items in front of the place where it goes on. */
+      /** The number of items before the position. */
       counted: BigInt(position?.[2] ?? 0),
       seal: (through: string, count = 0n) =>
         pageTokens.seal(call, binding, [version.toString(), through, count.toString()]),
@@ -276,7 +276,7 @@ export function itemHandler(resources: Resources): Partial<ServiceImpl<typeof It
   };
 }
 
-/** The dataset that a call writes to; it has to exist. */
+/** Returns the dataset that a call writes to; it must exist. */
 function targetOf(context: HandlerContext, ref: WireRef | undefined): WriteTarget {
   return {
     projectId: projectOf(context),
@@ -285,7 +285,7 @@ function targetOf(context: HandlerContext, ref: WireRef | undefined): WriteTarge
   };
 }
 
-/** What names a write: its request_id, the call, and a hash of the arguments. */
+/** Returns the members that identify a write: request_id, call and hash of the arguments; also its note and author. */
 function named<S extends DescMessage>(
   method: string,
   schema: S,
@@ -301,7 +301,7 @@ function named<S extends DescMessage>(
   };
 }
 
-/** What a page token or cursor is bound to. The version is in its position. */
+/** Returns the arguments that a page token or cursor is bound to. The version is part of its position. */
 function bindingOf(datasetId: DatasetHandle, at: VersionSelector, { splits, view }: ItemFilter): Bound[] {
   return [datasetId, boundSelector(at), view, ...splits];
 }

@@ -9,9 +9,9 @@ import { requiredItem, rowFromRequest } from "../messages/item-wire.ts";
 const patchable = ["input_json", "expected_output_json", "metadata_json", "splits"] as const;
 
 /**
- * What an UpdateItem makes of an item: the fields of the patch that the mask names or, without a mask, those that are set.
+ * Applies the patch of an UpdateItem to an item: the fields that the mask names or, without a mask, those that are set.
  *
- * @throws Failure INVALID_FIELD if that leaves nothing, or clears the input; then those of rowFromRequest.
+ * @throws Failure INVALID_FIELD if there are no such fields, or if the input is cleared; and those of rowFromRequest.
  */
 export function itemPatchFromWire(
   patch: WireItem | undefined,
@@ -20,7 +20,7 @@ export function itemPatchFromWire(
   const given = requiredItem("patch", patch);
   const names: ReadonlySet<(typeof patchable)[number]> =
     fieldMaskNames("update_mask", mask, patchable) ?? new Set(patchable.filter((name) => isSet(given, name)));
-  if (names.size === 0) throw invalidField("update_mask", "names no field, and none is set in patch");
+  if (names.size === 0) throw invalidField("update_mask", "must name a field unless patch sets one");
   if (names.has("input_json") && given.inputJson === "") {
     throw invalidField("patch.input_json", "cannot be cleared");
   }

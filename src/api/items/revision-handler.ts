@@ -15,7 +15,7 @@ import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { itemIdFromWire, revisionToWire } from "../messages/item-wire.ts";
 import type { Resources } from "../resources.ts";
 
-/** The handler of ItemService for the history of items. */
+/** Returns the handler of ItemService for the history of items. */
 export function revisionHandler({
   pool,
   pageTokens,

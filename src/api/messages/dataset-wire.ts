@@ -29,7 +29,7 @@ import { compileItemSchemas } from "../../schemas/item-schemas.ts";
 import { SchemaProblem } from "../../schemas/schema-problem.ts";
 import { metadataFromWire } from "./metadata-wire.ts";
 
-/** Which dataset a request is about. @throws Failure INVALID_FIELD */
+/** Reads the dataset that a request names. @throws Failure INVALID_FIELD */
 export function datasetRefFromWire(field: string, ref: WireRef | undefined): DatasetRef {
   switch (ref?.by.case) {
     case "datasetId":
@@ -37,15 +37,15 @@ export function datasetRefFromWire(field: string, ref: WireRef | undefined): Dat
     case "name":
       return { name: boundedText(`${field}.name`, ref.by.value, 1, maxDatasetNameLength) };
     default:
-      throw invalidField(field, "needs a dataset_id or a name");
+      throw invalidField(field, "must have a dataset_id or a name");
   }
 }
 
 /**
- * What a new dataset is to be like.
+ * Reads the definition of a new dataset.
  *
- * @param field leads to `dataset`, without a dot at the end.
- * @param name The name, which may stand elsewhere in the request: `nameField` leads to it.
+ * @param field the path of `dataset`, without a dot at the end.
+ * @param name the name, which may be elsewhere in the request: `nameField` is its path.
  * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
 export function datasetDefinitionFromWire(
@@ -76,7 +76,7 @@ export function datasetDefinitionFromWire(
   return { name, tableName, description, metadata, inputSchema, expectedOutputSchema };
 }
 
-/** What CreateDataset is to create. @throws as datasetDefinitionFromWire */
+/** Reads the dataset that CreateDataset creates. @throws as datasetDefinitionFromWire */
 export function newDatasetFromWire({ dataset }: CreateDatasetRequest): DatasetDefinition {
   if (dataset === undefined) throw invalidField("dataset", "is required");
   return datasetDefinitionFromWire("dataset", dataset.name, dataset);
@@ -95,7 +95,7 @@ const updatable = [
 type UpdatableField = (typeof updatable)[number];
 
 /**
- * What an update changes, and the etag that guards it, which may be empty.
+ * Reads the changes of an update, and the etag that guards it, which may be empty.
  *
  * @throws Failure INVALID_FIELD, also if it names nothing; INVALID_JSON, LIMIT_EXCEEDED
  */
@@ -108,7 +108,7 @@ export function datasetPatchFromWire({ patch, updateMask }: UpdateDatasetRequest
   const masked = faults.check(() => fieldMaskNames("update_mask", updateMask, updatable));
   faults.throwIfAny();
   const names = masked ?? namesSetIn(patch);
-  if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
+  if (names.size === 0) throw invalidField("patch", "must set a field unless update_mask names one");
   const changes: { -readonly [K in keyof DatasetPatch]: DatasetPatch[K] } = {};
   const take = (name: UpdatableField, set: (field: string) => void) => {
     if (names.has(name)) faults.check(() => set(`patch.${name}`));
@@ -168,7 +168,7 @@ function descriptionFromWire(field: string, description: string): string {
   return boundedText(field, description, 0, maxDescriptionLength);
 }
 
-/** A schema that items can be held to; undefined for none. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads a schema for items; undefined if the text is empty. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 function schemaFromWire(
   name: "inputSchema" | "expectedOutputSchema",
   field: string,
@@ -188,7 +188,7 @@ function schemaFromWire(
   return schema;
 }
 
-/** A dataset as it goes on the wire. */
+/** Converts a dataset to its wire message. */
 export function datasetToWire(dataset: Dataset): WireDataset {
   return create(DatasetSchema, {
     datasetId: dataset.datasetId,
@@ -206,12 +206,12 @@ export function datasetToWire(dataset: Dataset): WireDataset {
   });
 }
 
-/** Where the page behind a dataset begins, as it goes into a page token. */
+/** Returns the position after a dataset, as texts of a page token. */
 export function positionToToken({ createTime, datasetId }: DatasetPosition): string[] {
   return [createTime.toString(), datasetId];
 }
 
-/** The same back. */
+/** Reverses `positionToToken`. */
 export function positionFromToken([createTime = "", datasetId = ""]: readonly string[]): DatasetPosition {
   return { createTime: BigInt(createTime), datasetId };
 }

@@ -21,7 +21,7 @@ import { timestampToWire } from "../../rpc/time-wire.ts";
 import { nextTurn, rowsPerTurn, TurnBudget } from "../../turn-budget.ts";
 import type { IfExists } from "../../upsert/write-items.ts";
 
-/** An item as it goes on the wire. */
+/** Converts an item to its wire message. */
 export function itemToWire(item: ItemState): WireItem {
   const { createTime, updateTime } = item;
   return create(ItemSchema, {
@@ -44,12 +44,12 @@ const kinds: Readonly<Record<ChangeKind, WireKind>> = {
   deleted: WireKind.DELETED,
 };
 
-/** What became of an item, as it goes on the wire. */
+/** Converts the kind of a change to its wire value. */
 export function changeKindToWire(kind: ChangeKind): WireKind {
   return kinds[kind];
 }
 
-/** An entry in the history of an item, as it goes on the wire. */
+/** Converts an entry in the history of an item to its wire message. */
 export function revisionToWire({ kind, item, createTime, ...same }: ItemRevision): WireRevision {
   return create(ItemRevisionSchema, {
     ...same,
@@ -59,7 +59,7 @@ export function revisionToWire({ kind, item, createTime, ...same }: ItemRevision
   });
 }
 
-/** Where rows stand: in the request, for people, and in the whole write, for programs. */
+/** The position of rows: in the request, for readers of messages, and in the whole write, for programs. */
 export interface RowPlace {
   /** Path of the field that holds the rows, from the request message down. */
   readonly field: string;
@@ -70,7 +70,7 @@ export interface RowPlace {
 }
 
 /**
- * Checks and hashes rows. Says of all bad rows what is wrong with them, of each the first fault.
+ * Checks and hashes rows. The failure lists the first fault of each bad row.
  *
  * @throws Failure INVALID_FIELD, INVALID_JSON, CONTENT_HASH_MISMATCH, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID
  */
@@ -102,7 +102,7 @@ export async function rowsFromWire(items: readonly WireItem[], place: RowPlace):
   return rows;
 }
 
-/** One row; its place is the request itself. @throws as rowsFromWire */
+/** Checks and hashes the only row of a request. @throws as rowsFromWire */
 export function rowFromRequest(item: WireItem, field: string): Row {
   return within(field, () => rowFromWire(item, 0));
 }
@@ -153,26 +153,26 @@ function rowFromWire(item: WireItem, index: number): Row {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
 
-/** The field of Item that a JSON path within an item leads to. */
+/** Returns the field of Item that contains a JSON path within an item. */
 function payloadField(path: string): string {
   const [, member] = /^\$\.(\w+)/.exec(path) ?? [];
   return `${member ?? "input"}_json`;
 }
 
-/** An item_id that a call names. @throws Failure INVALID_FIELD */
+/** Reads an item_id that a call names. @throws Failure INVALID_FIELD */
 export function itemIdFromWire(field: string, itemId: string): string {
   const problem = itemId === "" ? "is required" : itemIdProblem(itemId);
   if (problem !== undefined) throw invalidField(field, problem);
   return itemId;
 }
 
-/** Ids that a call names, each once. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads the ids that a call names, without duplicates. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function itemIdsFromWire(field: string, itemIds: readonly string[]): string[] {
   requireBatchSize(itemIds.length);
   return [...new Set(itemIds.map((itemId, position) => itemIdFromWire(`${field}[${position}]`, itemId)))];
 }
 
-/** An item that a call cannot do without. @throws Failure INVALID_FIELD */
+/** Reads a required item. @throws Failure INVALID_FIELD */
 export function requiredItem(field: string, item: WireItem | undefined): WireItem {
   if (item === undefined) throw invalidField(field, "is required");
   return item;
@@ -184,7 +184,7 @@ const views: Readonly<Record<WireView, ItemView>> = {
   [WireView.KEYS]: "keys",
 };
 
-/** How much of items to answer with. @throws Failure INVALID_FIELD */
+/** Reads the view of items in an answer. @throws Failure INVALID_FIELD */
 export function itemViewFromWire(field: string, view: WireView): ItemView {
   return enumFromWire(field, view, views);
 }
@@ -195,19 +195,19 @@ const ifExistsWords: Readonly<Record<WireIfExists, IfExists>> = {
   [WireIfExists.RETURN_IDENTICAL]: "return_identical",
 };
 
-/** What to do if an id is not free. @throws Failure INVALID_FIELD */
+/** Reads how to create an item whose id is in use. @throws Failure INVALID_FIELD */
 export function ifExistsFromWire(ifExists: WireIfExists): IfExists {
   return enumFromWire("if_exists", ifExists, ifExistsWords);
 }
 
-/** Splits that a call filters by or an item is to have, each once, in order. @throws Failure INVALID_FIELD */
+/** Reads the splits to filter by or to give an item, sorted and without duplicates. @throws Failure INVALID_FIELD */
 export function splitsFromWire(field: string, splits: readonly string[]): readonly string[] {
   const problem = splitsProblem(splits);
   if (problem !== undefined) throw invalidField(field, problem);
   return normalizeSplits(splits);
 }
 
-/** @throws Failure LIMIT_EXCEEDED for more things than a request or frame may have. */
+/** @throws Failure LIMIT_EXCEEDED for more rows or ids than a request or frame may have. */
 export function requireBatchSize(received: number): void {
   if (received <= limits.maxBatchSize) return;
   throw failure("LIMIT_EXCEEDED", { limit: "max_batch_size", maximum: limits.maxBatchSize, received });

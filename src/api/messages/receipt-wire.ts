@@ -11,7 +11,7 @@ const states: Readonly<Record<ChangesetState, Receipt_State>> = {
   discarded: Receipt_State.DISCARDED,
 };
 
-/** The receipt of a write, as of now. */
+/** Returns the receipt of a write in its current state. */
 export function receiptToWire(changeset: Changeset): Receipt {
   const { counts, publishTime, expireTime } = changeset;
   const compared = changeset.state === "planned" || changeset.state === "published";

@@ -11,10 +11,10 @@ import { instantFromWire, timestampToWire } from "../../rpc/time-wire.ts";
 import { type DatasetVersion, tagProblem, type VersionSelector } from "../../versions/version.ts";
 import type { WatchFrame } from "../../versions/watch-dataset.ts";
 
-/** Characters of a tag. */
+/** Maximum characters of a tag. */
 const maxTagLength = 64;
 
-/** Which version a request chooses. @throws Failure INVALID_FIELD */
+/** Reads the version that a request selects. @throws Failure INVALID_FIELD */
 export function selectorFromWire(field: string, selector: WireSelector | undefined): VersionSelector {
   switch (selector?.by.case) {
     case "version":
@@ -28,12 +28,12 @@ export function selectorFromWire(field: string, selector: WireSelector | undefin
   }
 }
 
-/** A selector as page tokens are bound to it. */
+/** Returns a selector as the text to which page tokens are bound. */
 export function boundSelector(selector: VersionSelector): string {
   return selector === undefined ? "" : (Object.entries(selector)[0]?.join("=") ?? "");
 }
 
-/** A tag that a request sets or takes away. @throws Failure INVALID_FIELD */
+/** Reads a tag that a request sets or deletes. @throws Failure INVALID_FIELD */
 export function tagFromWire(field: string, tag: string): string {
   if (tag === "") throw invalidField(field, "is required");
   const problem = tagProblem(tag);
@@ -41,14 +41,14 @@ export function tagFromWire(field: string, tag: string): string {
   return tag;
 }
 
-/** A frame of a watch as it goes on the wire. */
+/** Converts a frame of a watch to its wire message. */
 export function watchFrameToWire(frame: WatchFrame): MessageInitShape<typeof WatchDatasetResponseSchema> {
   if (frame.kind === "version") return { frame: { case: "version", value: versionToWire(frame.version) } };
   const { latestVersion, time } = frame;
   return { frame: { case: "heartbeat", value: { latestVersion, serverTime: timestampToWire(time) } } };
 }
 
-/** A version as it goes on the wire. */
+/** Converts a version to its wire message. */
 export function versionToWire({ counts, createTime, tags, ...same }: DatasetVersion): WireVersion {
   return create(DatasetVersionSchema, {
     ...same,

@@ -11,7 +11,7 @@ import { selectorFromWire } from "../messages/version-wire.ts";
 import type { Resources } from "../resources.ts";
 import { exportFormatFromWire, exportFrameToWire, queryFrameToWire, queryFromWire } from "./query-wire.ts";
 
-/** The handlers of QueryService. */
+/** Returns the handlers of QueryService. */
 export function queryHandler(resources: Resources): ServiceImpl<typeof QueryService> {
   const { pool, stopping } = resources;
   return {

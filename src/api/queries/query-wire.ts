@@ -16,22 +16,22 @@ import type { QueryFrame, QueryRequest } from "../../query/run-query.ts";
 import { tableText } from "../../query/table-name.ts";
 import { durationFromWire, durationToWire } from "../../rpc/time-wire.ts";
 
-/** Bytes of a statement. */
+/** Maximum bytes of a statement. */
 const maxSqlBytes = 64 * 1024;
 
-/** Rows that a query gives unless it says how many. */
+/** Rows that a query returns unless it sets `max_rows`. */
 const defaultRows = 10_000;
 
-/** How long a query may run unless it says how long. */
+/** Microseconds that a query may run unless it sets `timeout`. */
 const defaultTimeoutMicros = 10_000_000n;
 
-/** What a server allows a query. */
+/** The server's limits of a query. */
 export interface QueryLimits {
   readonly maxQueryRows: number;
   readonly maxQueryTimeoutSeconds: number;
 }
 
-/** A query from the wire. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads a query. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function queryFromWire(
   request: WireQueryRequest,
   projectId: ProjectId,
@@ -72,11 +72,11 @@ function sqlFromWire(field: string, sql: string): string {
   const bytes = Buffer.byteLength(sql);
   if (bytes > maxSqlBytes)
     throw invalidField(field, `has ${bytes} bytes; at most ${maxSqlBytes} are allowed`);
-  if (sql.includes("\0")) throw invalidField(field, "contains U+0000");
+  if (sql.includes("\0")) throw invalidField(field, "must not contain U+0000");
   return sql;
 }
 
-/** A number as it is spelled: a double would not hold all its digits. */
+/** A number as it is spelled: a double would lose digits. */
 class NumberToken {
   readonly source: string;
 
@@ -85,7 +85,7 @@ class NumberToken {
   }
 }
 
-/** JSON.parse tells revivers how a number is spelled; the declarations do not know of it yet. */
+/** JSON.parse passes the spelling of a number to its reviver; TypeScript's declarations lack it. */
 type Reviver = (name: string, value: unknown, context: { readonly source?: string }) => unknown;
 
 const keepNumbers: Reviver = (_, value, { source }) =>
@@ -98,9 +98,9 @@ function parametersFromWire(field: string, text: string): Parameter[] {
   try {
     values = JSON.parse(text, keepNumbers as Parameters<typeof JSON.parse>[1]);
   } catch {
-    throw invalidField(field, "is not JSON");
+    throw invalidField(field, "is not valid JSON");
   }
-  if (!Array.isArray(values)) throw invalidField(field, "is not an array");
+  if (!Array.isArray(values)) throw invalidField(field, "must be an array");
   return values.map((value: unknown, at) => {
     const path = `${field}[${at}]`;
     return Array.isArray(value)
@@ -116,7 +116,7 @@ function listFromWire(field: string, values: readonly unknown[]): ScalarParamete
       kind === "null" ? [] : kind === "integer" || kind === "double" ? ["number"] : [kind],
     ),
   );
-  if (kinds.size > 1) throw invalidField(field, "has values of several kinds");
+  if (kinds.size > 1) throw invalidField(field, "must not mix values of different types");
   return list;
 }
 
@@ -127,7 +127,7 @@ function scalarFromWire(field: string, value: unknown): ScalarParameter {
   if (!(value instanceof NumberToken)) {
     throw invalidField(
       field,
-      "is neither null, a boolean, a number, a text, nor a list of such; write JSON as a text",
+      "must be null, a boolean, a number, a string or a list of these; pass JSON as a string",
     );
   }
   const { source } = value;
@@ -138,7 +138,7 @@ function scalarFromWire(field: string, value: unknown): ScalarParameter {
   return { kind: "double", value: source };
 }
 
-/** A frame of an answer as it goes on the wire. @param elapsedMicros How long it took so far. */
+/** Converts a frame of an answer to its wire message. @param elapsedMicros microseconds since the query began. */
 export function queryFrameToWire(frame: QueryFrame, elapsedMicros: bigint): QueryResponse {
   if (frame.kind === "columns") {
     return create(QueryResponseSchema, { frame: { case: "schema", value: { columns: [...frame.columns] } } });
@@ -172,16 +172,16 @@ const formats = new Map<FileFormat, ExportFormat>([
   [FileFormat.PARQUET, "parquet"],
 ]);
 
-/** The format of an export. @throws Failure INVALID_FIELD */
+/** Reads the format of an export. @throws Failure INVALID_FIELD */
 export function exportFormatFromWire(field: string, format: FileFormat): ExportFormat {
   const known = formats.get(format);
   if (known === undefined) {
-    throw invalidField(field, format === FileFormat.UNSPECIFIED ? "is required" : "is not a format");
+    throw invalidField(field, format === FileFormat.UNSPECIFIED ? "is required" : "is not a known format");
   }
   return known;
 }
 
-/** A frame of an export as it goes on the wire. */
+/** Converts a frame of an export to its wire message. */
 export function exportFrameToWire(frame: ExportFrame): ExportItemsResponse {
   if (frame.kind === "chunk") {
     const { offset, data } = frame;

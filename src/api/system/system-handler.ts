@@ -12,7 +12,7 @@ const guarding = [UpsertOptionsSchema, MirrorGuardSchema, ColumnMappingSchema];
 
 const features = guarding.flatMap(({ name, fields }) => fields.map((field) => `${name}.${field.name}`));
 
-/** The handlers of SystemService. */
+/** Returns the handlers of SystemService. */
 export function systemHandler(resources: Resources): ServiceImpl<typeof SystemService> {
   const serverInfo = {
     serverVersion,

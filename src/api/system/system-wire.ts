@@ -4,7 +4,7 @@ import { limits } from "../../limits.ts";
 import { durationToWire } from "../../rpc/time-wire.ts";
 import type { Resources } from "../resources.ts";
 
-/** What this server takes, as the contract tells it. */
+/** Converts the limits of this server to their wire message. */
 export function limitsToWire({
   importTtlSeconds,
   heartbeatSeconds,

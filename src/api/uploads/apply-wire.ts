@@ -27,7 +27,7 @@ const parsings: Readonly<Record<WireParsing, ValueParsing>> = {
   [WireParsing.JSON]: "json",
 };
 
-/** A file to make a version of. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads a file to turn into a version. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function applyFromWire(
   projectId: ProjectId,
   author: string,
@@ -76,11 +76,11 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
       return { kind: "inline", content, format: override ?? inline };
     }
     default:
-      throw invalidField("source", "needs an upload_id or an inline_file");
+      throw invalidField("source", "must be an upload_id or an inline_file");
   }
 }
 
-/** How columns become items. A message that says nothing but how cells are parsed names no columns. */
+/** Reads how columns become items. A message that only sets `cell_parsing` names no columns. */
 function mappingFromWire(faults: Faults, mapping: WireMapping | undefined): ColumnMapping {
   const parsing =
     faults.check(() =>
@@ -104,11 +104,11 @@ function columnSourceFromWire(field: string, source: WireSource | undefined): Co
   if (source === undefined) return undefined;
   const { column, memberColumns } = source;
   if ((column === "") === (memberColumns.length === 0)) {
-    throw invalidField(field, "needs either a column or member_columns");
+    throw invalidField(field, "must have either column or member_columns");
   }
   memberColumns.forEach((name, index) => {
     const problem =
-      name === "" ? "is required" : memberColumns.indexOf(name) < index ? "is there twice" : undefined;
+      name === "" ? "is required" : memberColumns.indexOf(name) < index ? "is a duplicate" : undefined;
     if (problem !== undefined) throw invalidField(`${field}.member_columns[${index}]`, problem);
   });
   return column === "" ? { kind: "members", members: memberColumns } : { kind: "column", column };

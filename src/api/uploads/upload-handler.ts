@@ -30,7 +30,7 @@ import {
   uploadToWire,
 } from "./upload-wire.ts";
 
-/** The UploadService. */
+/** Returns the handlers of UploadService. */
 export function uploadHandler(resources: Resources): Partial<ServiceImpl<typeof UploadService>> {
   const { pool } = resources;
   return {
@@ -69,7 +69,7 @@ export function uploadHandler(resources: Resources): Partial<ServiceImpl<typeof 
   };
 }
 
-/** Takes frames up to the commit. Whatever ends the stream before, what has arrived is kept. */
+/** Receives frames up to the commit. If the stream ends before it, for any reason, the received bytes are kept. */
 async function receive(
   session: UploadSession,
   requests: AsyncIterable<SendUploadRequest>,
@@ -84,8 +84,8 @@ async function receive(
     throw failure("UNEXPECTED_FRAME", { expected: "chunk or commit", received: "nothing" });
   } catch (error) {
     await session.flush().catch((second: unknown) => {
-      // The first error is the one to report. If a newer stream took over, it sends these bytes again.
-      log.debug({ err: second }, "could not keep the end of an upload");
+      // Report the first error. If a newer stream took over, it sends these bytes again.
+      log.debug({ err: second }, "could not store the last bytes of an upload");
     });
     throw error;
   }
@@ -98,6 +98,6 @@ function refFromWire({ by }: GetUploadRequest): UploadRef {
     case "requestId":
       return { requestId: requestIdFromWire("request_id", by.value) };
     default:
-      throw invalidField("by", "needs an upload_id or a request_id");
+      throw invalidField("by", "must be an upload_id or a request_id");
   }
 }

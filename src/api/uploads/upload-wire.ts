@@ -41,7 +41,7 @@ const formats: Readonly<Record<FileFormat, WireFormat>> = {
   parquet: WireFormat.PARQUET,
 };
 
-/** An upload as it goes on the wire. */
+/** Converts an upload to its wire message. */
 export function uploadToWire(upload: Upload): WireUpload {
   const { format, consumeTime, expireTime } = upload;
   return create(UploadSchema, {
@@ -61,26 +61,26 @@ export function uploadToWire(upload: Upload): WireUpload {
   });
 }
 
-/** A format that a request names; undefined if it leaves it open. @throws Failure INVALID_FIELD */
+/** Reads a format; undefined if the request does not set it. @throws Failure INVALID_FIELD */
 export function formatFromWire(field: string, format: WireFormat): FileFormat | undefined {
   if (format === WireFormat.UNSPECIFIED) return undefined;
   for (const [name, value] of Object.entries(formats)) if (value === format) return name as FileFormat;
-  throw invalidField(field, "is none of the formats");
+  throw invalidField(field, "is not a known format");
 }
 
-/** An id of an upload that a call names. Any text may be one; whether there is such an upload is another question. */
+/** Reads the id of an upload that a call names. Any text is valid; the upload need not exist. @throws Failure INVALID_FIELD */
 export function uploadIdFromWire(field: string, uploadId: string): string {
   return boundedText(field, uploadId, 1, 128);
 }
 
-/** A request_id that a call cannot do without. @throws Failure INVALID_FIELD */
+/** Reads a required request_id. @throws Failure INVALID_FIELD */
 export function requestIdFromWire(field: string, text: string): string {
   const id = requestId(field, text);
   if (id === undefined) throw invalidField(field, "is required");
   return id;
 }
 
-/** What the first frame opens. @throws Failure UNEXPECTED_FRAME, INVALID_FIELD */
+/** Reads the upload that the first frame opens. @throws Failure UNEXPECTED_FRAME, INVALID_FIELD */
 export function openFromWire(projectId: ProjectId, first: SendUploadRequest | undefined): NewUpload {
   if (first?.frame.case !== "open") {
     throw failure("UNEXPECTED_FRAME", { expected: "open", received: first?.frame.case ?? "nothing" });
@@ -137,8 +137,8 @@ export function uploadFrameFromWire({ frame }: SendUploadRequest, maxUploadBytes
     }
     case "commit": {
       const { sizeBytes, sha256 } = frame.value;
-      if (sizeBytes <= 0n) throw invalidField("commit.size_bytes", "is not at least 1");
-      if (sha256.length !== 32) throw invalidField("commit.sha256", "is not 32 bytes long");
+      if (sizeBytes <= 0n) throw invalidField("commit.size_bytes", "must be at least 1");
+      if (sha256.length !== 32) throw invalidField("commit.sha256", "must be 32 bytes long");
       requireUploadBytes(sizeBytes, maxUploadBytes);
       return { kind: "commit", announced: { sizeBytes, sha256 } };
     }
@@ -155,7 +155,7 @@ function requireUploadBytes(received: bigint, maximum: number): void {
     throw failure("LIMIT_EXCEEDED", { limit: "max_upload_bytes", maximum, received });
 }
 
-/** Which uploads to list. @throws Failure INVALID_FIELD */
+/** Reads which uploads to list. @throws Failure INVALID_FIELD */
 export function listingFromWire(request: ListUploadsRequest): UploadListing {
   return {
     states: request.states.map((state, index) => stateFromWire(`states[${index}]`, state)),
@@ -166,5 +166,5 @@ export function listingFromWire(request: ListUploadsRequest): UploadListing {
 
 function stateFromWire(field: string, state: State): UploadState {
   for (const [name, value] of Object.entries(states)) if (value === state) return name as UploadState;
-  throw invalidField(field, "is none of the states");
+  throw invalidField(field, "is not a known state");
 }

@@ -4,20 +4,20 @@ import type { ImportAnswer, ImportFrame } from "../../upsert/import-frame.ts";
 import type { ImportSession } from "../../upsert/import-session.ts";
 import { importFrameFromWire } from "./upsert-wire.ts";
 
-/** A frame, or what is wrong with it: frames in front of it are to be taken first. */
+/** A frame or its fault, which is reported only after earlier frames have been written. */
 type CheckedFrame =
   | { readonly kind: "frame"; readonly frame: ImportFrame }
   | { readonly kind: "fault"; readonly fault: unknown };
 
-/** Frames that may wait while others are written. */
+/** Bounds of the read-ahead: frames that may wait while others are written. */
 const bounds = { items: 16, bytes: 8 * 1024 * 1024 };
 
-/** Every so many groups rows are made durable even if more are waiting, so that a client need not keep everything. */
+/** After this many groups rows are made durable even if more are waiting, so that a client need not keep all of them. */
 const groupsPerFlush = 16;
 
 /**
- * Runs an import from its second frame on: reads and checks frames while earlier ones are being written, writes together what
- * has arrived together, and answers each frame in order. Ends behind the receipt. The end of input without a commit
+ * Runs an import from its second frame on: reads and checks frames while earlier ones are being written, writes all waiting
+ * frames as a group, and yields the answer to each frame in order. Ends after the receipt. The end of input without a commit
  * publishes nothing, because a cancelled stream can look like one that ended.
  */
 export async function* receiveImport(
@@ -71,7 +71,7 @@ function sizeOf(read: CheckedFrame): number {
     case "supply":
       return frame.rows.reduce((size, row) => size + row.size, 0);
     case "offer":
-      // An id and a hash each, give or take.
+      // Approximately an id and a hash each.
       return frame.rows.length * 64;
     case "commit":
       return 0;

@@ -35,7 +35,7 @@ import {
   upsertFromWire,
 } from "./upsert-wire.ts";
 
-/** The UpsertService. */
+/** Returns the handlers of UpsertService. */
 export function upsertHandler(resources: Resources): Partial<ServiceImpl<typeof UpsertService>> {
   return {
     async upsertItems(request, context) {
@@ -105,7 +105,7 @@ export function upsertHandler(resources: Resources): Partial<ServiceImpl<typeof 
   };
 }
 
-/** Opens the import that the first frame names. */
+/** Opens the import described by the first frame. */
 async function open(
   resources: Resources,
   first: StreamUpsertItemsRequest | undefined,
@@ -121,7 +121,7 @@ async function open(
     ...options,
     requestId: requiredRequestId("open.request_id", message.requestId),
     method: "StreamUpsertItems",
-    // The algorithm is not an option of the import: a program that resumes it may leave it out, or name it.
+    // The algorithm is not an option of the import: a program that resumes it may name it or leave it out.
     fingerprint: fingerprint(UpsertOpenSchema, message, ["content_hash_algorithm"]),
     author: authorOf(context),
   });

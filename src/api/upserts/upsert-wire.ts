@@ -30,7 +30,7 @@ import { datasetDefinitionFromWire, datasetRefFromWire } from "../messages/datas
 import { requireBatchSize, rowsFromWire } from "../messages/item-wire.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 
-/** What upsert options say about the write itself. */
+/** The part of upsert options that determines the write. */
 type WriteOptions = Omit<ChangesetRequest, "requestId" | "method" | "fingerprint" | "author">;
 
 const modes: Readonly<Record<UpsertMode, ChangesetMode>> = {
@@ -40,9 +40,9 @@ const modes: Readonly<Record<UpsertMode, ChangesetMode>> = {
 };
 
 /**
- * Where rows go and how they become a version.
+ * Reads the target of rows, and the options by which they become a version.
  *
- * @param field leads from the request message to the message that has `dataset` and `options`; empty or with a dot at the end.
+ * @param field the path from the request message to the message that has `dataset` and `options`; empty, or ends with a dot.
  * @throws Failure INVALID_FIELD
  */
 export function upsertFromWire(
@@ -58,7 +58,7 @@ export function upsertFromWire(
   );
   const createIfMissing = options?.createIfMissing ?? false;
   if (createIfMissing && dataset !== undefined && !("name" in dataset)) {
-    faults.addInvalid(`${field}options.create_if_missing`, "needs a dataset by name");
+    faults.addInvalid(`${field}options.create_if_missing`, "requires a dataset by name");
   }
   if (options?.newDataset !== undefined && !createIfMissing) {
     faults.addInvalid(`${field}options.new_dataset`, "is not allowed without create_if_missing");
@@ -66,7 +66,7 @@ export function upsertFromWire(
   faults.check(() => expectedVersion(`${field}options.expected_version`, options?.expectedVersion));
   const guard = faults.check(() => guardFromWire(`${field}options.guard`, options?.guard));
   if (options?.guard !== undefined && mode === "merge") {
-    faults.addInvalid(`${field}options.guard`, "is only for UPSERT_MODE_MIRROR");
+    faults.addInvalid(`${field}options.guard`, "is only allowed with UPSERT_MODE_MIRROR");
   }
   const text = faults.check(() => note(`${field}options.note`, options?.note ?? ""));
   const newDataset =
@@ -95,7 +95,7 @@ export function upsertFromWire(
   };
 }
 
-/** Bounds on deletions. @throws Failure INVALID_FIELD */
+/** Reads the bounds on deletions. @throws Failure INVALID_FIELD */
 export function guardFromWire(field: string, guard: WireGuard | undefined): MirrorGuard {
   if (guard === undefined) return noGuard;
   const { maxDeleteCount, maxDeleteRatio, allowEmpty } = guard;
@@ -103,7 +103,7 @@ export function guardFromWire(field: string, guard: WireGuard | undefined): Mirr
     throw invalidField(`${field}.max_delete_count`, "must not be negative");
   }
   if (maxDeleteRatio !== undefined && !(maxDeleteRatio >= 0 && maxDeleteRatio <= 1)) {
-    throw invalidField(`${field}.max_delete_ratio`, "is not between 0 and 1");
+    throw invalidField(`${field}.max_delete_ratio`, "must be between 0 and 1");
   }
   return { maxDeleteCount, maxDeleteRatio, allowEmpty };
 }
@@ -111,7 +111,7 @@ export function guardFromWire(field: string, guard: WireGuard | undefined): Mirr
 const maxAlgorithmLength = 64;
 
 /**
- * Makes sure that content hashes are computed in a way that this server knows. Empty means the one of the first release.
+ * Fails unless this server knows the algorithm of content hashes. Empty means that of the first release.
  *
  * @throws Failure UNKNOWN_HASH_ALGORITHM, INVALID_FIELD
  */
@@ -122,7 +122,7 @@ export function requireHashAlgorithm(field: string, name: string): void {
 }
 
 /**
- * A frame that follows `open`. Rows of a batch below `nextOffset` are complete and skipped unread.
+ * Reads a frame that follows `open`. Rows of a batch below `nextOffset` are complete and skipped unread.
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED, UNKNOWN_HASH_ALGORITHM, and those of rowsFromWire
  */
@@ -188,7 +188,7 @@ function offerFromWire({ offset, entries, contentHashAlgorithm: algorithm }: Ups
     }
     const field = `offer.entries[${position}]`;
     if (badId !== undefined) faults.addInvalid(`${field}.item_id`, badId);
-    if (contentHash.length !== 32) faults.addInvalid(`${field}.content_hash`, "is not 32 bytes long");
+    if (contentHash.length !== 32) faults.addInvalid(`${field}.content_hash`, "must be 32 bytes long");
     if (badSplits !== undefined) faults.addInvalid(`${field}.splits`, badSplits);
   }
   faults.throwIfAny();
@@ -212,7 +212,7 @@ function offsetFromWire(field: string, offset: bigint): number {
   return Number(offset);
 }
 
-/** The answer to a frame. */
+/** Returns the answer to a frame. */
 export function answerToWire(answer: ImportAnswer): StreamUpsertItemsResponse {
   switch (answer.kind) {
     case "progress":
@@ -248,7 +248,7 @@ const kinds: Readonly<Record<RowKind, ChangeKind>> = {
   unchanged: ChangeKind.UNCHANGED,
 };
 
-/** What became of a row. */
+/** Converts the effect of a row to its wire value. */
 export function kindToWire(kind: RowKind): ChangeKind {
   return kinds[kind];
 }
