@@ -9,22 +9,22 @@ import { findItemSizes } from "../runs/run-item-store.ts";
 import { runNotFound } from "../runs/run-store.ts";
 import type { IdentifiedLease } from "./work.ts";
 
-/** A lease with what is to be worked on. */
+/** A lease with its item. */
 export interface Assignment {
   readonly lease: IdentifiedLease;
-  /** The item, as the run sees it. */
+  /** The item as of the version of the run. */
   readonly item: Item;
 }
 
-/** Items whose sizes are looked up together. */
+/** The most items whose sizes are looked up in one batch. */
 const maxSizesTogether = 4_000;
 
-/** Bytes of items that are loaded together, unless one frame has more. */
+/** The most bytes of items that are loaded in one batch, unless a single frame has more. */
 const maxBytesTogether = 2 * limits.maxBatchBytes;
 
 /**
- * Loads items for the workers of one run. Workers that are given cells in one tick want their items at the same moment: those of
- * many are looked up together.
+ * Loads items for the workers of one run. Workers that get cells in the same tick want their items at the same moment, so the
+ * look-ups of many workers are batched.
  */
 export class AssignmentLoader {
   readonly #scope: RunScope;
@@ -60,10 +60,10 @@ export class AssignmentLoader {
   }
 
   /**
-   * The assignments of one frame: the first of these leases, at least one, at most as many as fit, with their items. Sizes are
-   * looked up before payloads are read, so that memory holds little more than is about to be sent.
+   * Returns the assignments of one frame: the first of these leases with their items, at least one and at most as many as fit.
+   * Sizes are looked up before payloads are read, so that memory holds little more than is about to be sent.
    *
-   * @throws Failure RUN_NOT_FOUND if items are gone, which they are with their dataset alone.
+   * @throws Failure RUN_NOT_FOUND if items are missing, which happens only when their dataset was deleted.
    */
   async load(leases: readonly IdentifiedLease[]): Promise<Assignment[]> {
     const first = leases.slice(0, limits.maxBatchSize);
@@ -71,7 +71,7 @@ export class AssignmentLoader {
     let bytes = 0;
     const fitting = first.filter((lease, at) => {
       const size = sizes.get(lease.itemId) ?? 0;
-      // Once one does not fit, none behind it does, so that the order stays.
+      // Once one does not fit, no later one is taken, to keep the order.
       bytes = at > 0 && bytes + size > limits.maxBatchBytes ? Number.POSITIVE_INFINITY : bytes + size;
       return bytes !== Number.POSITIVE_INFINITY;
     });

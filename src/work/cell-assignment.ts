@@ -2,33 +2,33 @@
 export interface Assignee {
   readonly workerId: string;
   readonly maxAttempts: number;
-  /** How many leases it holds. */
+  /** The number of leases it holds. */
   held: number;
-  /** How many more it may hold. */
+  /** The number of further leases it may hold. */
   free: number;
 }
 
-/** A cell to assign, as far as it matters who gets it. */
+/** The facts about a cell that decide which worker gets it. */
 export interface AssignableCell {
-  /** Results it has had. */
+  /** The number of results it has had. */
   readonly attempts: number;
-  /** The worker that had it last; empty if none had. */
+  /** The worker that had it last; empty if none has had it. */
   readonly workerId: string;
 }
 
-/** Whether a worker may get back a cell that it had last: never, or if no other can have it. */
+/** Whether a worker may get back a cell that it had last: never, or only if no other worker can take it. */
 export type ReturnPolicy = "never" | "as a last resort";
 
-/** A cell and who gets it. */
+/** A cell and the worker that gets it. */
 export interface CellAssignment<C extends AssignableCell, A extends Assignee> {
   readonly cell: C;
   readonly assignee: A;
 }
 
 /**
- * Assigns cells, in their order, each to the worker that holds the fewest among those that may have it: so all hold about
- * the same if there are not enough for all, whatever they have room for. Workers that hold equally many come in their order.
- * Counts what is assigned in the assignees. A cell that nobody may have is left.
+ * Assigns cells, in their order, each to the eligible worker that holds the fewest leases: when cells are scarce, all workers
+ * hold about the same number, regardless of their capacity. Ties are broken by the order of the workers. Updates `held` and
+ * `free` of the assignees. Returns cells without an eligible worker as `left`.
  */
 export function assignCells<C extends AssignableCell, A extends Assignee>(
   cells: readonly C[],

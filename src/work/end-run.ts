@@ -14,8 +14,8 @@ import { getRun, getRunScope } from "../runs/run-store.ts";
 import { endDispatch } from "./worker-store.ts";
 
 /**
- * Ends a run as completed or failed. Whoever records at the same time is either before it and counted, or behind it and
- * refused. A run that completed or failed before is given as it is.
+ * Ends a run as completed or failed. A concurrent recording either commits first and is counted, or comes after and is refused.
+ * A run that has completed or failed already is returned unchanged.
  *
  * @throws Failure RUN_NOT_FOUND; RUN_ENDED if it was cancelled.
  */
@@ -34,7 +34,7 @@ export async function finishRun(
 }
 
 /**
- * Stops a run. A run that was cancelled before is given as it is.
+ * Cancels a run. A run that was cancelled already is returned unchanged.
  *
  * @throws Failure RUN_NOT_FOUND; RUN_ENDED if it ended otherwise.
  */

@@ -16,7 +16,7 @@ import {
   type WaitingCell,
 } from "./lease-store.ts";
 
-/** A worker that cells are leased to, and for how long. */
+/** A worker that takes leases, with the duration of each. */
 export interface Lessee extends Assignee {
   readonly leaseMicros: bigint;
 }
@@ -24,31 +24,31 @@ export interface Lessee extends Assignee {
 /** A locked run that workers have joined. */
 type DispatchedRun = LockedRun & { readonly dispatchPosition: DispatchPosition };
 
-/** What was leased. */
+/** The outcome of leasing. */
 export interface LeasedCells<L extends Lessee> {
-  /** Leases of each worker that got some. */
+  /** The new leases of each worker that got any. */
   readonly leases: ReadonlyMap<L, readonly Lease[]>;
-  /** Whether leasing stopped at a bound, so that there may be more for those who have room left. */
+  /** Whether leasing stopped at a bound, so that there may be more cells for workers that have room left. */
   readonly hasMore: boolean;
-  /** Whether the whole grid has been leased, so that only cells that come back are left. */
+  /** Whether the whole grid has been leased, so that only cells that come back remain. */
   readonly isGridExhausted: boolean;
 }
 
-/** Cells that are leased at once. More would keep others waiting for the lock on the run. */
+/** The most cells to lease in one call. More would keep others waiting for the lock on the run. */
 const maxCells = 1_000;
 
-/** How many times as many cells that are done may be passed over at once, for the same reason. */
+/** The most pages of the grid to read in one call, for the same reason: most of their cells may be done already. */
 const maxPages = 10;
 
-/** Cells that are looked at together at least: most of those that are not done are leased, so few are looked at twice. */
+/** The smallest page of the grid: most cells that are not done are leased at once, so few are read twice. */
 const minPage = 16;
 
 /**
- * Leases cells of a locked run to workers that have room: first what workers have given back, which goes to others at once; then
- * the grid, in the order of repetition and item, so that all items are answered once before any is answered again; last what
- * was lost or has failed, so that neither a cell that kills its workers nor one that always fails is in the way of others.
+ * Leases cells of a locked run to workers that have room: first released cells, which go to other workers at once; then the
+ * grid, in the order of repetition and item, so that all items are answered once before any is answered again; last cells that
+ * were lost or have failed, so that neither a cell that kills its workers nor one that always fails holds up others.
  *
- * What it costs depends on how many cells are leased and not on how many there are or were.
+ * The cost depends on the number of cells leased, not on the number of cells in the run.
  */
 export async function leaseCells<L extends Lessee>(
   client: Client,
@@ -63,7 +63,7 @@ export async function leaseCells<L extends Lessee>(
       isGridExhausted: run.dispatchPosition.repetition > run.repetitions,
     };
   }
-  // All that is read here is the beginning of something in the order of an index.
+  // Every read here takes the first rows in the order of an index.
   return withIndexOrder(client, () => leaseInOrder(client, run, lessees, room));
 }
 
@@ -77,7 +77,7 @@ async function leaseInOrder<L extends Lessee>(
   let wanted = Math.min(room, maxCells);
   const assigned: CellAssignment<WaitingCell, L>[] = [];
   let dropped = 0;
-  // Purged items take no results any more, so their cells are nobody's work.
+  // Purged items no longer take results, so their cells are dropped.
   const dropPurged = async (cells: readonly WaitingCell[]) => {
     const purged = await findPurged(client, run, cells);
     const gone = cells.filter((cell) => purged.has(cell.itemId));
@@ -96,7 +96,7 @@ async function leaseInOrder<L extends Lessee>(
   const kept = assign(await dropPurged(released), "never");
   const grid = await advanceGrid(client, run, wanted);
   assign(grid.cells, "as a last resort");
-  // Only when the grid has nothing left is the rest looked at.
+  // Waiting cells are read only once the grid is exhausted.
   if (wanted > 0 && grid.isExhausted) {
     const waiting = await listWaiting(client, run, { released: false, maxAttempts, limit: wanted });
     assign([...kept, ...(await dropPurged(waiting))], "as a last resort");
@@ -134,15 +134,15 @@ async function leaseInOrder<L extends Lessee>(
 }
 
 interface GridAdvance {
-  /** Cells without a result, at most as many as were wanted. */
+  /** Cells without a result, at most `wanted`. */
   readonly cells: readonly WaitingCell[];
-  /** The last cell that was looked at. */
+  /** The last cell that was read. */
   readonly position: Pick<DispatchPosition, "repetition" | "itemId">;
-  /** Whether nothing is behind it. */
+  /** Whether no cell follows it. */
   readonly isExhausted: boolean;
 }
 
-/** Goes on through the grid until it has as many cells without a result as are wanted. Those that have failed wait from now on. */
+/** Advances through the grid until it has `wanted` cells without a result. Failed cells that it passes wait from then on. */
 async function advanceGrid(client: Client, run: DispatchedRun, wanted: number): Promise<GridAdvance> {
   let { repetition, itemId } = run.dispatchPosition;
   const cells: WaitingCell[] = [];

@@ -5,17 +5,17 @@ import type { AssignableCell } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
 
 /**
- * Leases on the cells of a locked run. All statements begin with the key of the run, and look cells up one by one, so that they
+ * Leases on the cells of a locked run. All statements start from the key of the run and look cells up one by one, so that they
  * cost the same on tables without statistics.
  */
 
-/** A lease that ended, and who had it. */
+/** A lease that ended, and the worker that held it. */
 export interface EndedLease {
   readonly workerId: string;
   readonly number: bigint;
 }
 
-/** Ends the leases whose deadline has come. Their cells wait for a worker again. */
+/** Ends and returns the leases past their deadline. Their cells wait for a worker again. */
 export async function expireLeases(
   client: Client,
   { datasetId, runId, time }: LockedRun,
@@ -29,7 +29,7 @@ export async function expireLeases(
   return rows.map((row) => ({ workerId: row.worker_id, number: row.lease_number }));
 }
 
-/** Makes all leases of a worker last until `deadline`, and gives them. */
+/** Extends all leases of a worker to `deadline` and returns them in the order of their numbers. */
 export async function renewLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -58,7 +58,7 @@ export async function renewLeases(
     .sort((one, other) => Number(one.number - other.number));
 }
 
-/** Gives leases of a worker back: those with these numbers, or all if there are none. Counts them. */
+/** Releases the leases of a worker with these numbers, or all if no number is given. Returns how many it released. */
 export async function releaseLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -75,8 +75,8 @@ export async function releaseLeases(
 }
 
 /**
- * The lease that lasts on each cell, at the position of the cell; undefined where there is none. Whether it lasts is looked at
- * behind the look-up: as a condition in it, it would invite the planner to take an index of all leases, for each cell.
+ * Returns the current lease on each cell, at the position of the cell; undefined where there is none. Whether a lease is current
+ * is checked after the look-up: as a condition in it, it would invite the planner to scan an index of all leases for each cell.
  */
 export async function findLeases(
   client: Client,
@@ -106,7 +106,7 @@ export async function findLeases(
   return found;
 }
 
-/** Ends the leases on cells. Cells that have a success are not there any more, and are passed over. */
+/** Ends the leases on cells. Cells that have a success have been deleted, and are skipped. */
 export async function endLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -129,19 +129,19 @@ export async function endLeases(
   );
 }
 
-/** A cell that was leased before, or that had an error when its turn came. */
+/** A cell that was leased before, or that had an error when the grid reached it. */
 export interface WaitingCell extends RunCell, AssignableCell {}
 
-/** Which waiting cells to list. */
+/** Selects waiting cells. */
 export interface WaitingQuery {
-  /** Whether those that workers have given back, or the others. */
+  /** Whether to list cells that workers released, or the others. */
   readonly released: boolean;
-  /** They have had fewer attempts than this. */
+  /** Keeps cells that have had fewer attempts than this. */
   readonly maxAttempts: number;
   readonly limit: number;
 }
 
-/** Cells that wait for a worker, those with the fewest attempts first, then those that waited longest. */
+/** Lists cells that wait for a worker, fewest attempts first, then the longest wait first. */
 export async function listWaiting(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -168,12 +168,12 @@ export async function listWaiting(
   }));
 }
 
-/** A cell that goes to a worker. */
+/** A new lease and the worker that gets it. */
 export interface NewLease extends Lease {
   readonly workerId: string;
 }
 
-/** Gives cells to workers, whether they were leased before or not. */
+/** Leases cells to workers, whether they were leased before or not. */
 export async function putLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -200,7 +200,7 @@ export async function putLeases(
   );
 }
 
-/** Notes how far the cells of a run have been leased. */
+/** Stores how far the grid of a run has been leased. */
 export async function updateDispatchPosition(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -213,7 +213,7 @@ export async function updateDispatchPosition(
   );
 }
 
-/** How many leases a worker has on cells that have had so many attempts, and when the first of them ends. */
+/** The leases of a worker on cells with the same number of attempts: how many they are, and when the first of them ends. */
 export interface LeaseCount {
   readonly workerId: string;
   readonly attempts: number;
@@ -221,7 +221,7 @@ export interface LeaseCount {
   readonly firstDeadline: Instant;
 }
 
-/** Counts the leases of a run. Reads all of them: only for when there is nothing else to lease. */
+/** Counts the leases of a run. Reads all of them, so it is used only when there is nothing else to lease. */
 export async function countLeases(client: Client, { datasetId, runId }: LockedRun): Promise<LeaseCount[]> {
   const { rows } = await client.query<{
     worker_id: string;
@@ -243,7 +243,7 @@ export async function countLeases(client: Client, { datasetId, runId }: LockedRu
   }));
 }
 
-/** The fewest attempts that a waiting cell has had; undefined if none waits. */
+/** Returns the fewest attempts that a waiting cell has had; undefined if none waits. */
 export async function findFewestAttempts(
   client: Client,
   { datasetId, runId }: LockedRun,

@@ -18,58 +18,58 @@ import { dropWork, recordWork } from "./record-work.ts";
 import type { IdentifiedLease, WorkAnswer, WorkerTerms, WorkFrame } from "./work.ts";
 import { findStreams, openStream, startDispatch } from "./worker-store.ts";
 
-/** A session of a worker, one at each of its streams, as far as a tick needs to know it. */
+/** The state of a worker session, one per stream, that a tick reads. */
 export interface SessionState {
   readonly terms: WorkerTerms;
   readonly capacity: number;
   /** 0 before it has joined. */
   readonly streamNumber: bigint;
-  /** The leases that it was given and that have not ended, as far as is known: ids by number. */
+  /** The leases that it got and that have not ended as far as this process knows: ids by number. */
   readonly leaseIds: ReadonlyMap<bigint, string>;
-  /** Leases that ended and that it was not told of. */
+  /** Leases that ended and whose loss has not been reported to it. */
   readonly lostLeaseIds: readonly string[];
-  /** Whether it let a lease come to its deadline and has sent nothing since. It gets no other then. */
+  /** Whether it let a lease expire and has sent nothing since. It gets no new lease then. */
   readonly isSilent: boolean;
 }
 
-/** What a session wants of a tick. */
+/** A request that a session submits to a tick. */
 export type TickRequest = WorkFrame | { readonly kind: "join" };
 
-/** Why a worker has nothing to do. */
+/** The reason why a worker has nothing to do. */
 export type Idleness =
-  /** Others work on cells that may come back. */
+  /** Other workers hold cells that may come back. */
   | { readonly kind: "idle"; readonly leasedCellCount: number }
-  /** There will never be anything to do again. */
+  /** There will never be work for it again. */
   | { readonly kind: "drained" };
 
-/** What a tick changed about a session. */
+/** The changes that a tick made to a session. */
 export interface SessionUpdate extends Omit<SessionState, "terms"> {
-  /** Set if its request is to be answered. */
+  /** Set if its request gets an answer. */
   readonly answer: WorkAnswer | undefined;
-  /** Leases to tell it of, in order. */
+  /** New leases to report to it, in order. */
   readonly newLeases: readonly IdentifiedLease[];
   /** Undefined if it has something to do. */
   readonly idleness: Idleness | undefined;
 }
 
-/** What a tick did. */
+/** The outcome of a tick. */
 export interface TickOutcome<S> {
-  /** Of each session whose stream is the newest of its worker. */
+  /** The update of each session whose stream is the newest of its worker. */
   readonly updates: ReadonlyMap<S, SessionUpdate>;
-  /** Sessions with a newer stream of their worker. */
+  /** Sessions whose worker has a newer stream. */
   readonly superseded: readonly S[];
-  /** Leases of anybody that ended at their deadline. */
+  /** Leases of any worker that ended at their deadline. */
   readonly expired: readonly EndedLease[];
   readonly hasEnded: boolean;
-  /** Whether others have to hear of it, since there may be cells or results for them. */
+  /** Whether to notify others, since there may be cells or results for them. */
   readonly hasChanged: boolean;
   /** Whether another tick may find cells for sessions that have room left. */
   readonly hasMore: boolean;
-  /** In how many microseconds the first lease ends, if somebody has room for its cell. */
+  /** Microseconds until the first lease ends, if a worker has room for its cell. */
   readonly firstDeadline: bigint | undefined;
 }
 
-/** A session's state in the course of a tick. */
+/** The state of a session in the course of a tick. */
 interface SessionDraft extends Lessee {
   streamNumber: bigint;
   capacity: number;
@@ -81,10 +81,10 @@ interface SessionDraft extends Lessee {
 }
 
 /**
- * One tick of the work on a run, under its lock: takes what workers have sent, and leases cells to those who have room. It has
- * no effect outside of the transaction, so it may be repeated.
+ * Processes one tick of the work on a run, under its lock: handles the requests of workers, then leases cells to those that have
+ * room. It has no effect outside the transaction, so it may be retried.
  *
- * @param requests The sessions: those that have sent something, with it, and those that have room.
+ * @param requests The sessions with a request, and without one those that have room.
  * @throws Failure RUN_NOT_FOUND; LIMIT_EXCEEDED, see `recordWork`.
  */
 export async function processTick<S extends SessionState>(
@@ -154,7 +154,7 @@ function loseLease(draft: SessionDraft, number: bigint): void {
   if (id !== undefined && draft.leaseIds.delete(number)) draft.lostLeaseIds.push(id);
 }
 
-/** Opens the stream of a worker that joins or comes back, which still has its leases then. */
+/** Opens the stream of a worker that joins or rejoins. One that rejoins keeps its leases. */
 async function join(client: Client, run: LockedRun, draft: SessionDraft): Promise<void> {
   draft.streamNumber = await openStream(client, run, draft.workerId);
   for (const lease of await renewLeases(client, run, draft.workerId, run.time + draft.leaseMicros)) {
@@ -182,7 +182,7 @@ async function removeSuperseded<S>(
   return superseded;
 }
 
-/** What sessions have sent, and what becomes of them. */
+/** The requests of sessions, with the drafts to update. */
 interface SentFrames<S> {
   /** Whether the run still takes results. */
   readonly isOpen: boolean;
@@ -246,11 +246,11 @@ async function release(
   return releaseLeases(client, run, draft.workerId, numbers);
 }
 
-/** What the run still has for those who have room left. */
+/** The work that the run still has for workers with room left. */
 interface RemainingWork {
   readonly hasMore: boolean;
   readonly firstDeadline: bigint | undefined;
-  /** All leases there are; undefined as long as there is something to lease, and if nobody has room. */
+  /** All leases of the run; undefined while there are cells to lease, and if no worker has room. */
   readonly leases: readonly LeaseCount[] | undefined;
   /** The fewest attempts that a waiting cell has had. */
   readonly fewestAttempts: number;
@@ -300,8 +300,8 @@ function updateOf(draft: SessionDraft, isOpen: boolean, remaining: RemainingWork
 }
 
 /**
- * Whether there is nothing to do for a worker that holds no lease. There may be later if somebody has, or had, a cell that it may
- * still get; every other cell has a success or has had its attempts.
+ * Returns why a worker without a lease has nothing to do; undefined if it has. It may get work later if a cell that is leased or
+ * waiting has attempts left for it; every other cell has a success or no attempts left.
  */
 function idlenessOf(
   { workerId, maxAttempts, leaseIds, isSilent }: SessionDraft,
@@ -315,7 +315,7 @@ function idlenessOf(
   return { kind: "idle", leasedCellCount: others.reduce((sum, lease) => sum + lease.count, 0) };
 }
 
-/** The failure of a stream whose worker has a newer one. */
+/** Returns the failure for a stream whose worker has a newer one. */
 export function streamSuperseded(workerId: string) {
   return failure("STREAM_SUPERSEDED", { worker_id: workerId });
 }

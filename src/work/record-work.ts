@@ -19,7 +19,7 @@ export interface SentResult extends WorkResult {
   readonly workerId: string;
 }
 
-/** What became of each result, in order, and the run behind them. */
+/** The outcome of each result, in order, and the run after them. */
 export interface RecordedWork {
   readonly run: LockedRun;
   readonly outcomes: readonly WorkOutcome[];
@@ -28,7 +28,7 @@ export interface RecordedWork {
 /**
  * Records results of workers in a locked run that is open, in their order. Each ends its lease.
  *
- * @throws Failure LIMIT_EXCEEDED if a result that is there already gets more scores than one may have.
+ * @throws Failure LIMIT_EXCEEDED if an unchanged result gets more scores than one may have.
  */
 export async function recordWork(
   client: Client,
@@ -59,7 +59,7 @@ export async function recordWork(
         : [{ result, decision: work.decision, itemVersion: itemVersions.get(result.itemId) ?? 0n }],
     );
     ({ sequence } = await writeResults(client, { ...run, sequence }, decided));
-    // A success has taken its cell from the workers already.
+    // Writing a success has deleted its open cell, and the lease with it.
     const stillOpen = judged.filter(
       ({ result, isLeased, outcome }) => isLeased && (result.error !== undefined || outcome !== "recorded"),
     );
@@ -72,9 +72,7 @@ export async function recordWork(
   return { run: { ...run, sequence }, outcomes };
 }
 
-/**
- * What becomes of results that come when the run has ended: they are dropped, unless they were recorded before.
- */
+/** Returns the outcomes of results that arrive after the run has ended: dropped, unless they were recorded before. */
 export async function dropWork(
   client: Client,
   run: LockedRun,
@@ -88,7 +86,7 @@ export async function dropWork(
   return sent.map(({ result }, at) => droppedUnlessDuplicate(decideWork(result, false, current[at])));
 }
 
-/** The outcome of a result that cannot be recorded any more. */
+/** Returns the outcome of a result that can no longer be recorded. */
 function droppedUnlessDuplicate({ outcome }: WorkDecision): WorkOutcome {
   return outcome === "duplicate" ? outcome : "dropped";
 }

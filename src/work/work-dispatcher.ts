@@ -16,41 +16,41 @@ import {
   type TickRequest,
 } from "./process-tick.ts";
 
-/** What dispatchers work with. */
+/** The resources that dispatchers need. */
 export interface DispatcherResources {
   readonly pool: Pool;
   readonly mutex: KeyedMutex;
-  /** Hears of every run that has changed, by its id. */
+  /** Notified of every run that changes, by run_id. */
   readonly changes: Notifications;
   readonly heartbeatSeconds: number;
 }
 
-/** The session of a worker, as the dispatcher of its run sees it. */
+/** The session of a worker, as the dispatcher of its run uses it. */
 export interface DispatchedSession extends SessionState {
-  /** When it was last given leases, in milliseconds of `performance.now()`. */
+  /** When it last got leases, in milliseconds of `performance.now()`. */
   readonly lastLeasedAt: number;
-  /** Takes over what a tick changed about it. */
+  /** Applies the changes that a tick made to it. */
   update(update: SessionUpdate): void;
-  /** Hears that a lease has come to its deadline. */
+  /** Called when one of its leases has expired. */
   expireLease(leaseNumber: bigint): void;
-  /** Hears that the run has ended. */
+  /** Called when the run has ended. */
   finish(): void;
   fail(error: unknown): void;
 }
 
-/** What sessions send to one tick: undefined for those that have sent nothing and have room. */
+/** The sessions of one tick with their requests: undefined for sessions that sent nothing but have room. */
 type TickRequests = ReadonlyMap<DispatchedSession, TickRequest | undefined>;
 
-/** Results that are taken in one tick at most, unless one frame has more. */
+/** The most results per tick, unless a single frame has more. */
 const maxResults = 1_000;
 
-/** Characters of outputs, likewise: memory holds them twice while they are written. */
+/** The most characters of outputs per tick, likewise: memory holds them twice while they are written. */
 const maxOutputLength = 8 * 1024 * 1024;
 
-/** The longest time that a timer can be set to, in milliseconds. */
+/** The longest delay that a timer takes, in milliseconds. */
 const longestTimer = 2 ** 31 - 1;
 
-/** The dispatchers of this process, one for each run that somebody here works on. */
+/** The dispatchers of this process, one for each run that has workers at this process. */
 export class DispatcherRegistry {
   readonly #resources: DispatcherResources;
   readonly #dispatchers = new Map<string, WorkDispatcher>();
@@ -59,7 +59,7 @@ export class DispatcherRegistry {
     this.#resources = resources;
   }
 
-  /** The dispatcher of a run. */
+  /** Returns the dispatcher of a run, which it starts if need be. */
   get(scope: RunScope): WorkDispatcher {
     const known = this.#dispatchers.get(scope.runId);
     if (known !== undefined) return known;
@@ -78,12 +78,12 @@ interface PendingRequest {
 }
 
 /**
- * Brings the workers of one run at this process together: what they send during a tick is taken in the next, together, and
- * cells are leased to all that have room. So the lock on the run is taken once for many of them, and those who wait are woken
- * by what happens and by the first deadline, not each by a clock of its own.
+ * Dispatches the cells of one run to its workers at this process, tick by tick: requests that arrive during a tick are batched
+ * into the next, and cells are leased to all workers that have room. So the lock on the run is taken once for many workers, and
+ * waiting ones are woken by notifications and by the first deadline instead of polling individually.
  */
 export class WorkDispatcher {
-  /** Loads what its workers are given. */
+  /** Loads the items of leased cells. */
   readonly assignments: AssignmentLoader;
   readonly #resources: DispatcherResources;
   readonly #scope: RunScope;
@@ -93,7 +93,7 @@ export class WorkDispatcher {
   #isRunning = false;
   #isWoken = false;
   #wake: (() => void) | undefined;
-  /** When to look at the run although nothing has happened: at the first deadline, or in case that a change went unheard. */
+  /** When to check the run without a notification: at the first deadline, or after a heartbeat in case one was lost. */
   #nextCheckAt = 0;
 
   constructor(resources: DispatcherResources, scope: RunScope, onEmpty: () => void) {
@@ -104,7 +104,7 @@ export class WorkDispatcher {
   }
 
   /**
-   * Takes what a worker sends, the first time its session as well; returns when a tick has answered it.
+   * Submits a request of a worker, the first one adding its session; resolves once a tick has processed it.
    *
    * @throws Failure STREAM_SUPERSEDED, RUN_NOT_FOUND, LIMIT_EXCEEDED
    */
@@ -117,7 +117,7 @@ export class WorkDispatcher {
     });
   }
 
-  /** Forgets a session whose stream is over. */
+  /** Removes a session whose stream is over. */
   leave(session: DispatchedSession): void {
     this.#sessions.delete(session);
     this.#pending.delete(session);
@@ -196,7 +196,7 @@ export class WorkDispatcher {
 
   async #tick(requests: TickRequests, changes: Subscription): Promise<void> {
     const { pool, mutex } = this.#resources;
-    // Leases alone need not survive a crash of the database: the cells are leased again then.
+    // Leases alone need not survive a crash of the database: their cells are then leased again.
     const durable = [...requests.values()].some(
       (request) => request?.kind === "results" || request?.kind === "join",
     );
@@ -212,13 +212,13 @@ export class WorkDispatcher {
     this.#apply(outcome, requests, changes);
   }
 
-  /** Tells the sessions, and others who listen to the run, what a tick did. */
+  /** Reports the outcome of a tick to the sessions, and to other listeners of the run. */
   #apply(outcome: TickOutcome<DispatchedSession>, requests: TickRequests, changes: Subscription): void {
     const { changes: notifications } = this.#resources;
     for (const session of outcome.superseded) this.#fail(session, streamSuperseded(session.terms.workerId));
     for (const { workerId, number } of outcome.expired) {
       for (const session of this.#sessions) {
-        // Those who took part have heard of it there.
+        // Sessions that took part in the tick learn it from their update.
         if (session.terms.workerId === workerId && !requests.has(session)) session.expireLease(number);
       }
     }
@@ -237,13 +237,13 @@ export class WorkDispatcher {
     if (outcome.hasChanged) notifications.notify(this.#scope.runId, changes);
     if (outcome.hasMore) this.#isWoken = true;
     if (outcome.firstDeadline !== undefined) {
-      // A millisecond more than to the deadline, since timers fire early.
+      // A millisecond past the deadline, since timers may fire early.
       const milliseconds = Math.max(Number(outcome.firstDeadline) / 1000, 0) + 1;
       this.#nextCheckAt = Math.min(this.#nextCheckAt, performance.now() + milliseconds);
     }
   }
 
-  /** If something is wrong with what one worker has sent, the others must not suffer: each gets a tick of its own then. */
+  /** Keeps a faulty request of one worker from failing the others: each request is retried in a tick of its own. */
   async #onFailure(error: unknown, requests: TickRequests, changes: Subscription): Promise<void> {
     if (error instanceof Failure && error.reason === "RUN_NOT_FOUND") {
       for (const session of this.#sessions) this.#fail(session, error);
@@ -256,7 +256,7 @@ export class WorkDispatcher {
     }
   }
 
-  /** Looks after the run when nobody has room: those who work have to hear when it is over. */
+  /** Checks the run when no worker has room: busy workers have to learn when it ends. */
   async #checkRunState(changes: Subscription): Promise<void> {
     try {
       const state = await findRunState(this.#resources.pool, this.#scope);
@@ -264,7 +264,7 @@ export class WorkDispatcher {
       const [session] = this.#sessions;
       if (session !== undefined) await this.#tick(new Map([[session, undefined]]), changes);
     } catch {
-      // The database is away. Whoever sends something next hears of it; until then nobody needs to.
+      // The database is unreachable. The next request fails with that error; until then no worker needs to know.
     }
   }
 
@@ -276,19 +276,19 @@ export class WorkDispatcher {
   }
 }
 
-/** The key under which a worker's streams hear that there is a newer one. */
+/** Returns the notification key that wakes the streams of a worker when it opens a newer one. */
 export function streamKey(runId: RunHandle, workerId: string): string {
-  // Keys have no spaces, and names may have.
+  // Keys must not contain spaces, which names may.
   return `${runId}/${encodeURIComponent(workerId)}`;
 }
 
-/** Whether a session is to take part in a tick although it has sent nothing: it has room, or waits for the end. */
+/** Whether a session takes part in ticks without a request: it has room, or waits for the end of the run. */
 function isWaiting({ capacity, streamNumber, leaseIds, isSilent }: DispatchedSession): boolean {
   if (streamNumber === 0n || isSilent) return false;
   return capacity > leaseIds.size || (capacity === 0 && leaseIds.size === 0);
 }
 
-/** Sessions in the order in which they were given something last, so that those who waited longest come first. */
+/** Sorts sessions by the time of their last lease, so that those that waited longest come first. */
 function inTurn(requests: readonly (readonly [DispatchedSession, TickRequest | undefined])[]): TickRequests {
   return new Map([...requests].sort(([one], [other]) => one.lastLeasedAt - other.lastLeasedAt));
 }

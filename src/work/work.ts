@@ -3,14 +3,14 @@ import type { CurrentResult, NewResult, ResultDecision } from "../results/result
 import type { Run } from "../runs/run.ts";
 import type { Lease } from "./lease.ts";
 
-/** How a worker joins a run. */
+/** The terms on which a worker joins a run. */
 export interface WorkerTerms {
   readonly runId: string;
-  /** Its name within the run. */
+  /** The name of the worker, unique within the run. */
   readonly workerId: string;
   /** The most leases to hold at a time. */
   readonly capacity: number;
-  /** How long a lease lasts without a heartbeat. */
+  /** The duration of a lease without a heartbeat. */
   readonly leaseMicros: bigint;
   /** A cell that failed is leased again until it has had this many attempts. */
   readonly maxAttempts: number;
@@ -23,48 +23,48 @@ export interface WorkResult {
   readonly result: NewResult;
 }
 
-/** What a worker sends once it has joined. */
+/** A frame that a worker sends after it has joined. */
 export type WorkFrame =
   | { readonly kind: "results"; readonly results: readonly WorkResult[] }
-  /** Without a capacity, it stays as it is. */
+  /** Undefined leaves the capacity as it is. */
   | { readonly kind: "heartbeat"; readonly capacity: number | undefined }
-  /** Without numbers, all leases that the worker holds. */
+  /** An empty list releases all leases that the worker holds. */
   | { readonly kind: "release"; readonly leaseNumbers: readonly bigint[] };
 
-/** What becomes of a result. */
+/** The outcome of a result that a worker sent. */
 export type WorkOutcome = "recorded" | "duplicate" | "dropped";
 
-/** What became of one result. */
+/** The acknowledgement of one result. */
 export interface WorkAck {
   readonly leaseId: string;
   readonly outcome: WorkOutcome;
 }
 
-/** What a worker is answered. */
+/** The answer to a frame of a worker. */
 export type WorkAnswer =
   | { readonly kind: "acks"; readonly acks: readonly WorkAck[] }
   | { readonly kind: "renewal"; readonly deadline: Instant; readonly lostLeaseIds: readonly string[] };
 
-/** What a worker is told unasked. */
+/** A frame that a worker gets without having asked. */
 export type WorkEvent =
   | { readonly kind: "idle"; readonly leasedCellCount: number }
   | { readonly kind: "finished"; readonly run: Run };
 
-/** A lease with the id that a worker knows it by. */
+/** A lease with its id, by which the worker refers to it. */
 export interface IdentifiedLease extends Lease {
   readonly leaseId: string;
 }
 
-/** What is to be done with a result. A result that is dropped is not recorded. */
+/** The decision about a result. A dropped result is not recorded. */
 export type WorkDecision =
   | { readonly outcome: "recorded" | "duplicate"; readonly decision: ResultDecision }
   | { readonly outcome: "dropped" };
 
 /**
- * Decides about the result of a worker. A success is final, as everywhere. An error counts only under a lease that lasts,
- * since another worker may be at the cell; a success counts whenever the cell has none.
+ * Decides about the result of a worker. A success is final, as everywhere. An error counts only under a current lease, since
+ * another worker may be at the cell; a success counts whenever the cell has none.
  *
- * @param isLeased Whether the lease of the result lasts.
+ * @param isLeased Whether the lease of the result is current.
  * @param current The current result of the cell.
  */
 export function decideWork(
@@ -73,7 +73,7 @@ export function decideWork(
   current: CurrentResult | undefined,
 ): WorkDecision {
   const isSame = current !== undefined && Buffer.compare(current.fingerprint, result.fingerprint) === 0;
-  // Under a lease, an error that reads like the one before is another attempt: else it would be repeated for ever.
+  // Under a lease, an error identical to the previous one is another attempt: otherwise the cell would be retried forever.
   if (isSame && (current.succeeded || !isLeased)) {
     return { outcome: "duplicate", decision: { kind: "unchanged", current } };
   }
@@ -85,7 +85,7 @@ export function decideWork(
 }
 
 /**
- * Splits positions of results into groups of distinct cells, to be recorded one after the other: a cell that a worker lost and
+ * Splits positions of results into groups of distinct cells, to record one group after the other: a cell that a worker lost and
  * got again may have two results in one frame.
  */
 export function groupsOfDistinctCells(

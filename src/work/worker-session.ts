@@ -9,19 +9,19 @@ import type { IdentifiedLease, WorkAnswer, WorkEvent, WorkerTerms, WorkFrame } f
 import { type DispatchedSession, streamKey, type WorkDispatcher } from "./work-dispatcher.ts";
 import { findStreams } from "./worker-store.ts";
 
-/** What a worker is sent. */
+/** A frame that is sent to a worker. */
 export type WorkOutput =
   | WorkAnswer
   | WorkEvent
   | { readonly kind: "assignments"; readonly assignments: readonly Assignment[] };
 
-/** Answers that may wait for a worker that does not read. Its next frame is not taken before it has read one of them. */
+/** The most answers that wait for a worker to read them. Until it reads one, back-pressure keeps its next frame unread. */
 const maxAnswers = 4;
 
-/** The longest time that a timer can be set to, in milliseconds. */
+/** The longest delay that a timer takes, in milliseconds. */
 const longestTimer = 2 ** 31 - 1;
 
-/** The run that a worker works on, and what its session works with. */
+/** The run that a worker works on, and the resources that its session needs. */
 export interface SessionContext {
   readonly projectId: ProjectId;
   readonly scope: RunScope;
@@ -31,12 +31,12 @@ export interface SessionContext {
 }
 
 /**
- * Serves one stream of a worker, from behind its hello to its end: takes its frames one by one, and gives what it is to be sent.
- * Items are loaded when the worker is ready for them, a frame at a time.
+ * Serves one stream of a worker after its hello: handles its frames one by one, and yields the frames to send to it. Items are
+ * loaded when the worker is ready for them, a frame at a time.
  *
- * @param frames What the worker sends. It throws when the service stops or the call is over.
- * @throws Failure RUN_NOT_FOUND, STREAM_SUPERSEDED, LIMIT_EXCEEDED, and whatever `frames` throws, behind the answers to
- * the frames in front of it.
+ * @param frames The frames that the worker sends. Throws when the service stops or the call is over.
+ * @throws Failure RUN_NOT_FOUND, STREAM_SUPERSEDED, LIMIT_EXCEEDED, and whatever `frames` throws, after the answers to the
+ * frames before it.
  */
 export async function* serveWorker(
   context: SessionContext,
@@ -50,7 +50,7 @@ export async function* serveWorker(
     yield* session.outputs();
   } finally {
     session.close();
-    // The stream may be stuck in a read: nobody waits for it to notice.
+    // Not awaited: the stream may be stuck in a read.
     input.return?.().catch(() => undefined);
   }
 }
@@ -65,7 +65,7 @@ class WorkerSession implements DispatchedSession {
   lostLeaseIds: readonly string[] = [];
   isSilent = false;
   lastLeasedAt = 0;
-  /** What is to be sent, by kind, in the order in which it is. */
+  /** Frames to send, by kind, in the order in which they are sent. */
   readonly #answers: WorkAnswer[] = [];
   #newLeases: IdentifiedLease[] = [];
   #idle: Extract<Idleness, { kind: "idle" }> | undefined;
@@ -105,7 +105,7 @@ class WorkerSession implements DispatchedSession {
     this.#onChange?.();
   }
 
-  /** What the worker is sent, until there is nothing left to do or its input ends. */
+  /** Yields the frames to send until there is nothing left to do or the input of the worker ends. */
   async *outputs(): AsyncGenerator<WorkOutput> {
     const { pool, projectId, scope, dispatcher } = this.#context;
     for (;;) {
@@ -121,7 +121,7 @@ class WorkerSession implements DispatchedSession {
         return;
       }
       if (this.#inputEnded) return;
-      // What has ended since was given for nothing.
+      // Leases that have ended since are not sent.
       this.#newLeases = this.#newLeases.filter((lease) => this.leaseIds.has(lease.number));
       if (this.#newLeases.length > 0) {
         const assignments = await dispatcher.assignments.load(this.#newLeases);
@@ -187,7 +187,7 @@ class WorkerSession implements DispatchedSession {
     this.#onRead?.();
   }
 
-  /** Fails as soon as the worker has a newer stream, at whatever server. */
+  /** Fails the session as soon as the worker has a newer stream, at any server. */
   async #watchForNewerStream(): Promise<void> {
     const { scope, pool, changes } = this.#context;
     const { workerId } = this.terms;
@@ -203,7 +203,7 @@ class WorkerSession implements DispatchedSession {
           this.#context.dispatcher.leave(this);
         }
       } catch {
-        // The database is away. The stream hears of the newer one when it sends something.
+        // The database is unreachable. The stream learns of the newer one with its next frame.
       }
     }
   }

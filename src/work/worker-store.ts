@@ -2,7 +2,7 @@ import { instantToSql } from "../db/instant.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { LockedRun, RunScope } from "../runs/run.ts";
 
-/** Begins to lease the cells of a locked run, which starts it, and gives it as it is then. */
+/** Starts dispatching the cells of a locked run, which starts the run, and returns the updated run. */
 export async function startDispatch(client: Client, run: LockedRun): Promise<LockedRun> {
   await client.query(
     `update runs set
@@ -15,7 +15,7 @@ export async function startDispatch(client: Client, run: LockedRun): Promise<Loc
   return { ...run, state: "running", dispatchPosition: { repetition: 1, itemId: "", leaseNumber: 0n } };
 }
 
-/** Opens the next stream of a worker and gives its number. From then on older ones are refused. */
+/** Opens the next stream of a worker and returns its number, which fences off older ones. */
 export async function openStream(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -30,7 +30,7 @@ export async function openStream(
   return rows[0]?.stream_number ?? 0n;
 }
 
-/** The newest stream of each of these workers. */
+/** Returns the newest stream of each of these workers. */
 export async function findStreams(
   db: Queryable,
   { datasetId, runId }: RunScope,
@@ -44,7 +44,7 @@ export async function findStreams(
   return new Map(rows.map((row) => [row.worker_id, row.stream_number]));
 }
 
-/** Forgets workers and leases of a locked run, which ends. */
+/** Deletes the workers and open cells of a locked run that ends. */
 export async function endDispatch(
   client: Client,
   { datasetId, runId, dispatchPosition }: LockedRun,
