@@ -4,7 +4,7 @@ import { transaction } from "../db/transaction.ts";
 import { type Changeset, notReady } from "./changeset.ts";
 import { updateChangeset } from "./changeset-store.ts";
 import { lockUpsert, type WriteName } from "./get-upsert.ts";
-import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
+import { deleteBaseHits, deleteRevisions } from "./staging-store.ts";
 
 /** Discards an open or planned write. @throws Failure UPSERT_NOT_READY if it is published */
 export async function discardUpsert({ pool }: { readonly pool: Pool }, name: WriteName): Promise<Changeset> {
@@ -22,6 +22,6 @@ export async function discardChangeset(client: Client, changeset: Changeset): Pr
   changeset.state = "discarded";
   changeset.expireTime = undefined;
   await deleteRevisions(client, changeset);
-  await deleteTouchedItems(client, changeset);
+  await deleteBaseHits(client, changeset);
   await updateChangeset(client, changeset);
 }

@@ -17,7 +17,7 @@ export async function findDuplicateSeen(
   if (!(await overlapSegments(client, datasetId, changesetId))) return undefined;
   const { rows } = await client.query<{ item_id: string; numbers: bigint[] }>(
     `select item_id, (array_agg(row_number order by row_number))[1:2] as numbers
-     from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
+     from changeset_base_hits, unnest(item_ids, row_numbers) as hit (item_id, row_number)
      where dataset_id = $1 and changeset_id = $2
      group by item_id having count(*) > 1
      order by (array_agg(row_number order by row_number))[2] limit 1`,
@@ -41,7 +41,7 @@ async function overlapSegments(
          select lowest_item_id,
                 max(highest_item_id) over (
                   order by lowest_item_id rows between unbounded preceding and 1 preceding) as reached
-         from changeset_seen
+         from changeset_base_hits
          where dataset_id = $1 and changeset_id = $2
        ) segment
        where lowest_item_id <= reached
@@ -65,9 +65,9 @@ export async function findRowNumbers(
        select item_id, row_number from changeset_wants
        where dataset_id = $1 and changeset_id = $2 and item_id = any($3)
        union all
-       select seen.item_id, seen.row_number
-       from changeset_seen, unnest(item_ids, row_numbers) as seen (item_id, row_number)
-       where dataset_id = $1 and changeset_id = $2 and seen.item_id = any($3)
+       select hit.item_id, hit.row_number
+       from changeset_base_hits, unnest(item_ids, row_numbers) as hit (item_id, row_number)
+       where dataset_id = $1 and changeset_id = $2 and hit.item_id = any($3)
      ) taken group by item_id`,
     [datasetId, changesetId, itemIds],
   );

@@ -25,7 +25,7 @@ export interface MatchingOptions {
   readonly staged?: readonly string[];
   /** Columns of the `revision` of an item. */
   readonly live: readonly string[];
-  /** A query for item_ids that rows with an id stand for, besides those in `changeset_seen`. */
+  /** A query for item_ids that rows with an id stand for, besides those in `changeset_base_hits`. */
   readonly alsoAddressed?: string;
   /** A condition that includes an item in `live` even if no row has its content. */
   readonly othersToo?: string;
@@ -53,7 +53,7 @@ export function matching({ staged = [], live, alsoAddressed, othersToo }: Matchi
       where revision.dataset_id = $1 and revision.item_id >= $3 and revision.item_id < $3 || '~'
         and revision.changeset_id = $2
     ), addressed as materialized (
-      select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
+      select unnest(item_ids) as item_id from changeset_base_hits where dataset_id = $1 and changeset_id = $2
       ${alsoAddressed === undefined ? "" : `union all ${alsoAddressed}`}
     ), live as (
       select ${[...key, ...live].join(", ")},
@@ -146,9 +146,9 @@ export async function applyMatches(client: Client, { datasetId, changesetId }: C
       changeset,
     );
   });
-  // From here on matched items count as seen, as if the rows had had these ids. Row numbers no longer matter.
+  // From here on matched items count as base hits, as if the rows had had these ids. Row numbers no longer matter.
   await client.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+    `insert into changeset_base_hits (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
      select $1, $2, array_agg(item_id), array_agg(0::bigint), min(item_id), max(item_id), new_splits <> old_splits, false
      from matched group by new_splits <> old_splits`,

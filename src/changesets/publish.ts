@@ -22,7 +22,7 @@ import { applyMatches, matchUnidentified, streamMatches } from "./match-store.ts
 import { findPurgedMatch, findPurgedRevision } from "./purged-row-store.ts";
 import { rebase } from "./rebase-changeset.ts";
 import { streamUnrestoredItems } from "./stage-restored.ts";
-import { deleteRevisions, deleteTouchedItems } from "./staging-store.ts";
+import { deleteBaseHits, deleteRevisions } from "./staging-store.ts";
 import { type DeletedItem, streamAbsentItems, streamChangedItemIds, supersede } from "./supersede-store.ts";
 
 /** The result of publishing: the changeset, unless the write was refused. */
@@ -219,6 +219,6 @@ async function finish(
       time: target.time,
     });
   }
-  await deleteTouchedItems(client, changeset);
+  await deleteBaseHits(client, changeset);
   await updateChangeset(client, changeset);
 }

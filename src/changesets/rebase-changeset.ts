@@ -4,7 +4,7 @@ import { DigestSum } from "../versions/digest.ts";
 import { type Changeset, type Target, unmatch } from "./changeset.ts";
 import { checkStagedRows, schemasInForce } from "./check-rows.ts";
 import {
-  deleteSeen,
+  deleteBaseHitsOf,
   deleteStagedRevisions,
   streamTouchedRows,
   updateStagedRevisions,
@@ -12,7 +12,7 @@ import {
 import { type RebasedRow, rebaseRow } from "./rebased-row.ts";
 import { stageRestored } from "./stage-restored.ts";
 import { BaseHits } from "./stage-rows.ts";
-import { deleteRevisions, deleteTouchedItems, restageRevisions } from "./staging-store.ts";
+import { deleteBaseHits, deleteRevisions, restageRevisions } from "./staging-store.ts";
 
 /**
  * Compares a write with a later version than before, as if its rows had been sent after that version. Reads only items that the
@@ -22,7 +22,7 @@ export async function rebase(client: Client, changeset: Changeset, target: Targe
   if (changeset.mode === "restore") {
     // Finding the differences of the new base from the version to be restored is as cheap as finding the changes in between.
     await deleteRevisions(client, changeset);
-    await deleteTouchedItems(client, changeset);
+    await deleteBaseHits(client, changeset);
     await stageRestored(client, changeset, target.headVersion);
     changeset.baseVersion = target.headVersion;
     return;
@@ -42,7 +42,7 @@ async function applyRebased(
   rebased: readonly RebasedRow[],
 ): Promise<void> {
   const digest = new DigestSum(changeset.digestChange);
-  const seen = new BaseHits();
+  const hits = new BaseHits();
   const hadRevision = ({ before }: RebasedRow) => before !== "unchanged";
   const needsRevision = ({ after }: RebasedRow) => after !== "unchanged";
   for (const one of rebased) {
@@ -55,7 +55,7 @@ async function applyRebased(
       digest.add(row.itemId, becomes.contentHash, becomes.splits);
       if (row.head) digest.subtract(row.itemId, row.head.contentHash, row.head.splits);
     }
-    if (row.head) seen.add(row, needsRevision(one));
+    if (row.head) hits.add(row, needsRevision(one));
     changeset.counts[before]--;
     changeset.counts[after]++;
   }
@@ -86,6 +86,6 @@ async function applyRebased(
     const copiedIds = copied.map(({ itemId }) => itemId);
     await checkStagedRows(client, changeset, schemas, copiedIds);
   }
-  await deleteSeen(client, changeset, itemIds(rebased));
-  await seen.insert(client, changeset);
+  await deleteBaseHitsOf(client, changeset, itemIds(rebased));
+  await hits.insert(client, changeset);
 }

@@ -50,18 +50,18 @@ export async function* streamTouchedRows(
        union
        select revision.item_id from item_revisions revision
        where revision.dataset_id = $1 and ${supersededBetween("$3", "$4")}
-     ), seen as (
-       select seen.item_id, seen.row_number, segment.keeps_splits
-       from changeset_seen segment, unnest(segment.item_ids, segment.row_numbers) as seen (item_id, row_number)
+     ), hit as (
+       select hit.item_id, hit.row_number, segment.keeps_splits
+       from changeset_base_hits segment, unnest(segment.item_ids, segment.row_numbers) as hit (item_id, row_number)
        where segment.dataset_id = $1 and segment.changeset_id = $2
      )
-     select touched.item_id, coalesce(staged.row_number, seen.row_number) as row_number,
-            coalesce(staged.keeps_splits, seen.keeps_splits) as keeps_splits,
+     select touched.item_id, coalesce(staged.row_number, hit.row_number) as row_number,
+            coalesce(staged.keeps_splits, hit.keeps_splits) as keeps_splits,
             staged.content_hash as staged_hash, staged.splits as staged_splits,
             base.content_hash as base_hash, base.splits as base_splits,
             head.content_hash as head_hash, head.splits as head_splits, head.origin as head_origin
      from touched
-     left join seen on seen.item_id = touched.item_id
+     left join hit on hit.item_id = touched.item_id
      left join lateral (
        select row_number, keeps_splits, content_hash, splits from item_revisions
        where dataset_id = $1 and item_id = touched.item_id and changeset_id = $2
@@ -69,7 +69,7 @@ export async function* streamTouchedRows(
      ) staged on true
      left join lateral (${touchedAt("$3")}) base on true
      left join lateral (${touchedAt("$4")}) head on true
-     where staged.row_number is not null or seen.row_number is not null`,
+     where staged.row_number is not null or hit.row_number is not null`,
       [datasetId, changesetId, baseVersion, headVersion],
     );
   await withHashJoins(client, () => withIndexes(client, opened));
@@ -139,17 +139,17 @@ export async function updateStagedRevisions(
   );
 }
 
-/** Removes items from `changeset_seen`. */
-export async function deleteSeen(
+/** Removes items from `changeset_base_hits`. */
+export async function deleteBaseHitsOf(
   client: Client,
   { datasetId, changesetId }: Changeset,
   itemIds: readonly string[],
 ): Promise<void> {
   await client.query(
-    `update changeset_seen segment
+    `update changeset_base_hits segment
      set (item_ids, row_numbers) = (
        select coalesce(array_agg(item_id), '{}'), coalesce(array_agg(row_number), '{}')
-       from unnest(segment.item_ids, segment.row_numbers) as seen (item_id, row_number)
+       from unnest(segment.item_ids, segment.row_numbers) as hit (item_id, row_number)
        where item_id <> all($3))
      where dataset_id = $1 and changeset_id = $2 and item_ids && $3`,
     [datasetId, changesetId, itemIds],

@@ -29,7 +29,7 @@ export async function stageRestored(
   for await (const differences of streamRestoredPages(client, changeset, headVersion)) {
     const itemIds = differences.filter(({ after }) => after !== undefined).map(({ itemId }) => itemId);
     const present = byId(await listItemKeys(client, datasetId, headVersion, itemIds));
-    const seen = new BaseHits();
+    const hits = new BaseHits();
     const revisions = (await listItemKeys(client, datasetId, restored, itemIds)).map(
       (item): RestagedRevision => {
         const replaced = present.get(item.itemId);
@@ -38,7 +38,7 @@ export async function stageRestored(
         if (replaced === undefined) created++;
         else {
           updated++;
-          seen.add(row, true);
+          hits.add(row, true);
           digest.subtract(item.itemId, replaced.contentHash, replaced.splits);
         }
         digest.add(item.itemId, item.contentHash, item.splits);
@@ -46,7 +46,7 @@ export async function stageRestored(
       },
     );
     await restageRevisions(client, changeset, restored, revisions);
-    await seen.insert(client, changeset);
+    await hits.insert(client, changeset);
   }
   changeset.digestChange = digest.bytes();
   // The content of an older version was written under the schemas of its time.

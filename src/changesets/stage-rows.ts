@@ -12,8 +12,8 @@ import { classify, equalBytes, type RowKind } from "./row-classification.ts";
 import {
   type BaseFinding,
   compareWithBase,
+  insertBaseHits,
   insertRevisions,
-  insertSeen,
   type NumberedRow,
   type RestagedRevision,
   restageRevisions,
@@ -64,15 +64,15 @@ export async function stageRows(
   const items = await findBaseItems(client, changeset, baseIsEmpty, rows);
   const digest = new DigestSum(changeset.digestChange);
   const revisions: StagedRevision[] = [];
-  const seen = new BaseHits();
+  const hits = new BaseHits();
   const kinds = rows.map((row, position): RowKind => {
     const item = items[position];
     if (item === "unchanged") {
-      seen.add(row, false);
+      hits.add(row, false);
       return "unchanged";
     }
     const { kind, splits } = classify(row, item);
-    if (item !== undefined) seen.add(row, kind === "updated");
+    if (item !== undefined) hits.add(row, kind === "updated");
     if (kind === "unchanged") return kind;
     revisions.push({ row, splits, replaces: item });
     return kind;
@@ -88,7 +88,7 @@ export async function stageRows(
     if (replaces !== undefined) digest.subtract(row.itemId, replaces.contentHash, replaces.splits);
     digest.add(row.itemId, row.contentHash, splits);
   });
-  await seen.insert(client, changeset);
+  await hits.insert(client, changeset);
   changeset.digestChange = digest.bytes();
   count(changeset, kinds);
   changeset.unidentified.rows += BigInt(rows.filter((row) => row.unidentified).length);
@@ -139,11 +139,11 @@ export async function stageOffers(
   const kinds: RowKind[] = [];
   const wanted: number[] = [];
   const copies: RestagedRevision[] = [];
-  const seen = new BaseHits();
+  const hits = new BaseHits();
   offers.forEach((offer, position) => {
     const item = items[position];
     if (item === "unchanged") {
-      seen.add(offer, false);
+      hits.add(offer, false);
       kinds.push("unchanged");
       return;
     }
@@ -153,7 +153,7 @@ export async function stageOffers(
     }
     // The server has the content already; at most the splits are new.
     const { kind, splits } = classify(offer, item);
-    seen.add(offer, kind === "updated");
+    hits.add(offer, kind === "updated");
     kinds.push(kind);
     if (kind === "unchanged") return;
     digest.subtract(offer.itemId, item.contentHash, item.splits);
@@ -163,7 +163,7 @@ export async function stageOffers(
   const wantedOffers = wanted.map((position) => present(offers[position]));
   await requireNotPurged(client, changeset, [...wantedOffers, ...copies]);
   await restageRevisions(client, changeset, changeset.baseVersion, copies);
-  await seen.insert(client, changeset);
+  await hits.insert(client, changeset);
   await insertWants(client, changeset, wantedOffers);
   changeset.digestChange = digest.bytes();
   count(changeset, kinds);
@@ -208,6 +208,6 @@ export class BaseHits {
   }
 
   async insert(client: Client, changeset: Changeset): Promise<void> {
-    for (const segment of this.#segments.values()) await insertSeen(client, changeset, segment);
+    for (const segment of this.#segments.values()) await insertBaseHits(client, changeset, segment);
   }
 }

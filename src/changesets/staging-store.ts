@@ -29,7 +29,7 @@ export interface StagedRevision {
 }
 
 /** Rows of items that the base version has. */
-export interface SeenSegment {
+export interface BaseHitSegment {
   readonly itemIds: readonly string[];
   readonly rowNumbers: readonly number[];
   /** Whether the changeset has revisions of them. */
@@ -143,15 +143,15 @@ async function listBaseHashes(
 }
 
 /** Records rows whose items the base version has. */
-export async function insertSeen(
+export async function insertBaseHits(
   client: Client,
   { datasetId, changesetId }: Changeset,
-  segment: SeenSegment,
+  segment: BaseHitSegment,
 ): Promise<void> {
   if (segment.itemIds.length === 0) return;
   await client.query({
-    name: "insert_seen",
-    text: `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+    name: "insert_base_hits",
+    text: `insert into changeset_base_hits (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
      select $1, $2, sent.item_ids, string_to_array($4, ',')::bigint[], bounds.lowest, bounds.highest, $5, $6
      from (select string_to_array($3, E'\n') as item_ids) sent,
@@ -212,13 +212,10 @@ export async function restageRevisions(
 }
 
 /** Deletes the rows that a changeset stored for comparing. */
-export async function deleteTouchedItems(
-  client: Client,
-  { datasetId, changesetId }: Changeset,
-): Promise<void> {
+export async function deleteBaseHits(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   await client.query({
-    name: "delete_seen",
-    text: "delete from changeset_seen where dataset_id = $1 and changeset_id = $2",
+    name: "delete_base_hits",
+    text: "delete from changeset_base_hits where dataset_id = $1 and changeset_id = $2",
     values: [datasetId, changesetId],
   });
   await client.query({

@@ -39,7 +39,7 @@ export async function* streamChangedItemIds(
   let last = 0n;
   for (;;) {
     const { rows } = await client.query<{ segment: bigint; item_ids: string[] }>(
-      `select segment, item_ids from changeset_seen
+      `select segment, item_ids from changeset_base_hits
        where dataset_id = $1 and changeset_id = $2 and changed and segment > $3
        order by segment limit 1`,
       [datasetId, changesetId, last],
@@ -59,13 +59,13 @@ export async function* streamAbsentItems(
   await withHashJoins(client, () =>
     client.query(
       `declare absent_items no scroll cursor for
-     with seen as materialized (
-       select unnest(item_ids) as item_id from changeset_seen where dataset_id = $1 and changeset_id = $2
+     with hit as materialized (
+       select unnest(item_ids) as item_id from changeset_base_hits where dataset_id = $1 and changeset_id = $2
      )
      select revision.item_id, revision.content_hash, revision.splits
      from ${revisionsWithChangesets}
      where revision.dataset_id = $1 and ${visibleAt("$3")}
-       and not exists (select from seen where seen.item_id = revision.item_id)`,
+       and not exists (select from hit where hit.item_id = revision.item_id)`,
       [datasetId, changesetId, baseVersion],
     ),
   );

@@ -14,7 +14,7 @@ const tables = [
   ...ofRuns,
   "run_ids",
   "changesets",
-  "changeset_seen",
+  "changeset_base_hits",
   "changeset_wants",
   "item_revisions",
   "purges",

@@ -91,13 +91,13 @@ export async function listCarriedDifferences(
          select revision.item_id from item_revisions revision
          where revision.dataset_id = $1 and ${supersededBetween("least($3::bigint, $4::bigint)", "greatest($3::bigint, $4::bigint)")}
            and revision.item_id > $5
-       ), seen as materialized (
-         select unnest(item_ids) as item_id, keeps_splits from changeset_seen
+       ), hit as materialized (
+         select unnest(item_ids) as item_id, keeps_splits from changeset_base_hits
          where dataset_id = $1 and changeset_id = $2 and not changed
        ), carried as materialized (
-         select seen.item_id, seen.keeps_splits
-         from seen where seen.item_id in (select item_id from touched)
-         order by seen.item_id
+         select hit.item_id, hit.keeps_splits
+         from hit where hit.item_id in (select item_id from touched)
+         order by hit.item_id
          limit $6
        ), wanted as materialized (
          select carried.item_id, carried.keeps_splits, base.*

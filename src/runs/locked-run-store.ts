@@ -12,7 +12,7 @@ export async function lockRun(client: Client, scope: RunScope): Promise<LockedRu
   const { datasetId, runId } = scope;
   const { rows } = await client.query<LockedRunRow>(
     `select state, item_count, expected, succeeded, failed, carried, sequence,
-            dealt_repetition, dealt_item_id, lease_number, clock_timestamp() as time
+            dispatch_repetition, dispatch_item_id, lease_number, clock_timestamp() as time
      from runs where dataset_id = $1 and run_id = $2 for no key update`,
     [datasetId, runId],
   );
@@ -24,9 +24,13 @@ export async function lockRun(client: Client, scope: RunScope): Promise<LockedRu
     counts: countsFromRow(row),
     sequence: row.sequence,
     dispatchPosition:
-      row.dealt_repetition === null || row.dealt_item_id === null
+      row.dispatch_repetition === null || row.dispatch_item_id === null
         ? undefined
-        : { repetition: row.dealt_repetition, itemId: row.dealt_item_id, leaseNumber: row.lease_number },
+        : {
+            repetition: row.dispatch_repetition,
+            itemId: row.dispatch_item_id,
+            leaseNumber: row.lease_number,
+          },
     time: row.time,
   };
 }
@@ -36,8 +40,8 @@ interface LockedRunRow
     RunRow,
     "state" | "item_count" | "expected" | "succeeded" | "failed" | "carried" | "sequence"
   > {
-  dealt_repetition: number | null;
-  dealt_item_id: string | null;
+  dispatch_repetition: number | null;
+  dispatch_item_id: string | null;
   lease_number: bigint;
   time: Instant;
 }

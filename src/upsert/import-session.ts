@@ -16,7 +16,7 @@ import {
 import { isSameHash, recheckStagedRows, schemasInForce } from "../changesets/check-rows.ts";
 import { findRowNumbers } from "../changesets/duplicate-store.ts";
 import { publish, requireExpectedVersion } from "../changesets/publish.ts";
-import { deleteRevisions, deleteTouchedItems } from "../changesets/staging-store.ts";
+import { deleteBaseHits, deleteRevisions } from "../changesets/staging-store.ts";
 import { findFirstWant } from "../changesets/want-store.ts";
 import {
   expiry,
@@ -241,7 +241,7 @@ export class ImportSession {
       const changeset = await lockChangeset(client, this.#datasetId, this.#requestId);
       if (changeset?.state !== "open" || changeset.streamNumber !== this.#streamNumber) return;
       await deleteRevisions(client, changeset);
-      await deleteTouchedItems(client, changeset);
+      await deleteBaseHits(client, changeset);
       await deleteChangeset(client, changeset);
     });
   }

@@ -207,7 +207,7 @@ export async function updateDispatchPosition(
   { repetition, itemId, leaseNumber }: DispatchPosition,
 ): Promise<void> {
   await client.query(
-    `update runs set dealt_repetition = $3, dealt_item_id = $4, lease_number = $5
+    `update runs set dispatch_repetition = $3, dispatch_item_id = $4, lease_number = $5
      where dataset_id = $1 and run_id = $2`,
     [datasetId, runId, repetition, itemId, leaseNumber],
   );

@@ -6,7 +6,7 @@ import type { LockedRun, RunScope } from "../runs/run.ts";
 export async function startDispatch(client: Client, run: LockedRun): Promise<LockedRun> {
   await client.query(
     `update runs set
-       dealt_repetition = 1, dealt_item_id = '',
+       dispatch_repetition = 1, dispatch_item_id = '',
        state = 'running', start_time = coalesce(start_time, $3),
        update_time = case state when 'pending' then $3 else update_time end
      where dataset_id = $1 and run_id = $2`,

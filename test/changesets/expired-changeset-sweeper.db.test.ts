@@ -37,14 +37,14 @@ async function leftovers(name: string): Promise<Record<string, number>> {
        where state <> 'published' and dataset_id = (select dataset_id from dataset_names where name = $1)
      )
      select (select count(*) from item_revisions join unpublished using (changeset_id)) as revisions,
-            (select count(*) from changeset_seen join unpublished using (changeset_id)) as seen,
+            (select count(*) from changeset_base_hits join unpublished using (changeset_id)) as base_hits,
             (select count(*) from changeset_wants join unpublished using (changeset_id)) as wants`,
     [name],
   );
   return Object.fromEntries(Object.entries(rows[0] ?? {}).map(([table, count]) => [table, Number(count)]));
 }
 
-const nothing = { revisions: 0, seen: 0, wants: 0 };
+const nothing = { revisions: 0, base_hits: 0, wants: 0 };
 
 /** A dataset of three items, and an import into it that has rows of all kinds: new, changed, unchanged and wanted. */
 async function withOpenImport() {
@@ -75,7 +75,7 @@ async function withPlan() {
 describe("sweep", () => {
   test("discards an open import that expired, with all its rows", async () => {
     const { name, request, session, datasetId } = await withOpenImport();
-    expect(await leftovers(name)).toEqual({ revisions: 3, seen: expect.any(Number), wants: 1 });
+    expect(await leftovers(name)).toEqual({ revisions: 3, base_hits: expect.any(Number), wants: 1 });
     expect(await sweep(later())).toBe(1);
     expect(await leftovers(name)).toEqual(nothing);
     expect(await stateOf(name, request.requestId)).toBe("discarded");

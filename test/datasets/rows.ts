@@ -48,7 +48,7 @@ export async function addItemRows(db: Queryable, datasetId: string): Promise<voi
   );
   await db.query("insert into purges (dataset_id, item_id, purge_time) values ($1, 'a', now())", [datasetId]);
   await db.query(
-    `insert into changeset_seen (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
+    `insert into changeset_base_hits (dataset_id, changeset_id, item_ids, row_numbers, lowest_item_id, highest_item_id, changed,
                                  keeps_splits)
      values ($1, 1, '{b}', '{1}', 'a', 'a', false, false)`,
     [datasetId],

@@ -105,11 +105,11 @@ async function expectNothingLeft(db: Pick<pg.Client, "query">): Promise<void> {
                                where changeset.dataset_id = revision.dataset_id
                                  and changeset.changeset_id = revision.changeset_id
                                  and changeset.version is not null)) as unpublished,
-            (select count(*)::integer from changeset_seen) as seen,
+            (select count(*)::integer from changeset_base_hits) as base_hits,
             (select count(*)::integer from changeset_wants) as wants,
             (select count(*)::integer from changesets where state <> 'published') as unfinished`,
   );
-  expect(left).toEqual([{ unpublished: 0, seen: 0, wants: 0, unfinished: 0 }]);
+  expect(left).toEqual([{ unpublished: 0, base_hits: 0, wants: 0, unfinished: 0 }]);
 }
 
 /** Compares an import that was struck with one that went through in one stream. */

@@ -67,7 +67,7 @@ describe("a service that is killed", () => {
     };
     // Publishing waits for this lock: the rows exist, and the upload is consumed in a transaction that will not end.
     const holder = await database.pool.connect();
-    await holder.query("begin; lock table changeset_seen in access exclusive mode");
+    await holder.query("begin; lock table changeset_base_hits in access exclusive mode");
     const call = uploads.applyUpload(request);
     call.catch(() => undefined);
     const stateOf = async () => (await uploads.getUpload({ by: request.source })).upload?.state;

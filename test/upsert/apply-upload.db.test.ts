@@ -344,7 +344,7 @@ describe("GetUpsert", () => {
     const { pool } = service.resources;
     // Publishing waits for this lock, with all rows there.
     const holder = await pool.connect();
-    await holder.query("begin; lock table changeset_seen in access exclusive mode");
+    await holder.query("begin; lock table changeset_base_hits in access exclusive mode");
     const call = uploads.applyUpload({
       source: from(uploadId),
       dataset: named(name),
