@@ -78,7 +78,7 @@ export function requireScorable(
     } else if (result.purged) {
       faults.add("ITEM_PURGED", { index, item_id: result.itemId }, fieldOf(index));
     } else if (!result.succeeded) {
-      faults.addInvalid(fieldOf(index), "is an error; only a success can be scored");
+      faults.addInvalid(fieldOf(index), "is the id of an error; only a success can be scored");
     }
   });
   faults.throwIfAny();

@@ -6,7 +6,7 @@ import type { Resources } from "../resources.ts";
 import { comparisonToWire, comparisonViewFromWire, settingsFromWire } from "./comparison-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
-/** The methods of RunService that compare. */
+/** Returns the handlers of RunService for comparisons. */
 export function comparisonHandler({ pool }: Resources) {
   return {
     async *compareRuns(request, context) {

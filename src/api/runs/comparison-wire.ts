@@ -44,12 +44,12 @@ const views: Readonly<Record<WireView, ComparisonView>> = {
   [WireView.SUMMARY]: "summary",
 };
 
-/** How much of a comparison to answer with. @throws Failure INVALID_FIELD */
+/** Reads the view of a comparison. @throws Failure INVALID_FIELD */
 export function comparisonViewFromWire(field: string, view: WireView): ComparisonView {
   return enumFromWire(field, view, views);
 }
 
-/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads the settings of the scores to compare. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function settingsFromWire(field: string, settings: readonly WireSetting[]): ScoreSetting[] {
   requireBatchSize(settings.length);
   const names = new Set<string>();
@@ -58,10 +58,10 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
     if (names.has(name)) throw invalidField(`${at}.name`, "another setting has this name");
     names.add(name);
     if (!(Number.isFinite(tolerance) && tolerance >= 0)) {
-      throw invalidField(`${at}.tolerance`, "is not a finite number of at least 0");
+      throw invalidField(`${at}.tolerance`, "must be a finite number of at least 0");
     }
     if (failureValue !== undefined && !Number.isFinite(failureValue)) {
-      throw invalidField(`${at}.failure_value`, "is not finite");
+      throw invalidField(`${at}.failure_value`, "must be finite");
     }
     return {
       name: boundedText(`${at}.name`, name, 1, maxScoreNameLength),
@@ -74,7 +74,7 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
 
 type ComparisonFrame = MessageInitShape<typeof CompareRunsResponseSchema>;
 
-/** The frames of a comparison: the summary, the rows where the view has them, and the end. */
+/** Yields the frames of a comparison: the summary, the rows in a view that has them, and the end. */
 export function* comparisonToWire(comparison: Comparison, view: ComparisonView): Generator<ComparisonFrame> {
   const { items } = comparison;
   yield {
@@ -101,7 +101,7 @@ export function* comparisonToWire(comparison: Comparison, view: ComparisonView):
   yield { frame: { case: "end", value: { rowCount: BigInt(rowCount) } } };
 }
 
-/** Rows in frames of at most 1,000 and about 3 MiB. */
+/** Yields rows in batches of at most 1,000 rows and about 3 MiB. */
 function* rowBatches(
   items: readonly ComparisonItem[],
   settings: readonly ScoreSetting[],
@@ -121,7 +121,7 @@ function* rowBatches(
   if (rows.length > 0) yield rows;
 }
 
-/** Bytes of a row on the wire, at most: an id of a result takes 32, a number 9, the rest has lengths of its own. */
+/** Returns the most bytes that a row takes on the wire: a result_id takes 32, a number 9, and the rest its own length. */
 function rowBytes({ itemId, base, candidate }: ComparisonItem, settings: readonly ScoreSetting[]): number {
   let bytes = 64 + Buffer.byteLength(itemId) + 32 * (base.resultIds.length + candidate.resultIds.length);
   for (const { name } of settings) bytes += 36 + Buffer.byteLength(name);

@@ -43,19 +43,19 @@ const usageTags = {
   currencyCode: tagOf.bytes(UsageSchema.field.currencyCode),
 };
 
-/** Of a Timestamp as of a Duration. */
+/** The same in a Timestamp and a Duration. */
 const secondsTag = tagOf.integer(TimestampSchema.field.seconds);
 const nanosTag = tagOf.integer(TimestampSchema.field.nanos);
 
 const microsPerSecond = Number(bigMicrosPerSecond);
 const postgresEpochSeconds = Number(postgresEpoch) / microsPerSecond;
 
-/** Makes a ResultBatch of results as the database sends them. Fields that are empty are left out, as proto3 has it. */
+/** Encodes a ResultBatch from results as the database sends them. Empty fields are left out, as proto3 requires. */
 export class ResultBatchWriter {
   readonly #wire = new WireWriter();
   readonly #scores = new EncodedScores();
 
-  /** Begins another batch. The one before has to be on its way by then. */
+  /** Begins a new batch. The previous one must have been sent. */
   begin(): void {
     this.#wire.begin();
   }
@@ -67,7 +67,7 @@ export class ResultBatchWriter {
     this.#wire.join(start, 2);
   }
 
-  /** The batch, with its length in front of it. */
+  /** Returns the batch, prefixed with its length. */
   finish(): Buffer {
     return this.#wire.finish();
   }
@@ -105,12 +105,12 @@ export class ResultBatchWriter {
     this.#wire.join(start, 1);
   }
 
-  /** Fields that few results have, or that are much work anyway. */
+  /** Writes fields that few results have, or that are expensive in any case. */
   #fields(fields: MessageInitShape<typeof RunResultSchema>): void {
     this.#wire.raw(Buffer.from(toBinary(RunResultSchema, create(RunResultSchema, fields))));
   }
 
-  /** A text, unless it is null or empty. */
+  /** Writes a text unless it is null or empty. */
   #text(tag: number, row: CopiedColumns, column: number): void {
     if ((row.lengths[column] as number) > 0) this.#bytes(tag, row, column);
   }
@@ -120,12 +120,12 @@ export class ResultBatchWriter {
     this.#wire.bytes(tag, buffer, start, start + (lengths[column] as number));
   }
 
-  /** A bigint, unless it is null. */
+  /** Writes a bigint unless it is null. */
   #int8(tag: number, row: CopiedColumns, column: number): void {
     if (!row.isNull(column)) this.#wire.int64(tag, row.buffer, row.starts[column] as number);
   }
 
-  /** A timestamptz, unless it is null. */
+  /** Writes a timestamptz unless it is null. */
   #time(tag: number, row: CopiedColumns, column: number): void {
     if (row.isNull(column)) return;
     const micros = row.int8(column);
@@ -137,7 +137,7 @@ export class ResultBatchWriter {
     }
   }
 
-  /** Microseconds, unless they are null. */
+  /** Writes a duration in microseconds unless it is null. */
   #duration(tag: number, row: CopiedColumns, column: number): void {
     if (row.isNull(column)) return;
     const micros = row.int8(column);
@@ -148,10 +148,10 @@ export class ResultBatchWriter {
     }
   }
 
-  /** A Timestamp or Duration, of so many microseconds and whole seconds. */
+  /** Writes the sum of microseconds and whole seconds as a Timestamp or Duration. */
   #seconds(tag: number, micros: number, seconds: number): void {
     const start = this.#wire.fork(tag, 1);
-    // Division may round up; integers below 2^53 are exact. A remainder of floating point numbers takes longer than all this.
+    // Division may round up; integers below 2^53 are exact. The `%` of floating point numbers takes longer than all of this.
     let whole = Math.floor(micros / microsPerSecond);
     if (whole * microsPerSecond > micros) whole--;
     const rest = micros - whole * microsPerSecond;
@@ -161,13 +161,13 @@ export class ResultBatchWriter {
   }
 }
 
-/** How many different scores are remembered, and how long they may be. */
+/** The most distinct texts of scores in the cache, and the most characters of each. */
 const mostScores = 100;
 const longestScores = 256;
 
 /**
- * Scores as RunResult has them, with their tags. Results that were recorded together often have the very same scores, and taking
- * them from JSON takes longer than all else.
+ * Caches encoded scores of RunResult, with their tags. Results that were recorded together often have identical scores, and
+ * decoding them from JSON takes longer than the rest of a result.
  */
 class EncodedScores {
   readonly #known = new LRUCache<string, Buffer>({ max: mostScores });

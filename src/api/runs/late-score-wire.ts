@@ -7,7 +7,7 @@ import { resultIdFromWire } from "./result-wire.ts";
 import { scoreFromWire } from "./score-wire.ts";
 
 /**
- * The scores of one request. Says of all bad ones what is wrong with them, of each the first fault.
+ * Reads the scores of one request. The failure lists the first fault of each bad score.
  *
  * @throws Failure INVALID_FIELD, LIMIT_EXCEEDED
  */
@@ -21,9 +21,12 @@ export function lateScoresFromWire(field: string, scores: readonly ResultScore[]
       if (score === undefined) throw invalidField("score", "is required");
       const key = `${resultId} ${score.name}`;
       const first = positions.get(key);
-      // Which of the two is meant to stay is the caller's to say.
+      // Only the caller knows which of the two to keep.
       if (first !== undefined) {
-        throw invalidField("score.name", `is the same as of ${field}[${first}], for the same result`);
+        throw invalidField(
+          "score.name",
+          `must differ from that of ${field}[${first}], which has the same result_id`,
+        );
       }
       positions.set(key, index);
       lateScores.push({

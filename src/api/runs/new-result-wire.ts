@@ -21,18 +21,18 @@ const maxErrorMessageBytes = 16 * 1024;
 const maxErrorStackBytes = 64 * 1024;
 const maxTraceIdLength = 128;
 
-/** How results stand in a request or frame. */
+/** The position of results in a request or frame. */
 export interface ResultsPlace {
-  /** The path of the result at a position. */
+  /** Returns the path of the result at an index. */
   readonly field: (index: number) => string;
-  /** Whether a cell may have several results, each to be recorded behind the one before. */
+  /** Whether a cell may have several results, recorded one after the other. */
   readonly repeatsCells: boolean;
 }
 
 const ownPlace: ResultsPlace = { field: (index) => `results[${index}]`, repeatsCells: false };
 
 /**
- * The results of one request or frame. Says of all bad results what is wrong with them, of each the first fault.
+ * Reads the results of one request or frame. The failure lists the first fault of each bad result.
  *
  * @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
@@ -55,7 +55,7 @@ export async function resultsFromWire(
       const cell = `${result.repetition} ${result.itemId}`;
       const first = positions.get(cell);
       if (first !== undefined && !repeatsCells) {
-        throw invalidField("", `is of the same cell as ${field(first)}`);
+        throw invalidField("", `must not repeat the cell of ${field(first)}`);
       }
       positions.set(cell, index);
       checked.push(resultFromWire(result, index, bytes));
@@ -100,7 +100,7 @@ function resultFromWire(result: WireResult, index: number, bytes: number): NewRe
     fingerprint: noBytes,
   };
   if (checked.output === undefined && checked.error === undefined) {
-    throw invalidField("", "has neither output_json nor error");
+    throw invalidField("", "must have output_json or error");
   }
   if (checked.error !== undefined && result.scores.length > 0) {
     throw invalidField("scores", "only a success can be scored");
@@ -147,21 +147,21 @@ function usageFromWire({ inputTokens, outputTokens, cost, currencyCode }: WireUs
     throw invalidField("usage.output_tokens", "must not be negative");
   }
   if (cost !== undefined && !(Number.isFinite(cost) && cost >= 0)) {
-    throw invalidField("usage.cost", "is not a finite number of at least 0");
+    throw invalidField("usage.cost", "must be a finite number of at least 0");
   }
   if (!/^([A-Z]{3})?$/.test(currencyCode)) {
-    throw invalidField("usage.currency_code", "is not a code of ISO 4217");
+    throw invalidField("usage.currency_code", "must be an ISO 4217 code, or empty for USD");
   }
   return { inputTokens, outputTokens, cost, currencyCode };
 }
 
-/** Whether a result takes so little that a whole request of such results is within all limits. */
+/** Whether a result is so small that a full request of such results is within all limits. */
 function isSmall(result: WireResult): boolean {
   // No text has more than three bytes per UTF-16 unit.
   return 3 * encodedLength(result) * limits.maxBatchSize <= limits.maxBatchBytes;
 }
 
-/** The length of the texts in a result. What else it has is small and bounded. */
+/** Returns the length of the texts in a result, in UTF-16 units. Its other fields are small and bounded. */
 export function encodedLength({ itemId, outcome, traceId, scores }: WireResult): number {
   let length = itemId.length + traceId.length;
   if (outcome.case === "outputJson") length += outcome.value.length;
@@ -172,7 +172,7 @@ export function encodedLength({ itemId, outcome, traceId, scores }: WireResult):
   return length;
 }
 
-/** The same in bytes. */
+/** Returns the length of the texts in a result, in bytes of UTF-8. */
 function textBytes({ itemId, outcome, traceId, scores }: WireResult): number {
   let bytes = Buffer.byteLength(itemId) + traceId.length;
   if (outcome.case === "outputJson") bytes += Buffer.byteLength(outcome.value);

@@ -20,14 +20,14 @@ import { recordedCountsToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
 /**
- * Frames that are received and checked while others are written, and then written together. More would take memory and
- * gain nothing.
+ * Bounds of the read-ahead: frames that are received and checked while others are written, and then written together. More
+ * would take memory without gaining speed.
  */
 const readAhead = { items: 4, bytes: 2 * limits.maxBatchBytes };
 
 /**
- * Records frame by frame and answers each once it is durable. The first frame that fails ends the stream; its failure tells
- * the number of the frame. Those before it stay, and those behind it are not written.
+ * Records frame by frame and answers each once it is durable. The first frame that fails ends the stream; its failure has the
+ * number of the frame. Earlier frames stay recorded, later ones are not written.
  */
 export async function* recordResultFrames(
   recorder: Recorder,
@@ -49,7 +49,7 @@ export async function* recordResultFrames(
 interface CheckedFrame {
   readonly frameNumber: bigint;
   readonly request: CheckedRequest;
-  /** What it holds in memory, about. */
+  /** Its approximate size in memory. */
   readonly bytes: number;
 }
 
@@ -83,7 +83,7 @@ async function* checkFrames(
   }
 }
 
-/** Frames that follow each other and are about one run. */
+/** Groups consecutive frames for the same run. */
 function byRun(frames: readonly CheckedFrame[]): FrameGroup[] {
   const groups: [CheckedFrame, ...CheckedFrame[]][] = [];
   for (const frame of frames) {
@@ -94,7 +94,7 @@ function byRun(frames: readonly CheckedFrame[]): FrameGroup[] {
   return groups;
 }
 
-/** Writes frames about one run and answers them. Throws behind the last one that was written, if not all were. */
+/** Writes frames for one run and answers them. If one fails, throws after the answers to those before it. */
 async function* writeFrames(
   recorder: Recorder,
   [first, ...others]: FrameGroup,

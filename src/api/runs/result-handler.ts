@@ -26,7 +26,7 @@ import { recordedCountsToWire, resultIdFromWire, resultToWire } from "./result-w
 import { runIdFromWire } from "./run-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
 
-/** The methods of RunService that take results in and hand them out. */
+/** Returns the handlers of RunService for results. */
 export function resultHandler(resources: Resources, recorder: Recorder) {
   const { pool, pageTokens } = resources;
   return {

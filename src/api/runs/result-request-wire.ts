@@ -44,12 +44,12 @@ const incompleteViews: Readonly<Record<WireIncompleteView, IncompleteView>> = {
   [WireIncompleteView.WITH_ITEM]: "with_item",
 };
 
-/** How much of results to answer with. @throws Failure INVALID_FIELD */
+/** Reads the view of results. @throws Failure INVALID_FIELD */
 export function resultViewFromWire(field: string, view: WireResultView): ResultView {
   return enumFromWire(field, view, views);
 }
 
-/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads a ListResults request. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function resultListingFromWire(request: ListResultsRequest): ResultListing {
   requireBatchSize(request.missingScores.length);
   return {
@@ -68,7 +68,7 @@ export function resultListingFromWire(request: ListResultsRequest): ResultListin
   };
 }
 
-/** @throws Failure INVALID_FIELD */
+/** Reads a StreamResults request. @throws Failure INVALID_FIELD */
 export function streamRequestFromWire(request: StreamResultsRequest): StreamRequest {
   if (request.afterSequence < 0n) throw invalidField("after_sequence", "must not be negative");
   return {
@@ -79,7 +79,7 @@ export function streamRequestFromWire(request: StreamResultsRequest): StreamRequ
   };
 }
 
-/** @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
+/** Reads a DeleteResults request. @throws Failure INVALID_FIELD, LIMIT_EXCEEDED */
 export function deletionFromWire({ runId, cells }: DeleteResultsRequest): DeletionRequest {
   requireBatchSize(cells.length);
   if (cells.length === 0) throw invalidField("cells", "is required");
@@ -92,7 +92,7 @@ export function deletionFromWire({ runId, cells }: DeleteResultsRequest): Deleti
   return { runId: runIdFromWire("run_id", runId), cells: checked };
 }
 
-/** @throws Failure INVALID_FIELD */
+/** Reads a ListIncomplete request. @throws Failure INVALID_FIELD */
 export function incompleteListingFromWire(request: ListIncompleteRequest): IncompleteListing {
   return {
     runId: runIdFromWire("run_id", request.runId),
@@ -102,6 +102,7 @@ export function incompleteListingFromWire(request: ListIncompleteRequest): Incom
   };
 }
 
+/** Converts an incomplete item to its wire message. */
 export function incompleteToWire(one: IncompleteItem): MessageInitShape<typeof IncompleteItemSchema> {
   return {
     itemId: one.itemId,
@@ -111,7 +112,7 @@ export function incompleteToWire(one: IncompleteItem): MessageInitShape<typeof I
   };
 }
 
-/** A frame without results. */
+/** Converts a frame without results to its wire message. */
 export function frameToWire(
   frame: Exclude<ResultsFrame, { readonly kind: "batch" }>,
 ): MessageInitShape<typeof StreamResultsResponseSchema> {

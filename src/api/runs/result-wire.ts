@@ -11,12 +11,15 @@ import { durationToWire, timestampToWire } from "../../rpc/time-wire.ts";
 import { itemToWire } from "../messages/item-wire.ts";
 import { scoreToWire } from "./score-wire.ts";
 
-/** An id of a result that a call names. Any text may be one; whether there is such a result is another question. */
+/** Reads the result_id that a call names. Any text is accepted; whether the result exists is checked later. */
 export function resultIdFromWire(field: string, resultId: string): string {
   return boundedText(field, resultId, 1, 128);
 }
 
-/** A message is plain data: written as such, it takes a quarter of the time that `create` takes to copy it field by field. */
+/**
+ * Converts a result to its wire message. Messages are plain data: an object literal takes a quarter of the time that `create`
+ * takes to copy it field by field.
+ */
 export function resultToWire(result: Result): WireResult {
   const { error, startTime, completeTime, latencyMicros, usage, item } = result;
   const wire: WireResult = {

@@ -12,7 +12,7 @@ const maxTargetIdLength = 256;
 const maxMetadataBytes = 64 * 1024;
 const maxLabels = 16;
 
-/** The fields of a run that say something about it and may be updated. */
+/** The fields of a run that describe it and may be updated. */
 const definitionFields = [
   "name",
   "description",
@@ -24,7 +24,7 @@ const definitionFields = [
 
 type DefinitionField = (typeof definitionFields)[number];
 
-/** How each of them is read. All throw Failure INVALID_FIELD, metadata_json INVALID_JSON as well. */
+/** The reader of each of these fields. All throw Failure INVALID_FIELD, that of metadata_json INVALID_JSON as well. */
 const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) => RunPatch>> = {
   name: (field, { name }) => ({ name: boundedText(field, name, 0, maxRunNameLength) }),
   description: (field, { description }) => ({
@@ -40,12 +40,12 @@ const readers: Readonly<Record<DefinitionField, (field: string, run: WireRun) =>
   labels: (field, { labels }) => ({ labels: labelsFromWire(field, labels) }),
 };
 
-/** The target of a run. @throws Failure INVALID_FIELD */
+/** Reads the target_id of a run. @throws Failure INVALID_FIELD */
 export function targetIdFromWire(field: string, targetId: string): string {
   return boundedText(field, targetId, 0, maxTargetIdLength);
 }
 
-/** Labels, each once, in ascending order. */
+/** Reads labels, without duplicates and in ascending order. */
 function labelsFromWire(field: string, labels: readonly string[]): string[] {
   const distinct = [...new Set(labels)].sort();
   if (distinct.length > maxLabels) {
@@ -53,13 +53,13 @@ function labelsFromWire(field: string, labels: readonly string[]): string[] {
   }
   distinct.forEach((label) => {
     if (!/^[A-Za-z_][A-Za-z0-9_.-]{0,63}$/.test(label)) {
-      throw invalidField(field, `${JSON.stringify(label)} does not match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`);
+      throw invalidField(field, `${JSON.stringify(label)} must match ^[A-Za-z_][A-Za-z0-9_.-]{0,63}$`);
     }
   });
   return distinct;
 }
 
-/** Reads some fields of the run that `field` leads to. Malformed ones are noted in `faults`. */
+/** Reads the named fields of the run at the path `field`. Collects malformed ones in `faults`. */
 function readFields(field: string, run: WireRun, names: Iterable<DefinitionField>, faults: Faults): RunPatch {
   let read: RunPatch = {};
   for (const name of names) {
@@ -77,15 +77,15 @@ const nothingSaid: RunDefinition = {
   labels: [],
 };
 
-/** What a new run says about itself; its name may be empty. Malformed fields are noted in `faults`. */
+/** Reads the definition of a new run; its name may be empty. Collects malformed fields in `faults`. */
 export function runDefinitionFromWire(field: string, run: WireRun, faults: Faults): RunDefinition {
   return { ...nothingSaid, ...readFields(field, run, definitionFields, faults) };
 }
 
 /**
- * What an update changes, and the etag that guards it, which may be empty.
+ * Reads the changes of an update, and the etag that guards it, which may be empty.
  *
- * @throws Failure INVALID_FIELD, also if it names nothing; INVALID_JSON
+ * @throws Failure INVALID_FIELD, also if there are no changes; INVALID_JSON
  */
 export function runPatchFromWire({ patch, updateMask }: UpdateRunRequest): {
   readonly patch: RunPatch;
@@ -93,10 +93,10 @@ export function runPatchFromWire({ patch, updateMask }: UpdateRunRequest): {
 } {
   if (patch === undefined) throw invalidField("patch", "is required");
   const names = fieldMaskNames("update_mask", updateMask, definitionFields) ?? namesSetIn(patch);
-  if (names.size === 0) throw invalidField("patch", "sets no field, and update_mask names none");
+  if (names.size === 0) throw invalidField("patch", "must set a field unless update_mask names one");
   const faults = new Faults();
   const changes = readFields("patch", patch, names, faults);
-  if (changes.name === "") faults.addInvalid("patch.name", "cannot be cleared");
+  if (changes.name === "") faults.addInvalid("patch.name", "must not be cleared");
   faults.throwIfAny();
   return { patch: changes, etag: patch.etag };
 }

@@ -31,7 +31,7 @@ import { workHandler } from "./work-handler.ts";
 
 const { method } = RunService;
 
-/** The handlers of RunService: runs here, results, scores, work and comparisons in files of their own. */
+/** Returns the handlers of RunService: those of runs here; the others from the handlers beside this one. */
 export function runHandler(resources: Resources): Partial<ServiceImpl<typeof RunService>> {
   const { pool, mutex, runChanges, deletedRunSweeper } = resources;
   const recorder = newRecorder(pool, runChanges, mutex);

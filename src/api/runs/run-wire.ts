@@ -20,12 +20,12 @@ import { runDefinitionFromWire, targetIdFromWire } from "./run-definition-wire.t
 
 const maxFailureMessageLength = 4_096;
 
-/** An id of a run that a call names. Any text may be one; whether there is such a run is another question. */
+/** Reads the run_id that a call names. Any text is accepted; whether the run exists is checked later. */
 export function runIdFromWire(field: string, runId: string): string {
   return boundedText(field, runId, 1, 128);
 }
 
-/** A run to create. @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED */
+/** Reads a CreateRun request. @throws Failure INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED */
 export function createRequestFromWire(request: CreateRunRequest): CreateRequest {
   const dataset = datasetRefFromWire("dataset", request.dataset);
   const at = selectorFromWire("at", request.at);
@@ -55,7 +55,7 @@ function newRunFromWire(run: WireRun): NewRun {
   return { ...definition, splits, repetitions: run.repetitions === 0 ? 1 : run.repetitions };
 }
 
-/** @throws Failure INVALID_FIELD */
+/** Reads a ListRuns request. @throws Failure INVALID_FIELD */
 export function runListingFromWire(request: ListRunsRequest): RunListing {
   return {
     dataset: request.dataset && datasetRefFromWire("dataset", request.dataset),
@@ -75,10 +75,10 @@ function filterFromWire(request: ListRunsRequest): RunListing["filter"] {
   };
 }
 
-/** @throws Failure INVALID_FIELD */
+/** Reads the terms of a FinishRun request. @throws Failure INVALID_FIELD */
 export function finishTermsFromWire({ minSuccessRatio, failureMessage }: FinishRunRequest): FinishTerms {
   if (!(minSuccessRatio >= 0 && minSuccessRatio <= 1)) {
-    throw invalidField("min_success_ratio", "is not between 0 and 1");
+    throw invalidField("min_success_ratio", "must be between 0 and 1");
   }
   return {
     minSuccessRatio,
@@ -86,6 +86,7 @@ export function finishTermsFromWire({ minSuccessRatio, failureMessage }: FinishR
   };
 }
 
+/** Converts a run to its wire message. */
 export function runToWire(run: Run): WireRun {
   const { counts } = run;
   return create(RunSchema, {

@@ -7,7 +7,7 @@ import { lateScoresFromWire } from "./late-score-wire.ts";
 import { recordedCountsToWire } from "./result-wire.ts";
 import { runIdFromWire } from "./run-wire.ts";
 
-/** The methods of RunService that judge results. */
+/** Returns the handler of RunService for scores. */
 export function scoreHandler(recorder: Recorder) {
   return {
     async recordScores({ runId, scores }, context) {

@@ -9,7 +9,7 @@ import { serveWorker } from "../../work/worker-session.ts";
 import type { Resources } from "../resources.ts";
 import { helloFromWire, outputToWire, workFrameFromWire } from "./work-wire.ts";
 
-/** The method of RunService that hands out the work on runs. */
+/** Returns the handler of RunService for the work on runs. */
 export function workHandler(
   { heartbeatSeconds, minLeaseSeconds }: Pick<Resources, "heartbeatSeconds" | "minLeaseSeconds">,
   recorder: Recorder,

@@ -23,7 +23,7 @@ const maxWorkerIdLength = 128;
 const defaultLeaseMicros = 60_000_000n;
 
 /**
- * The first frame of a stream.
+ * Reads the first frame of a stream.
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, LIMIT_EXCEEDED
  */
@@ -53,7 +53,7 @@ function leaseMicrosFromWire({ leaseDuration }: WorkHello): bigint {
   return durationFromWire("hello.lease_duration", leaseDuration);
 }
 
-/** In the facts of the failure, durations are seconds. */
+/** Checks the duration of leases. The facts of the failure are in seconds. */
 function requireLeaseWithin(micros: bigint, minLeaseSeconds: number): void {
   const received = Number(micros) / 1e6;
   if (received < minLeaseSeconds) {
@@ -78,7 +78,7 @@ function requireCapacity(received: number): number {
 }
 
 /**
- * A frame behind the first.
+ * Reads a frame after the first.
  *
  * @throws Failure UNEXPECTED_FRAME, INVALID_FIELD, INVALID_JSON, LIMIT_EXCEEDED
  */
@@ -112,9 +112,9 @@ async function workResultsFromWire(runId: string, { results }: WorkResults): Pro
       return [];
     }
     const number = leaseNumber(one.leaseId);
-    // The id tells which cell it is on, also when the lease has ended.
+    // The id identifies the cell, even after the lease has ended.
     if (number === undefined || leaseId(runId, number, result) !== one.leaseId) {
-      faults.addInvalid(`${field()}.lease_id`, "is not a lease on the item and repetition of the result");
+      faults.addInvalid(`${field()}.lease_id`, "must be a lease on the item and repetition of the result");
       return [];
     }
     return [{ leaseId: one.leaseId, leaseNumber: number, result }];
@@ -141,13 +141,13 @@ function releaseFromWire({ leaseIds }: WorkRelease): WorkFrame {
   requireBatchSize(leaseIds.length);
   const leaseNumbers = leaseIds.map((id, index) => {
     const number = leaseNumber(id);
-    if (number === undefined) throw invalidField(`release.lease_ids[${index}]`, "is no id of a lease");
+    if (number === undefined) throw invalidField(`release.lease_ids[${index}]`, "must be the id of a lease");
     return number;
   });
   return { kind: "release", leaseNumbers };
 }
 
-/** What a worker is sent, as it goes on the wire. */
+/** Converts a frame for a worker to its wire message. */
 export function outputToWire(output: WorkOutput): MessageInitShape<typeof WorkRunResponseSchema> {
   switch (output.kind) {
     case "assignments": {

@@ -50,7 +50,7 @@ describe("resultsFromWire", () => {
     const twice = [wire({ ...good, itemId: "a" }), wire({ ...good, itemId: "a" })];
     const field = (index: number) => `frame[${index}].result`;
     await expect(resultsFromWire(twice, { field, repeatsCells: false })).rejects.toThrow(
-      "frame[1].result: is of the same cell as frame[0].result",
+      "frame[1].result: must not repeat the cell of frame[0].result",
     );
     await expect(resultsFromWire(twice, { field, repeatsCells: true })).resolves.toHaveLength(2);
   });
@@ -85,8 +85,11 @@ describe("lateScoresFromWire", () => {
         violations: [
           { field: "scores[0].score", description: "is required" },
           { field: "scores[1].result_id", description: "is required" },
-          { field: "scores[3].score.name", description: "is the same as of scores[2], for the same result" },
-          { field: "scores[4].score.value", description: "is not finite" },
+          {
+            field: "scores[3].score.name",
+            description: "must differ from that of scores[2], which has the same result_id",
+          },
+          { field: "scores[4].score.value", description: "must be finite" },
         ],
       }),
     );
