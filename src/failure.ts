@@ -76,8 +76,8 @@ const messages = {
     f.base_run_id === f.candidate_run_id
       ? `${f.base_run_id} cannot be compared with itself`
       : `runs ${f.base_run_id} and ${f.candidate_run_id} are on different datasets`,
-  UNKNOWN_FORMAT: (f: { content_type: string; filename: string }) =>
-    `cannot infer the format of the file from the content type ${JSON.stringify(f.content_type)}, the name ${JSON.stringify(f.filename)} or its bytes; set format`,
+  UNKNOWN_FORMAT: (f: { mime_type: string; filename: string }) =>
+    `cannot infer the format of the file from the media type ${JSON.stringify(f.mime_type)}, the name ${JSON.stringify(f.filename)} or its bytes; set format`,
   INVALID_FILE: (f: { row?: number; line?: number; column?: string; problem: string }) =>
     `${fileplace(f)}${f.problem}`,
   CHECKSUM_MISMATCH: (f: {

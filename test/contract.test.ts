@@ -100,3 +100,44 @@ describe("limits", () => {
     for (const name of names) expect(LimitsSchema.fields.map((field) => field.name)).toContain(name);
   });
 });
+
+describe("the style of the contract", () => {
+  const folder = join(root, "proto/itembank/v1");
+  const files = readdirSync(folder).map((name) => ({ name, text: readFileSync(join(folder, name), "utf8") }));
+  /** All fields: the comment in front, the type and the name. */
+  const fields = files.flatMap(({ name: file, text }) =>
+    [...text.matchAll(/((?:^ *\/\/.*\n)*)^ +(?:optional |repeated )?([\w.]+) (\w+) = \d+;/gm)].map(
+      ([, comment = "", type = "", name = ""]) => ({ file, comment, type, name }),
+    ),
+  );
+
+  test("is read from all of it", () => {
+    expect(files.length).toBeGreaterThan(15);
+    expect(fields.length).toBeGreaterThan(300);
+  });
+
+  test("has every comment in front of what it is about", () => {
+    const floating = files.flatMap(({ name, text }) =>
+      [...text.matchAll(/^ *\/\/.*\n(?=\s*\n|\s*\})/gm)].map(([line]) => `${name}: ${line.trim()}`),
+    );
+    expect(floating).toEqual([]);
+  });
+
+  test("says of every request_id that it is a UUID (AIP-155)", () => {
+    const ids = fields.filter(({ name }) => name.endsWith("request_id"));
+    expect(ids.length).toBeGreaterThan(20);
+    expect(ids.filter(({ comment }) => !comment.includes("UUID"))).toEqual([]);
+  });
+
+  test("calls moments by what happens and _time (AIP-142), but for two words of the field", () => {
+    const moments = fields.filter(({ type }) => type === "google.protobuf.Timestamp");
+    expect(moments.length).toBeGreaterThan(25);
+    const others = moments.filter(({ name }) => !/^[a-z]+_time$/.test(name)).map(({ name }) => name);
+    expect(new Set(others)).toEqual(new Set(["as_of", "deadline"]));
+  });
+
+  test("calls codes and types of standards as AIP-143 does", () => {
+    const other = /^(content_type|mimetype|mime|country|country_code|currency|lang|language|tz|timezone)$/;
+    expect(fields.filter(({ name }) => other.test(name))).toEqual([]);
+  });
+});

@@ -2,7 +2,7 @@
 export const fileFormats = ["csv", "json", "jsonl", "parquet"] as const;
 export type FileFormat = (typeof fileFormats)[number];
 
-const contentTypes: ReadonlyMap<string, FileFormat> = new Map([
+const mimeTypes: ReadonlyMap<string, FileFormat> = new Map([
   ["text/csv", "csv"],
   ["application/csv", "csv"],
   ["text/tab-separated-values", "csv"],
@@ -31,13 +31,13 @@ const endings: ReadonlyMap<string, FileFormat> = new Map([
 const parquetMagic = Buffer.from("PAR1");
 
 /**
- * Returns the format by the content type, or else by the extension of the file name, ignoring that of a compression;
+ * Returns the format by the media type, or else by the extension of the file name, ignoring that of a compression;
  * undefined if neither is known.
  */
-export function formatByName(contentType: string, filename: string): FileFormat | undefined {
-  const [type = ""] = contentType.split(";");
+export function formatByName(mimeType: string, filename: string): FileFormat | undefined {
+  const [type = ""] = mimeType.split(";");
   const [, ending = ""] = /\.([a-z]+)(?:\.(?:gz|zst))?$/.exec(filename.toLowerCase()) ?? [];
-  return contentTypes.get(type.trim().toLowerCase()) ?? endings.get(ending);
+  return mimeTypes.get(type.trim().toLowerCase()) ?? endings.get(ending);
 }
 
 /** Bytes needed to recognize a format. */

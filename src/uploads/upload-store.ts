@@ -12,7 +12,7 @@ interface UploadRow {
   fingerprint: Buffer;
   state: UploadState;
   format: FileFormat | null;
-  content_type: string;
+  mime_type: string;
   filename: string;
   stream_number: bigint;
   size_bytes: bigint;
@@ -31,13 +31,13 @@ export const uploadState = `
   case when state = 'processing' and lease_expire_time < now() then 'pending' else state end`;
 
 const columns = `
-  upload_id, project_id, request_id, fingerprint, ${uploadState} as state, format, content_type, filename, stream_number,
+  upload_id, project_id, request_id, fingerprint, ${uploadState} as state, format, mime_type, filename, stream_number,
   size_bytes, sha256, writer_dataset_id, writer_request_id, dataset_id, version, create_time, consume_time, expire_time`;
 
 /** Begins an upload unless the request_id has one. Waits for a transaction that is about to begin it. */
 export async function insertUpload(client: Client, upload: NewUpload, ttlSeconds: number): Promise<void> {
   await client.query(
-    `insert into uploads (upload_id, project_id, request_id, fingerprint, format, content_type, filename, expire_time)
+    `insert into uploads (upload_id, project_id, request_id, fingerprint, format, mime_type, filename, expire_time)
      values ($1, $2, $3, $4, $5, $6, $7, now() + $8 * interval '1 second')
      on conflict (project_id, request_id) do nothing`,
     [
@@ -46,7 +46,7 @@ export async function insertUpload(client: Client, upload: NewUpload, ttlSeconds
       upload.requestId,
       upload.fingerprint,
       upload.format,
-      upload.contentType,
+      upload.mimeType,
       upload.filename,
       ttlSeconds,
     ],
@@ -164,7 +164,7 @@ function uploadFromRow(row: UploadRow): Upload {
     fingerprint: row.fingerprint,
     state: row.state,
     format: row.format ?? undefined,
-    contentType: row.content_type,
+    mimeType: row.mime_type,
     filename: row.filename,
     streamNumber: row.stream_number,
     sizeBytes: row.size_bytes,

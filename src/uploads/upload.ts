@@ -18,7 +18,7 @@ export interface Upload {
   readonly state: UploadState;
   /** Undefined if it was not stated and could not be inferred. */
   readonly format: FileFormat | undefined;
-  readonly contentType: string;
+  readonly mimeType: string;
   readonly filename: string;
   /** The stream that may write. */
   readonly streamNumber: bigint;
@@ -41,7 +41,7 @@ export interface NewUpload {
   readonly requestId: string;
   readonly fingerprint: Uint8Array;
   readonly format: FileFormat | undefined;
-  readonly contentType: string;
+  readonly mimeType: string;
   readonly filename: string;
 }
 

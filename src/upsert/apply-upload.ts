@@ -128,7 +128,7 @@ async function takeSource(
   await claimUpload(client, upload, writer, leaseSeconds);
   const format = source.format ?? upload.format;
   if (format === undefined) {
-    throw failure("UNKNOWN_FORMAT", { content_type: upload.contentType, filename: upload.filename });
+    throw failure("UNKNOWN_FORMAT", { mime_type: upload.mimeType, filename: upload.filename });
   }
   const segments = await listSegments(client, uploadId);
   return { file: { format, open: () => readSegments(blobs, uploadId, segments) }, uploadId };

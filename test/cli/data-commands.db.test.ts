@@ -295,7 +295,7 @@ describe("itembank datasets", () => {
       '"metadata":{"b": 1.0, "a": [1e2]}',
     );
     expect((await update('{"id": 12345678901234567890}')).stderr).toContain(
-      "--metadata: $.id: integer beyond 2^53-1",
+      "--metadata: $.id: integer that loses digits as a double",
     );
     expect((await update("[]")).stderr).toContain("--metadata: $: must be a JSON object");
     expect((await update("")).code).toBe(0);

@@ -61,7 +61,7 @@ describe("CreateDataset", () => {
     ["[]", "$.metadata", "must be a JSON object"],
     ["null", "$.metadata", "must be a JSON object"],
     ['{"a": {"b": 1, "b": 1}}', "$.metadata.a", 'duplicate member "b"'],
-    ['{"a": [12345678901234567890]}', "$.metadata.a[0]", "integer beyond 2^53-1"],
+    ['{"a": [12345678901234567890]}', "$.metadata.a[0]", "integer that loses digits as a double"],
     ['{"a-b": "\\ud800"}', "$.metadata['a-b']", "lone surrogate"],
     ['{"a": 1', "$.metadata.a", "unexpected end of text"],
   ])("refuses metadata by the rules for items: %s", async (metadataJson, path, problem) => {

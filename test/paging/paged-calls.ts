@@ -247,7 +247,7 @@ const uploadId = (number: number) => `upld${String(number).padStart(26, "0")}`;
 /** Uploads that are under way, each younger than the one before. */
 async function addUploads(pool: Pool, first: number, count: number): Promise<void> {
   await pool.query(
-    `insert into uploads (upload_id, project_id, request_id, fingerprint, content_type, filename, create_time, expire_time)
+    `insert into uploads (upload_id, project_id, request_id, fingerprint, mime_type, filename, create_time, expire_time)
      select 'upld' || lpad(n::text, 26, '0'), 'default', gen_random_uuid(), '', '', '',
             now() + n * interval '1 microsecond', now() + interval '1 day'
      from generate_series($1::int, $1::int + $2::int - 1) n`,

@@ -48,7 +48,7 @@ describe("sending a file", () => {
       state: Upload_State.PENDING,
       format: FileFormat.CSV,
       filename: "numbers.csv",
-      contentType: "",
+      mimeType: "",
       sizeBytes: 8n,
       datasetId: "",
       version: 0n,
@@ -71,9 +71,9 @@ describe("sending a file", () => {
   });
 
   test.each([
-    [{ format: FileFormat.JSONL, contentType: "text/csv", filename: "a.json" }, "x", FileFormat.JSONL],
-    [{ contentType: "text/csv; charset=utf-8", filename: "a.json" }, "x", FileFormat.CSV],
-    [{ contentType: "application/octet-stream", filename: "A.JSON" }, "x", FileFormat.JSON],
+    [{ format: FileFormat.JSONL, mimeType: "text/csv", filename: "a.json" }, "x", FileFormat.JSONL],
+    [{ mimeType: "text/csv; charset=utf-8", filename: "a.json" }, "x", FileFormat.CSV],
+    [{ mimeType: "application/octet-stream", filename: "A.JSON" }, "x", FileFormat.JSON],
     [{ filename: "a.jsonl.gz" }, "x", FileFormat.JSONL],
     [{ filename: "a.bin" }, "PAR1…", FileFormat.PARQUET],
     [{ filename: "csv" }, "a,b", FileFormat.UNSPECIFIED],
@@ -230,7 +230,7 @@ describe("a bad frame", () => {
     ["no request_id", [open("")], invalid("open.request_id")],
     ["not a UUID", [open("x")], invalid("open.request_id")],
     ["a long name", [open(id, { filename: "ä".repeat(128) })], invalid("open.filename")],
-    ["a long type", [open(id, { contentType: "a".repeat(256) })], invalid("open.content_type")],
+    ["a long type", [open(id, { mimeType: "a".repeat(256) })], invalid("open.mime_type")],
     ["an unknown format", [open(id, { format: 9 as FileFormat })], invalid("open.format")],
     ["a negative offset", [open(id), chunk(-1, "a")], invalid("chunk.offset")],
     ["no bytes", [open(id), chunk(0, "")], invalid("chunk.data")],

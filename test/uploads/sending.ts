@@ -15,7 +15,7 @@ export type SendFrame = MessageInitShape<typeof SendUploadRequestSchema>;
 
 export const open = (
   requestId: string = randomUUID(),
-  names: { filename?: string; contentType?: string; format?: FileFormat } = {},
+  names: { filename?: string; mimeType?: string; format?: FileFormat } = {},
 ): SendFrame => ({
   frame: { case: "open", value: { requestId, ...names } },
 });

@@ -459,13 +459,13 @@ describe("a bad request", () => {
   test("is refused for a file of a format that nobody tells", async () => {
     const { uploadId } = await send(uploads, three, {
       filename: "data.bin",
-      contentType: "application/octet-stream",
+      mimeType: "application/octet-stream",
     });
     const request = { source: from(uploadId), dataset, options };
     expect(await refusalOf(uploads.applyUpload(request))).toEqual({
       code: "InvalidArgument",
       reason: "UNKNOWN_FORMAT",
-      metadata: { content_type: "application/octet-stream", filename: "data.bin" },
+      metadata: { mime_type: "application/octet-stream", filename: "data.bin" },
     });
     expect(await stateOf(uploadId)).toBe(Upload_State.PENDING);
     const { receipt } = await uploads.applyUpload({

@@ -192,8 +192,8 @@ class TestOutcomes:
             schema,
             '{"team":"qa","share":1.0}',
         )
-        with pytest.raises(InvalidArgumentError, match=r"create\.metadata: \$\.n: integer beyond"):
-            client.upsert_dataset(rows, name=name, create=NewDataset(metadata={"n": 2**60}))
+        with pytest.raises(InvalidArgumentError, match=r"create\.metadata: \$\.n: integer"):
+            client.upsert_dataset(rows, name=name, create=NewDataset(metadata={"n": 2**53 + 1}))
         with pytest.raises(InvalidArgumentError, match=r"create\.metadata: \$: must be a JSON object"):
             client.upsert_dataset(rows, name=name, create=NewDataset(metadata=cast(Any, ["qa"])))
         with pytest.raises(InvalidArgumentError) as refusal:

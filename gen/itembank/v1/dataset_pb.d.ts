@@ -295,7 +295,7 @@ export declare type DatasetVersion = Message<"itembank.v1.DatasetVersion"> & {
   tags: VersionTag[];
 
   /**
-   * Output only. The request_id of the write, for UpsertService.GetUpsert.
+   * Output only. The UUID that names the write, for UpsertService.GetUpsert.
    * Chosen by the server if the writer sent none.
    *
    * @generated from field: string request_id = 10;

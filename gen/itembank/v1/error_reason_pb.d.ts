@@ -142,10 +142,10 @@ export enum ErrorReason {
   RUNS_NOT_COMPARABLE = 11,
 
   /**
-   * INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+   * INVALID_ARGUMENT. Neither the media type, the name nor the bytes reveal
    * the format of a file.
    *
-   *     {"content_type": "application/octet-stream", "filename": "data.bin"}
+   *     {"mime_type": "application/octet-stream", "filename": "data.bin"}
    *
    * @generated from enum value: ERROR_REASON_UNKNOWN_FORMAT = 12;
    */

@@ -80,11 +80,11 @@ export declare type UploadOpen = Message<"itembank.v1.UploadOpen"> & {
   format: FileFormat;
 
   /**
-   * The media type, such as `text/csv`. At most 255 bytes.
+   * The media type (IANA), such as `text/csv`. At most 255 bytes.
    *
-   * @generated from field: string content_type = 3;
+   * @generated from field: string mime_type = 3;
    */
-  contentType: string;
+  mimeType: string;
 
   /**
    * The name of the file, for people; its extension may determine the format.
@@ -199,7 +199,7 @@ export declare type GetUploadRequest = Message<"itembank.v1.GetUploadRequest"> &
     case: "uploadId";
   } | {
     /**
-     * By the request_id it was sent with.
+     * By the UUID it was sent with.
      *
      * @generated from field: string request_id = 2;
      */

@@ -497,7 +497,7 @@ export declare type GetUpsertRequest = Message<"itembank.v1.GetUpsertRequest"> &
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. The name of the write.
+   * Required. The UUID that names the write.
    *
    * @generated from field: string request_id = 2;
    */
@@ -544,7 +544,7 @@ export declare type ApplyUpsertRequest = Message<"itembank.v1.ApplyUpsertRequest
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. The name of the write.
+   * Required. The UUID that names the write.
    *
    * @generated from field: string request_id = 2;
    */
@@ -608,7 +608,7 @@ export declare type DiscardUpsertRequest = Message<"itembank.v1.DiscardUpsertReq
   dataset?: DatasetRef | undefined;
 
   /**
-   * Required. The name of the write.
+   * Required. The UUID that names the write.
    *
    * @generated from field: string request_id = 2;
    */

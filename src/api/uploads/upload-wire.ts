@@ -49,7 +49,7 @@ export function uploadToWire(upload: Upload): WireUpload {
     requestId: upload.requestId,
     state: states[upload.state],
     format: format === undefined ? WireFormat.UNSPECIFIED : formats[format],
-    contentType: upload.contentType,
+    mimeType: upload.mimeType,
     filename: upload.filename,
     sizeBytes: upload.sizeBytes,
     sha256: upload.sha256 ?? new Uint8Array(),
@@ -92,16 +92,16 @@ function newUploadFromWire(projectId: ProjectId, open: UploadOpen): NewUpload {
   const faults = new Faults();
   const id = faults.check(() => requestIdFromWire("open.request_id", open.requestId));
   const format = faults.check(() => formatFromWire("open.format", open.format));
-  faults.check(() => nameFromWire("open.content_type", open.contentType));
+  faults.check(() => nameFromWire("open.mime_type", open.mimeType));
   faults.check(() => nameFromWire("open.filename", open.filename));
   faults.throwIfAny();
-  const { contentType, filename } = open;
+  const { mimeType, filename } = open;
   return {
     projectId,
     requestId: id as string,
     fingerprint: fingerprint(UploadOpenSchema, open),
-    format: format ?? formatByName(contentType, filename),
-    contentType,
+    format: format ?? formatByName(mimeType, filename),
+    mimeType,
     filename,
   };
 }

@@ -230,7 +230,7 @@ class DatasetVersion(_message.Message):
     author: _builtins.str
     """Output only. The owner of the credentials that the writer used."""
     request_id: _builtins.str
-    """Output only. The request_id of the write, for UpsertService.GetUpsert.
+    """Output only. The UUID that names the write, for UpsertService.GetUpsert.
     Chosen by the server if the writer sent none.
     """
     @_builtins.property

@@ -90,10 +90,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
         {"base_run_id": "runs...", "candidate_run_id": "runs..."}
     """
     ERROR_REASON_UNKNOWN_FORMAT: _ErrorReason.ValueType  # 12
-    """INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+    """INVALID_ARGUMENT. Neither the media type, the name nor the bytes reveal
     the format of a file.
 
-        {"content_type": "application/octet-stream", "filename": "data.bin"}
+        {"mime_type": "application/octet-stream", "filename": "data.bin"}
     """
     ERROR_REASON_INVALID_FILE: _ErrorReason.ValueType  # 13
     """INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
@@ -411,10 +411,10 @@ ERROR_REASON_RUNS_NOT_COMPARABLE: ErrorReason.ValueType  # 11
     {"base_run_id": "runs...", "candidate_run_id": "runs..."}
 """
 ERROR_REASON_UNKNOWN_FORMAT: ErrorReason.ValueType  # 12
-"""INVALID_ARGUMENT. Neither the content type, the name nor the bytes reveal
+"""INVALID_ARGUMENT. Neither the media type, the name nor the bytes reveal
 the format of a file.
 
-    {"content_type": "application/octet-stream", "filename": "data.bin"}
+    {"mime_type": "application/octet-stream", "filename": "data.bin"}
 """
 ERROR_REASON_INVALID_FILE: ErrorReason.ValueType  # 13
 """INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1

@@ -77,7 +77,7 @@ class Receipt(_message.Message):
     PUBLISH_TIME_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """The name of the write, unique within the dataset."""
+    """The UUID that names the write, unique within the dataset."""
     dataset_id: _builtins.str
     """The dataset."""
     state: Global___Receipt.State.ValueType

@@ -27,7 +27,7 @@ class _FileFormat:
 class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
-    """Inferred, where a file is read: from its content type, else from the
+    """Inferred, where a file is read: from its media type, else from the
     extension of its name, else from its first bytes if they are those of a
     Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
     guessed.
@@ -51,7 +51,7 @@ class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
     """
 
 FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
-"""Inferred, where a file is read: from its content type, else from the
+"""Inferred, where a file is read: from its media type, else from the
 extension of its name, else from its first bytes if they are those of a
 Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
 guessed.
@@ -158,7 +158,7 @@ class Upload(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
-    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     SHA256_FIELD_NUMBER: _builtins.int
@@ -170,13 +170,13 @@ class Upload(_message.Message):
     upload_id: _builtins.str
     """Output only. `upld` and 26 characters of [0-9a-z], 30 in all."""
     request_id: _builtins.str
-    """Output only. The request_id it was sent with."""
+    """Output only. The UUID it was sent with, as request_id."""
     state: Global___Upload.State.ValueType
     """Output only. Its state."""
     format: Global___FileFormat.ValueType
     """Output only. The format, as given or inferred."""
-    content_type: _builtins.str
-    """Output only. The content type, as given."""
+    mime_type: _builtins.str
+    """Output only. The media type, as given."""
     filename: _builtins.str
     """Output only. The name of the file, as given."""
     size_bytes: _builtins.int
@@ -210,7 +210,7 @@ class Upload(_message.Message):
         request_id: _builtins.str = ...,
         state: Global___Upload.State.ValueType = ...,
         format: Global___FileFormat.ValueType = ...,
-        content_type: _builtins.str = ...,
+        mime_type: _builtins.str = ...,
         filename: _builtins.str = ...,
         size_bytes: _builtins.int = ...,
         sha256: _builtins.bytes = ...,
@@ -222,7 +222,7 @@ class Upload(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["consume_time", b"consume_time", "create_time", b"create_time", "expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consume_time", b"consume_time", "content_type", b"content_type", "create_time", b"create_time", "dataset_id", b"dataset_id", "expire_time", b"expire_time", "filename", b"filename", "format", b"format", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consume_time", b"consume_time", "create_time", b"create_time", "dataset_id", b"dataset_id", "expire_time", b"expire_time", "filename", b"filename", "format", b"format", "mime_type", b"mime_type", "request_id", b"request_id", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "upload_id", b"upload_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -28,7 +28,7 @@ from itembank.v1 import upload_pb2 as itembank_dot_v1_dot_upload__pb2
 from itembank.v1 import upsert_pb2 as itembank_dot_v1_dot_upsert__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n itembank/v1/upload_service.proto\x12\x0bitembank.v1\x1a\x19itembank/v1/dataset.proto\x1a\x19itembank/v1/receipt.proto\x1a\x18itembank/v1/upload.proto\x1a\x18itembank/v1/upsert.proto\"\x9d\x01\n\x11SendUploadRequest\x12\'\n\x04open\x18\x01 \x01(\x0b\x32\x17.itembank.v1.UploadOpenH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.itembank.v1.UploadChunkH\x00\x12+\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.itembank.v1.UploadCommitH\x00\x42\x07\n\x05\x66rame\"q\n\nUploadOpen\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x14\n\x0c\x63ontent_type\x18\x03 \x01(\t\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"+\n\x0bUploadChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"2\n\x0cUploadCommit\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"9\n\x12SendUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.itembank.v1.Upload\"C\n\x10GetUploadRequest\x12\x13\n\tupload_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.itembank.v1.Upload\"f\n\x12ListUploadsRequest\x12)\n\x06states\x18\x01 \x03(\x0e\x32\x19.itembank.v1.Upload.State\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListUploadsResponse\x12$\n\x07uploads\x18\x01 \x03(\x0b\x32\x13.itembank.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse\"\xa4\x02\n\x12\x41pplyUploadRequest\x12\x13\n\tupload_id\x18\x01 \x01(\tH\x00\x12.\n\x0binline_file\x18\x02 \x01(\x0b\x32\x17.itembank.v1.InlineFileH\x00\x12(\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12+\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x1a.itembank.v1.ColumnMapping\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.itembank.v1.UpsertOptions\x12\'\n\x06\x66ormat\x18\x06 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x08\n\x06source\"F\n\nInlineFile\x12\'\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"<\n\x13\x41pplyUploadResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt2\xa5\x03\n\rUploadService\x12O\n\nSendUpload\x12\x1e.itembank.v1.SendUploadRequest\x1a\x1f.itembank.v1.SendUploadResponse(\x01\x12J\n\tGetUpload\x12\x1d.itembank.v1.GetUploadRequest\x1a\x1e.itembank.v1.GetUploadResponse\x12P\n\x0bListUploads\x12\x1f.itembank.v1.ListUploadsRequest\x1a .itembank.v1.ListUploadsResponse\x12S\n\x0c\x44\x65leteUpload\x12 .itembank.v1.DeleteUploadRequest\x1a!.itembank.v1.DeleteUploadResponse\x12P\n\x0b\x41pplyUpload\x12\x1f.itembank.v1.ApplyUploadRequest\x1a .itembank.v1.ApplyUploadResponseB\x84\x01\n\x0f\x64\x65v.itembank.v1B\x12UploadServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n itembank/v1/upload_service.proto\x12\x0bitembank.v1\x1a\x19itembank/v1/dataset.proto\x1a\x19itembank/v1/receipt.proto\x1a\x18itembank/v1/upload.proto\x1a\x18itembank/v1/upsert.proto\"\x9d\x01\n\x11SendUploadRequest\x12\'\n\x04open\x18\x01 \x01(\x0b\x32\x17.itembank.v1.UploadOpenH\x00\x12)\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x18.itembank.v1.UploadChunkH\x00\x12+\n\x06\x63ommit\x18\x03 \x01(\x0b\x32\x19.itembank.v1.UploadCommitH\x00\x42\x07\n\x05\x66rame\"n\n\nUploadOpen\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\'\n\x06\x66ormat\x18\x02 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tmime_type\x18\x03 \x01(\t\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\"+\n\x0bUploadChunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"2\n\x0cUploadCommit\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"9\n\x12SendUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.itembank.v1.Upload\"C\n\x10GetUploadRequest\x12\x13\n\tupload_id\x18\x01 \x01(\tH\x00\x12\x14\n\nrequest_id\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.itembank.v1.Upload\"f\n\x12ListUploadsRequest\x12)\n\x06states\x18\x01 \x03(\x0e\x32\x19.itembank.v1.Upload.State\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"T\n\x13ListUploadsResponse\x12$\n\x07uploads\x18\x01 \x03(\x0b\x32\x13.itembank.v1.Upload\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"(\n\x13\x44\x65leteUploadRequest\x12\x11\n\tupload_id\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteUploadResponse\"\xa4\x02\n\x12\x41pplyUploadRequest\x12\x13\n\tupload_id\x18\x01 \x01(\tH\x00\x12.\n\x0binline_file\x18\x02 \x01(\x0b\x32\x17.itembank.v1.InlineFileH\x00\x12(\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12+\n\x07\x63olumns\x18\x04 \x01(\x0b\x32\x1a.itembank.v1.ColumnMapping\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.itembank.v1.UpsertOptions\x12\'\n\x06\x66ormat\x18\x06 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x12\n\nrequest_id\x18\x07 \x01(\tB\x08\n\x06source\"F\n\nInlineFile\x12\'\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x0f\n\x07\x63ontent\x18\x02 \x01(\x0c\"<\n\x13\x41pplyUploadResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt2\xa5\x03\n\rUploadService\x12O\n\nSendUpload\x12\x1e.itembank.v1.SendUploadRequest\x1a\x1f.itembank.v1.SendUploadResponse(\x01\x12J\n\tGetUpload\x12\x1d.itembank.v1.GetUploadRequest\x1a\x1e.itembank.v1.GetUploadResponse\x12P\n\x0bListUploads\x12\x1f.itembank.v1.ListUploadsRequest\x1a .itembank.v1.ListUploadsResponse\x12S\n\x0c\x44\x65leteUpload\x12 .itembank.v1.DeleteUploadRequest\x1a!.itembank.v1.DeleteUploadResponse\x12P\n\x0b\x41pplyUpload\x12\x1f.itembank.v1.ApplyUploadRequest\x1a .itembank.v1.ApplyUploadResponseB\x84\x01\n\x0f\x64\x65v.itembank.v1B\x12UploadServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,31 +39,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SENDUPLOADREQUEST']._serialized_start=156
   _globals['_SENDUPLOADREQUEST']._serialized_end=313
   _globals['_UPLOADOPEN']._serialized_start=315
-  _globals['_UPLOADOPEN']._serialized_end=428
-  _globals['_UPLOADCHUNK']._serialized_start=430
-  _globals['_UPLOADCHUNK']._serialized_end=473
-  _globals['_UPLOADCOMMIT']._serialized_start=475
-  _globals['_UPLOADCOMMIT']._serialized_end=525
-  _globals['_SENDUPLOADRESPONSE']._serialized_start=527
-  _globals['_SENDUPLOADRESPONSE']._serialized_end=584
-  _globals['_GETUPLOADREQUEST']._serialized_start=586
-  _globals['_GETUPLOADREQUEST']._serialized_end=653
-  _globals['_GETUPLOADRESPONSE']._serialized_start=655
-  _globals['_GETUPLOADRESPONSE']._serialized_end=711
-  _globals['_LISTUPLOADSREQUEST']._serialized_start=713
-  _globals['_LISTUPLOADSREQUEST']._serialized_end=815
-  _globals['_LISTUPLOADSRESPONSE']._serialized_start=817
-  _globals['_LISTUPLOADSRESPONSE']._serialized_end=901
-  _globals['_DELETEUPLOADREQUEST']._serialized_start=903
-  _globals['_DELETEUPLOADREQUEST']._serialized_end=943
-  _globals['_DELETEUPLOADRESPONSE']._serialized_start=945
-  _globals['_DELETEUPLOADRESPONSE']._serialized_end=967
-  _globals['_APPLYUPLOADREQUEST']._serialized_start=970
-  _globals['_APPLYUPLOADREQUEST']._serialized_end=1262
-  _globals['_INLINEFILE']._serialized_start=1264
-  _globals['_INLINEFILE']._serialized_end=1334
-  _globals['_APPLYUPLOADRESPONSE']._serialized_start=1336
-  _globals['_APPLYUPLOADRESPONSE']._serialized_end=1396
-  _globals['_UPLOADSERVICE']._serialized_start=1399
-  _globals['_UPLOADSERVICE']._serialized_end=1820
+  _globals['_UPLOADOPEN']._serialized_end=425
+  _globals['_UPLOADCHUNK']._serialized_start=427
+  _globals['_UPLOADCHUNK']._serialized_end=470
+  _globals['_UPLOADCOMMIT']._serialized_start=472
+  _globals['_UPLOADCOMMIT']._serialized_end=522
+  _globals['_SENDUPLOADRESPONSE']._serialized_start=524
+  _globals['_SENDUPLOADRESPONSE']._serialized_end=581
+  _globals['_GETUPLOADREQUEST']._serialized_start=583
+  _globals['_GETUPLOADREQUEST']._serialized_end=650
+  _globals['_GETUPLOADRESPONSE']._serialized_start=652
+  _globals['_GETUPLOADRESPONSE']._serialized_end=708
+  _globals['_LISTUPLOADSREQUEST']._serialized_start=710
+  _globals['_LISTUPLOADSREQUEST']._serialized_end=812
+  _globals['_LISTUPLOADSRESPONSE']._serialized_start=814
+  _globals['_LISTUPLOADSRESPONSE']._serialized_end=898
+  _globals['_DELETEUPLOADREQUEST']._serialized_start=900
+  _globals['_DELETEUPLOADREQUEST']._serialized_end=940
+  _globals['_DELETEUPLOADRESPONSE']._serialized_start=942
+  _globals['_DELETEUPLOADRESPONSE']._serialized_end=964
+  _globals['_APPLYUPLOADREQUEST']._serialized_start=967
+  _globals['_APPLYUPLOADREQUEST']._serialized_end=1259
+  _globals['_INLINEFILE']._serialized_start=1261
+  _globals['_INLINEFILE']._serialized_end=1331
+  _globals['_APPLYUPLOADRESPONSE']._serialized_start=1333
+  _globals['_APPLYUPLOADRESPONSE']._serialized_end=1393
+  _globals['_UPLOADSERVICE']._serialized_start=1396
+  _globals['_UPLOADSERVICE']._serialized_end=1817
 # @@protoc_insertion_point(module_scope)

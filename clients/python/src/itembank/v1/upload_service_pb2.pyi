@@ -68,7 +68,7 @@ class UploadOpen(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
-    CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    MIME_TYPE_FIELD_NUMBER: _builtins.int
     FILENAME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Required. A UUID that names the upload. Opening it again with other values
@@ -76,8 +76,8 @@ class UploadOpen(_message.Message):
     """
     format: _upload_pb2.FileFormat.ValueType
     """The format. Unspecified means that it is inferred."""
-    content_type: _builtins.str
-    """The media type, such as `text/csv`. At most 255 bytes."""
+    mime_type: _builtins.str
+    """The media type (IANA), such as `text/csv`. At most 255 bytes."""
     filename: _builtins.str
     """The name of the file, for people; its extension may determine the format.
     At most 255 bytes.
@@ -87,12 +87,12 @@ class UploadOpen(_message.Message):
         *,
         request_id: _builtins.str = ...,
         format: _upload_pb2.FileFormat.ValueType = ...,
-        content_type: _builtins.str = ...,
+        mime_type: _builtins.str = ...,
         filename: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "filename", b"filename", "format", b"format", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filename", b"filename", "format", b"format", "mime_type", b"mime_type", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -191,7 +191,7 @@ class GetUploadRequest(_message.Message):
     upload_id: _builtins.str
     """By its identifier."""
     request_id: _builtins.str
-    """By the request_id it was sent with."""
+    """By the UUID it was sent with."""
     def __init__(
         self,
         *,

@@ -490,7 +490,7 @@ class GetUpsertRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Required. The name of the write."""
+    """Required. The UUID that names the write."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
         """Required. The dataset. A dataset that the import itself will create is
@@ -546,7 +546,7 @@ class ApplyUpsertRequest(_message.Message):
     ALLOW_REBASE_FIELD_NUMBER: _builtins.int
     GUARD_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Required. The name of the write."""
+    """Required. The UUID that names the write."""
     allow_rebase: _builtins.bool
     """If true, the plan is applied to the latest version even if it was made for
     another. The receipt then has the actual counts, and expected_version, if
@@ -611,7 +611,7 @@ class DiscardUpsertRequest(_message.Message):
     DATASET_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """Required. The name of the write."""
+    """Required. The UUID that names the write."""
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
         """Required. The dataset."""

@@ -26,10 +26,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class WorkHello(_message.Message):
-    """The frames of RunService.WorkRun.
-
-    Joins a run as a worker. Client to server, first. Answered by `assignments`,
-    `idle` or `finished`.
+    """Joins a run as a worker. The first frame of RunService.WorkRun from client to
+    server. Answered by `assignments`, `idle` or `finished`.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

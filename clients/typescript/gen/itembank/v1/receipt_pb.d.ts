@@ -21,7 +21,7 @@ export declare const file_itembank_v1_receipt: GenFile;
  */
 export declare type Receipt = Message<"itembank.v1.Receipt"> & {
   /**
-   * The name of the write, unique within the dataset.
+   * The UUID that names the write, unique within the dataset.
    *
    * @generated from field: string request_id = 1;
    */

@@ -25,7 +25,7 @@ export declare type Upload = Message<"itembank.v1.Upload"> & {
   uploadId: string;
 
   /**
-   * Output only. The request_id it was sent with.
+   * Output only. The UUID it was sent with, as request_id.
    *
    * @generated from field: string request_id = 2;
    */
@@ -46,11 +46,11 @@ export declare type Upload = Message<"itembank.v1.Upload"> & {
   format: FileFormat;
 
   /**
-   * Output only. The content type, as given.
+   * Output only. The media type, as given.
    *
-   * @generated from field: string content_type = 5;
+   * @generated from field: string mime_type = 5;
    */
-  contentType: string;
+  mimeType: string;
 
   /**
    * Output only. The name of the file, as given.
@@ -280,7 +280,7 @@ export declare const ColumnSourceSchema: GenMessage<ColumnSource>;
  */
 export enum FileFormat {
   /**
-   * Inferred, where a file is read: from its content type, else from the
+   * Inferred, where a file is read: from its media type, else from the
    * extension of its name, else from its first bytes if they are those of a
    * Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
    * guessed.

@@ -15,8 +15,8 @@ import type { Run } from "./run_pb.js";
 export declare const file_itembank_v1_work: GenFile;
 
 /**
- * Joins a run as a worker. Client to server, first. Answered by `assignments`,
- * `idle` or `finished`.
+ * Joins a run as a worker. The first frame of RunService.WorkRun from client to
+ * server. Answered by `assignments`, `idle` or `finished`.
  *
  * @generated from message itembank.v1.WorkHello
  */
