@@ -15,7 +15,7 @@ import { importRows, type ModelRow } from "../upsert/model.ts";
 
 type Counts = Changeset["counts"];
 
-/** Counts from plain numbers. */
+/** Returns counts from plain numbers. */
 function counts(created: number, updated: number, unchanged: number, deleted = 0): Counts {
   return {
     created: BigInt(created),
@@ -26,7 +26,7 @@ function counts(created: number, updated: number, unchanged: number, deleted = 0
 }
 
 describe("a guard", () => {
-  /** The bound that a mirror of 5 rows breaks if it deletes so many of so many. */
+  /** Returns the bound that a mirror of 5 rows exceeds if it deletes this many of this many items. */
   function broken(
     deleted: number,
     itemCount: number,
@@ -53,7 +53,7 @@ describe("a guard", () => {
     expect(broken(0, 100, { maxDeleteCount: 0n })).toBeUndefined();
   });
 
-  test("allows deletions up to its ratio, whatever binary fractions make of it", () => {
+  test("allows deletions up to exactly its ratio, despite binary fractions", () => {
     fc.assert(
       fc.property(fc.integer({ min: 1, max: 1000 }), fc.nat(1000), (itemCount, some) => {
         const deleted = some % (itemCount + 1);
@@ -71,7 +71,7 @@ describe("a guard", () => {
     expect(broken(0, 0, { maxDeleteRatio: 0 })).toBeUndefined();
   });
 
-  test("has to allow a mirror without rows, also where there is nothing to delete", () => {
+  test("must allow a mirror without rows even if there is nothing to delete", () => {
     expect(broken(0, 0, {}, { received: 0n })).toBe("allow_empty");
     expect(broken(9, 9, { maxDeleteRatio: 1, maxDeleteCount: 9n }, { received: 0n })).toBe("allow_empty");
     expect(broken(9, 9, { allowEmpty: true }, { received: 0n })).toBeUndefined();
@@ -82,7 +82,7 @@ describe("a guard", () => {
     expect(broken(9, 9, { maxDeleteCount: 0n }, { mode, received: 0n })).toBeUndefined();
   });
 
-  test("says what would be deleted of how much", () => {
+  test("reports the number of items, and how many would be deleted", () => {
     const write = {
       mode: "mirror" as const,
       guard: { ...noGuard, maxDeleteCount: 1n },
@@ -98,7 +98,7 @@ describe("a guard", () => {
 });
 
 describe("mirrorDeletions", () => {
-  test("is every item that no row stands for, as the model counts", () => {
+  test("counts every item that no row stands for, as the model does", () => {
     const row = fc.record({ itemId: fc.constantFrom("", "a", "b", "c"), content: fc.constantFrom("1", "2") });
     const rows = fc.uniqueArray(row, {
       selector: ({ itemId }) => itemId || Symbol("any number of rows have no id"),
@@ -118,7 +118,7 @@ describe("mirrorDeletions", () => {
 });
 
 describe("unmatch", () => {
-  test("counts all rows without an id as created again, and none twice", () => {
+  test("counts each row without an id as created again, exactly once", () => {
     const changeset = {
       counts: counts(2, 3, 4),
       unidentified: { rows: 5n, updated: 1n, unchanged: 2n },
@@ -136,7 +136,7 @@ test("a write is a no-op if it creates, updates and deletes nothing", () => {
   for (const some of [counts(1, 0, 0), counts(0, 1, 0), counts(0, 0, 0, 1)]) expect(isNoOp(some)).toBe(false);
 });
 
-test("a write in the wrong state says which, as the contract names it", () => {
+test("a write in the wrong state reports the state by its name in the contract", () => {
   expect(notReady({ requestId: "r", state: "planned" })).toMatchObject({
     reason: "UPSERT_NOT_READY",
     facts: { request_id: "r", state: "STATE_PLANNED" },

@@ -20,7 +20,7 @@ afterAll(() => database.drop());
 let datasets = 0;
 const newName = () => `dataset ${++datasets}`;
 
-/** Behind the end of all that was written now: writers of these tests give their writes an hour. */
+/** After the expiry of all writes of these tests, which is an hour from now. */
 const later = (): Instant => now() + 2n * 3_600_000_000n;
 
 const { signal } = new AbortController();
@@ -29,7 +29,7 @@ const sweep = (time: Instant) => sweepExpiredChangesets(database.pool, time, sig
 const stateOf = async (name: string, requestId: string) =>
   (await getUpsert({ pool: database.pool }, { projectId: defaultProject, ref: { name }, requestId })).state;
 
-/** How many rows the writes of a dataset that are not published have left, by table. */
+/** Returns the number of remaining rows of a dataset's unpublished writes, by table. */
 async function leftovers(name: string): Promise<Record<string, number>> {
   const { rows } = await database.pool.query<Record<string, bigint>>(
     `with unpublished as (
@@ -63,7 +63,7 @@ async function withOpenImport() {
   return { name, request, session, datasetId: changeset.datasetId };
 }
 
-/** The same dataset, and a plan for it. */
+/** Creates the same dataset, and a plan for it. */
 async function withPlan() {
   const name = newName();
   await upsertItems(writing(database.pool), targetNamed(name), [row("a", 1)], requestFor(name));
@@ -97,7 +97,7 @@ describe("sweep", () => {
     expect(await stateOf(name, request.requestId)).toBe("discarded");
   });
 
-  test("leaves writes alone that did not expire, and those that are final", async () => {
+  test("keeps writes that are not expired, and final ones", async () => {
     const [open, plan] = [await withOpenImport(), await withPlan()];
     const name = newName();
     const published = requestFor(name);
@@ -130,7 +130,7 @@ describe("sweep", () => {
     expect(changeset).toMatchObject({ version: 1n, createsDataset: true });
   });
 
-  test("by four sweepers at once discards each of twenty writes once", async () => {
+  test("discards each of twenty writes once if four sweepers run concurrently", async () => {
     const opened = await Promise.all(Array.from({ length: 20 }, withOpenImport));
     const counts = await Promise.all(Array.from({ length: 4 }, () => sweep(later())));
     expect(counts.reduce((sum, count) => sum + count, 0)).toBe(20);
@@ -140,7 +140,7 @@ describe("sweep", () => {
     }
   });
 
-  test("passes over a write that somebody is working on", async () => {
+  test("skips a write that is locked", async () => {
     const { name, request, datasetId } = await withOpenImport();
     await transaction(database.pool, async (client) => {
       await lockChangeset(client, datasetId, request.requestId);
@@ -150,7 +150,7 @@ describe("sweep", () => {
     expect(await sweep(later())).toBe(1);
   });
 
-  test("against ten imports that commit ends each either published or discarded, whole", async () => {
+  test("leaves each of ten concurrently committing imports either published or discarded as a whole", async () => {
     const opened = await Promise.all(
       Array.from({ length: 10 }, async () => {
         const name = newName();
@@ -197,7 +197,7 @@ describe("the time at which a write expires", () => {
     expect(await expiryOf()).toBe(0n);
   });
 
-  test("is reckoned from the commit for a plan", async () => {
+  test("is counted from the commit for a plan", async () => {
     const name = newName();
     const request = requestFor(name, { validateOnly: true });
     const session = await begin(database.pool, targetNamed(name), request);

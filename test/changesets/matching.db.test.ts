@@ -9,13 +9,13 @@ import { importSplitRows, type SplitItem } from "../upsert/splits-model.ts";
 import { countsOf, readVersion, requestFor, row, targetNamed, writing } from "../upsert/writer.ts";
 
 /**
- * How many imports each property tries, give or take a tenth; more find rarer faults. TEST_IMPORTS=100000 takes an hour and
+ * Approximate number of imports that each property tries; more find rarer faults. TEST_IMPORTS=100000 takes an hour and
  * TEST_SEED repeats a run that failed.
  */
 const imports = Number(process.env.TEST_IMPORTS ?? 1_200);
 const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31);
 
-/** Properties that run at a time, each on datasets of its own: two cores and a database have enough with them. */
+/** Properties that run concurrently, each on its own datasets: enough to saturate two cores and a database. */
 const lanes = 4;
 
 /** Imports into one dataset: enough that rows meet items of all kinds and ages. */
@@ -30,12 +30,12 @@ afterAll(() => database.drop());
 let datasets = 0;
 const newName = () => `dataset ${++datasets}`;
 
-/** A row of few ids, contents and splits, so that they meet often. */
+/** A row from a small range of ids, contents and splits, so that rows collide often. */
 const rowArbitrary = fc.record({
   itemId: fc.oneof({ weight: 2, arbitrary: fc.nat(9).map((n) => `k${n}`) }, fc.constant("")),
   value: fc.nat(3),
   splits: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.subarray(["test", "train"])),
-  /** Where the row goes when rows are shuffled. */
+  /** The sort key of the row when rows are shuffled. */
   rank: fc.nat(1_000),
 });
 
@@ -44,7 +44,7 @@ const importArbitrary = fc.record({
   replaceSplits: fc.boolean(),
   rows: fc.uniqueArray(rowArbitrary, {
     maxLength: 10,
-    // No two rows may share an id; any number may have none.
+    // Ids must be distinct; any number of rows may have none.
     comparator: (one, other) => one.itemId !== "" && one.itemId === other.itemId,
   }),
 });
@@ -53,7 +53,7 @@ type Import = Parameters<Parameters<typeof importArbitrary.map>[0]>[0];
 
 const shuffled = (rows: Import["rows"]) => rows.toSorted((one, other) => one.rank - other.rank);
 
-/** Tries a property on random imports, on several datasets at once; a failure comes with its seed and a small example. */
+/** Tries a property on random imports, on several datasets concurrently; a failure reports its seed and a small example. */
 async function holds(property: (sequence: Import[]) => Promise<void>): Promise<number> {
   let tried = 0;
   const counted = async (sequence: Import[]) => {
@@ -68,7 +68,7 @@ async function holds(property: (sequence: Import[]) => Promise<void>): Promise<n
       fc.assert(fc.asyncProperty(sequences, counted), { seed: seed + lane, numRuns }),
     ),
   );
-  // Told when all lanes have ended, so that none is still at work when the suite looks for what was left open.
+  // Reported after all lanes have ended, so that none is still running when the suite checks for leaks.
   for (const lane of ended) if (lane.status === "rejected") throw lane.reason;
   return tried;
 }
@@ -89,7 +89,7 @@ function expectAllRowsCounted(changeset: Changeset, received: number): void {
 }
 
 describe(`matching, on random imports (TEST_SEED=${seed})`, { timeout: 3_600_000 }, () => {
-  test("agrees with the model, in whatever order rows come, and leaves older versions alone", async () => {
+  test("agrees with the model in any order of rows, and leaves older versions unchanged", async () => {
     const tried = await holds(async (sequence) => {
       const [inOrder, inDisorder] = [newName(), newName()];
       const model = new Map<string, string>();
@@ -126,7 +126,7 @@ describe(`matching, on random imports (TEST_SEED=${seed})`, { timeout: 3_600_000
     expect(tried).toBeGreaterThan(imports / 2);
   });
 
-  test("finds the very items that the model finds, splits included, and a plan of shuffled rows says the same", async () => {
+  test("finds exactly the items that the model finds, splits included, as does a plan of shuffled rows", async () => {
     const tried = await holds(async (sequence) => {
       const name = newName();
       const model = new Map<string, SplitItem>();

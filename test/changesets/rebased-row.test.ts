@@ -22,8 +22,8 @@ function rebase(row: Partial<TouchedRow>) {
 
 describe("a row whose item others have touched", () => {
   test.each<[string, Partial<TouchedRow>, string]>([
-    ["that created what is there by now", { staged: state(1), head: head(1) }, "created → unchanged"],
-    ["that created what is there otherwise", { staged: state(1), head: head(2) }, "created → updated"],
+    ["that created an item that now exists", { staged: state(1), head: head(1) }, "created → unchanged"],
+    ["that created an item that now differs", { staged: state(1), head: head(2) }, "created → updated"],
     [
       "that updates what was updated likewise",
       { staged: state(2), base: state(1), head: head(2) },
@@ -34,10 +34,10 @@ describe("a row whose item others have touched", () => {
       { staged: state(2), base: state(1), head: head(3) },
       "updated → updated",
     ],
-    ["that updates what was deleted", { staged: state(2), base: state(1) }, "updated → created"],
-    ["that found its item as it is again", { base: state(1), head: head(1) }, "unchanged → unchanged"],
-    ["that found unchanged what has changed", { base: state(1), head: head(2) }, "unchanged → updated"],
-    ["that found unchanged what was deleted", { base: state(1) }, "unchanged → created"],
+    ["that updates a deleted item", { staged: state(2), base: state(1) }, "updated → created"],
+    ["that found its item as it is again now", { base: state(1), head: head(1) }, "unchanged → unchanged"],
+    ["that found unchanged an item changed since", { base: state(1), head: head(2) }, "unchanged → updated"],
+    ["that found unchanged an item deleted since", { base: state(1) }, "unchanged → created"],
   ])("%s", (_, row, change) => {
     expect(rebase(row).change).toBe(change);
   });
@@ -46,7 +46,7 @@ describe("a row whose item others have touched", () => {
     expect(rebase({ base: state(1, "a"), head: head(2, "b") })).toMatchObject({ hash: 1, splits: ["a"] });
   });
 
-  test("takes the splits that the item has by now if it keeps splits", () => {
+  test("keeps the current splits of the item if it keeps splits", () => {
     const keeping = { base: state(1, "a"), keepsSplits: true };
     expect(rebase({ ...keeping, head: head(1, "b") })).toMatchObject({
       change: "unchanged → unchanged",
@@ -58,7 +58,7 @@ describe("a row whose item others have touched", () => {
     });
   });
 
-  test("creates without splits if it keeps those of an item that is gone", () => {
+  test("creates an item without splits if it keeps those of a deleted item", () => {
     expect(rebase({ base: state(1, "a"), keepsSplits: true })).toMatchObject({
       change: "unchanged → created",
       splits: [],
@@ -69,7 +69,7 @@ describe("a row whose item others have touched", () => {
     expect(() => rebase({ head: head(1) })).toThrow("neither a revision nor an item");
   });
 
-  test("ends as if it had been sent after what came in between", () => {
+  test("ends as if it had been sent after the versions in between", () => {
     const splits = fc.subarray(["a", "b"]);
     const item = fc.option(fc.record({ byte: fc.nat(2), splits }), { nil: undefined });
     const sent = fc.record({ byte: fc.nat(2), splits, replaces: fc.boolean() });

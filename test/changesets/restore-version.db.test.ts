@@ -43,13 +43,13 @@ const versionOf = async (dataset: DatasetRef, version?: bigint) =>
   (await service.datasets.getVersion({ dataset, ...(version === undefined ? {} : { at: at(version) }) }))
     .version;
 
-/** What the items of a version hold, by id. */
+/** Returns the contents of a version's items, by id. */
 async function contents(dataset: DatasetRef, version?: bigint) {
   const items = await service.read(dataset, version);
   return Object.fromEntries(Object.entries(items).map(([id, one]) => [id, contentOf(one)]));
 }
 
-/** Expects the latest version to be as an older one was, in content and by its digest. */
+/** Expects the latest version to equal an older one in content and digest. */
 async function expectRestored(dataset: DatasetRef, version: bigint): Promise<void> {
   expect(await contents(dataset)).toEqual(await contents(dataset, version));
   const [now, then] = [await versionOf(dataset), await versionOf(dataset, version)];
@@ -65,7 +65,7 @@ async function planned(dataset: DatasetRef, requestId: string): Promise<string[]
   return changes.map((one) => `${ChangeKind[one.kind]} ${one.itemId} ${one.after?.inputJson ?? ""}`);
 }
 
-/** Version 1 has a, b and c; version 2 changed b, dropped c, took a out of its split and added d. */
+/** Version 1 has a, b and c; version 2 changed b, deleted c, removed a from its split and added d. */
 async function twoVersions(): Promise<DatasetRef> {
   const dataset = await service.dataset(
     item("a", 1, { splits: ["train"] }),
@@ -93,11 +93,11 @@ describe("RestoreVersion", () => {
     expect(countsOf(receipt)).toBe("c1 u2 n1 d1");
     await expectRestored(dataset, 1n);
     expect(await versionOf(dataset)).toMatchObject({ version: 3n, note: "back" });
-    // Nothing in between is lost.
+    // The versions in between are kept.
     expect(Object.keys(await contents(dataset, 2n)).sort()).toEqual(["a", "b", "d", "same"]);
   });
 
-  test("keeps the creation time of items that stayed, and begins anew for those that come back", async () => {
+  test("keeps the creation time of items that existed throughout, and renews that of recreated ones", async () => {
     const dataset = await twoVersions();
     await restore(dataset, 1n);
     const [now, then] = [await service.read(dataset), await service.read(dataset, 1n)];
@@ -113,7 +113,7 @@ describe("RestoreVersion", () => {
     ]);
   });
 
-  test("makes no version if the latest one has equal items already", async () => {
+  test("makes no version if the latest one already has equal items", async () => {
     const dataset = await twoVersions();
     expect(await restore(dataset, 2n)).toMatchObject({ noOp: true, version: 2n });
     await restore(dataset, 1n);
@@ -123,7 +123,7 @@ describe("RestoreVersion", () => {
     expect((await versionOf(dataset))?.version).toBe(3n);
   });
 
-  test("brings back the empty version, and the full one after it", async () => {
+  test("restores the empty version, and then the full one", async () => {
     const dataset = await twoVersions();
     const receipt = await restore(dataset, 0n);
     expect(countsOf(receipt)).toBe("c0 u0 n0 d4");
@@ -133,7 +133,7 @@ describe("RestoreVersion", () => {
     expect(await restore(await service.dataset(), 0n)).toMatchObject({ noOp: true, version: 0n });
   });
 
-  test("takes a tag or a time for the version that it means", async () => {
+  test("resolves a tag or a time to a version", async () => {
     const dataset = await twoVersions();
     const made = (await versionOf(dataset, 1n))?.createTime ?? { seconds: 0n };
     await restore(dataset, 0n, { at: { by: { case: "asOf", value: made } } });
@@ -143,7 +143,7 @@ describe("RestoreVersion", () => {
     await expectRestored(dataset, 2n);
   });
 
-  test("brings back thousands of items", async () => {
+  test("restores thousands of items", async () => {
     const dataset = await service.dataset(...numbered(1000));
     for (const from of [1000, 2000]) {
       await service.items.batchCreateItems({ dataset, items: numbered(from + 1000).slice(from) });
@@ -159,7 +159,7 @@ describe("RestoreVersion", () => {
     await expectRestored(dataset, 3n);
   });
 
-  test("brings purged items back purged", async () => {
+  test("restores purged items as purged", async () => {
     const dataset = await twoVersions();
     await service.items.purgeItem({ dataset, itemId: "c" });
     await service.items.purgeItem({ dataset, itemId: "b" });
@@ -192,7 +192,7 @@ describe("a restore under a schema", () => {
     violation_count: "2",
   });
 
-  test("is refused if it would bring back items that violate the schema", async () => {
+  test("is refused if it would restore items that violate the schema", async () => {
     const dataset = await corrected();
     await requireNumbers(dataset);
     expect(await refusalOf(restore(dataset, 1n))).toEqual(violation);
@@ -202,7 +202,7 @@ describe("a restore under a schema", () => {
     expect((await restore(dataset, 2n)).version).toBe(4n);
   });
 
-  test("is refused when it is applied under a schema that came after its plan", async () => {
+  test("is refused when applied under a schema that is newer than its plan", async () => {
     const dataset = await corrected();
     const requestId = randomUUID();
     await restore(dataset, 1n, { validateOnly: true, requestId });
@@ -216,7 +216,7 @@ describe("a restore under a schema", () => {
 });
 
 describe("a restore that is planned", () => {
-  test("shows nothing until it is applied, counts what it will do, and can be looked at", async () => {
+  test("is invisible until it is applied, counts its effects, and can be read", async () => {
     const dataset = await twoVersions();
     const requestId = randomUUID();
     const plan = await restore(dataset, 1n, { validateOnly: true, requestId });
@@ -235,11 +235,11 @@ describe("a restore that is planned", () => {
     await expectRestored(dataset, 1n);
   });
 
-  test("is applied to a newer version on demand, and then restores that one", async () => {
+  test("can be rebased on a newer version when applied", async () => {
     const dataset = await twoVersions();
     const requestId = randomUUID();
     await restore(dataset, 1n, { validateOnly: true, requestId });
-    // b is as it was; a is gone; e and c are new to the plan.
+    // b is unchanged; a was deleted; e and c are new to the plan.
     await mirror(
       dataset,
       { itemId: "b", inputJson: '{"n":1}', expectedOutputJson: "null", metadataJson: "{}" },
@@ -254,13 +254,13 @@ describe("a restore that is planned", () => {
     const { receipt } = await service.upserts.applyUpsert({ dataset, requestId, allowRebase: true });
     expect(receipt).toMatchObject({ baseVersion: 3n, version: 4n });
     expect(countsOf(receipt)).toBe("c1 u1 n2 d1");
-    // What was spelled differently and meant the same is left as it is.
+    // Equal content that is spelled differently is left unchanged.
     expect((await contents(dataset)).b?.inputJson).toBe('{"n":1}');
     const digests = [await versionOf(dataset), await versionOf(dataset, 1n)].map((one) => `${one?.digest}`);
     expect(digests[0]).toBe(digests[1]);
   });
 
-  test("obeys bounds on deletions that applying it gives", async () => {
+  test("obeys bounds on deletions that are passed when it is applied", async () => {
     const dataset = await twoVersions();
     const requestId = randomUUID();
     await restore(dataset, 0n, { validateOnly: true, requestId });
@@ -296,7 +296,7 @@ describe("a restore that is planned", () => {
 });
 
 describe("a restore with a request_id", () => {
-  test("happens once, whatever its tag means later", async () => {
+  test("is made once, even if its tag moves", async () => {
     const dataset = await twoVersions();
     await service.datasets.tagVersion({ dataset, tag: "good", at: at(1n) });
     const requestId = randomUUID();
@@ -320,7 +320,7 @@ describe("a restore with a request_id", () => {
     expect((await versionOf(dataset))?.version).toBe(3n);
   });
 
-  test("leaves nothing behind when it fails, so that it can be sent again", async () => {
+  test("leaves no trace when it fails, so that it can be sent again", async () => {
     const dataset = await twoVersions();
     const requestId = randomUUID();
     expect((await refusalOf(restore(dataset, 7n, { requestId }))).reason).toBe("VERSION_NOT_FOUND");
@@ -329,7 +329,7 @@ describe("a restore with a request_id", () => {
 });
 
 describe("restores among other writers", () => {
-  test("twenty of them and twenty merges make versions without gaps, each of them what it says", async () => {
+  test("twenty restores and twenty merges make consecutive versions, each with the items of its receipt", async () => {
     const dataset = await twoVersions();
     const receipts = await Promise.all(
       Array.from({ length: 40 }, async (_, n) => {
@@ -360,7 +360,7 @@ describe("restores among other writers", () => {
 });
 
 describe("a request for a restore", () => {
-  test("has to name a dataset and a version, and to be well-formed", async () => {
+  test("must name a dataset and a version, and be well-formed", async () => {
     const dataset = await twoVersions();
     const refusal = (request: RestoreRequest) => refusalOf(service.datasets.restoreVersion(request));
     expect(await refusal({ at: at(1n) })).toEqual(invalid("dataset"));
@@ -371,7 +371,7 @@ describe("a request for a restore", () => {
     expect((await versionOf(dataset))?.version).toBe(2n);
   });
 
-  test("fails where there is no such dataset, version or tag, or another version is expected", async () => {
+  test("fails if dataset, version or tag does not exist, or if another version is expected", async () => {
     const dataset = await twoVersions();
     const nowhere = { by: { case: "datasetId", value: "data00000000000000000000000000" } } as const;
     expect(await refusalOf(restore(nowhere, 1n))).toEqual(

@@ -11,7 +11,7 @@ const item = (byte: number, splits: string[]) => ({ contentHash: hash(byte), spl
 
 describe("a row", () => {
   test.each([
-    ["creates an item that is not there", row(1, ["train"]), undefined, "created", ["train"]],
+    ["creates an item that does not exist", row(1, ["train"]), undefined, "created", ["train"]],
     ["creates it without splits where it has none", row(1, [], true), undefined, "created", []],
     [
       "leaves equal content and splits unchanged",
@@ -23,8 +23,8 @@ describe("a row", () => {
     ["updates other content", row(2, ["a"]), item(1, ["a"]), "updated", ["a"]],
     ["updates other splits", row(1, ["b"]), item(1, ["a"]), "updated", ["b"]],
     ["updates more splits", row(1, ["a", "b"]), item(1, ["a"]), "updated", ["a", "b"]],
-    ["takes the item out of all splits", row(1, []), item(1, ["a"]), "updated", []],
-    ["that keeps splits leaves them alone", row(1, [], true), item(1, ["a"]), "unchanged", ["a"]],
+    ["removes the item from all splits", row(1, []), item(1, ["a"]), "updated", []],
+    ["that keeps splits leaves them unchanged", row(1, [], true), item(1, ["a"]), "unchanged", ["a"]],
     ["that keeps splits updates content only", row(2, [], true), item(1, ["a"]), "updated", ["a"]],
   ] as const)("%s", (_, sent, present, kind, splits) => {
     const classified = classify({ ...sent, splits: [...sent.splits] }, present);

@@ -20,7 +20,7 @@ import {
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { comparePairs } from "./paired-model.ts";
 
-/** Comparisons of any two runs, over the wire, against the model. */
+/** Compares comparisons of arbitrary runs, over the wire, with the model. */
 
 let database: TestDatabase;
 let service: RunServiceUnderTest;
@@ -31,7 +31,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** What is in a cell: a value, or why there is none. */
+/** The content of a cell: a value, or the reason why it has none. */
 type Cell = number | "missing" | "failed" | "unscored" | "label" | "broken";
 /** By item, then by repetition. */
 type Grid = readonly (readonly Cell[])[];
@@ -57,7 +57,7 @@ async function runOf(grid: Grid): Promise<string> {
   return runId;
 }
 
-/** The mean over the repetitions that have a value, from the definition in comparison.proto. */
+/** Returns the mean over the repetitions that have a value, as defined in comparison.proto. */
 function meanOfCells(cells: readonly Cell[], failureValue: number | undefined): number | undefined {
   const values = cells.flatMap((cell) => {
     if (typeof cell === "number") return [cell];
@@ -105,8 +105,8 @@ function verdictOf(low: number, high: number, tolerance: number, direction: Scor
   return low >= -tolerance && high <= tolerance ? Verdict.EQUIVALENT : Verdict.INCONCLUSIVE;
 }
 
-test("any two runs compare as the model has it, item by item and in sum", async () => {
-  // Halves add up without rounding, so that interval ends that are equal to a tolerance are so in both computations.
+test("any two runs compare as in the model, item by item and in the summary", async () => {
+  // Halves are summed without rounding, so that both computations agree if an end of the interval equals the tolerance.
   const value = fc.integer({ min: -4, max: 4 }).map((half) => half / 2);
   await fc.assert(
     fc.asyncProperty(
@@ -186,7 +186,7 @@ test("any two runs compare as the model has it, item by item and in sum", async 
 
 const rounded = (value: number | undefined) => value && Math.round(value * 1e10) / 1e10;
 
-test("no number is NaN or infinite, whatever the scores", async () => {
+test("no number is NaN or infinite, for any scores", async () => {
   const value = fc.oneof(
     fc.double({ noNaN: true, noDefaultInfinity: true }),
     fc.constantFrom(Number.MAX_VALUE, -Number.MAX_VALUE, Number.MIN_VALUE, -0, 0),

@@ -47,7 +47,7 @@ const scored = (itemId: string, value: number, repetition = 1, name = "exact") =
   success(itemId, value, { repetition, scores: [{ name, value }] });
 
 describe("CompareRuns", () => {
-  test("compares item by item over what both cover, with repetitions averaged first", async () => {
+  test("compares item by item over the items that both cover, averaging repetitions first", async () => {
     await mirror(service, "qa", { a: "1", b: "2", c: "3", d: "4", gone: "5" });
     const base = await newRun(service, "qa", { repetitions: 2 });
     await mirror(service, "qa", { a: "1", b: "2 changed", c: "3", d: "4", added: "6", more: "7" });
@@ -116,7 +116,7 @@ describe("CompareRuns", () => {
     expect(rows[3]).toMatchObject({ base: { missing: 2, resultIds: [] }, candidate: { succeeded: 1 } });
   });
 
-  test("takes settings in their order, scores that nobody has among them", async () => {
+  test("keeps the order of settings, including scores that neither run has", async () => {
     await mirror(service, "settings", questions(4));
     const [base, candidate] = [await newRun(service, "settings"), await newRun(service, "settings")];
     const both = (n: number, exact: number, cost: number) =>
@@ -164,7 +164,7 @@ describe("CompareRuns", () => {
     expect(await ask([{ name: "exact", failureValue: 0 }])).toEqual([["exact", Verdict.EQUIVALENT, 4n]]);
   });
 
-  test("says so if the runs share no item, and gives no number then", async () => {
+  test("reports that the runs share no item, without any number", async () => {
     await mirror(service, "apart", { a: { input: 1, splits: ["x"] }, b: { input: 2, splits: ["y"] } });
     const base = await newRun(service, "apart", { splits: ["x"] });
     const candidate = await newRun(service, "apart", { splits: ["y"] });
@@ -189,7 +189,7 @@ describe("CompareRuns", () => {
     }
   });
 
-  test("sends as many rows as it says, in frames of at most 1,000 and 3 MiB", async () => {
+  test("sends as many rows as the summary counts, in frames of at most 1,000 rows and 3 MiB", async () => {
     await mirror(service, "wide", questions(1000));
     const [base, candidate] = [
       await newRun(service, "wide", { repetitions: 60 }),
@@ -209,7 +209,7 @@ describe("CompareRuns", () => {
     expect(new Set(rows.map((row) => row.itemId)).size).toBe(1000);
   });
 
-  test("refuses runs that cannot be compared, and what is malformed or missing", async () => {
+  test("refuses runs that are not comparable, and malformed or missing fields", async () => {
     await mirror(service, "one", questions(1));
     await mirror(service, "other", questions(1));
     const { runId: baseRunId } = await newRun(service, "one");

@@ -19,7 +19,7 @@ const setting = (special: Partial<ScoreSetting> = {}): ScoreSetting => ({
   ...special,
 });
 
-/** An item in a run whose repetitions gave these values; "failed" and "missing" gave none. */
+/** Returns an item in a run whose repetitions have these values; "failed" and "missing" ones have none. */
 function side(...repetitions: (number | "failed" | "missing" | "unscored")[]): ComparisonSide {
   const values = repetitions.filter((one) => typeof one === "number");
   const count = (what: string) => repetitions.filter((one) => one === what).length;
@@ -40,12 +40,12 @@ function item(base: ComparisonSide, candidate: ComparisonSide): ComparisonItem {
   return { itemId: "q", drifted: false, base, candidate };
 }
 
-/** One item per pair of values. */
+/** Returns one item per pair of values. */
 const items = (base: readonly number[], candidate: readonly number[]) =>
   base.map((value, n) => item(side(value), side(candidate[n] ?? 0)));
 
 describe("pairedInterval", () => {
-  // Student's own example (Biometrika 6, 1908, table of the Cushny and Peebles data): hours of sleep gained with two drugs,
+  // Student's own example (Biometrika 6, 1908, table of the Cushny and Peebles data): extra hours of sleep with two drugs,
   // ten patients. R prints for t.test(extra ~ group, data = sleep, paired = TRUE): mean -1.58, interval -2.4598858 to
   // -0.7001142 for the first minus the second.
   const first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
@@ -91,7 +91,7 @@ describe("pairedInterval", () => {
     },
   );
 
-  test("needs two differences; equal ones leave no doubt", () => {
+  test("needs two differences; the interval of equal ones has length 0", () => {
     expect(pairedInterval([])).toBeUndefined();
     expect(pairedInterval([1])).toBeUndefined();
     expect(pairedInterval([0.1, 0.1, 0.1])).toEqual({ low: 0.1, high: 0.1 });
@@ -129,19 +129,19 @@ describe("meanOf", () => {
 });
 
 describe("pairOf", () => {
-  test("takes the mean over repetitions that have a value, each run by itself", () => {
+  test("takes the mean over repetitions that have a value, separately for each run", () => {
     const one = item(side(1, 0, "failed"), side(1, "unscored", "missing"));
     expect(pairOf(one, setting())).toEqual({ base: 0.5, candidate: 1, difference: 0.5 });
   });
 
-  test("counts what failed or is missing as failure_value, but not what was not scored", () => {
+  test("counts failed and missing repetitions as failure_value, but not unscored ones", () => {
     const one = item(side(1, 0, "failed"), side(1, "unscored", "missing"));
     const { base, candidate } = pairOf(one, setting({ failureValue: 0 }));
     expect(base).toBeCloseTo(1 / 3, 12);
     expect(candidate).toBe(0.5);
   });
 
-  test("gives an item that only failed no value, unless there is one for failures", () => {
+  test("leaves an item that only failed without a value, unless failure_value is set", () => {
     const one = item(side("failed", "missing"), side(1, 1));
     expect(pairOf(one, setting())).toEqual({ base: undefined, candidate: 1, difference: undefined });
     expect(pairOf(one, setting({ failureValue: -1 }))).toEqual({ base: -1, candidate: 1, difference: 2 });
@@ -164,7 +164,7 @@ describe("compareScore", () => {
     expect(compareScore(items(base, candidate), setting(special)).verdict).toBe(verdict);
   });
 
-  test("counts wins, losses and ties beyond the tolerance, on the good side", () => {
+  test("counts wins, losses and ties by tolerance and direction", () => {
     const pairs = items([0, 0, 0, 0], [0.3, -0.3, 0.1, -0.1]);
     const more = items([0], [0.3]);
     expect(compareScore([...pairs, ...more], setting({ tolerance: 0.2 }))).toMatchObject({
@@ -181,7 +181,7 @@ describe("compareScore", () => {
     });
   });
 
-  test("means are over pairs alone; items without a value in one of the runs are counted apart", () => {
+  test("averages over pairs only, and counts items without a value in either run separately", () => {
     const all = [...items([1, 0], [1, 1]), item(side(1), side("failed")), item(side("missing"), side(0))];
     expect(compareScore(all, setting())).toMatchObject({
       pairedItemCount: 2,
@@ -192,7 +192,7 @@ describe("compareScore", () => {
     });
   });
 
-  test("leaves out what cannot be told", () => {
+  test("leaves out numbers that cannot be computed", () => {
     expect(compareScore([item(side(1), side("failed"))], setting())).toEqual({
       name: "s",
       verdict: "no_overlap",
@@ -212,7 +212,7 @@ describe("compareScore", () => {
     });
   });
 
-  test("every number it gives is one, whatever the values", () => {
+  test("returns only finite numbers, for any values", () => {
     const value = fc.double({ noNaN: true, noDefaultInfinity: true });
     fc.assert(
       fc.property(
@@ -234,7 +234,7 @@ describe("compareScore", () => {
 });
 
 describe("defaultSettings", () => {
-  test("compares all scores by name, larger is better, without tolerance", () => {
+  test("compares all scores by name, higher is better, without tolerance", () => {
     expect(defaultSettings(["b", "a"])).toEqual([setting({ name: "a" }), setting({ name: "b" })]);
   });
 });

@@ -1,12 +1,12 @@
 /**
- * A paired comparison worked out from its definition, sharing nothing with the service: neither code nor the library that it
+ * A paired comparison computed from its definition, sharing nothing with the service: neither code nor the library that it
  * takes Student's t from. Slow and plain.
  */
 
-/** The number t for which a Student's t of `freedom` degrees lies between -t and t with 95 % probability. */
+/** Returns the t for which Student's t with `freedom` degrees of freedom lies between -t and t with 95 % probability. */
 export function studentT95(freedom: number): number {
-  // The density but for a factor, which cancels out. Substituting x = √freedom · tan(a) makes the range finite, and what is
-  // left to integrate is a power of the cosine: (1 + tan²)^(-(f+1)/2) · 1/cos² = cos^(f-1).
+  // The density without its constant factor, which cancels out. Substituting x = √freedom · tan(a) makes the range finite, and
+  // leaves a power of the cosine to integrate: (1 + tan²)^(-(f+1)/2) · 1/cos² = cos^(f-1).
   const power = (at: number) => Math.cos(at) ** (freedom - 1);
   /** Simpson's rule. */
   const areaOf = (from: number, to: number) =>
@@ -29,7 +29,7 @@ export function studentT95(freedom: number): number {
   return Math.sqrt(freedom) * Math.tan(low);
 }
 
-/** What is to be said about pairs of values, one of each run. */
+/** Returns the comparison of pairs of values, one from each run. */
 export function comparePairs(pairs: readonly (readonly [base: number, candidate: number])[], tolerance = 0) {
   const n = pairs.length;
   const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / n;

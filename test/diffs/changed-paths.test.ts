@@ -18,7 +18,7 @@ function state({ input = "0", expectedOutput, metadata, splits = [] }: State): C
 }
 
 const paths = (before: State, after: State) => changedPaths(state(before), state(after));
-/** The paths between two inputs, as texts. */
+/** Returns the changed paths between two inputs, given as texts. */
 const between = (before: string, after: string) => paths({ input: before }, { input: after });
 const json = (value: unknown) => JSON.stringify(value);
 
@@ -63,21 +63,21 @@ describe("changed paths", () => {
     expect(between(before, after)).toEqual([]);
   });
 
-  test("tell absent from null and from the empty object", () => {
+  test("distinguish absent, null and the empty object", () => {
     expect(paths({}, { expectedOutput: "null" })).toEqual(["$.expected_output"]);
     expect(paths({ expectedOutput: "null" }, { expectedOutput: "0" })).toEqual(["$.expected_output"]);
     expect(paths({ metadata: "{}" }, {})).toEqual(["$.metadata"]);
     expect(paths({ metadata: '{"a":1}' }, { metadata: "{}" })).toEqual(["$.metadata.a"]);
   });
 
-  test("name the members of an item in their order, splits last", () => {
+  test("name the members of an item in order, splits last", () => {
     const before = { input: '{"a":1}', expectedOutput: "1", metadata: '{"m":1}', splits: ["train"] };
     const after = { input: '{"a":2}', expectedOutput: "2", metadata: '{"m":2}', splits: ["test", "train"] };
     expect(paths(before, after)).toEqual(["$.input.a", "$.expected_output", "$.metadata.m", "$.splits"]);
     expect(paths(before, { ...before, splits: [] })).toEqual(["$.splits"]);
   });
 
-  test("are the whole item where it was purged, unless only splits differ", () => {
+  test("are the whole item if it was purged, unless only splits differ", () => {
     const purged = (one: ComparedItem): ComparedItem => ({
       ...one,
       input: undefined,
@@ -91,7 +91,7 @@ describe("changed paths", () => {
 
   const numbers = (count: number, add: number) => Array.from({ length: count }, (_, n) => n + add);
 
-  test("are at most 100; then parents stand for them, those of most first", () => {
+  test("are at most 100: further ones are replaced by parents, those of most paths first", () => {
     expect(between(json(numbers(100, 0)), json(numbers(100, 1)))).toHaveLength(100);
     expect(between(json(numbers(101, 0)), json(numbers(101, 1)))).toEqual(["$.input"]);
     const grouped = (add: number) => json({ a: numbers(60, add), b: numbers(70, add), c: numbers(20, add) });
@@ -102,7 +102,7 @@ describe("changed paths", () => {
       Object.fromEntries(numbers(100, 0).map((n) => [`m${n}`, numbers(3, add)] as const));
     expect(between(json(wide(0)), json(wide(1)))).toHaveLength(100);
     expect(between(json({ ...wide(0), z: 0 }), json({ ...wide(1), z: 1 }))).toEqual(["$.input"]);
-    // The groups of an item are weighed like all others.
+    // The groups of an item are treated like all others.
     const [before, after] = [json(numbers(80, 0)), json(numbers(80, 1))];
     expect(paths({ input: before, expectedOutput: "1" }, { input: after, expectedOutput: "2" })).toHaveLength(
       81,
@@ -112,7 +112,7 @@ describe("changed paths", () => {
     ).toHaveLength(81);
   });
 
-  test("have at most 1,000 characters; then the parent stands for them", () => {
+  test("have at most 1,000 characters: longer ones are replaced by their parents", () => {
     const long = "k".repeat(900);
     const nested = (value: number) => json({ [long]: { short: value, [long]: value } });
     expect(between(nested(1), nested(2))).toEqual([`$.input.${long}`]);
@@ -121,10 +121,10 @@ describe("changed paths", () => {
     expect(between(json({ a: 1, [huge]: 1 }), json({ a: 2, [huge]: 2 }))).toEqual(["$.input"]);
   });
 
-  test("are found in deep and in wide values alike", () => {
+  test("are found in deep and in wide values", () => {
     const deep = (leaf: number) => "[".repeat(128) + leaf + "]".repeat(128);
     expect(between(deep(1), deep(2))).toEqual([`$.input${"[0]".repeat(128)}`]);
-    // The square of the length would take minutes.
+    // Quadratic time would take minutes.
     expect(between(json(numbers(200_000, 0)), json(numbers(200_000, 1)))).toEqual(["$.input"]);
   });
 });
@@ -152,7 +152,7 @@ describe("changed paths of random values", () => {
   const isObject = (one: Json): one is { [name: string]: Json } =>
     typeof one === "object" && one !== null && !Array.isArray(one);
 
-  /** The same by values: as plain as can be, for few differences. */
+  /** The same from parsed values: simple, and correct for few differences. */
   function naive(before: Json | undefined, after: Json | undefined, path: string): string[] {
     if (before === undefined || after === undefined) return [path];
     if (Array.isArray(before) && Array.isArray(after)) {
@@ -168,7 +168,7 @@ describe("changed paths of random values", () => {
     return json(before) === json(after) ? [] : [path];
   }
 
-  test("are those that a comparison of values finds", () => {
+  test("equal those found by comparing parsed values", () => {
     fc.assert(
       fc.property(value, value, (before, after) => {
         const expected = naive(before, after, "$.input");

@@ -31,7 +31,7 @@ afterEach(() => expectNothingLeakedFrom(service.pool));
 
 type DiffRequest = MessageInitShape<typeof DiffVersionsRequestSchema>;
 
-/** Everything a diff brings. Fails unless its last frame, and only that, is the summary. */
+/** Returns everything that a diff streams. Fails unless its last frame, and only that, is the summary. */
 async function diff(
   request: DiffRequest,
 ): Promise<{ batches: DiffBatch[]; changes: ItemChange[]; summary: DiffSummary }> {
@@ -49,13 +49,13 @@ async function diff(
 const between = (dataset: DatasetRef, before: bigint, after: bigint, more: { view?: ItemView } = {}) =>
   diff({ dataset, before: at(before), after: at(after), ...more });
 
-/** A change in short: `UPDATED x 1→2 $.input`. */
+/** Abbreviates a change: `UPDATED x 1→2 $.input`. */
 function inShort({ kind, itemId, before, after, changedPaths }: ItemChange): string {
   const sides = `${before?.inputJson ?? ""}→${after?.inputJson ?? ""}`;
   return [ChangeKind[kind], itemId, sides, ...changedPaths].join(" ");
 }
 
-/** A summary in short: `v1→v2 c1 u1 d1 n1`. */
+/** Abbreviates a summary: `v1→v2 c1 u1 d1 n1`. */
 const counted = (one: DiffSummary) =>
   `v${one.beforeVersion}→v${one.afterVersion} c${one.created} u${one.updated} d${one.deleted} n${one.unchanged}`;
 
@@ -63,14 +63,14 @@ const merge = (dataset: DatasetRef, ...items: ItemInit[]) => service.upserts.ups
 const mirror = (dataset: DatasetRef, ...items: ItemInit[]) =>
   service.upserts.upsertItems({ dataset, items, options: { mode: UpsertMode.MIRROR } });
 
-/** Plans a write and gives its name. */
+/** Plans a write and returns its name. */
 async function plan(dataset: DatasetRef, items: ItemInit[], mode = UpsertMode.MERGE): Promise<string> {
   const requestId = randomUUID();
   await service.upserts.upsertItems({ dataset, items, requestId, options: { mode, validateOnly: true } });
   return requestId;
 }
 
-/** Version 1 has a, b and c; version 2 changed b, dropped c and added d. */
+/** Version 1 has a, b and c; version 2 changed b, deleted c and added d. */
 async function twoVersions(): Promise<DatasetRef> {
   const dataset = await service.dataset(item("a", 1), item("b", 1), item("c", 1));
   await mirror(dataset, item("a", 1), item("b", 2), item("d", 1));
@@ -78,20 +78,20 @@ async function twoVersions(): Promise<DatasetRef> {
 }
 
 describe("DiffVersions", () => {
-  test("streams what was created, updated and deleted, and counts what was not", async () => {
+  test("streams created, updated and deleted items, and counts unchanged ones", async () => {
     const { changes, summary } = await between(await twoVersions(), 1n, 2n);
     expect(changes.map(inShort)).toEqual(["UPDATED b 1→2 $.input", "DELETED c 1→", "CREATED d →1"]);
     expect(counted(summary)).toBe("v1→v2 c1 u1 d1 n1");
   });
 
-  test("tells the way back the other way round", async () => {
+  test("swaps creations and deletions in the opposite direction", async () => {
     const dataset = await twoVersions();
     const { changes, summary } = await between(dataset, 2n, 1n);
     expect(changes.map(inShort)).toEqual(["UPDATED b 2→1 $.input", "CREATED c →1", "DELETED d 1→"]);
     expect(counted(summary)).toBe("v2→v1 c1 u1 d1 n1");
   });
 
-  test("gives each side as GetItem gives it at its version", async () => {
+  test("returns each side as GetItem does at its version", async () => {
     const dataset = await service.dataset(
       item("x", { q: 1 }, { expectedOutputJson: "null", metadataJson: '{"m":1.0}', splits: ["train"] }),
     );
@@ -106,7 +106,7 @@ describe("DiffVersions", () => {
     expect(change?.after && plain(change.after)).toEqual(after && plain(after));
   });
 
-  test("finds nothing through delete and re-add, or from one content to another and back", async () => {
+  test("finds no difference after delete and re-add, or after a change and its reversal", async () => {
     const dataset = await service.dataset(item("x", 1), item("y", 1));
     await service.items.deleteItem({ dataset, itemId: "x" });
     await merge(dataset, item("y", 2));
@@ -118,7 +118,7 @@ describe("DiffVersions", () => {
     expect((await between(dataset, 2n, 3n)).changes.map(inShort)).toEqual(["UPDATED y 1→2 $.input"]);
   });
 
-  test("compares by number, time and tag, up to the latest version, from the empty one", async () => {
+  test("compares by number, time and tag, from the empty to the latest version", async () => {
     const dataset = await twoVersions();
     await service.datasets.tagVersion({ dataset, tag: "first", at: at(1n) });
     const { version } = await service.datasets.getVersion({ dataset, at: at(1n) });
@@ -138,7 +138,7 @@ describe("DiffVersions", () => {
     expect(counted((await between(await service.dataset(), 0n, 0n)).summary)).toBe("v0→v0 c0 u0 d0 n0");
   });
 
-  test("leaves payloads out of keys, and says what changed all the same", async () => {
+  test("omits payloads in the view of keys, but includes changed paths", async () => {
     const dataset = await service.dataset(item("x", { a: 1, b: 1 }, { splits: ["train"] }), item("y", 1));
     await mirror(dataset, item("x", { a: 1, b: 2 }), item("z", 1));
     const { changes } = await between(dataset, 1n, 2n, { view: ItemView.KEYS });
@@ -154,7 +154,7 @@ describe("DiffVersions", () => {
     }
   });
 
-  test("keeps member names that look like code, and texts as they are", async () => {
+  test("keeps special member names and the spelling of texts", async () => {
     const input = (value: number) =>
       `{"__proto__":{"a":${value}},"a\\\\":1,"\\u0062\\n":${value},"c":"\\u0000"}`;
     const dataset = await service.dataset({ itemId: "x", inputJson: input(1) });
@@ -192,7 +192,7 @@ describe("a diff of many changes", () => {
     expect((await between(dataset, 0n, 2n)).batches).toHaveLength(2);
   });
 
-  test("goes on behind any batch, at the same versions, and counts what is in front", async () => {
+  test("resumes after any batch at the same versions, and counts the preceding changes", async () => {
     const request = { dataset, before: at(2n), view: ItemView.KEYS };
     const whole = await diff(request);
     expect(whole.batches.length).toBeGreaterThan(1);
@@ -206,7 +206,7 @@ describe("a diff of many changes", () => {
     }
   });
 
-  test("refuses a cursor with other arguments, or of another call, and garbage", async () => {
+  test("refuses garbage, and cursors with other arguments or of another call", async () => {
     const request = { dataset, before: at(1n), after: at(2n) };
     const cursor = (await diff(request)).batches[0]?.cursor ?? "";
     const { nextPageToken } = await service.items.listItems({ dataset, pageSize: 1 });
@@ -228,7 +228,7 @@ describe("a diff of many changes", () => {
     }
   });
 
-  test("holds nothing once its client has left", async () => {
+  test("holds no resources once its client has disconnected", async () => {
     for await (const { frame } of service.datasets.diffVersions({ dataset, before: at(0n) })) {
       expect(frame.case).toBe("batch");
       break;
@@ -237,7 +237,7 @@ describe("a diff of many changes", () => {
 });
 
 describe("a diff of large items", () => {
-  test("comes in batches of at most 3 MiB, also where both sides are large", async () => {
+  test("comes in batches of at most 3 MiB, even if both sides are large", async () => {
     const large = (id: string, digit: string) => item(id, digit.repeat(1_000_000));
     const dataset = await service.dataset();
     const ids = ["a", "b", "c", "d", "e"];
@@ -269,14 +269,14 @@ describe("a diff of large items", () => {
 });
 
 describe("a diff of a plan", () => {
-  /** What applying a plan changes, as a diff of versions tells it. */
+  /** Applies a plan, and returns its changes as the diff of the versions. */
   async function applied(dataset: DatasetRef, requestId: string): Promise<ItemChange[]> {
     const before = (await service.datasets.getVersion({ dataset })).version?.version ?? 0n;
     await service.upserts.applyUpsert({ dataset, requestId, allowRebase: true, guard: { allowEmpty: true } });
     return (await diff({ dataset, before: at(before) })).changes;
   }
 
-  test("tells what publishing would make, deletions of a mirror and rows without ids in it", async () => {
+  test("shows the effects of publishing, including deletions of a mirror and rows without ids", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1, { splits: ["train"] }), item("c", 1));
     const requestId = await plan(dataset, [item("b", 2), item("", 1), item("", 7)], UpsertMode.MIRROR);
     const { changes, summary } = await diff({ dataset, plannedRequestId: requestId });
@@ -291,7 +291,7 @@ describe("a diff of a plan", () => {
     expect(changes.map(inShort)).toEqual(made.map(inShort));
   });
 
-  test("shows items that no version has written yet without version and time", async () => {
+  test("shows items that are not written yet without version and time", async () => {
     const dataset = await service.dataset(item("a", 1));
     const requestId = await plan(dataset, [item("a", 2), item("b", 1)]);
     const [updated, created] = (await diff({ dataset, plannedRequestId: requestId })).changes;
@@ -301,11 +301,11 @@ describe("a diff of a plan", () => {
     expect(created?.after?.createTime).toBeUndefined();
   });
 
-  test("compares with the latest version, also if that is not the one it was made for", async () => {
+  test("compares with the latest version, even if it was made for an older one", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1, { splits: ["train"] }), item("c", 1));
     const rows = [item("a", 1), item("b", 2), item("c", 2), item("d", 1)];
     const requestId = await plan(dataset, rows);
-    // a, which the plan found unchanged, goes; b gets other splits; c gets what the plan says; e is nothing to the plan.
+    // a, which the plan found unchanged, is deleted; b gets other splits; c gets the plan's content; e is not in the plan.
     await mirror(dataset, item("b", 1, { splits: ["test"] }), item("c", 2), item("e", 1));
     const { changes, summary } = await diff({ dataset, plannedRequestId: requestId });
     expect(changes.map(inShort)).toEqual(["CREATED a →1", "UPDATED b 1→2 $.input", "CREATED d →1"]);
@@ -314,7 +314,7 @@ describe("a diff of a plan", () => {
     expect(changes.map(inShort)).toEqual((await applied(dataset, requestId)).map(inShort));
   });
 
-  test("is empty if the plan changes nothing, and whole for a dataset that is still to be made", async () => {
+  test("is empty if the plan changes nothing, and has all items for a dataset that is to be created", async () => {
     const dataset = await service.dataset(item("a", 1));
     const nothing = await plan(dataset, [item("a", 1.0)]);
     expect(counted((await diff({ dataset, plannedRequestId: nothing })).summary)).toBe("v1→v0 c0 u0 d0 n1");
@@ -331,7 +331,7 @@ describe("a diff of a plan", () => {
     expect(counted(summary)).toBe("v0→v0 c1 u0 d0 n0");
   });
 
-  test("goes on behind a batch, at the version that it began with", async () => {
+  test("resumes after a batch at the version that it began with", async () => {
     const dataset = await service.dataset(...numbered(1000));
     await service.items.batchCreateItems({ dataset, items: numbered(1500).slice(1000) });
     const requestId = await plan(dataset, [item("a", 1), item(key(1200), 1)], UpsertMode.MIRROR);
@@ -351,7 +351,7 @@ describe("a diff of a plan", () => {
     }
   });
 
-  test("fails for a write that is not planned, or not there", async () => {
+  test("fails for a write that is not planned or does not exist", async () => {
     const dataset = await service.dataset(item("a", 1));
     const [published, discarded, missing] = [
       await plan(dataset, [item("a", 2)]),
@@ -377,7 +377,7 @@ describe("a diff of a plan", () => {
 describe("a request for a diff", () => {
   const refusal = (request: DiffRequest) => refusalOf(service.datasets.diffVersions(request));
 
-  test("has to name a dataset and an earlier state, or a plan and no state", async () => {
+  test("must name a dataset and an earlier state, or a plan and no state", async () => {
     const dataset = await twoVersions();
     expect(await refusal({ before: at(1n) })).toEqual(invalid("dataset"));
     expect(await refusal({ dataset })).toEqual(invalid("before"));
@@ -386,7 +386,7 @@ describe("a request for a diff", () => {
     expect(await faultyFieldsOf(service.datasets.diffVersions(both))).toEqual(["before", "after"]);
   });
 
-  test("fails where there is no such dataset, version or tag", async () => {
+  test("fails if dataset, version or tag does not exist", async () => {
     const dataset = await twoVersions();
     const nowhere = { by: { case: "name", value: "nowhere" } } as const;
     const missing = refused("NotFound", "DATASET_NOT_FOUND", { name: "nowhere" });

@@ -1,5 +1,5 @@
 /**
- * What a dataset is, in as few words as possible: a list of versions, each a map of all its items, and tags on them. Contents
+ * A minimal model of a dataset: a list of versions, each a map of all its items, and tags on them. Contents
  * are JSON texts, spelled canonically, so that equal texts are equal contents.
  */
 
@@ -7,13 +7,13 @@ export interface ModelItem {
   readonly content: string;
   /** In ascending order, without duplicates. */
   readonly splits: readonly string[];
-  /** The version that wrote it as it stands. */
+  /** The version that wrote its current state. */
   readonly version: number;
-  /** The version that created it or brought it back. */
+  /** The version that created or recreated it. */
   readonly origin: number;
 }
 
-/** What a write leaves of an item. */
+/** The state of an item after a write. */
 export type ModelValue = Pick<ModelItem, "content" | "splits">;
 
 export type ModelState = ReadonlyMap<string, ModelItem>;
@@ -41,7 +41,7 @@ export class DatasetModel {
     return this.versions[version] ?? new Map();
   }
 
-  /** Makes these the items, as a new version unless they are as they were. Tells whether there is one. */
+  /** Replaces the items, in a new version unless they are unchanged. Returns whether there is a new version. */
   write(values: ReadonlyMap<string, ModelValue>): boolean {
     if (sameValues(this.items, values)) return false;
     const version = this.versions.length;
@@ -55,7 +55,7 @@ export class DatasetModel {
     return true;
   }
 
-  /** What is different between two versions, by item_id. */
+  /** Returns the differences between two versions, by item_id. */
   diff(before: number, after: number): ModelChange[] {
     const [one, other] = [this.state(before), this.state(after)];
     return [...new Set([...one.keys(), ...other.keys()])].sort().flatMap((itemId): ModelChange[] => {
@@ -66,7 +66,7 @@ export class DatasetModel {
     });
   }
 
-  /** What became of an item, newest first. */
+  /** Returns the history of an item, newest first. */
   history(itemId: string): { readonly version: number; readonly kind: ModelChange["kind"] }[] {
     return this.versions
       .flatMap((_, version) => {

@@ -19,7 +19,7 @@ const kinds: Record<ModelChange["kind"], ChangeKind> = {
   deleted: ChangeKind.DELETED,
 };
 
-/** A dataset of the service and the model of it. Every write goes to both; the checks compare them. */
+/** A dataset of the service and its model. Every write goes to both; the checks compare them. */
 export class DatasetUnderTest {
   readonly model = new DatasetModel();
   readonly #dataset: { by: { case: "datasetId"; value: string } };
@@ -39,7 +39,7 @@ export class DatasetUnderTest {
     return new DatasetUnderTest(service, dataset?.datasetId ?? "");
   }
 
-  /** Does a write to both, and compares what the service says of it with what the model makes of it. */
+  /** Makes a write to both, and compares the answer of the service with the model's result. */
   async do(write: Write): Promise<void> {
     const { model } = this;
     const values = new Map<string, ModelValue>(model.items);
@@ -165,7 +165,7 @@ export class DatasetUnderTest {
     await this.#wrote(await this.#applied(receipt, values), values);
   }
 
-  /** Applies a plan, having looked at what it would do; other receipts are given as they are. */
+  /** Applies a plan after checking its differences; returns other receipts unchanged. */
   async #applied(
     receipt: Receipt | undefined,
     values: ReadonlyMap<string, ModelValue>,
@@ -185,7 +185,7 @@ export class DatasetUnderTest {
     expect(reasons).toContain((await refusalOf(call)).reason);
   }
 
-  /** Writes the model, and compares the receipt with it. */
+  /** Writes to the model, and compares the receipt with it. */
   #wrote(receipt: Receipt | undefined, values: ReadonlyMap<string, ModelValue>): void {
     const { model } = this;
     const changed = model.write(values);
@@ -260,7 +260,7 @@ export class DatasetUnderTest {
     return times;
   }
 
-  /** Compares the difference between two versions, both ways. */
+  /** Compares the differences between two versions, in both directions. */
   async expectDiff(one: number, other: number): Promise<void> {
     for (const [before, after] of [
       [one, other],
@@ -294,7 +294,7 @@ export class DatasetUnderTest {
     throw new Error("the stream ended without a summary");
   }
 
-  /** Compares what became of an item. */
+  /** Compares the history of an item. */
   async expectHistory(itemId: string): Promise<void> {
     const wanted = this.model.history(itemId);
     const call = this.#items.listItemRevisions({ dataset: this.#dataset, itemId });

@@ -1,16 +1,16 @@
 import fc from "fast-check";
 
-/** Items are few, so that writes meet; contents and splits are fewer. */
+/** There are few items, so that writes collide, and even fewer contents and splits. */
 const itemId = fc.nat(6).map((n) => `k${n}`);
 const content = fc.nat(3).map((n) => JSON.stringify({ n }));
 const splits = fc.subarray(["test", "train"]);
 const item = fc.record({ itemId, content, splits });
 const items = fc.uniqueArray(item, { selector: (one) => one.itemId, maxLength: 5 });
-/** Which of the versions that exist, counted from the latest; beyond the first, it is version 0. */
+/** A version, counted back from the latest; beyond the first it is version 0. */
 const versionsAgo = fc.nat(8);
 const tag = fc.constantFrom("prod", "dev");
 
-/** Any write there is to a dataset, or to what is known of it. */
+/** Any write to a dataset or its metadata. */
 export const writeArbitrary = fc.oneof(
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("create" as const), item }) },
   {

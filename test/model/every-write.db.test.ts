@@ -4,7 +4,7 @@ import { startTestService, type TestService } from "../support/service.ts";
 import { DatasetUnderTest } from "./dataset-under-test.ts";
 import { writesArbitrary } from "./dataset-writes.ts";
 
-/** How many sequences of writes are tried; TEST_SEED repeats a run that failed. */
+/** The number of sequences of writes; TEST_SEED repeats a failed run. */
 const sequences = Number(process.env.TEST_WRITES ?? 25);
 const seed = Number(process.env.TEST_SEED ?? Date.now() % 2 ** 31);
 
@@ -15,7 +15,7 @@ beforeAll(async () => {
 afterAll(() => service.close());
 
 describe("any sequence of writes", () => {
-  test("leaves every version, every difference and every history as a model of it has them", async () => {
+  test("leaves every version, every difference and every history as in the model", async () => {
     let names = 0;
     const pairs = fc.infiniteStream(fc.nat(1_000));
     const property = fc.asyncProperty(writesArbitrary, pairs, async (writes, random) => {

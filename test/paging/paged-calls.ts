@@ -9,32 +9,32 @@ import type { Pool } from "../../src/db/pool.ts";
 import type { TestService } from "../support/service.ts";
 import { addItemHistory, addVersions } from "../versions/history.ts";
 
-/** Things to list, set up for one test. */
+/** Entries to list, set up for one test. */
 export interface Listing {
-  /** What was there when it was set up, in the order of the listing, each by what tells it from all others. */
+  /** Unique ids of the initial entries, in the order of the listing. */
   readonly ids: readonly string[];
-  /** The request, but for page_size and page_token or cursor. */
+  /** The request without page_size and page_token or cursor. */
   readonly request: JsonObject;
-  /** Requests that list something else, by what differs: no token of this listing is good for them. */
+  /** Requests that list something else, by their difference: they do not accept tokens of this listing. */
   readonly others: Readonly<Record<string, JsonObject>>;
-  /** Adds something wherever that is possible: in front, in between and behind. Takes away again what it added before. */
+  /** Adds entries at all possible positions: before, between and after the others. Deletes those it added before. */
   readonly write: () => Promise<unknown>;
 }
 
 /** A call that is paged, or a stream that is resumed, by a token. */
 export interface PagedCall {
   readonly method: DescMethod;
-  /** Whether what is written after the first page does not show. Else it may. */
+  /** Whether writes after the first page are never visible; otherwise they may be. */
   readonly isFrozen: boolean;
-  /** Whether there is always something to list. Else a listing may be empty. */
+  /** Whether there is always an entry to list; otherwise a listing may be empty. */
   readonly isNeverEmpty?: boolean;
-  /** What a page, or a frame of a stream, shows. */
+  /** Returns the ids on a page or in a frame of a stream. */
   readonly idsOf: (page: JsonObject) => string[];
-  /** Sets up so many things; a few large ones suffice for streams, whose frames are full at 3 MiB. */
+  /** Sets up `count` entries; a few large ones suffice for streams, whose frames are full at 3 MiB. */
   readonly setUp: (service: TestService, count: number) => Promise<Listing>;
 }
 
-/** Every paged or resumable call that there is. A call that is added to the service has to be added here. */
+/** All paged or resumable calls. A call that is added to the service must be added here. */
 export const pagedCalls: readonly PagedCall[] = [
   {
     method: DatasetService.method.listDatasets,
@@ -226,7 +226,7 @@ export const pagedCalls: readonly PagedCall[] = [
     isFrozen: false,
     idsOf: (page) => texts(page.uploads, "uploadId"),
     async setUp({ database: { pool } }, count) {
-      // The listing is that of the whole project, so what other tests left is taken away.
+      // The listing covers the whole project, so the uploads of other tests are deleted.
       await pool.query("delete from uploads");
       await addUploads(pool, 1, count);
       return {
@@ -244,7 +244,7 @@ export const pagedCalls: readonly PagedCall[] = [
 
 const uploadId = (number: number) => `upld${String(number).padStart(26, "0")}`;
 
-/** Uploads that are under way, each younger than the one before. */
+/** Creates uploads in progress, each newer than the previous one. */
 async function addUploads(pool: Pool, first: number, count: number): Promise<void> {
   await pool.query(
     `insert into uploads (upload_id, project_id, request_id, fingerprint, mime_type, filename, create_time, expire_time)
@@ -255,7 +255,7 @@ async function addUploads(pool: Pool, first: number, count: number): Promise<voi
   );
 }
 
-/** A run on so many items and on others in front, in between and behind, for which results come and go. */
+/** Creates a run on `count` items, and on others before, between and after them whose results come and go. */
 async function setUpRun(service: TestService, count: number) {
   const ids = numbered(count).map(({ itemId }) => itemId);
   const others = ["!", ...ids.map((id) => `${id}+`)];
@@ -290,7 +290,7 @@ interface ItemInit {
   readonly inputJson: string;
 }
 
-/** Items `k00000`, `k00001`, … */
+/** Returns items `k00000`, `k00001`, … */
 function numbered(count: number, payload = ""): ItemInit[] {
   return Array.from({ length: count }, (_, n) => ({
     itemId: `k${String(n).padStart(5, "0")}`,
@@ -325,7 +325,7 @@ async function setUpItems(service: TestService, items: readonly ItemInit[]): Pro
   };
 }
 
-/** Creates so many, a few at a time. */
+/** Creates `count` entries, a few at a time. */
 async function createAll<T>(count: number, create: (n: number) => Promise<T>): Promise<T[]> {
   const created: T[] = [];
   while (created.length < count) {
@@ -335,7 +335,7 @@ async function createAll<T>(count: number, create: (n: number) => Promise<T>): P
   return created;
 }
 
-/** The ids of what was created, in the order of listings that begin with the newest. */
+/** Returns the ids of created entries, newest first. */
 function newestFirst(created: readonly { id: string; createTime: Timestamp | undefined }[]): string[] {
   const timeOf = (time: Timestamp | undefined) => Number(time?.seconds) * 1e6 + Number(time?.nanos) / 1e3;
   return created
@@ -349,7 +349,7 @@ let names = 0;
 
 const newName = () => `paged ${String(++names).padStart(3, "0")}`;
 
-/** A dataset with these items at version 1, if there are any; more than one write may be needed. */
+/** Creates a dataset with these items at version 1, if there are any; more than one call may be needed. */
 async function newDataset(service: TestService, items: readonly ItemInit[] = []): Promise<string> {
   const { dataset } = await service.client(DatasetService).createDataset({ dataset: { name: newName() } });
   const datasetId = dataset?.datasetId ?? "";
@@ -374,7 +374,7 @@ function identified(datasetId: string) {
   return { by: { case: "datasetId", value: datasetId } } as const;
 }
 
-/** One member of each object in a list of JSON. */
+/** Returns one member of each object in a list of JSON. */
 function texts(list: unknown, member: string): string[] {
   return ((list ?? []) as JsonObject[]).map((one) => String(one[member]));
 }

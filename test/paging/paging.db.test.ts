@@ -7,7 +7,7 @@ import { invalid, refusalOf } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { type Listing, type PagedCall, pagedCalls } from "./paged-calls.ts";
 
-/** Calls through every page of every listing that there is; what is listed is set up in paged-calls.ts. */
+/** Reads every page of every listing; paged-calls.ts sets up the entries. */
 
 let service: TestService;
 beforeAll(async () => {
@@ -17,18 +17,18 @@ afterAll(() => service.close());
 
 interface Page {
   readonly ids: readonly string[];
-  /** Leads to the next page, or behind a frame of a stream. Empty on the last page, and at the end of a stream. */
+  /** The token of the next page, or the cursor after a frame. Empty on the last page, and at the end of a stream. */
   readonly token: string;
 }
 
-/** The field that takes tokens. */
+/** The field that accepts tokens. */
 function tokenField({ method }: PagedCall): "page_token" | "cursor" {
   return method.input.fields.some(({ name }) => name === "cursor") ? "cursor" : "page_token";
 }
 
 const isStream = (call: PagedCall) => tokenField(call) === "cursor";
 
-/** One page or, of a stream, its first frame. */
+/** Reads one page or, of a stream, its first frame. */
 async function read(call: PagedCall, request: JsonObject, token = "", pageSize?: number): Promise<Page> {
   const { method } = call;
   const asked = {
@@ -55,7 +55,7 @@ async function read(call: PagedCall, request: JsonObject, token = "", pageSize?:
   throw new Error("the stream ended without its end");
 }
 
-/** All pages, one call for each; `between` runs behind each. */
+/** Reads all pages, one call for each; `between` runs after each. */
 async function walk(
   call: PagedCall,
   { request }: Listing,
@@ -73,14 +73,14 @@ async function walk(
 
 const idsOf = (pages: readonly Page[]) => pages.flatMap(({ ids }) => ids);
 
-/** What a call says of a token that is not its own. */
+/** Returns the failure of a call with a token that is not its own. */
 const refusedToken = (call: PagedCall) => ({
   code: "InvalidArgument",
   reason: "INVALID_PAGE_TOKEN",
   metadata: { field: tokenField(call) },
 });
 
-/** A token of a listing. */
+/** Returns a token of a listing. */
 async function tokenOf(call: PagedCall, listing: Listing): Promise<string> {
   const { token } = await read(call, listing.request, "", isStream(call) ? undefined : 1);
   expect(token).not.toBe("");
@@ -92,7 +92,7 @@ const all = pagedCalls.map(named);
 const paged = pagedCalls.filter((call) => !isStream(call)).map(named);
 const streams = pagedCalls.filter(isStream).map(named);
 
-/** Few enough to page through one by one, in pages of which some come out even. */
+/** Few enough to page through one by one, and divisible by some of the page sizes. */
 const few = 20;
 
 describe("Calls that take a token", () => {
@@ -100,7 +100,7 @@ describe("Calls that take a token", () => {
     .flatMap(({ methods }) => methods)
     .filter(({ input }) => input.fields.some(({ name }) => name === "page_token" || name === "cursor"));
 
-  test("are all tried here", () => {
+  test("are all tested here", () => {
     const tried = pagedCalls.map(({ method }) => method.name);
     expect(taking.map(({ name }) => name).filter((name) => !tried.includes(name))).toEqual([]);
     expect(taking.length).toBeGreaterThanOrEqual(10);
@@ -108,22 +108,25 @@ describe("Calls that take a token", () => {
 });
 
 describe.each(paged)("%s", (_, call) => {
-  test.each([1, 5, 16, few, few + 1])("gives each once and in order, in pages of %i", async (pageSize) => {
-    const listing = await call.setUp(service, few);
-    const pages = await walk(call, listing, { pageSize });
-    expect(idsOf(pages)).toEqual(listing.ids);
-    // Pages may be shorter, but these have no reason to be; the last has no token, and is not empty.
-    expect(pages.map(({ ids }) => ids.length)).toEqual(
-      Array.from({ length: Math.ceil(few / pageSize) }, (_, n) => Math.min(pageSize, few - n * pageSize)),
-    );
-  });
+  test.each([1, 5, 16, few, few + 1])(
+    "lists each entry once and in order, in pages of %i",
+    async (pageSize) => {
+      const listing = await call.setUp(service, few);
+      const pages = await walk(call, listing, { pageSize });
+      expect(idsOf(pages)).toEqual(listing.ids);
+      // Pages may be shorter, but these need not be; the last has no token, and is not empty.
+      expect(pages.map(({ ids }) => ids.length)).toEqual(
+        Array.from({ length: Math.ceil(few / pageSize) }, (_, n) => Math.min(pageSize, few - n * pageSize)),
+      );
+    },
+  );
 
-  test.skipIf(call.isNeverEmpty)("gives one empty page without a token if there is nothing", async () => {
+  test.skipIf(call.isNeverEmpty)("returns one empty page without a token if there is nothing", async () => {
     const { request } = await call.setUp(service, 0);
     expect(await read(call, request)).toEqual({ ids: [], token: "" });
   });
 
-  test("gives 50 if asked for none, at most 1,000, and takes no negative size", async () => {
+  test("returns 50 entries by default, at most 1,000, and refuses a negative size", async () => {
     const listing = await call.setUp(service, limits.maxPageSize + 1);
     const { request, ids } = listing;
     expect((await read(call, request)).ids).toEqual(ids.slice(0, defaultPageSize));
@@ -140,7 +143,7 @@ describe.each(paged)("%s", (_, call) => {
     }
   });
 
-  test("lets the size change from page to page", async () => {
+  test("allows another size on each page", async () => {
     const { request, ids } = await call.setUp(service, few);
     const seen: string[] = [];
     let token = "";
@@ -153,7 +156,7 @@ describe.each(paged)("%s", (_, call) => {
     expect(token).toBe("");
   });
 
-  test("gives the same page for the same token", async () => {
+  test("returns the same page for the same token", async () => {
     const { request } = await call.setUp(service, few);
     const { token } = await read(call, request, "", 3);
     expect(await read(call, request, token, 3)).toEqual(await read(call, request, token, 3));
@@ -161,7 +164,7 @@ describe.each(paged)("%s", (_, call) => {
 });
 
 describe.each(streams)("%s", (_, call) => {
-  test("goes on behind each of its frames, and gives each once and in order", async () => {
+  test("resumes after each of its frames, and returns each entry once and in order", async () => {
     const listing = await call.setUp(service, 8);
     const pages = await walk(call, listing);
     expect(pages.length).toBeGreaterThan(3);
@@ -172,7 +175,7 @@ describe.each(streams)("%s", (_, call) => {
 describe.each(all)("%s", (_, call) => {
   const count = isStream(call) ? 8 : few;
 
-  test("neither hides nor repeats anything while others write between its pages", async () => {
+  test("neither skips nor repeats entries while others write between its pages", async () => {
     const listing = await call.setUp(service, count);
     const pages = await walk(call, listing, {
       ...(isStream(call) ? {} : { pageSize: 3 }),
@@ -184,7 +187,7 @@ describe.each(all)("%s", (_, call) => {
     expect(call.isFrozen ? seen : seen.filter((id) => there.has(id))).toEqual(listing.ids);
   });
 
-  test("refuses a token of which any byte is not as it was given", async () => {
+  test("refuses a token with any changed byte", async () => {
     const listing = await call.setUp(service, count);
     const token = await tokenOf(call, listing);
     const bytes = Buffer.from(token, "base64url");
@@ -233,7 +236,7 @@ describe.each(all)("%s", (_, call) => {
 });
 
 describe("A token", () => {
-  test("is good for no other call", async () => {
+  test("is not accepted by other calls", async () => {
     const listings = await Promise.all(
       pagedCalls.map(async (call) => {
         const listing = await call.setUp(service, isStream(call) ? 8 : 3);
@@ -250,7 +253,7 @@ describe("A token", () => {
     }
   });
 
-  test("is good for no other project", async () => {
+  test("is not accepted in another project", async () => {
     const [listDatasets, listRuns] = ["ListDatasets", "ListRuns"].map((name) =>
       pagedCalls.find(({ method }) => method.name === name),
     ) as [PagedCall, PagedCall];
@@ -267,7 +270,7 @@ describe("A token", () => {
     expect(await refusalOf(read(listRuns, {}, seal.runs("other")))).toEqual(refusedToken(listRuns));
   });
 
-  test("is good on another server of the installation, and on no other installation", async () => {
+  test("is accepted by other servers of the installation, but not by other installations", async () => {
     const [call] = pagedCalls as readonly [PagedCall];
     const listing = await call.setUp(service, 3);
     const token = await tokenOf(call, listing);
@@ -275,7 +278,7 @@ describe("A token", () => {
     const rest = listing.ids.slice(1);
     const another = await startTestService({ database: here.database });
     const database = await newTestDatabase();
-    // Databases of tests are copies of one that was set up for all of them.
+    // The databases of tests are copies of one template.
     await database.pool.query("update secrets set value = sha256(value) where name = 'page_token'");
     const foreign = await startTestService({ database });
     try {

@@ -13,7 +13,7 @@ import { waitForLock } from "../support/locks.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import { batch, commit, type Frame, open, receiptOf, send } from "../upsert/streaming.ts";
 
-/** In all that is to be erased, and in nothing else. */
+/** A text that only the content to be erased contains. */
 const secret = "SECRET";
 
 let service: ItemServiceUnderTest;
@@ -27,7 +27,7 @@ const purge = (dataset: DatasetRef, itemId = "x") => service.items.purgeItem({ d
 const purged = (itemId = "x", more: Record<string, unknown> = {}) =>
   refused("FailedPrecondition", "ITEM_PURGED", { item_id: itemId, ...more });
 
-/** A dataset with three revisions of `x` in its four versions, the last of which deleted and revived it, and with `y`. */
+/** Creates a dataset with `y` and three revisions of `x` in four versions, the last of which deleted and recreated it. */
 async function withHistory(): Promise<DatasetRef> {
   const dataset = await service.dataset(
     item("x", `${secret} 1`, { expectedOutputJson: `"${secret} a"`, metadataJson: `{"m":"${secret}"}` }),
@@ -43,14 +43,14 @@ async function withHistory(): Promise<DatasetRef> {
   return dataset;
 }
 
-/** A dataset with `x` and `y` at version 1, of which `x` was purged. */
+/** Creates a dataset with `x` and `y` at version 1, and purges `x`. */
 async function withPurged(): Promise<DatasetRef> {
   const dataset = await service.dataset(item("x", secret), item("y", "kept"));
   await purge(dataset);
   return dataset;
 }
 
-/** The tables in which the secret of a dataset stands. */
+/** Returns the tables that contain the secret of a dataset. */
 async function tablesWithSecret({ by: { value: datasetId } }: DatasetRef): Promise<string[]> {
   const { rows } = await service.pool.query<{ name: string }>(
     `select table_name as name from information_schema.columns
@@ -68,7 +68,7 @@ async function tablesWithSecret({ by: { value: datasetId } }: DatasetRef): Promi
 }
 
 describe("PurgeItem", () => {
-  test("erases what an item holds from every version, and nothing else of it", async () => {
+  test("erases the content of an item from every version, and nothing else", async () => {
     const dataset = await withHistory();
     const versions = async () => (await service.datasets.listVersions({ dataset })).versions;
     const before = await Promise.all([1n, 2n, 4n].map((version) => service.read(dataset, version)));
@@ -88,7 +88,7 @@ describe("PurgeItem", () => {
     expect(await versions()).toEqual(versionsBefore);
   });
 
-  test("changes nothing when it is done again, and tells the time of the first", async () => {
+  test("changes nothing when repeated, and returns the time of the first purge", async () => {
     const dataset = await withHistory();
     const first = await purge(dataset);
     const { dataset: before } = await service.datasets.getDataset({ dataset });
@@ -103,7 +103,7 @@ describe("PurgeItem", () => {
     expect(again.rows).toEqual(rows);
   });
 
-  test("counts the purged items of a dataset, for those who keep copies", async () => {
+  test("counts the purged items of a dataset, for clients that keep copies", async () => {
     const dataset = await service.dataset(item("x", 1), item("y", 1));
     const count = async () => {
       const { rows } = await service.pool.query<{ purge_count: bigint }>(
@@ -119,14 +119,14 @@ describe("PurgeItem", () => {
     expect(await count()).toBe(2n);
   });
 
-  test("reaches an item that was deleted", async () => {
+  test("purges a deleted item", async () => {
     const dataset = await service.dataset(item("x", secret));
     await service.items.deleteItem({ dataset, itemId: "x" });
     expect(await purge(dataset)).toMatchObject({ revisionCount: 1n });
     expect((await service.read(dataset, 1n)).x).toMatchObject({ inputJson: "", purged: true });
   });
 
-  test("finds no item that no version ever had", async () => {
+  test("refuses an item that no version ever had", async () => {
     const dataset = await service.dataset(item("y", 1));
     await send(service.upserts, [open({ dataset, requestId: randomUUID() }), batch(0, [item("x", 1)])]);
     expect(await refusalOf(purge(dataset))).toEqual(
@@ -142,7 +142,7 @@ describe("PurgeItem", () => {
     expect(await refusalOf(service.items.purgeItem({ itemId: "x" }))).toEqual(invalid("dataset"));
   });
 
-  test("is forgotten with the dataset", async () => {
+  test("is deleted with the dataset", async () => {
     const dataset = await withPurged();
     await service.datasets.deleteDataset({ dataset });
     const { rowCount } = await service.pool.query("select from purges where dataset_id = $1", [
@@ -154,7 +154,7 @@ describe("PurgeItem", () => {
 
 type Write = (dataset: DatasetRef) => Promise<unknown>;
 
-/** Every write of content to `x`, by what it is. */
+/** Every write of content to `x`, by description. */
 const writes: Record<string, Write> = {
   UpdateItem: (dataset) => service.items.updateItem({ dataset, itemId: "x", patch: { inputJson: "1" } }),
   "UpdateItem of splits": (dataset) =>
@@ -209,14 +209,14 @@ describe("A purged item", () => {
     expect(await tablesWithSecret(dataset)).toEqual([]);
   });
 
-  test("says which row stands for it", async () => {
+  test("is reported with the row that stands for it", async () => {
     const dataset = await withPurged();
     const rows = { dataset, items: [item("new", 1), item("x", 1)] };
     expect(await refusalOf(service.upserts.upsertItems(rows))).toEqual(purged("x", { index: "1" }));
     expect(await refusalOf(service.items.batchCreateItems(rows))).toEqual(purged("x", { index: "1" }));
   });
 
-  test("may be deleted, and does not come back", async () => {
+  test("may be deleted, but not recreated", async () => {
     const dataset = await withPurged();
     expect(countsOf((await service.items.deleteItem({ dataset, itemId: "x" })).receipt)).toBe("c0 u0 n0 d1");
     for (const content of [secret, "other"]) {
@@ -231,7 +231,7 @@ describe("A purged item", () => {
     expect((await service.items.deleteItem({ dataset, itemId: "x" })).receipt?.noOp).toBe(true);
   });
 
-  test("is unchanged by rows whose content hashes to what it held", async () => {
+  test("is unchanged by rows with the hash of its erased content", async () => {
     const dataset = await withPurged();
     const same = item("x", secret);
     const rows = { dataset, items: [same, item("y", "kept")], options: { mode: 2 } };
@@ -249,7 +249,7 @@ describe("A purged item", () => {
     expect(await tablesWithSecret(dataset)).toEqual([]);
   });
 
-  test("goes with a mirror that does not have it", async () => {
+  test("is deleted by a mirror that does not contain it", async () => {
     const dataset = await withPurged();
     const mirrored = await service.upserts.upsertItems({
       dataset,
@@ -261,7 +261,7 @@ describe("A purged item", () => {
 });
 
 describe("Writes that were open when an item was purged", () => {
-  test("lose what they hold of it, and fail when they are committed", async () => {
+  test("lose its content, and fail when they are committed", async () => {
     const dataset = await service.dataset(item("x", `old ${secret}`));
     const name = { dataset, requestId: randomUUID() };
     await send(service.upserts, [open(name), batch(0, [item("y", 1), item("x", secret)])]);
@@ -274,7 +274,7 @@ describe("Writes that were open when an item was purged", () => {
     expect(Object.keys(await service.read(dataset))).toEqual(["x"]);
   });
 
-  test("lose what they planned to write, and cannot be applied", async () => {
+  test("lose the content they planned to write, and cannot be applied", async () => {
     const dataset = await service.dataset(item("x", `old ${secret}`));
     const name = { dataset, requestId: randomUUID() };
     await service.upserts.upsertItems({
@@ -288,7 +288,7 @@ describe("Writes that were open when an item was purged", () => {
     expect((await service.upserts.getUpsert(name)).receipt?.state).toBe(2);
   });
 
-  test("fail if they would bring back what they found unchanged", async () => {
+  test("fail if they would restore content that they found unchanged", async () => {
     const dataset = await service.dataset(item("x", secret), item("y", 1));
     const name = { dataset, requestId: randomUUID() };
     await send(service.upserts, [open(name), batch(0, [item("x", secret)])]);
@@ -299,7 +299,7 @@ describe("Writes that were open when an item was purged", () => {
     );
   });
 
-  test("are published if they leave the item as it is", async () => {
+  test("are published if they leave the item unchanged", async () => {
     const dataset = await service.dataset(item("x", secret), item("y", 1));
     const name = { dataset, requestId: randomUUID() };
     await send(service.upserts, [open(name), batch(0, [item("x", secret), item("z", 1)])]);
@@ -307,11 +307,11 @@ describe("Writes that were open when an item was purged", () => {
     expect(countsOf(await receiptOf(service.upserts, [open(name), commit(2)]))).toBe("c1 u0 n1 d0");
   });
 
-  test("that are adding rows are waited for", async () => {
+  test("that are adding rows delay the purge", async () => {
     const dataset = await service.dataset(item("x", `old ${secret}`));
     const name = { dataset, requestId: randomUUID() };
     await send(service.upserts, [open(name), batch(0, [item("y", 1)])]);
-    // Stands for a frame whose rows are written and not committed yet.
+    // Simulates a frame whose rows are written but not committed yet.
     const writer = await service.pool.connect();
     try {
       await writer.query("begin");
@@ -334,7 +334,7 @@ describe("Writes that were open when an item was purged", () => {
     expect(await tablesWithSecret(dataset)).toEqual([]);
   });
 
-  test("race with it, 20 of each kind: afterwards nothing of the item is left", async () => {
+  test("race with the purge, 20 of each kind: afterwards no content of the item is left", async () => {
     const dataset = await service.dataset(item("x", `${secret} 0`));
     const outcomes = await Promise.all(
       Array.from({ length: 40 }, async (_, n) => {

@@ -54,7 +54,7 @@ const nothingSaid = {
 };
 
 let datasets = 0;
-/** A dataset of three items, and a run on it in which all succeeded. */
+/** Creates a dataset of three items, and a run on it in which all succeeded. */
 async function earlier(run: NonNullable<Request["run"]> = {}) {
   const name = `dataset ${++datasets}`;
   await mirror(service, name, { a: "1", b: "2", c: "3" });
@@ -64,7 +64,7 @@ async function earlier(run: NonNullable<Request["run"]> = {}) {
 }
 
 describe("CreateRun with carry_from_run_id", () => {
-  test("takes over successes of items whose content is the same in both versions, and nothing else", async () => {
+  test("copies successes of items with equal content in both versions, and nothing else", async () => {
     const name = "drifting";
     await mirror(service, name, {
       same: { input: 1, splits: ["x"] },
@@ -109,7 +109,7 @@ describe("CreateRun with carry_from_run_id", () => {
     ]);
   });
 
-  test("keeps to the cells that both runs have: the smaller repetitions, the splits of the new run", async () => {
+  test("copies only cells that both runs have: the fewer repetitions, the splits of the new run", async () => {
     await mirror(service, "cells", {
       a: { input: 1, splits: ["x"] },
       b: { input: 2, splits: ["y"] },
@@ -128,7 +128,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(cellsOf(await listed(await carry("cells", narrow)))).toEqual(["b/1"]);
   });
 
-  test("keeps all that a result says, with its scores; the result is the new run's own and tells where it is from", async () => {
+  test("copies all fields of a result and its scores under an id of the new run, and names the original", async () => {
     const { name, source } = await earlier({ repetitions: 2 });
     const [resultId = ""] = (
       await record(
@@ -179,7 +179,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect((await service.runs.getResult({ resultId })).result).toEqual(original);
   });
 
-  test("takes the current result of a cell, and numbers results without gaps however the earlier run came by it", async () => {
+  test("copies the current result of a cell, and numbers results without gaps whatever the earlier run's history", async () => {
     const { name, source } = await earlier();
     const overwriting = { runId: source.runId, results: [success("b", "new")], overwrite: true };
     const { resultIds } = await service.runs.recordResults(overwriting);
@@ -200,7 +200,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(after.results.map(({ sequence }) => sequence)).toEqual([4n]);
   });
 
-  test("names the original through any number of carries, also when the runs between are gone", async () => {
+  test("names the original through any number of carries, even if the runs in between were deleted", async () => {
     const { name, source } = await earlier();
     const originals = (await listed(source)).map(({ resultId }) => resultId);
     const second = await carry(name, source);
@@ -213,7 +213,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(fourth.counts).toMatchObject({ succeeded: 3n, carried: 3n });
   });
 
-  test("spells every id of an original as it is", async () => {
+  test("preserves every id of an original", async () => {
     await mirror(service, "thousand", questions(1000));
     const source = await newRun(service, "thousand", { repetitions: 2 });
     for (const repetition of [1, 2]) {
@@ -230,7 +230,7 @@ describe("CreateRun with carry_from_run_id", () => {
     }
   });
 
-  test("carries an item that was deleted and came back as it was, under its new version", async () => {
+  test("carries an item that was deleted and recreated with equal content, under its new version", async () => {
     await mirror(service, "revived", { a: "1", b: "2" });
     const source = await newRun(service, "revived");
     await record(source.runId, success("a", 1));
@@ -240,7 +240,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(result).toMatchObject({ itemId: "a", itemVersion: 3n });
   });
 
-  test("goes back to an earlier version as well", async () => {
+  test("carries to an earlier version as well", async () => {
     const { name } = await earlier();
     await mirror(service, name, { a: "1", b: "changed" });
     const later = await newRun(service, name);
@@ -270,7 +270,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect(await countsOf()).toMatchObject({ succeeded: 1n, failed: 1n, carried: 0n });
   });
 
-  test("a success of a purged item is taken over as it is left: counted and scored, without a text", async () => {
+  test("a success of a purged item is copied without its text, but counted and scored", async () => {
     const { name, source } = await earlier();
     const [first] = await listed(source);
     const score = { name: "s", value: 1, label: "good", explanation: "secret" };
@@ -289,7 +289,7 @@ describe("CreateRun with carry_from_run_id", () => {
     });
   });
 
-  test("an item that is purged while results are taken over leaves no text in the new run", async () => {
+  test("an item that is purged during the copy leaves no text in the new run", async () => {
     const { name, source } = await earlier();
     const request = { projectId: defaultProject, ref: { name }, itemId: "a" };
     let purging: Promise<unknown> = Promise.resolve();
@@ -308,7 +308,7 @@ describe("CreateRun with carry_from_run_id", () => {
     expect((await listed(run))[0]).toMatchObject({ itemId: "a", outcome: { value: "" } });
   });
 
-  test("with nothing to take over, the run begins as any other", async () => {
+  test("with nothing to copy, the run begins like any other", async () => {
     const { name } = await earlier();
     const run = await carry(name, await newRun(service, name));
     expect(run).toMatchObject({ state: Run_State.PENDING, counts: { carried: 0n, missing: 3n } });
@@ -329,7 +329,7 @@ describe("CreateRun with carry_from_run_id", () => {
     const { run: after } = await service.runs.getRun({ runId: source.runId });
     expect(after).toEqual(before);
     expect(after?.state).toBe(state);
-    // All is done that is to be done.
+    // Every cell has a success.
     expect((await service.runs.finishRun({ runId: run.runId, minSuccessRatio: 1 })).run?.state).toBe(
       Run_State.COMPLETED,
     );
@@ -351,7 +351,7 @@ describe("CreateRun with carry_from_run_id", () => {
     });
   });
 
-  test("refuses a run on another dataset, one that is not there, and a grid without cells", async () => {
+  test("refuses a run on another dataset, an unknown run, and a grid without cells", async () => {
     const { name, source } = await earlier();
     const { source: elsewhere } = await earlier();
     const missing = `runs${"0".repeat(26)}`;
@@ -372,12 +372,12 @@ describe("CreateRun with carry_from_run_id", () => {
   });
 });
 
-describe("while results are taken over", () => {
-  test("versions of the dataset are made and results of the earlier run recorded, but its deletion waits", async () => {
+describe("while results are copied", () => {
+  test("versions are made and results of the earlier run recorded, but its deletion waits", async () => {
     const { name, source } = await earlier({ repetitions: 2 });
     let deletion: Promise<unknown> = Promise.resolve();
     await transaction(database.pool, async (client) => {
-      // What CreateRun holds meanwhile.
+      // The locks that CreateRun holds meanwhile.
       await keepDataset(client, datasetHandle(source.datasetId));
       await keepRun(client, {
         datasetId: datasetHandle(source.datasetId),
@@ -397,7 +397,7 @@ describe("while results are taken over", () => {
       .toBe(0);
   });
 
-  test("100 recorders of the earlier run do not disturb: what is taken over is what was there at one moment", async () => {
+  test("100 recorders of the earlier run do not interfere: the copy is a snapshot", async () => {
     await mirror(service, "busy", questions(100));
     const source = await newRun(service, "busy");
     const writers = Array.from({ length: 100 }, (_, n) => record(source.runId, success(`q${n + 1}`, n)));

@@ -42,7 +42,7 @@ type Request = Parameters<RunServiceUnderTest["runs"]["deleteRun"]>[0];
 const remove = (request: Request) => service.runs.deleteRun(request);
 const never = new AbortController().signal;
 
-/** Waits until nothing is left of any run that was deleted. */
+/** Waits until all deleted runs are completely deleted. */
 const swept = () =>
   vi.waitFor(
     async () => {
@@ -52,7 +52,7 @@ const swept = () =>
     { timeout: 30_000 },
   );
 
-/** How many rows of a run each table has that knows runs. */
+/** Returns the number of rows of a run in each table that refers to runs. */
 async function rowsOf(runId: string): Promise<Record<string, number>> {
   const { rows: tables } = await database.pool.query<{ table_name: string }>(
     "select table_name from information_schema.columns where table_schema = 'public' and column_name = 'run_id'",
@@ -65,7 +65,7 @@ async function rowsOf(runId: string): Promise<Record<string, number>> {
   return counts;
 }
 
-/** A run with results, attempts, scores and labels. */
+/** Creates a run with results, attempts, scores and labels. */
 async function fullRun(label: string) {
   const { runId } = await newRun(service, "qa", { labels: [label], repetitions: 2 });
   const scored = (value: number) => success("q1", 1, { scores: [{ name: "s", value }] });
@@ -76,7 +76,7 @@ async function fullRun(label: string) {
   return { runId, resultId: resultIds[0] ?? "" };
 }
 
-/** A result for q1, as somebody adds it who holds the lock on the run. */
+/** Adds a result for q1, as a call that holds the lock of the run does. */
 async function addResult(client: Client, { datasetId, runId, runNumber }: RunScope): Promise<void> {
   await client.query(
     `insert into run_results (
@@ -88,7 +88,7 @@ async function addResult(client: Client, { datasetId, runId, runNumber }: RunSco
 }
 
 describe("DeleteRun", () => {
-  test("leaves no row of the run in any table, and all of the others", async () => {
+  test("deletes all rows of the run from all tables, and no others", async () => {
     const { runId } = await fullRun("mine");
     const other = await fullRun("theirs");
     const before = await rowsOf(other.runId);
@@ -100,10 +100,10 @@ describe("DeleteRun", () => {
     expect((await service.runs.listRuns({ dataset: named("qa"), label: "mine" })).runs).toEqual([]);
   });
 
-  test("from its answer on, no call knows the run, whether or not its results are gone yet", async () => {
+  test("from its answer on, no call finds the run, even before its results are deleted", async () => {
     const { runId, resultId } = await fullRun("gone");
     const other = await newRun(service, "qa");
-    // Somebody holds the results, so that they cannot be deleted.
+    // A lock on the results prevents their deletion.
     await transaction(database.pool, async (client) => {
       await client.query("select from run_results where run_id = $1 for update", [runId]);
       await remove({ runId });
@@ -130,7 +130,7 @@ describe("DeleteRun", () => {
     await swept();
   });
 
-  test("ends those who follow the run", async () => {
+  test("ends streams that follow the run", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     const following = (async () => {
@@ -141,7 +141,7 @@ describe("DeleteRun", () => {
     expect(await refusalOf(following)).toMatchObject({ code: "NotFound", reason: "RUN_NOT_FOUND" });
   });
 
-  test("a stream of results that was overtaken by it has no end, so that nobody takes it for whole", async () => {
+  test("a stream of results that it interrupts fails, so that no client takes it for complete", async () => {
     const { runId } = await newRun(service, "many", { repetitions: 2 });
     for (const repetition of [1, 2]) {
       const results = Array.from({ length: 1000 }, (_, n) => success(`q${n + 1}`, n, { repetition }));
@@ -157,7 +157,7 @@ describe("DeleteRun", () => {
     expect(await refusalOf(reading)).toMatchObject({ reason: "RUN_NOT_FOUND" });
   });
 
-  test("waits for a recorder at work, and takes what it adds along", async () => {
+  test("waits for a recording in progress, and deletes its results as well", async () => {
     const { runId } = await newRun(service, "qa");
     let removing: Promise<unknown> = Promise.resolve();
     await transaction(database.pool, async (client) => {
@@ -172,13 +172,13 @@ describe("DeleteRun", () => {
     expect(Object.values(await rowsOf(runId)).every((count) => count === 0)).toBe(true);
   });
 
-  test("deletes a run of thousands of results batch by batch, and goes on after it was cut short", async () => {
+  test("deletes a run of thousands of results batch by batch, and resumes after an interruption", async () => {
     const { runId } = await newRun(service, "many", { repetitions: 5 });
     for (let repetition = 1; repetition <= 5; repetition++) {
       const results = Array.from({ length: 1000 }, (_, n) => success(`q${n + 1}`, n, { repetition }));
       await service.runs.recordResults({ runId, results });
     }
-    // As if the server had been stopped behind the answer.
+    // As if the server had been stopped after the answer.
     await transaction(database.pool, (client) =>
       deleteRun(client, { projectId: defaultProject, runId, etag: "" }),
     );
@@ -186,7 +186,7 @@ describe("DeleteRun", () => {
     ended.abort();
     expect(await sweepDeletedRuns(database.pool, ended.signal)).toBe(0);
     expect((await rowsOf(runId)).run_results).toBe(5000);
-    // Two servers may be at it at once.
+    // Two servers may sweep concurrently.
     const counts = await Promise.all([1, 2].map(() => sweepDeletedRuns(database.pool, never)));
     expect(counts[0] || counts[1]).toBe(1);
     await swept();
@@ -214,7 +214,7 @@ describe("DeleteRun", () => {
     expect(await refusalOf(service.runs.getRun({ runId }))).toMatchObject({ reason: "RUN_NOT_FOUND" });
   });
 
-  test("gives its answer again for one request_id, sent ten times at once and later", async () => {
+  test("returns the same answer for one request_id, sent ten times at once and later", async () => {
     const { runId } = await newRun(service, "qa");
     const request = { runId, requestId: randomUUID() };
     const answers = await Promise.all(Array.from({ length: 10 }, () => remove(request)));
@@ -228,7 +228,7 @@ describe("DeleteRun", () => {
     });
   });
 
-  test("forgets the answers to the calls that wrote the run", async () => {
+  test("deletes the stored answers of the calls that wrote the run", async () => {
     const creating = { dataset: named("qa"), run: { name: "twice" }, requestId: randomUUID() };
     const { run: first } = await service.runs.createRun(creating);
     await remove({ runId: first?.runId ?? "" });
@@ -236,20 +236,20 @@ describe("DeleteRun", () => {
     expect(second?.runId).not.toBe(first?.runId);
   });
 
-  test("its results go with the dataset, too, if that is deleted before they are gone", async () => {
+  test("its remaining results are deleted with the dataset", async () => {
     await mirror(service, "doomed", questions(1));
     const { runId } = await newRun(service, "doomed");
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     await transaction(database.pool, (client) =>
       deleteRun(client, { projectId: defaultProject, runId, etag: "" }),
     );
-    // Not in use any more.
+    // No longer in use.
     const deletion = { projectId: defaultProject, ref: { name: "doomed" }, etag: "", force: false };
     expect(await transaction(database.pool, (client) => deleteDataset(client, deletion))).toBe(0n);
     expect(Object.values(await rowsOf(runId)).every((count) => count === 0)).toBe(true);
   });
 
-  test("refuses a run that is not there, and what is malformed", async () => {
+  test("refuses an unknown run, and malformed fields", async () => {
     const missing = `runs${"0".repeat(26)}`;
     expect(await refusalOf(remove({ runId: missing }))).toEqual({
       code: "NotFound",

@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { countFitting, missingRepetitions } from "../../src/runs/incomplete-item.ts";
 
 describe("missingRepetitions", () => {
-  test("are those of all that are not recorded, in order", () => {
+  test("returns the repetitions that are not recorded, in order", () => {
     expect(missingRepetitions(4, [3, 1])).toEqual([2, 4]);
     expect(missingRepetitions(2, [])).toEqual([1, 2]);
     expect(missingRepetitions(1, [1])).toEqual([]);

@@ -31,7 +31,7 @@ const plain = ({ itemId, missingRepetitions, failedRepetitions }: IncompleteItem
   failedRepetitions,
 ];
 
-/** All entries, page by page. No page may be empty and have a successor. */
+/** Reads all entries, page by page. No page but the last may be empty. */
 async function pages(request: Request): Promise<IncompleteItem[][]> {
   const all: IncompleteItem[][] = [];
   let pageToken = "";
@@ -66,7 +66,7 @@ describe("ListIncomplete", () => {
     expect(items.every(({ item }) => item === undefined)).toBe(true);
   });
 
-  test("recording what it lists, again and again, ends in a run without anything left", async () => {
+  test("repeatedly recording the listed items completes the run", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     for (let round = 0; round < 3; round++) {
       const { items } = await list({ runId });
@@ -83,7 +83,7 @@ describe("ListIncomplete", () => {
     expect((await service.runs.getRun({ runId })).run?.counts).toMatchObject({ succeeded: 10n, missing: 0n });
   });
 
-  test("goes by the current result of a cell: what was replaced or deleted does not count", async () => {
+  test("considers the current result of a cell, not replaced or deleted ones", async () => {
     const { runId } = await newRun(service, "qa");
     const record = (...results: ReturnType<typeof success>[]) =>
       service.runs.recordResults({ runId, results, overwrite: true });
@@ -97,7 +97,7 @@ describe("ListIncomplete", () => {
     ]);
   });
 
-  test("tells the items of the run's splits at its version, whatever was written later, in any state of the run", async () => {
+  test("lists items of the run's splits at its version, regardless of later writes and of the run's state", async () => {
     await mirror(service, "moving", {
       a: { input: "before", splits: ["x"] },
       b: { input: 2, splits: ["x"] },
@@ -114,7 +114,7 @@ describe("ListIncomplete", () => {
     expect(items).toHaveLength(2);
   });
 
-  test.each([1, 2, 3, 4, 5])("gives every item once, page by page, at page size %i", async (pageSize) => {
+  test.each([1, 2, 3, 4, 5])("returns every item once, page by page, at page size %i", async (pageSize) => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     await service.runs.recordResults({
       runId,
@@ -125,7 +125,7 @@ describe("ListIncomplete", () => {
     expect(all).toHaveLength(Math.ceil(4 / pageSize));
   });
 
-  test("goes on behind the last page while others record", async () => {
+  test("continues after the last page while others record", async () => {
     const { runId } = await newRun(service, "qa");
     const first = await list({ runId, pageSize: 2 });
     const results = ["q1", "q3"].map((itemId) => success(itemId, 1));
@@ -150,7 +150,7 @@ describe("ListIncomplete", () => {
     expect((await pages({ runId })).map((page) => page.length)).toEqual([5]);
   });
 
-  test("refuses what is malformed, missing or of another call", async () => {
+  test("refuses malformed or missing fields, and tokens of another call", async () => {
     const { runId } = await newRun(service, "qa");
     const missing = `runs${"0".repeat(26)}`;
     const { nextPageToken } = await list({ runId, pageSize: 1 });
@@ -176,14 +176,14 @@ describe("ListIncomplete", () => {
   });
 });
 
-describe("5,000 items of which all but a few are done, on tables without statistics", () => {
+describe("5,000 items, all but a few of them done, on tables without statistics", () => {
   const ids = Array.from({ length: 5000 }, (_, n) => `i${String(n).padStart(4, "0")}`);
   const open = ["i0000", "i1999", "i2000", "i4000", "i4999"];
   let single: TestDatabase;
   let runId: string;
   let wide: RunServiceUnderTest;
   beforeAll(async () => {
-    // One connection, whose statistics of use can be had at once.
+    // One connection, whose usage statistics are available at once.
     single = await newTestDatabase({ connections: 1 });
     wide = await runService(single.pool);
     for (const table of ["run_results", "item_revisions", "changesets"]) {
@@ -202,7 +202,7 @@ describe("5,000 items of which all but a few are done, on tables without statist
   });
   afterAll(() => single.drop());
 
-  test.each([1, 3, 5, 50])("finds those at page size %i", async (pageSize) => {
+  test.each([1, 3, 5, 50])("finds the few at page size %i", async (pageSize) => {
     const found: string[] = [];
     let pageToken = "";
     do {
@@ -213,7 +213,7 @@ describe("5,000 items of which all but a few are done, on tables without statist
     expect(found).toEqual(open);
   });
 
-  test("reads each item and result about once for it, twice where something is open nearby", async () => {
+  test("reads each item and result about once, twice if an item nearby is open", async () => {
     const rowsRead = async () => {
       await single.pool.query("select pg_stat_force_next_flush()");
       const { rows } = await single.pool.query<{ read: bigint }>(

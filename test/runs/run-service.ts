@@ -14,7 +14,7 @@ import { newLog } from "../../src/log.ts";
 import { callInterceptor } from "../../src/rpc/interceptors.ts";
 import { testResources } from "../support/resources.ts";
 
-/** Runs, and what fills datasets for them, in this process with the errors of the real service. */
+/** The services for runs, and for filling their datasets, in this process with the errors of the real service. */
 export interface RunServiceUnderTest {
   readonly runs: Client<typeof RunService>;
   readonly upserts: Client<typeof UpsertService>;
@@ -49,12 +49,12 @@ export async function runService(
   return { runs: client(RunService), upserts: client(UpsertService), stop: () => stopping.abort() };
 }
 
-/** Items to put into a dataset: input by item_id, or input and splits. */
+/** Items of a dataset: input by item_id, or input and splits. */
 export type Items = Readonly<
   Record<string, { readonly input: unknown; readonly splits?: string[] } | string>
 >;
 
-/** Makes the next version of a dataset, which is created if it is not there: exactly these items. Returns its id. */
+/** Makes a version with exactly these items of a dataset, which is created if it is missing. Returns the dataset's id. */
 export async function mirror(
   { upserts }: RunServiceUnderTest,
   name: string,
@@ -72,7 +72,7 @@ export async function mirror(
   return { datasetId: receipt?.datasetId ?? "", version: receipt?.version ?? 0n };
 }
 
-/** Items `q1`, `q2`, … with inputs of their own. */
+/** Returns items `q1`, `q2`, … with distinct inputs. */
 export function questions(count: number): Items {
   return Object.fromEntries(Array.from({ length: count }, (_, n) => [`q${n + 1}`, `question ${n + 1}`]));
 }
@@ -105,7 +105,7 @@ export function failed(itemId: string, message: string, more: ResultInit = {}): 
   return { itemId, repetition: 1, outcome: { case: "error", value: { message } }, ...more } as ResultInit;
 }
 
-/** All results of a stream until its end, with the frames that are no batches. */
+/** Reads all results of a stream, and its frames that are not batches. */
 export async function collect(
   { runs }: RunServiceUnderTest,
   request: Parameters<Client<typeof RunService>["streamResults"]>[0],
@@ -118,14 +118,14 @@ export async function collect(
   throw new Error("the stream ended without its end");
 }
 
-/** What a caller can tell from a failed call: the status code, the reason and its facts. */
+/** A failed call as its caller sees it: the status code, the reason and its facts. */
 export interface Refusal {
   readonly code: string;
   readonly reason: string;
   readonly metadata: Readonly<Record<string, string>>;
 }
 
-/** How a call, or reading a stream to its end, fails. */
+/** Returns the failure of a call, or of reading a stream to its end. */
 export async function refusalOf(call: Promise<unknown> | AsyncIterable<unknown>): Promise<Refusal> {
   const error = await (Symbol.asyncIterator in call ? drain(call) : call).then(
     () => new Error("the call succeeded"),
@@ -144,7 +144,7 @@ async function drain(stream: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of stream);
 }
 
-/** What INVALID_FIELD is expected to say about a field. */
+/** Returns the INVALID_FIELD failure that is expected for a field. */
 export function invalid(field: string) {
   return { code: "InvalidArgument", reason: "INVALID_FIELD", metadata: expect.objectContaining({ field }) };
 }

@@ -33,7 +33,7 @@ describe("finishVerdict", () => {
     },
   );
 
-  test("a failure message fails the run whatever its results", () => {
+  test("a failure message fails the run regardless of its results", () => {
     expect(finishVerdict(counts(1n, 1n), { minSuccessRatio: 0, failureMessage: "no" })).toBe("failed");
   });
 });
@@ -47,7 +47,7 @@ describe("defaultName", () => {
 });
 
 describe("resultId", () => {
-  test("is taken apart again", () => {
+  test("is split into its parts again", () => {
     const prefix = newResultIdPrefix();
     for (const number of [1n, 31n, 32n, 2n ** 40n - 1n]) {
       const id = resultId(prefix, number);
@@ -85,13 +85,13 @@ describe("applyScores", () => {
   });
   const before = [{ ...score("a", 1), createTime: 1n }];
 
-  test("the very same score again changes nothing", () => {
+  test("an equal score changes nothing", () => {
     const change = applyScores(before, [score("a", 1)], 2n);
     expect(change).toEqual({ scores: before, replaced: [], created: 0, unchanged: 1 });
     expect(changesNothing(change)).toBe(true);
   });
 
-  test("a score replaces the one of its name, others are added", () => {
+  test("a score replaces the one with its name, others are added", () => {
     expect(applyScores(before, [score("b", 1), score("a", 2)], 2n)).toEqual({
       scores: [
         { ...score("a", 2), createTime: 2n },

@@ -44,7 +44,7 @@ describe("CreateRun", () => {
     expect((await service.runs.getRun({ runId: run.runId })).run).toEqual(run);
   });
 
-  test("takes 0 repetitions for 1, and keeps what it is told", async () => {
+  test("takes 0 repetitions as 1, and keeps the other fields", async () => {
     const run = await newRun(service, "qa", {
       name: "mine",
       description: "why",
@@ -60,7 +60,7 @@ describe("CreateRun", () => {
     });
   });
 
-  test("stays with its version whatever is written later, and may pin an earlier one", async () => {
+  test("stays pinned to its version despite later writes, and may pin an earlier one", async () => {
     await mirror(service, "moving", { a: "1", b: "2" });
     const early = await newRun(service, "moving");
     await mirror(service, "moving", { a: "1", c: "3", d: "4" });
@@ -103,7 +103,7 @@ describe("CreateRun", () => {
     });
   });
 
-  test("refuses a version without an item to cover", async () => {
+  test("refuses a version without items to cover", async () => {
     const { datasetId: id } = await mirror(service, "empties", questions(1));
     const at = { by: { case: "version", value: 0n } } as const;
     expect(await refusalOf(service.runs.createRun({ dataset: named("empties"), at, run: {} }))).toEqual({
@@ -178,7 +178,7 @@ describe("CreateRun", () => {
     expect(await refusalOf(service.runs.createRun(request))).toEqual(invalid(field));
   });
 
-  test("refuses what is not there, and what is beyond the limits", async () => {
+  test("refuses unknown entities, and values beyond the limits", async () => {
     const create = (request: Parameters<typeof service.runs.createRun>[0]) =>
       refusalOf(service.runs.createRun(request));
     expect(await create({ dataset: named("none"), run: {} })).toEqual({
@@ -211,7 +211,7 @@ describe("CreateRun", () => {
 });
 
 describe("GetRun", () => {
-  test("refuses an id that no run has", async () => {
+  test("refuses an unknown id", async () => {
     expect(await refusalOf(service.runs.getRun({ runId: missingRun }))).toEqual({
       code: "NotFound",
       reason: "RUN_NOT_FOUND",
@@ -242,7 +242,7 @@ describe("ListRuns", () => {
     expect((await service.runs.listRuns({})).runs.slice(0, 6).map((run) => run.runId)).toEqual(ids);
   });
 
-  test("keeps what all filters let through", async () => {
+  test("lists only runs that match all filters", async () => {
     expect(await listed({ datasetVersion: 1n })).toEqual(ids.slice(3));
     expect(await listed({ states: [Run_State.CANCELLED] })).toEqual(ids.slice(0, 1));
     expect(await listed({ states: [Run_State.PENDING, Run_State.CANCELLED] })).toEqual(ids);
@@ -252,7 +252,7 @@ describe("ListRuns", () => {
     expect(await listed({ targetId: "odd", datasetVersion: 1n })).toEqual([ids[4]]);
   });
 
-  test.each([1, 4, 5, 6, 7])("gives every run once, page by page, at page size %i", async (pageSize) => {
+  test.each([1, 4, 5, 6, 7])("returns every run once, page by page, at page size %i", async (pageSize) => {
     const seen: string[] = [];
     let pageToken = "";
     do {
@@ -275,7 +275,7 @@ describe("ListRuns", () => {
     expect(first.runs.length + second.runs.length).toBe(60);
   });
 
-  test("refuses what is malformed, missing or of another call", async () => {
+  test("refuses malformed or missing fields, and tokens of another call", async () => {
     const { nextPageToken } = await service.runs.listRuns({ dataset: named("listed"), pageSize: 1 });
     const list = (request: Parameters<typeof service.runs.listRuns>[0]) =>
       refusalOf(service.runs.listRuns(request));
@@ -318,13 +318,13 @@ describe("FinishRun", () => {
     expect(run?.counts).toMatchObject({ expected: 5n, missing: BigInt(5 - successes - failures) });
   });
 
-  test("gives the same answer again, whatever the arguments", async () => {
+  test("returns the same answer again, regardless of the arguments", async () => {
     const runId = await recorded(1, 0);
     const first = await service.runs.finishRun({ runId });
     expect(await service.runs.finishRun({ runId, failureMessage: "too late" })).toEqual(first);
   });
 
-  test("refuses a cancelled run, a ratio that is none, and an unknown run", async () => {
+  test("refuses a cancelled run, an invalid ratio, and an unknown run", async () => {
     const runId = await recorded(1, 0);
     const { run } = await service.runs.cancelRun({ runId });
     expect(run?.state).toBe(Run_State.CANCELLED);

@@ -80,7 +80,10 @@ describe("UpdateRun", () => {
 
   test.each([
     ["the same description", () => ({ patch: { description: "old" } })],
-    ["metadata spelled otherwise", () => ({ patch: { metadataJson: '{"b": {"d": 2, "c": 1}, "a": 1.0}' } })],
+    [
+      "metadata spelled differently",
+      () => ({ patch: { metadataJson: '{"b": {"d": 2, "c": 1}, "a": 1.0}' } }),
+    ],
     ["labels in another order", () => ({ patch: { labels: ["l2", "l1", "l2"] } })],
     ["all of it as it was read", (run: Run) => ({ patch: run, updateMask: { paths: ["*"] } })],
   ])("changes neither etag nor update_time with %s", async (_, request) => {
@@ -90,7 +93,7 @@ describe("UpdateRun", () => {
     expect(await read({ runId })).toEqual(before);
   });
 
-  test.each(["finishRun", "cancelRun"] as const)("changes a run behind %s", async (end) => {
+  test.each(["finishRun", "cancelRun"] as const)("changes a run after %s", async (end) => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     const { run: ended } = await service.runs[end]({ runId });
@@ -99,7 +102,7 @@ describe("UpdateRun", () => {
     expect(after.completeTime).toEqual(ended?.completeTime);
   });
 
-  test("the etag changes with nothing else: not with results, scores, the end or a label that is lost", async () => {
+  test("the etag does not change with results, scores, the end of the run, or a lost label", async () => {
     const run = await newRun(service, "qa", { labels: ["lost"] });
     const { runId, etag } = run;
     const { resultIds } = await service.runs.recordResults({ runId, results: [success("q1", 1)] });
@@ -111,7 +114,7 @@ describe("UpdateRun", () => {
     expect((await update({ runId, patch: { etag, name: "still" } })).name).toBe("still");
   });
 
-  test("an etag guards it, and leaves the run alone if somebody was faster", async () => {
+  test("an etag guards it, and leaves the run unchanged if another update came first", async () => {
     const { runId, etag } = await newRun(service, "qa", full);
     const after = await update({ runId, patch: { etag, description: "first" } });
     expect(await refusalOf(update({ runId, patch: { etag, description: "second" } }))).toEqual({
@@ -130,7 +133,7 @@ describe("UpdateRun", () => {
     expect(outcomes.filter(({ status }) => status === "fulfilled")).toHaveLength(1);
   });
 
-  test("takes labels from the runs that had them, in one step, and gives up those it no longer names", async () => {
+  test("moves labels from the runs that had them, in one step, and removes those that are no longer named", async () => {
     const first = await newRun(service, "qa", { labels: ["a", "b"] });
     const second = await newRun(service, "qa", { labels: ["c"] });
     const third = await newRun(service, "qa", { labels: ["d"] });
@@ -141,7 +144,7 @@ describe("UpdateRun", () => {
     expect(micros((await read(first)).updateTime)).toBeGreaterThan(micros(first.updateTime));
     const { runs } = await service.runs.listRuns({ dataset: named("qa"), label: "d" });
     expect(runs).toEqual([]);
-    // Labels count per dataset.
+    // Labels are unique within a dataset.
     await mirror(service, "elsewhere", questions(1));
     await newRun(service, "elsewhere", { labels: ["b"] });
     expect((await read(third)).labels).toEqual(["b", "c", "e"]);
@@ -182,7 +185,7 @@ describe("UpdateRun", () => {
   test.each<[string, Request, string]>([
     ["no patch", {}, "patch"],
     ["a patch that sets nothing", { patch: {} }, "patch"],
-    ["a patch that sets only what cannot be changed", { patch: { repetitions: 2, etag: "x" } }, "patch"],
+    ["a patch that sets only immutable fields", { patch: { repetitions: 2, etag: "x" } }, "patch"],
     ["an unknown field", { patch: {}, updateMask: { paths: ["splits"] } }, "update_mask"],
     ["a name that is cleared", { patch: {}, updateMask: { paths: ["name"] } }, "patch.name"],
     [
@@ -204,7 +207,7 @@ describe("UpdateRun", () => {
     expect(await read(run)).toEqual(run);
   });
 
-  test("refuses a run that is not there", async () => {
+  test("refuses an unknown run", async () => {
     const missing = `runs${"0".repeat(26)}`;
     expect(await refusalOf(update({ runId: missing, patch: { name: "x" } }))).toEqual({
       code: "NotFound",

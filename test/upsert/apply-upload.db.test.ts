@@ -62,7 +62,7 @@ describe("applying an upload", () => {
     expect(dataset?.tableName).toBe(`t_${name.slice(-12)}`);
   });
 
-  test("merges into a dataset that exists, mirrors it, and says when nothing changes", async () => {
+  test("merges into an existing dataset, mirrors it, and reports when nothing changes", async () => {
     const { datasetId } = await importFile(service, three, { filename: "three.csv" });
     const dataset = { by: { case: "datasetId" as const, value: datasetId } };
     const merged = await importFile(
@@ -84,7 +84,7 @@ describe("applying an upload", () => {
     expect(nothing).toMatchObject({ version: 3n, noOp: true, counts: { unchanged: 2n } });
   });
 
-  test("takes a file within the request", async () => {
+  test("accepts a file within the request", async () => {
     const { receipt } = await uploads.applyUpload({
       source: { case: "inlineFile", value: { format: FileFormat.JSONL, content: Buffer.from('{"q":1.50}') } },
       dataset: named(newName()),
@@ -95,7 +95,7 @@ describe("applying an upload", () => {
     ]);
   });
 
-  test("takes the format of the request before that of the upload", async () => {
+  test("prefers the format of the request to that of the upload", async () => {
     const receipt = await importFile(
       service,
       '{"input":1,"item_id":"a"}',
@@ -105,7 +105,7 @@ describe("applying an upload", () => {
     expect(await itemsOf(service, receipt.datasetId)).toEqual([{ id: "a", input: "1" }]);
   });
 
-  test("gives the first answer to a repetition, however often it comes", async () => {
+  test("returns the first answer to every repetition", async () => {
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const request = {
       source: from(uploadId),
@@ -194,7 +194,7 @@ describe("a plan", () => {
     });
   });
 
-  test("is refused once the upload was used otherwise", async () => {
+  test("is refused once the upload was used by another call", async () => {
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const dataset = named(newName());
     const plans = [randomUUID(), randomUUID()];
@@ -221,7 +221,7 @@ describe("a plan", () => {
     );
   });
 
-  test("that a guard made stays behind, the upload with it, and is applied with another bound", async () => {
+  test("made by a guard persists with its upload, and is applied with another bound", async () => {
     const { datasetId } = await importFile(service, three, { filename: "three.csv" });
     const dataset = { by: { case: "datasetId" as const, value: datasetId } };
     const { uploadId } = await send(uploads, 'item_id,input\nb,"x, y"\n', { filename: "one.csv" });
@@ -246,7 +246,7 @@ describe("a plan", () => {
 });
 
 describe("a call that fails", () => {
-  test("leaves nothing behind, and may be repeated with the same request_id", async () => {
+  test("leaves no trace, and may be repeated with the same request_id", async () => {
     const lines = Array.from({ length: 3_000 }, (_, row) => `{"item_id":"i${row}","input":${row}}`);
     const { uploadId } = await send(uploads, [...lines, '{"item_id":"i7","input":0}'].join("\n"), {
       filename: "a.jsonl",
@@ -274,7 +274,7 @@ describe("a call that fails", () => {
     expect(rows).toEqual([{ changesets: 0n, revisions: 0n }]);
   });
 
-  test("at its publishing gives the upload back", async () => {
+  test("while publishing releases the upload", async () => {
     const { datasetId } = await importFile(service, three, { filename: "three.csv" });
     const dataset = { by: { case: "datasetId" as const, value: datasetId } };
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
@@ -285,7 +285,7 @@ describe("a call that fails", () => {
     expect(await stateOf(uploadId)).toBe(Upload_State.PENDING);
   });
 
-  test("because the client went away does nothing, and gives the upload back", async () => {
+  test("because the client disconnected has no effect, and releases the upload", async () => {
     const { pool } = service.resources;
     const { uploadId } = await send(uploads, "item_id,input\nd,4\n", { filename: "one.csv" });
     const { datasetId } = await importFile(service, three, { filename: "three.csv" });
@@ -309,7 +309,7 @@ describe("a call that fails", () => {
     expect(rowCount).toBe(0);
   });
 
-  test("because its process died is over when the lease is", async () => {
+  test("because its process died ends when its lease expires", async () => {
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const { pool } = service.resources;
     const claim = (until: string) =>
@@ -336,13 +336,13 @@ describe("a call that fails", () => {
 });
 
 describe("GetUpsert", () => {
-  test("tells how far a call is", async () => {
+  test("reports the progress of a call", async () => {
     const rows = Array.from({ length: 20_000 }, (_, row) => `i${row},${row}`);
     const { uploadId } = await send(uploads, `item_id,input\n${rows.join("\n")}\n`, { filename: "a.csv" });
     const name = newName();
     const requestId = randomUUID();
     const { pool } = service.resources;
-    // Publishing waits for this lock, with all rows there.
+    // Publishing waits for this lock, with all rows staged.
     const holder = await pool.connect();
     await holder.query("begin; lock table changeset_base_hits in access exclusive mode");
     const call = uploads.applyUpload({
@@ -380,10 +380,10 @@ describe("a bad request", () => {
       { source: inline(FileFormat.CSV, Buffer.alloc(1_048_577)), dataset, options },
       refused("InvalidArgument", "LIMIT_EXCEEDED", { limit: "max_inline_bytes", maximum: "1048576" }),
     ],
-    ["no UUID", { source: csv, dataset, options, requestId: "x" }, invalid("request_id")],
-    ["no such format", { source: csv, dataset, options, format: 7 as FileFormat }, invalid("format")],
+    ["a malformed request_id", { source: csv, dataset, options, requestId: "x" }, invalid("request_id")],
+    ["an unknown format", { source: csv, dataset, options, format: 7 as FileFormat }, invalid("format")],
     [
-      "no such parsing",
+      "an unknown parsing",
       { source: csv, dataset, options, columns: { cellParsing: 9 as CellParsing } },
       invalid("columns.cell_parsing"),
     ],
@@ -442,7 +442,7 @@ describe("a bad request", () => {
     expect(await refusalOf(uploads.applyUpload(request))).toEqual(refusal);
   });
 
-  test("hears of all malformed fields at once", async () => {
+  test("reports all malformed fields at once", async () => {
     const call = uploads.applyUpload({
       columns: { input: {}, metadata: {} },
       requestId: "x",
@@ -456,7 +456,7 @@ describe("a bad request", () => {
     ]);
   });
 
-  test("is refused for a file of a format that nobody tells", async () => {
+  test("is refused for a file of unknown format", async () => {
     const { uploadId } = await send(uploads, three, {
       filename: "data.bin",
       mimeType: "application/octet-stream",
@@ -476,7 +476,7 @@ describe("a bad request", () => {
     expect(receipt?.counts?.created).toBe(3n);
   });
 
-  test("is refused for an upload that is not there yet", async () => {
+  test("is refused for an upload that is not complete", async () => {
     const requestId = randomUUID();
     await refusalOf(
       uploads.sendUpload(
@@ -499,7 +499,7 @@ describe("sweeping", () => {
   const keysOf = async (uploadId: string) =>
     (await Array.fromAsync(service.resources.blobs.list(`uploads/${uploadId}`))).length;
 
-  test("expires uploads that were not used in time, and takes their bytes", async () => {
+  test("expires uploads that were not used in time, and deletes their bytes", async () => {
     const { pool } = service.resources;
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const kept = await send(uploads, three, { filename: "three.csv" });
@@ -521,7 +521,7 @@ describe("sweeping", () => {
     await uploads.deleteUpload({ uploadId });
   });
 
-  test("takes the bytes of uploads that were used", async () => {
+  test("deletes the bytes of used uploads", async () => {
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     await uploads.applyUpload({
       source: from(uploadId),
@@ -533,7 +533,7 @@ describe("sweeping", () => {
     expect(await stateOf(uploadId)).toBe(Upload_State.CONSUMED);
   });
 
-  test("does not expire what somebody is at work on", async () => {
+  test("does not expire an upload that a call is applying", async () => {
     const { pool } = service.resources;
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     await pool.query(
@@ -545,7 +545,7 @@ describe("sweeping", () => {
     expect(await stateOf(uploadId)).toBe(Upload_State.PROCESSING);
   });
 
-  test("takes blobs that belong to no upload once they are old, and no others", async () => {
+  test("deletes blobs that belong to no upload once they are old, and no others", async () => {
     const { blobs } = service.resources;
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const stray = `uploads/upld${"0".repeat(26)}/000000000000000-1`;

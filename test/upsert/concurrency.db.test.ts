@@ -14,14 +14,14 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** A write that happened: what it was asked, and what its receipt says. */
+/** A finished write: its request and its receipt. */
 interface Published {
   readonly rows: readonly Row[];
   readonly mode: "merge" | "mirror";
   readonly receipt: Changeset;
 }
 
-/** Applies the writes one after the other, in the order of their versions, and compares every version on the way. */
+/** Applies the writes sequentially in the order of their versions, and compares every version along the way. */
 async function expectSerial(published: readonly Published[]): Promise<void> {
   const versions = published
     .filter(({ receipt }) => receipt.version !== undefined)
@@ -59,7 +59,7 @@ function digestOf(items: readonly Item[]): string {
 }
 
 describe("many writers on one dataset", () => {
-  test("200 upserts from three servers over 20 connections give versions 1 to 200", async () => {
+  test("200 upserts from three servers over 20 connections make versions 1 to 200", async () => {
     const name = "two hundred";
     const published = await Promise.all(
       Array.from({ length: 200 }, async (_, index): Promise<Published> => {
@@ -79,7 +79,7 @@ describe("many writers on one dataset", () => {
     );
   });
 
-  test("60 streams, merges and mirrors, with and without offers, are as good as one after the other, and a reader sees its version throughout", async () => {
+  test("60 streams, merges and mirrors, with and without offers, are serializable, and a reader sees its version throughout", async () => {
     const name = "sixty streams";
     let random = 7;
     const next = (below: number) => {
@@ -150,7 +150,7 @@ describe("many writers on one dataset", () => {
     ]);
   });
 
-  test("of two writers that expect one version, exactly one wins", async () => {
+  test("of two writers that expect the same version, exactly one wins", async () => {
     const name = "one wins";
     await upsertItems(writing(database.pool), targetNamed(name), [row("a", 0)], requestFor(name));
     const outcomes = await Promise.allSettled(
@@ -186,7 +186,7 @@ describe("many writers on one dataset", () => {
     expect(items).toHaveLength(2);
   });
 
-  test("twenty imports that all create the same dataset make one, with a version each", async () => {
+  test("twenty imports that all create the same dataset make one dataset with twenty versions", async () => {
     const name = "created by twenty";
     const receipts = await Promise.all(
       Array.from({ length: 20 }, async (_, index) => {

@@ -12,7 +12,7 @@ afterAll(() => service.close());
 
 type Frame = Parameters<typeof send>[1][number];
 
-/** The content hash of an item with this number as its input and nothing else. */
+/** Returns the content hash of an item with only this number as its input. */
 const hashOf = (input: number) => createHash("sha256").update(`{"input":${input}}`).digest();
 const offer = (
   offset: number,
@@ -38,20 +38,20 @@ describe("StreamUpsertItems refuses", () => {
       }),
     ],
     [
-      "a batch that leaves rows out",
+      "a batch that skips rows",
       [batch(0, [item("a", 1)]), batch(3, [item("b", 1)])],
       refused("OutOfRange", "OFFSET_GAP", { next_offset: "1", received_offset: "3" }),
     ],
     [
-      "an offer that leaves rows out",
+      "an offer that skips rows",
       [offer(1, { itemId: "a", contentHash: hashOf(1) })],
       refused("OutOfRange", "OFFSET_GAP", { next_offset: "0", received_offset: "1" }),
     ],
-    ["a batch in front of the first row", [batch(-1, [item("a", 1)])], invalid("batch.offset")],
-    ["a batch of nothing", [batch(0, [])], invalid("batch.items")],
-    ["an offer of nothing", [offer(0)], invalid("offer.entries")],
-    ["a supply of nothing", [supply()], invalid("supply.items")],
-    ["a commit of less than nothing", [commit(-1)], invalid("commit.item_count")],
+    ["a batch before the first row", [batch(-1, [item("a", 1)])], invalid("batch.offset")],
+    ["an empty batch", [batch(0, [])], invalid("batch.items")],
+    ["an empty offer", [offer(0)], invalid("offer.entries")],
+    ["an empty supply", [supply()], invalid("supply.items")],
+    ["a commit with a negative count", [commit(-1)], invalid("commit.item_count")],
     [
       "a batch of more than 1,000 rows",
       [batch(0, numbered(1001))],
@@ -122,7 +122,7 @@ describe("StreamUpsertItems refuses", () => {
       }),
     ],
     ["a body without an id", [supply(item("", 1))], invalid("supply.items[0].item_id")],
-    ["a body that nobody offered", [supply(item("z", 1))], invalid("supply.items")],
+    ["a body that was not offered", [supply(item("z", 1))], invalid("supply.items")],
     [
       "a body that is not what was offered",
       [
@@ -186,7 +186,7 @@ describe("StreamUpsertItems refuses", () => {
     );
   });
 
-  test("an opening that names a way to hash which it does not know", async () => {
+  test("an opening with an unknown hash algorithm", async () => {
     const dataset = await service.dataset(item("x", 1));
     const opening = (contentHashAlgorithm: string) =>
       send(service.upserts, [open({ dataset, requestId: randomUUID(), contentHashAlgorithm })]);
@@ -200,7 +200,7 @@ describe("StreamUpsertItems refuses", () => {
     expect(await refusalOf(opening("x".repeat(65)))).toEqual(invalid("open.content_hash_algorithm"));
   });
 
-  test("an opening under the request_id of another call", async () => {
+  test("an opening with the request_id of another call", async () => {
     const dataset = await service.dataset();
     const requestId = randomUUID();
     await service.items.createItem({ dataset, item: item("a", 1), requestId });
@@ -209,7 +209,7 @@ describe("StreamUpsertItems refuses", () => {
     );
   });
 
-  test("bad rows by their place in the whole import, all of a frame at once", async () => {
+  test("bad rows by their index in the whole import, all of a frame at once", async () => {
     const bad = { itemId: "bad", inputJson: "[1,]" };
     const { call } = await importing(batch(0, numbered(7)), batch(7, [item("a", 1), bad, item("b\n", 1)]));
     expect(await refusalOf(call())).toEqual(

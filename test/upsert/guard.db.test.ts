@@ -30,7 +30,7 @@ type Guard = MessageInitShape<typeof MirrorGuardSchema>;
 type Options = MessageInitShape<typeof UpsertOptionsSchema>;
 type Import = (ref: Ref, items: ItemInit[], options: Options, requestId?: string) => Promise<Receipt>;
 
-/** The two ways to import, which have to come to the same. */
+/** The two ways to import, which must have the same outcome. */
 const imports: [string, Import][] = [
   [
     "UpsertItems",
@@ -58,13 +58,13 @@ const latestVersion = async (dataset: DatasetRef) =>
 describe.each(imports)("%s, guarded", (_, importing) => {
   test.each<[string, Guard, number, string | undefined]>([
     ["no bound", {}, 9, undefined],
-    ["a bound on the count that is kept", { maxDeleteCount: 3n }, 3, undefined],
-    ["a bound on the count that is broken", { maxDeleteCount: 3n }, 4, "max_delete_count"],
+    ["a bound on the count that is not exceeded", { maxDeleteCount: 3n }, 3, undefined],
+    ["a bound on the count that is exceeded", { maxDeleteCount: 3n }, 4, "max_delete_count"],
     ["no deletion allowed", { maxDeleteCount: 0n }, 1, "max_delete_count"],
-    ["a bound on the share that is kept", { maxDeleteRatio: 0.3 }, 3, undefined],
-    ["a bound on the share that is broken", { maxDeleteRatio: 0.3 }, 4, "max_delete_ratio"],
-    ["a share of nothing", { maxDeleteRatio: 0 }, 1, "max_delete_ratio"],
-    ["a share of all", { maxDeleteRatio: 1 }, 9, undefined],
+    ["a bound on the ratio that is not exceeded", { maxDeleteRatio: 0.3 }, 3, undefined],
+    ["a bound on the ratio that is exceeded", { maxDeleteRatio: 0.3 }, 4, "max_delete_ratio"],
+    ["a ratio of 0", { maxDeleteRatio: 0 }, 1, "max_delete_ratio"],
+    ["a ratio of 1", { maxDeleteRatio: 1 }, 9, undefined],
     [
       "both bounds, of which one is broken",
       { maxDeleteCount: 5n, maxDeleteRatio: 0.1 },
@@ -88,14 +88,14 @@ describe.each(imports)("%s, guarded", (_, importing) => {
     expect(await latestVersion(dataset)).toBe(1n);
   });
 
-  test("counts the share of the items before the write, and only deletions", async () => {
+  test("computes the ratio from deletions and the items before the write", async () => {
     const dataset = await service.dataset(...numbered(4));
     const rows = [item("k000", "changed"), item("k001", 1), item("new", 1), item("", 1)];
     const receipt = await importing(dataset, rows, mirrorWith({ maxDeleteRatio: 0.5 }));
     expect(countsOf(receipt)).toBe("c2 u1 n1 d2");
   });
 
-  test("refuses a mirror of no rows unless that is allowed, whatever the other bounds are", async () => {
+  test("refuses a mirror without rows unless that is allowed, regardless of other bounds", async () => {
     const dataset = await service.dataset(...numbered(2));
     const call = importing(dataset, [], mirrorWith({ maxDeleteCount: 100n, maxDeleteRatio: 1 }));
     expect(await refusalOf(call)).toEqual(
@@ -112,7 +112,7 @@ describe.each(imports)("%s, guarded", (_, importing) => {
     expect(emptied).toMatchObject({ version: 2n, itemCount: 0n, counts: { deleted: 2n } });
   });
 
-  test("leaves a plan behind, which another guard publishes", async () => {
+  test("leaves a plan, which can be published with another guard", async () => {
     const dataset = await service.dataset(...numbered(10));
     const requestId = randomUUID();
     const rows = [item("k000", "changed"), item("new", 1)];
@@ -135,7 +135,7 @@ describe.each(imports)("%s, guarded", (_, importing) => {
     expect(await call()).toEqual(receipt);
   });
 
-  test("plans without minding the guard, and minds it when the plan is applied", async () => {
+  test("ignores the guard when planning, and checks it when the plan is applied", async () => {
     const dataset = await service.dataset(...numbered(3));
     const options = { ...mirrorWith({ maxDeleteCount: 1n }), validateOnly: true };
     const { requestId } = await importing(dataset, [item("k000", 0)], options);
@@ -146,7 +146,7 @@ describe.each(imports)("%s, guarded", (_, importing) => {
 });
 
 describe.each(imports)("expected_version of %s", (_, importing) => {
-  test("has to be the latest when the write begins", async () => {
+  test("must be the latest version when the write begins", async () => {
     const dataset = await service.dataset(item("a", 1));
     await service.items.createItem({ dataset, item: item("b", 1) });
     for (const expectedVersion of [0n, 1n, 3n]) {
@@ -160,7 +160,7 @@ describe.each(imports)("expected_version of %s", (_, importing) => {
     expect((await importing(dataset, [item("a", 2)], { expectedVersion: 2n })).version).toBe(3n);
   });
 
-  test("is 0 for a dataset that is missing, and then creates it", async () => {
+  test("may be 0 for a missing dataset, which is then created", async () => {
     const dataset = { by: { case: "name", value: `missing ${randomUUID()}` } } as const;
     const options = { createIfMissing: true, expectedVersion: 1n };
     expect(await refusalOf(importing(dataset, [item("a", 1)], options))).toEqual(
@@ -173,7 +173,7 @@ describe.each(imports)("expected_version of %s", (_, importing) => {
     );
   });
 
-  test("does not matter to a repetition", async () => {
+  test("is not checked for a repetition", async () => {
     const dataset = await service.dataset(item("a", 1));
     const requestId = randomUUID();
     const repeat = () => importing(dataset, [item("a", 2)], { expectedVersion: 1n }, requestId);

@@ -30,14 +30,14 @@ const offered = (offset: number, rows: Row[]): ImportFrame => ({
 });
 const supply = (rows: Row[]): ImportFrame => ({ kind: "supply", rows });
 
-/** Takes frames and gives their answers; throws what is wrong with one. */
+/** Stages frames and returns their answers; throws if one is refused. */
 async function take(session: ImportSession, ...frames: ImportFrame[]) {
   const { answers, refusal } = await session.take(frames, true);
   if (refusal !== undefined) throw refusal;
   return answers;
 }
 
-/** The reason and the facts of a failure. */
+/** Returns the reason and the facts of a failure. */
 async function failureOf(action: Promise<unknown>): Promise<Record<string, unknown>> {
   const failure = await action.then(
     () => undefined,
@@ -46,7 +46,7 @@ async function failureOf(action: Promise<unknown>): Promise<Record<string, unkno
   return { reason: failure?.reason, ...failure?.facts };
 }
 
-/** A dataset with these rows at version 1. */
+/** Creates a dataset with these rows at version 1. */
 async function seeded(rows: Row[]) {
   const name = newName();
   await upsertItems(writing(database.pool), targetNamed(name), rows, requestFor(name));
@@ -59,7 +59,7 @@ const inputs = async (datasetId: string, version: bigint) =>
   );
 
 describe("an import", () => {
-  test("is visible only behind its commit", async () => {
+  test("is visible only after its commit", async () => {
     const name = newName();
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     await take(session, batch(0, [row("a", 1), row("b", 2)]));
@@ -73,7 +73,7 @@ describe("an import", () => {
     expect(await inputs(receipt.datasetId, 1n)).toEqual({ a: "1", b: "2" });
   });
 
-  test("skips rows that it has and refuses a gap", async () => {
+  test("skips rows that it has received and refuses a gap", async () => {
     const name = newName();
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     await take(session, batch(0, [row("a", 1), row("b", 2)]));
@@ -86,7 +86,7 @@ describe("an import", () => {
     expect(countsOf(await session.commit(3n)).created).toBe(3);
   });
 
-  test("refuses a commit that does not match what arrived, and goes on", async () => {
+  test("refuses a commit that does not match the received rows, and continues", async () => {
     const name = newName();
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     await take(session, batch(0, [row("a", 1)]));
@@ -101,7 +101,7 @@ describe("an import", () => {
     expect((await session.commit(2n)).version).toBe(1n);
   });
 
-  test("goes on where it stopped when it is opened again, and refuses the older stream", async () => {
+  test("resumes where it stopped when it is opened again, and refuses the older stream", async () => {
     const name = newName();
     const request = requestFor(name);
     const first = await begin(database.pool, targetNamed(name), request);
@@ -134,8 +134,8 @@ describe("an import", () => {
 
   test.each([
     ["new items", []],
-    ["items that exist and change", [row("x", 0)]],
-    ["items that exist and stay", [row("x", 1)]],
+    ["existing items that change", [row("x", 0)]],
+    ["existing items that do not change", [row("x", 1)]],
   ])("names both rows of a duplicate, however far apart, for %s", async (_, present) => {
     const name = await seeded([row("other", 0), ...present]);
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
@@ -155,7 +155,7 @@ describe("an import", () => {
     }).toEqual({ reason: "DUPLICATE_ITEM_ID", item_id: "x", first_index: 1, second_index: 2003 });
   });
 
-  test("keeps the frames in front of one that is refused, also when they came together", async () => {
+  test("keeps the frames before one that is refused, even if they are staged together", async () => {
     const name = newName();
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     const { answers, refusal } = await session.take(
@@ -171,7 +171,7 @@ describe("an import", () => {
 });
 
 describe("a delta import", () => {
-  test("wants only the bodies that the dataset lacks", async () => {
+  test("requests only the bodies that the dataset lacks", async () => {
     const name = await seeded([row("a", 1), row("b", 1), row("c", 1)]);
     const session = await begin(database.pool, targetNamed(name), requestFor(name, { mode: "mirror" }));
     const rows = [row("a", 1), row("b", 2), row("d", 4)];
@@ -188,7 +188,7 @@ describe("a delta import", () => {
     expect(await inputs(receipt.datasetId, 2n)).toEqual({ a: "1", b: "2", d: "4" });
   });
 
-  test("asks again for what is still missing when rows are offered or sent again", async () => {
+  test("requests missing bodies again when rows are offered or sent again", async () => {
     const name = await seeded([row("a", 1)]);
     const request = requestFor(name);
     const first = await begin(database.pool, targetNamed(name), request);
@@ -202,7 +202,7 @@ describe("a delta import", () => {
     expect(countsOf(await again.commit(4n))).toEqual({ created: 3, updated: 0, unchanged: 1, deleted: 0 });
   });
 
-  test("refuses another row under a number that is taken, another body, and one that was not offered", async () => {
+  test("refuses another row with a used number, another body, and a body that was not offered", async () => {
     const name = await seeded([row("a", 1)]);
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     await take(session, offered(0, [row("b", 2)]));
@@ -219,7 +219,7 @@ describe("a delta import", () => {
     expect(await failureOf(take(session, supply([row("z", 3)])))).toMatchObject({ reason: "INVALID_FIELD" });
   });
 
-  test("moves no body for new splits", async () => {
+  test("does not transfer bodies for new splits", async () => {
     const name = await seeded([row("a", 1, ["train"])]);
     const session = await begin(database.pool, targetNamed(name), requestFor(name));
     expect(await take(session, offered(0, [row("a", 1, ["test"])]))).toMatchObject([{ positions: [] }]);

@@ -1,6 +1,6 @@
 /**
- * What an import does, in as few words as possible: the whole of a dataset in a map, one row after the other. Contents are
- * compared as texts, so they have to be spelled canonically.
+ * A minimal model of imports: the whole dataset in a map, to which rows are applied one by one. Contents are
+ * compared as texts, so they must be spelled canonically.
  */
 
 export interface ModelRow {
@@ -16,10 +16,10 @@ export interface ModelCounts {
   deleted: number;
 }
 
-/** Ids of items that the model makes; the service assigns others, so only their number and content compare. */
+/** Ids of items that the model creates; the service assigns others, so only their number and content are compared. */
 let assigned = 0;
 
-/** Brings `items` in line with the rows and counts what that took. */
+/** Applies the rows to `items` and counts the changes. */
 export function importRows(
   items: Map<string, string>,
   rows: readonly ModelRow[],
@@ -58,7 +58,7 @@ function byAssignedThenId(one: string, other: string): number {
   return Number(isAssigned(other)) - Number(isAssigned(one)) || (one < other ? -1 : 1);
 }
 
-/** Items with the caller's ids by id, and the contents of the others as a multiset: what two states have to agree on. */
+/** Returns the part in which two states must agree: items with the caller's ids, and the contents of the others as a multiset. */
 export function comparable(items: Iterable<readonly [itemId: string, content: string]>): {
   named: Record<string, string>;
   unnamed: string[];

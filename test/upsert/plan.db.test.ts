@@ -30,7 +30,7 @@ const mirror = { mode: UpsertMode.MIRROR, guard: { allowEmpty: true } };
 const upsert = (dataset: Ref, items: ItemInit[], options: Options = {}, requestId = randomUUID()) =>
   service.upserts.upsertItems({ dataset, items, options, requestId });
 
-/** Plans a write and gives its receipt. */
+/** Plans a write and returns its receipt. */
 async function plan(dataset: Ref, items: ItemInit[], options: Options = {}): Promise<Receipt> {
   const { receipt } = await upsert(dataset, items, { ...options, validateOnly: true });
   if (receipt === undefined) throw new Error("the answer lacks its receipt");
@@ -48,7 +48,7 @@ const discard = async (dataset: Ref, requestId: string) =>
 const get = async (dataset: Ref, requestId: string) =>
   (await service.upserts.getUpsert({ dataset, requestId })).receipt;
 
-/** All that a reader can see of a dataset. */
+/** Returns all that a reader can see of a dataset. */
 async function visible(dataset: DatasetRef) {
   return {
     dataset: (await service.datasets.getDataset({ dataset })).dataset,
@@ -61,7 +61,7 @@ const notReady = (state: string, requestId: string) =>
   refused("FailedPrecondition", "UPSERT_NOT_READY", { request_id: requestId, state });
 
 describe("a plan", () => {
-  test("leaves no trace for readers, and no rows once it is given up", async () => {
+  test("leaves no trace for readers, and no rows once it is discarded", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1), item("c", 1));
     const before = await visible(dataset);
     const receipt = await plan(dataset, [item("a", 2), item("b", 1), item("", 1), item("new", 1)], mirror);
@@ -82,14 +82,14 @@ describe("a plan", () => {
     expect(await visible(dataset)).toEqual(before);
   });
 
-  test("says when nothing would change, and applying it makes no version", async () => {
+  test("reports that nothing would change, and makes no version when applied", async () => {
     const dataset = await service.dataset(item("a", 1));
     const receipt = await plan(dataset, [item("a", 1)], mirror);
     expect(receipt).toMatchObject({ noOp: true, state: Receipt_State.PLANNED, version: 0n, itemCount: 1n });
     expect(await apply(dataset, receipt)).toMatchObject({ noOp: true, version: 1n, itemCount: 1n });
   });
 
-  test("has the counts, and applying it the outcome, of the same write made at once", async () => {
+  test("has the counts, and when applied the outcome, of the same write without a plan", async () => {
     let random = 11;
     const next = (below: number) => {
       random = (random * 48_271) % 2_147_483_647;
@@ -129,7 +129,7 @@ describe("a plan", () => {
     }
   });
 
-  test("is the end of a stream with validate_only as well", async () => {
+  test("is also the result of a stream with validate_only", async () => {
     const dataset = await service.dataset(item("a", 1));
     const opening = { dataset, requestId: randomUUID(), options: { validateOnly: true } };
     const receipt = await receiptOf(service.upserts, [open(opening), batch(0, [item("b", 1)]), commit(1)]);
@@ -140,7 +140,7 @@ describe("a plan", () => {
 });
 
 describe("ApplyUpsert", () => {
-  test("gives the same receipt again, also after further versions", async () => {
+  test("returns the same receipt again, even after further versions", async () => {
     const dataset = await service.dataset(item("a", 1));
     const planned = await plan(dataset, [item("a", 2)]);
     const applied = await apply(dataset, planned);
@@ -152,7 +152,7 @@ describe("ApplyUpsert", () => {
     expect((await visible(dataset)).dataset?.latestVersion).toBe(3n);
   });
 
-  test("applies a plan once when ten ask for it at once", async () => {
+  test("applies a plan once when ten calls apply it concurrently", async () => {
     const dataset = await service.dataset(item("a", 1));
     const planned = await plan(dataset, [item("a", 2)]);
     const receipts = await Promise.all(Array.from({ length: 10 }, () => apply(dataset, planned)));
@@ -160,7 +160,7 @@ describe("ApplyUpsert", () => {
     expect((await visible(dataset)).versions).toHaveLength(2);
   });
 
-  test("is refused once the dataset has moved on, and then applies with allow_rebase", async () => {
+  test("is refused if the dataset has a newer version, unless allow_rebase is set", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1), item("c", 1), item("d", 1));
     const planned = await plan(dataset, [item("a", 2), item("b", 1), item("new", 1), item("", 1)], mirror);
     expect(countsOf(planned)).toBe("c1 u1 n2 d1");
@@ -174,7 +174,7 @@ describe("ApplyUpsert", () => {
     expect(await get(dataset, planned.requestId)).toEqual(planned);
 
     const rebased = await apply(dataset, planned, true);
-    // a is so already, b goes back to 1, the row without an id now stands for d, and e goes.
+    // a has this content already, b returns to 1, the row without an id now stands for d, and e is deleted.
     expect(countsOf(rebased)).toBe("c1 u1 n2 d1");
     expect(rebased).toMatchObject({ baseVersion: 3n, version: 4n, itemCount: 4n });
     expect(
@@ -187,7 +187,7 @@ describe("ApplyUpsert", () => {
     ]);
   });
 
-  test("recounts with allow_rebase as if the rows had been sent after what came in between", async () => {
+  test("recounts with allow_rebase as if the rows had been sent after the versions in between", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1));
     const planned = await plan(dataset, [item("a", 1), item("b", 2), item("c", 1)]);
     expect(countsOf(planned)).toBe("c1 u1 n1 d0");
@@ -197,7 +197,7 @@ describe("ApplyUpsert", () => {
     expect(rebased.counts?.received).toBe(3n);
   });
 
-  test("still counts expected_version with allow_rebase", async () => {
+  test("still checks expected_version with allow_rebase", async () => {
     const dataset = await service.dataset(item("a", 1));
     const planned = await plan(dataset, [item("a", 2)], { expectedVersion: 1n });
     await upsert(dataset, [item("b", 1)]);
@@ -206,7 +206,7 @@ describe("ApplyUpsert", () => {
     );
   });
 
-  test("keeps a plan alive that it is refused", async () => {
+  test("extends the life of a plan that it does not apply", async () => {
     const dataset = await service.dataset(item("a", 1), item("b", 1));
     const planned = await plan(dataset, [item("a", 1)], mirror);
     const guard = { maxDeleteCount: 0n };
@@ -229,7 +229,7 @@ describe("ApplyUpsert", () => {
 });
 
 describe("DiscardUpsert", () => {
-  test.each(["open", "planned"])("gives up a write that is %s, and again changes nothing", async (state) => {
+  test.each(["open", "planned"])("discards a write that is %s, and is idempotent", async (state) => {
     const dataset = await service.dataset(item("a", 1));
     const requestId = randomUUID();
     const options = { validateOnly: true };
@@ -251,7 +251,7 @@ describe("DiscardUpsert", () => {
     expect(await refusalOf(discard(dataset, requestId))).toEqual(notReady("STATE_PUBLISHED", requestId));
   });
 
-  test("against an apply at the same time leaves one of the two outcomes", async () => {
+  test("concurrent with an apply has one of the two outcomes", async () => {
     for (let round = 0; round < 10; round++) {
       const dataset = await service.dataset(item("a", 1));
       const planned = await plan(dataset, [item("a", 2)]);
@@ -267,7 +267,7 @@ describe("DiscardUpsert", () => {
 });
 
 describe("GetUpsert", () => {
-  test("tells how far an import has come, from its first frame on", async () => {
+  test("reports the progress of an import from its first frame on", async () => {
     const dataset = await service.dataset(item("a", 1));
     const requestId = randomUUID();
     const opening = open({ dataset, requestId });
@@ -288,7 +288,7 @@ describe("GetUpsert", () => {
     expect(await get(dataset, requestId)).toEqual(published);
   });
 
-  test("finds any write to items, for as long as the dataset", async () => {
+  test("finds any write to items as long as the dataset exists", async () => {
     const dataset = await service.dataset();
     const requestId = randomUUID();
     const { receipt } = await service.items.createItem({ dataset, item: item("a", 1), requestId });
@@ -296,7 +296,7 @@ describe("GetUpsert", () => {
     expect(await get(dataset, requestId)).toEqual(receipt);
   });
 
-  test("fails for a request_id that no write has, and for a dataset that is not there", async () => {
+  test("fails for an unknown request_id, and for an unknown dataset", async () => {
     const dataset = await service.dataset();
     const requestId = randomUUID();
     const missing = refused("NotFound", "UPSERT_NOT_FOUND", {
@@ -319,7 +319,7 @@ describe("GetUpsert", () => {
 describe("a plan that creates its dataset", () => {
   const creating = { createIfMissing: true, newDataset: { description: "made by import" } };
 
-  test("creates nothing until it is applied, but is found under the name", async () => {
+  test("creates nothing until it is applied, but is found by the name", async () => {
     const ref = named("planned dataset");
     const planned = await plan(ref, [item("a", 1), item("", 2)], creating);
     expect(planned).toMatchObject({ createsDataset: true, itemCount: 2n, counts: { created: 2n } });
@@ -353,7 +353,7 @@ describe("a plan that creates its dataset", () => {
     expect(dataset).toMatchObject({ name: "discarded dataset", latestVersion: 0n });
   });
 
-  test("of two plans for one name, the first that is applied creates it, the other adds to it", async () => {
+  test("of two plans for one name, the first applied one creates the dataset, the other adds to it", async () => {
     const ref = named("twice planned dataset");
     const [first, second] = [
       await plan(ref, [item("a", 1)], creating),
@@ -364,7 +364,7 @@ describe("a plan that creates its dataset", () => {
     expect((await service.datasets.getDataset({ dataset: ref })).dataset?.description).toBe("another");
   });
 
-  test("adds to a dataset that somebody else creates under the name meanwhile", async () => {
+  test("adds to a dataset that is created under the name meanwhile", async () => {
     const ref = named("overtaken dataset");
     const planned = await plan(ref, [item("a", 1)], creating);
     const { dataset } = await service.datasets.createDataset({ dataset: { name: "overtaken dataset" } });
@@ -375,7 +375,7 @@ describe("a plan that creates its dataset", () => {
     });
   });
 
-  test("is refused where another dataset has been given the name", async () => {
+  test("is refused if another dataset was renamed to the name", async () => {
     const ref = named("taken dataset");
     const planned = await plan(ref, [item("a", 1)], creating);
     const other = await service.dataset();
@@ -389,7 +389,7 @@ describe("a plan that creates its dataset", () => {
     );
   });
 
-  test("makes an empty dataset of no rows", async () => {
+  test("creates an empty dataset without rows", async () => {
     const ref = named("empty dataset");
     const planned = await plan(ref, [], creating);
     expect(await apply(ref, planned)).toMatchObject({ noOp: true, version: 0n, createsDataset: true });
@@ -397,7 +397,7 @@ describe("a plan that creates its dataset", () => {
   });
 });
 
-/** A timestamp in seconds. */
+/** Returns a timestamp in seconds. */
 function timeOf(time: { seconds: bigint; nanos: number } | undefined): number {
   return Number(time?.seconds ?? 0) + (time?.nanos ?? 0) / 1e9;
 }

@@ -1,9 +1,9 @@
 import type { ModelCounts, ModelRow } from "./model.ts";
 
 /**
- * The model of an import once more, with splits, and with the ids that the service assigns: it tells which item each row
+ * The model of an import once more, with splits, and with the ids that the service assigns: it determines which item each row
  * finds, not only how many. It knows the two passes of the contract and the one thing beyond them that splits need: rows
- * with equal content take items in the order of their splits, so that the order of rows does not matter.
+ * with equal content match items in the order of their splits, so that the order of rows does not matter.
  */
 
 export interface SplitItem {
@@ -13,7 +13,7 @@ export interface SplitItem {
 
 export interface SplitRow extends ModelRow {
   readonly splits: readonly string[];
-  /** The id that the service gives the row if it creates an item. */
+  /** The id that the service assigns to the row if it creates an item. */
   readonly newItemId: string;
 }
 
@@ -22,7 +22,7 @@ export interface SplitOutcome {
   readonly kind: "created" | "updated" | "unchanged";
 }
 
-/** Brings `items` in line with the rows, and tells what became of each row. */
+/** Applies the rows to `items`, and returns the outcome of each row. */
 export function importSplitRows(
   items: Map<string, SplitItem>,
   rows: readonly SplitRow[],
@@ -67,7 +67,7 @@ function byAssignedThenId(one: string, other: string): number {
   return Number(isAssigned(other)) - Number(isAssigned(one)) || (one < other ? -1 : 1);
 }
 
-/** As lists of names compare: the first name that differs decides, and fewer come first. */
+/** Compares lists of names: the first name that differs decides, and a prefix comes first. */
 function bySplits({ splits: one }: SplitRow, { splits: other }: SplitRow): number {
   const text = (splits: readonly string[]) => splits.join("\0");
   return text(one) < text(other) ? -1 : Number(text(one) > text(other));

@@ -9,25 +9,25 @@ import type {
 } from "../../gen/itembank/v1/upsert_service_pb.js";
 import type { ItemInit } from "../items/item-service.ts";
 
-/** What a client sends. */
+/** A frame that a client sends. */
 export type Frame = NonNullable<MessageInitShape<typeof StreamUpsertItemsRequestSchema>["frame"]>;
 
-/** The first frame. */
+/** Returns the first frame. */
 export function open(value: MessageInitShape<typeof UpsertOpenSchema>): Frame {
   return { case: "open", value };
 }
 
-/** Rows with bodies, the first of them of this number. */
+/** Returns a frame of rows with bodies, the first of which has this number. */
 export function batch(offset: number, items: ItemInit[]): Frame {
   return { case: "batch", value: { offset: BigInt(offset), items } };
 }
 
-/** The last frame. */
+/** Returns the last frame. */
 export function commit(count: number): Frame {
   return { case: "commit", value: { itemCount: BigInt(count) } };
 }
 
-/** Sends frames and gives their answers. Without a commit among the frames, the import stays open. */
+/** Sends frames and returns their answers. Without a commit among the frames, the import stays open. */
 export async function send(
   upserts: Client<typeof UpsertService>,
   frames: readonly Frame[],
@@ -40,7 +40,7 @@ export async function send(
   return answers;
 }
 
-/** The receipt that ends an import. */
+/** Sends frames and returns the receipt that ends the import. */
 export async function receiptOf(
   upserts: Client<typeof UpsertService>,
   frames: readonly Frame[],

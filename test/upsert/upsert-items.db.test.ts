@@ -46,7 +46,7 @@ describe("an upsert", () => {
     ["–:1 –:1", "–:1", "c0 u0 n1 d1"],
     ["x:1 y:1 z:1", "x:1 y:2 w:1", "c1 u1 n1 d1"],
     ["e1:1 e2:1", "–:1 e1:2", "c0 u1 n1 d0"],
-  ])("that mirrors %s by %s gives %s", async (first, second, expected) => {
+  ])("that mirrors %s by %s counts %s", async (first, second, expected) => {
     const name = newName();
     await upsert(name, first);
     const { counts, version, outcomeVersion } = await upsert(name, second, { mode: "mirror" });
@@ -67,7 +67,7 @@ describe("an upsert", () => {
     });
   });
 
-  test("brings a deleted item back", async () => {
+  test("recreates a deleted item", async () => {
     const name = newName();
     await upsert(name, "x:1 y:1");
     await upsert(name, "y:1", { mode: "mirror" });
@@ -82,7 +82,7 @@ describe("an upsert", () => {
     ).toEqual([["x", "y"], ["y"], ["x", "y"]]);
   });
 
-  test("agrees with the model over random imports, and older versions stay as they were", async () => {
+  test("agrees with the model on random imports, and leaves older versions unchanged", async () => {
     const name = newName();
     const model = new Map<string, string>();
     const history: ReturnType<typeof comparable>[] = [comparable([])];

@@ -35,7 +35,7 @@ const named = (name: string) => ({ by: { case: "name", value: name } }) as const
 const latestVersion = async (dataset: DatasetRef) =>
   (await service.datasets.getDataset({ dataset })).dataset?.latestVersion;
 
-/** What became of each row: `k0 CREATED`. */
+/** Abbreviates the outcome of each row: `k0 CREATED`. */
 const outcomesOf = ({ outcomes }: UpsertItemsResponse) =>
   outcomes.map(({ itemId, kind }) => `${itemId.replace(/^item.{26}$/, "assigned")} ${ChangeKind[kind]}`);
 
@@ -44,7 +44,7 @@ const present = () =>
   service.dataset(item("changed", 1), item("same", 1), item("found by content", 7), item("absent", 1));
 
 describe("UpsertItems", () => {
-  test("tells of each row which item it stands for, what became of it, and its hash", async () => {
+  test("returns for each row the item it stands for, its outcome, and its hash", async () => {
     const dataset = await present();
     const answer = await upsert(dataset, someRows);
     expect(outcomesOf(answer)).toEqual([
@@ -63,7 +63,7 @@ describe("UpsertItems", () => {
     expect(Object.keys(read)).toContain("absent");
   });
 
-  test("names no id that is still to be assigned while it is a plan", async () => {
+  test("omits ids that are not assigned yet while it is a plan", async () => {
     const dataset = await present();
     const answer = await upsert(dataset, someRows, { validateOnly: true });
     expect(outcomesOf(answer)).toEqual([
@@ -76,7 +76,7 @@ describe("UpsertItems", () => {
     expect(answer.outcomes.every((outcome) => outcome.contentHash.length === 32)).toBe(true);
   });
 
-  test("deletes what is absent in a mirror, and nothing otherwise", async () => {
+  test("deletes absent items in a mirror only", async () => {
     for (const mode of [UpsertMode.UNSPECIFIED, UpsertMode.MERGE, UpsertMode.MIRROR]) {
       const dataset = await present();
       const { receipt } = await upsert(dataset, someRows, { mode });
@@ -85,7 +85,7 @@ describe("UpsertItems", () => {
     }
   });
 
-  test("leaves splits alone where a row has none, unless it replaces them", async () => {
+  test("keeps the splits of an item if its row has none, unless splits are replaced", async () => {
     const dataset = await service.dataset(
       item("a", 1, { splits: ["train"] }),
       item("b", 1, { splits: ["dev"] }),
@@ -100,7 +100,7 @@ describe("UpsertItems", () => {
     expect([a?.splits, b?.splits]).toEqual([[], ["test"]]);
   });
 
-  test("takes 1,000 rows, and none", async () => {
+  test("accepts 1,000 rows, and no rows", async () => {
     const dataset = await service.dataset();
     expect((await upsert(dataset, numbered(1000))).receipt).toMatchObject({ itemCount: 1000n });
     expect((await upsert(dataset, [])).receipt).toMatchObject({ noOp: true, version: 1n });
@@ -109,7 +109,7 @@ describe("UpsertItems", () => {
     );
   });
 
-  test("gives the first answer to a repetition, outcomes included", async () => {
+  test("returns the first answer to a repetition, including outcomes", async () => {
     const dataset = await present();
     const request = { dataset, items: someRows, requestId: randomUUID() };
     const first = await service.upserts.upsertItems(request);
@@ -142,7 +142,7 @@ describe("the dataset of an upsert", () => {
     expect([byId.receipt?.datasetId, byName.receipt?.datasetId]).toEqual([datasetId, datasetId]);
   });
 
-  test("has to be there", async () => {
+  test("must exist", async () => {
     expect(await refusalOf(upsert(named("nowhere"), [item("a", 1)]))).toEqual(
       refused("NotFound", "DATASET_NOT_FOUND", { name: "nowhere" }),
     );
@@ -152,7 +152,7 @@ describe("the dataset of an upsert", () => {
     );
   });
 
-  test("is created if it is missing, as new_dataset says, in the same instant", async () => {
+  test("is created from new_dataset if it is missing, in the same transaction", async () => {
     const { receipt } = await upsert(named("Q1 Sales Report"), [item("a", 1), item("b", 1)], {
       createIfMissing: true,
       newDataset: { description: "of the first quarter", metadataJson: '{"team": "evals"}' },
@@ -169,7 +169,7 @@ describe("the dataset of an upsert", () => {
     });
   });
 
-  test("stays as it is if it is there already", async () => {
+  test("is not changed if it exists already", async () => {
     const request = { createIfMissing: true, newDataset: { description: "first" } };
     await upsert(named("made once"), [item("a", 1)], request);
     const { receipt } = await upsert(named("made once"), [item("b", 1)], {
@@ -194,11 +194,11 @@ describe("options that make no sense are refused", () => {
   const id = { by: { case: "datasetId", value: "data00000000000000000000000000" } } as const;
 
   test.each<[string, NonNullable<Request["dataset"]>, Options, string]>([
-    ["a mode that there is not", id, { mode: 9 as UpsertMode }, "options.mode"],
+    ["an unknown mode", id, { mode: 9 as UpsertMode }, "options.mode"],
     ["creating a dataset by id", id, { createIfMissing: true }, "options.create_if_missing"],
     ["new_dataset without creating", named("x"), { newDataset: {} }, "options.new_dataset"],
     ["a negative expected_version", id, { expectedVersion: -1n }, "options.expected_version"],
-    ["a guard of a merge", id, { guard: { maxDeleteCount: 1n } }, "options.guard"],
+    ["a guard for a merge", id, { guard: { maxDeleteCount: 1n } }, "options.guard"],
     [
       "a negative bound",
       id,
@@ -212,7 +212,7 @@ describe("options that make no sense are refused", () => {
       "options.guard.max_delete_ratio",
     ],
     [
-      "a ratio that is no number",
+      "a ratio that is not a number",
       id,
       { mode: UpsertMode.MIRROR, guard: { maxDeleteRatio: Number.NaN } },
       "options.guard.max_delete_ratio",
@@ -237,7 +237,7 @@ describe("options that make no sense are refused", () => {
     expect((await refusalOf(call())).metadata.violation_count).toBe("3");
   });
 
-  test("and so is a request_id that is no UUID", async () => {
+  test("a request_id that is not a UUID", async () => {
     const dataset = await service.dataset();
     const call = service.upserts.upsertItems({ dataset, items: [], requestId: "1" });
     expect(await refusalOf(call)).toEqual(invalid("request_id"));
@@ -246,7 +246,7 @@ describe("options that make no sense are refused", () => {
 });
 
 describe("rows that are wrong", () => {
-  test("are all named, up to 100, each with its place in the request", async () => {
+  test("are all listed, up to 100, each with its path in the request", async () => {
     const dataset = await service.dataset(item("x", 1));
     const hash = "00".repeat(32);
     const rows: ItemInit[] = [
@@ -286,7 +286,7 @@ describe("rows that are wrong", () => {
     expect(fields.at(-1)).toBe(`items[${fields.length - 1}].input_json`);
   });
 
-  test("are found by their hash where the caller gives one", async () => {
+  test("are detected by their hash if the caller sends one", async () => {
     const dataset = await service.dataset();
     const given = "00".repeat(32);
     const rows = [item("a", 1), item("b", 2, { contentHash: Buffer.from(given, "hex") })];
@@ -323,7 +323,7 @@ describe("rows that are wrong", () => {
   });
 });
 
-describe("a write that nobody finishes", () => {
+describe("an unfinished write", () => {
   test("is open, and shows nothing to readers", async () => {
     const dataset = await service.dataset(item("a", 1));
     const requestId = randomUUID();
@@ -336,7 +336,7 @@ describe("a write that nobody finishes", () => {
 });
 
 describe("the content hashes of an import", () => {
-  test("are sha256-jcs-v1, named or not, in an offer as well, and a stream that goes on may say so otherwise", async () => {
+  test("are sha256-jcs-v1, named or not, also in an offer, and a resumed stream may name it or not", async () => {
     const dataset = await service.dataset(item("same", 1), item("changed", 1));
     const [known] = (await service.items.listItems({ dataset })).items.toReversed();
     const requestId = randomUUID();

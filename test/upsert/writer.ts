@@ -13,19 +13,19 @@ import { datasetHandle, defaultProject } from "../support/handles.ts";
 
 const mutexOf = new Map<number, KeyedMutex>();
 
-/** What writes work with. Writers with different servers meet at the locks of the database alone. */
+/** The resources of writes. Writers of different servers only share the locks of the database. */
 export function writing(pool: Pool, server = 0): WriteResources {
   const mutex = mutexOf.get(server) ?? new KeyedMutex();
   mutexOf.set(server, mutex);
   return { pool, mutex, importTtlSeconds: 3600 };
 }
 
-/** A dataset by name that the first write creates. */
+/** Returns a dataset by name, which the first write creates. */
 export function targetNamed(name: string): WriteTarget {
   return { projectId: defaultProject, ref: { name }, createIfMissing: true };
 }
 
-/** A merge that nothing is special about, unless said. */
+/** Returns the request of a plain merge, with the given exceptions. */
 export function requestFor(name: string, special: Partial<ChangesetRequest> = {}): ChangesetRequest {
   return {
     requestId: randomUUID(),
@@ -43,13 +43,13 @@ export function requestFor(name: string, special: Partial<ChangesetRequest> = {}
   };
 }
 
-/** A row with this input; an empty id means none. */
+/** Returns a row with this input; an empty id means none. */
 export function row(itemId: string, input: unknown, splits: readonly string[] = []): Row {
   const content = { input: JSON.stringify(input), expectedOutput: undefined, metadata: undefined };
   return { itemId, ...content, splits, contentHash: contentHash(content), size: content.input.length };
 }
 
-/** The same row without its body. */
+/** Returns the same row without its body. */
 export function offer({ itemId, contentHash: hash, splits }: Row): OfferedRow {
   return { itemId, contentHash: hash, splits };
 }
@@ -65,7 +65,7 @@ export async function begin(
   return opened.session;
 }
 
-/** Everything a version holds. */
+/** Returns all items of a version. */
 export async function readVersion(pool: Pool, datasetId: string, version: bigint): Promise<Item[]> {
   const items: Item[] = [];
   for (let after: string | undefined; ; ) {
@@ -86,7 +86,7 @@ export async function readVersion(pool: Pool, datasetId: string, version: bigint
   }
 }
 
-/** The counts of a write as plain numbers. */
+/** Returns the counts of a write as plain numbers. */
 export function countsOf({ counts }: Changeset) {
   return {
     created: Number(counts.created),
