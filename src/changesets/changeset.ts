@@ -8,8 +8,8 @@ import { emptyDigest } from "../versions/digest.ts";
 export type ChangesetState = "open" | "planned" | "published" | "discarded";
 
 /**
- * How a write treats items that are not among its rows: merge keeps them, mirror deletes them. `edit` is the mode of unary
- * writes; `restore` mirrors an older version, whose items are its rows.
+ * How a write treats items that are not among its rows: `merge` keeps them, `mirror` deletes them. `edit` is the mode of
+ * ItemService's calls; `restore` mirrors an older version, whose items are its rows.
  */
 export type ChangesetMode = "merge" | "mirror" | "edit" | "restore";
 
@@ -71,7 +71,7 @@ export interface Changeset {
   readonly expectedVersion: bigint | undefined;
   guard: MirrorGuard;
   baseVersion: bigint;
-  /** The version that a restore restores. */
+  /** The version to restore; undefined in other modes. */
   restoredVersion: bigint | undefined;
   readonly itemIdPrefix: string;
   streamNumber: bigint;

@@ -44,7 +44,7 @@ export async function schemasInForce(
 
 /** Parses the definition of the dataset that a write creates. */
 export function newDatasetDefinition(newDataset: ChangesetRequest["newDataset"]): DatasetDefinition {
-  if (newDataset === undefined) throw new Error("the write does not say what it creates");
+  if (newDataset === undefined) throw new Error("the write has no definition of the dataset that it creates");
   return JSON.parse(newDataset);
 }
 

@@ -77,7 +77,7 @@ export async function publish(
     return { changeset, refusal };
   }
   if (isNoOp(counts)) {
-    // All rows without an id were matched with their items; their revisions were kept until now in case they were not.
+    // Every row without an id matched an item; the revisions staged in case it would not are deleted.
     if (matched) await deleteRevisions(client, changeset);
     await finish(client, changeset, target, undefined);
   } else {

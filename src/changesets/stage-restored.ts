@@ -83,8 +83,7 @@ async function* streamRestoredPages(
 }
 
 function restoredVersionOf({ changesetId, restoredVersion }: Changeset): bigint {
-  if (restoredVersion === undefined)
-    throw new Error(`changeset ${changesetId} does not say what it restores`);
+  if (restoredVersion === undefined) throw new Error(`changeset ${changesetId} has no version to restore`);
   return restoredVersion;
 }
 

@@ -68,7 +68,7 @@ export interface ScoreComparison {
   readonly ties: number;
 }
 
-/** @throws Failure RUNS_NOT_COMPARABLE for one run twice, and for runs on different datasets. */
+/** Fails unless two runs can be compared. @throws Failure RUNS_NOT_COMPARABLE if they are the same, or on different datasets. */
 export function requireComparable(
   base: { readonly runId: RunHandle; readonly datasetId: DatasetHandle },
   candidate: { readonly runId: RunHandle; readonly datasetId: DatasetHandle },

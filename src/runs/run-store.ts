@@ -45,7 +45,7 @@ export const runColumns = `
   runs.state, runs.failure_message, runs.item_count, runs.expected, runs.succeeded, runs.failed, runs.carried,
   runs.sequence, runs.etag, runs.author, runs.create_time, runs.start_time, runs.complete_time, runs.update_time`;
 
-/** @throws Failure RUN_NOT_FOUND, also for a run of another project. */
+/** Returns a run. @throws Failure RUN_NOT_FOUND, also for a run of another project. */
 export async function getRun(db: Queryable, projectId: ProjectId, runId: string): Promise<Run> {
   const { rows } = await db.query<RunRow>(
     `select ${runColumns}
@@ -58,7 +58,7 @@ export async function getRun(db: Queryable, projectId: ProjectId, runId: string)
   return runFromRow(row);
 }
 
-/** @throws Failure RUN_NOT_FOUND, also for a run of another project. */
+/** Returns the immutable facts of a run. @throws Failure RUN_NOT_FOUND, also for a run of another project. */
 export async function getRunScope(db: Queryable, projectId: ProjectId, runId: string): Promise<RunScope> {
   const { rows } = await db.query<RunScopeRow>(
     `select ${runScopeColumns}

@@ -154,7 +154,7 @@ export function finishVerdict(
   return Number(succeeded) / Number(expected) < minSuccessRatio ? "failed" : "completed";
 }
 
-/** @throws Failure RUN_ENDED if the run is in a final state. */
+/** Fails if the run has ended. @throws Failure RUN_ENDED */
 export function requireOpen({ runId, state }: Pick<Run, "runId" | "state">): void {
   if (hasEnded(state)) throw runEnded(runId, state);
 }

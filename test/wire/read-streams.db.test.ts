@@ -49,7 +49,7 @@ afterAll(async () => {
 });
 afterEach(() => expectNothingLeaked(service));
 
-/** Resolves when a stream is over: with its error, or undefined. */
+/** Resolves when a stream ends: with its error, or undefined. */
 function over(stream: grpc.ClientReadableStream<unknown>): Promise<grpc.ServiceError | undefined> {
   return new Promise((resolve) => {
     stream.on("error", resolve);
@@ -65,7 +65,7 @@ describe("StreamItems, called by grpc-js", () => {
       options,
     ) as grpc.ClientReadableStream<StreamItemsResponse>;
 
-  test("gives every item once, in order, and ends with their number", async () => {
+  test("returns every item once, in order, and ends with their number", async () => {
     const stream = start();
     const received: string[] = [];
     const ends: bigint[] = [];
@@ -80,7 +80,7 @@ describe("StreamItems, called by grpc-js", () => {
     expect(ends).toEqual([BigInt(itemCount)]);
   });
 
-  test("goes on behind the last frame that a cut stream gave", async () => {
+  test("resumes after the last frame of an interrupted stream", async () => {
     const cut = start();
     const cursor = await new Promise<string>((resolve) => {
       cut.once("data", ({ frame }: StreamItemsResponse) => {
@@ -110,7 +110,7 @@ describe("StreamItems, called by grpc-js", () => {
     const ended = over(stream);
     await sleep(1_400);
     stream.resume();
-    // What was on its way when time ran out may still arrive complete.
+    // Frames in flight at the deadline may still arrive complete.
     const error = await ended;
     if (error !== undefined) expect(error.code).toBe(grpc.status.DEADLINE_EXCEEDED);
   });
@@ -129,7 +129,7 @@ describe("DiffVersions, called by grpc-js", () => {
       options,
     ) as grpc.ClientReadableStream<DiffVersionsResponse>;
 
-  test("goes on behind the last frame that a cut stream gave", async () => {
+  test("resumes after the last frame of an interrupted stream", async () => {
     const cut = start();
     const cursor = await new Promise<string>((resolve) => {
       cut.once("data", ({ frame }: DiffVersionsResponse) => {
@@ -159,7 +159,7 @@ describe("DiffVersions, called by grpc-js", () => {
     const ended = over(stream);
     await sleep(1_400);
     stream.resume();
-    // What was on its way when time ran out may still arrive complete.
+    // Frames in flight at the deadline may still arrive complete.
     const error = await ended;
     if (error !== undefined) expect(error.code).toBe(grpc.status.DEADLINE_EXCEEDED);
   });
@@ -201,7 +201,7 @@ describe("StreamRecordResults and StreamResults, called by grpc-js", () => {
     expect(answers.map((answer) => Number(answer.frameNumber))).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
-  test("a cancelled stream keeps what was answered, and the rest may be sent again", async () => {
+  test("a cancelled stream keeps acknowledged frames, and the others may be sent again", async () => {
     const runId = await newRun();
     const first = record();
     first.stream.write(frame(runId, 0));
@@ -219,7 +219,7 @@ describe("StreamRecordResults and StreamResults, called by grpc-js", () => {
     ]);
   });
 
-  test("a frame that is refused ends the stream; frames before it stay", async () => {
+  test("a refused frame ends the stream, and frames before it are kept", async () => {
     const runId = await newRun();
     const { stream, answers, ended } = record();
     stream.write(frame(runId, 0));
@@ -235,7 +235,7 @@ describe("StreamRecordResults and StreamResults, called by grpc-js", () => {
     expect(run?.counts).toMatchObject({ succeeded: 100n });
   });
 
-  test("a follower sees results as they come, heartbeats in between, and the end of the run", async () => {
+  test("a follower receives results as they are recorded, heartbeats in between, and the end of the run", async () => {
     const runId = await newRun();
     const follower = runs.StreamResults?.({
       runId,
@@ -262,7 +262,7 @@ describe("StreamRecordResults and StreamResults, called by grpc-js", () => {
     expect(sequences).toEqual(Array.from({ length: 200 }, (_, index) => index + 1));
   });
 
-  test("a follower that hangs up leaves nothing behind", async () => {
+  test("a follower that disconnects leaves no resources in use", async () => {
     const runId = await newRun();
     const follower = runs.StreamResults?.({
       runId,

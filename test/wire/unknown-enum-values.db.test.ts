@@ -13,17 +13,17 @@ import { services } from "../../src/server/routes.ts";
 import { invalid, refusalOf } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
-/** A value that no enum has: of a client that is newer than the server. */
+/** A value that no enum has, as from a client that is newer than the server. */
 const unknown = 77;
 
-/** Fields that only servers set; what callers send in them is passed over. */
+/** Fields that only servers set; values from callers are ignored. */
 const outputOnly = ["CreateRun run.state", "UpdateRun patch.state"];
 
 const dataset = { name: "enums" };
 let service: TestService;
 let runId: string;
 let resultId: string;
-/** On item b, of the worker `w`. */
+/** A lease on item b, held by the worker `w`. */
 let leaseId: string;
 
 beforeAll(async () => {
@@ -55,7 +55,7 @@ const score = { name: "s", value: 1, annotatorKind: unknown };
 const result = { itemId: "a", repetition: 1, outputJson: "1", scores: [score] };
 const inlineFile = { format: "FILE_FORMAT_CSV", content: "YQ==" };
 
-/** For every enum in a request, by the call and the field, the frames of a call that is right but for that value. */
+/** For every enum in a request, by call and field, the frames of a call that is valid except for that value. */
 const calls: Readonly<Record<string, () => JsonObject[]>> = {
   "DiffVersions view": () => [{ dataset, before: { version: "0" }, view: unknown }],
   "CreateItem if_exists": () => [{ dataset, item: { inputJson: "2" }, ifExists: unknown }],
@@ -95,7 +95,7 @@ const calls: Readonly<Record<string, () => JsonObject[]>> = {
 const methods = services.flatMap(({ methods }) => methods);
 
 describe("a value of an enum that the server does not know", () => {
-  test("is tried in every field of every request that holds an enum", () => {
+  test("is tested in every enum field of every request", () => {
     const fields = methods.flatMap(({ name, input }) => enumFields(input).map((path) => `${name} ${path}`));
     expect([...Object.keys(calls), ...outputOnly].sort()).toEqual(fields.sort());
   });
@@ -123,7 +123,7 @@ function invoke(
   return client[method.localName]?.(streams ? stream() : (messages[0] as Message)) ?? Promise.resolve();
 }
 
-/** The paths of all enums in a message and in those that it holds, as errors name them. */
+/** Returns the paths of all enums in a message and its nested messages, as errors name them. */
 function enumFields(message: DescMessage): string[] {
   return message.fields.flatMap((field) => {
     const path = field.fieldKind === "list" ? `${field.name}[0]` : field.name;

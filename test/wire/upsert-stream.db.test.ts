@@ -33,10 +33,10 @@ afterEach(() => expectNothingLeaked(service));
 interface Call {
   readonly stream: grpc.ClientDuplexStream<Request, StreamUpsertItemsResponse>;
   readonly answers: StreamUpsertItemsResponse["frame"][];
-  /** Resolves when the call is over: with its error, or undefined. */
+  /** Resolves when the call ends: with its error, or undefined. */
   readonly ended: Promise<grpc.ServiceError | undefined>;
   send(frame: Frame): void;
-  /** Waits until that many answers are there. */
+  /** Waits until this many answers have arrived. */
   answered(count: number): Promise<void>;
 }
 
@@ -139,7 +139,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     await expectNotThere("late");
   });
 
-  test("survives a socket that is destroyed in the middle of a frame", async () => {
+  test("resumes after a socket is destroyed in the middle of a frame", async () => {
     const own = newGrpcJsClient(UpsertService, service.address);
     const stream = own.StreamUpsertItems?.() as Call["stream"];
     const failed = new Promise((resolve) => stream.on("error", resolve));
@@ -147,7 +147,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     stream.write({ frame: open("torn") });
     for (let offset = 0; offset < 100_000; offset += 1000) stream.write({ frame: batch(offset, 1000) });
     await sleep(50);
-    // Closing the channel of a call that still writes cuts its connection.
+    // Closing the channel of a call that is still writing cuts its connection.
     stream.cancel();
     own.close();
     await failed;
@@ -178,7 +178,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     expect([error?.code, reasonOf(error)]).toEqual([code, reason]);
   });
 
-  test("refuses a frame beyond the message limit with RESOURCE_EXHAUSTED, and keeps what came before", async () => {
+  test("refuses a frame beyond the message limit with RESOURCE_EXHAUSTED, and keeps earlier frames", async () => {
     const [name, requestId] = ["oversize", randomUUID()];
     const call = start();
     call.send(open(name, requestId));
@@ -192,7 +192,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     expect(await receivedSoFar(name, requestId)).toBe(3n);
   });
 
-  test("names all bad rows of a frame by their place in the import, and keeps the frames before it", async () => {
+  test("lists all bad rows of a frame by their index in the import, and keeps the frames before it", async () => {
     const [name, requestId] = ["bad rows", randomUUID()];
     const call = start();
     call.send(open(name, requestId));
@@ -219,7 +219,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     expect(await receivedSoFar(name, requestId)).toBe(10n);
   });
 
-  test("does not let a slow reader hold more than a bounded number of frames", async () => {
+  test("buffers a bounded number of frames for a slow reader", async () => {
     const call = start();
     call.stream.pause();
     call.send(open("slow reader"));
@@ -233,7 +233,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
 });
 
 describe("a service that stops", () => {
-  test("ends open streams with SHUTTING_DOWN; another service goes on with the import", async () => {
+  test("ends open streams with SHUTTING_DOWN, and another service resumes the import", async () => {
     const stopping = await startTestService({ database: service.database });
     const own = newGrpcJsClient(UpsertService, stopping.address);
     const [name, requestId] = ["moved", randomUUID()];
