@@ -129,7 +129,6 @@ export async function* streamMatches(client: Client): AsyncGenerator<Match[]> {
 /** Applies the matches to the staged rows: deletes revisions that change nothing, and moves the others to their items' ids. */
 export async function applyMatches(client: Client, { datasetId, changesetId }: Changeset): Promise<void> {
   const changeset = [datasetId, changesetId];
-  // Both statements join the rows of the changeset with the matches: a nested loop costs the product of the two.
   await withHashJoins(client, async () => {
     await client.query(
       `delete from item_revisions revision using matched

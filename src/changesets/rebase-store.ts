@@ -39,8 +39,7 @@ export async function* streamTouchedRows(
   headVersion: bigint,
 ): AsyncGenerator<TouchedRow[]> {
   // Versions in between are found by their changesets: the revisions they wrote by block ranges, those they replaced or deleted
-  // by an index. Only the touched items are looked up, by key: the limits keep the planner from joining the whole dataset
-  // instead.
+  // by an index. Only the touched items are looked up, by key, see “Planner idioms” in docs/storage.md.
   const opened = () =>
     client.query(
       `declare touched_rows no scroll cursor for

@@ -119,8 +119,7 @@ async function listBaseHashes(
   itemIds: readonly string[],
 ): Promise<Map<string, Buffer>> {
   // All of them in one row, and ids as one text, because a message per item costs more than the look-up. Ids contain no control
-  // characters. Selecting the array in a subselect keeps the planner from estimating its members, and makes it use the key even
-  // on a table without statistics.
+  // characters. On the array from a subselect, see “Planner idioms” in docs/storage.md.
   const { rows } = await client.query<{ item_ids: string | null; content_hashes: Buffer }>({
     name: "list_base_hashes",
     text: `with found as materialized (

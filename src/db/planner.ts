@@ -1,29 +1,24 @@
 import type { Client } from "./pool.ts";
 
 /**
- * Plans the statements of `work` with hash joins rather than nested loops, wherever there is a choice. Joins of rows
- * that a write has collected need it: the planner expects a handful of rows of a fresh table, or of an unnested array,
- * and a nested loop over two of them costs the product of their sizes. Look-ups by key, which are lateral, stay as they
- * are. Runs within a transaction.
+ * Settings that keep the planner from plans that cost as much as a dataset is large. Why, and what they were measured to do, is in
+ * “Planner idioms” in docs/storage.md. All of them need a transaction.
+ */
+
+/**
+ * Plans the statements of `work` with hash joins rather than nested loops, wherever there is a choice: for joins of rows that a
+ * write has collected. Lateral look-ups by key stay as they are.
  */
 export async function withHashJoins<T>(client: Client, work: () => Promise<T>): Promise<T> {
   return under(client, { enable_nestloop: "off" }, work);
 }
 
-/**
- * Plans the statements of `work` with indexes rather than scans of whole tables, and without starting workers, which
- * takes longer than most look-ups: for look-ups by block ranges, which the planner rates as more expensive as long as a
- * table has no statistics. Runs within a transaction.
- */
+/** Plans the statements of `work` with indexes rather than scans of whole tables: for look-ups by block ranges. */
 export async function withIndexes<T>(client: Client, work: () => Promise<T>): Promise<T> {
   return under(client, { enable_seqscan: "off", max_parallel_workers_per_gather: "0" }, work);
 }
 
-/**
- * Plans the statements of `work` with scans along indexes rather than sorts, wherever there is a choice. Pages in the
- * order of a key need it: the planner expects a handful of rows of a fresh table, fetches all rows after the page and
- * sorts them, for every page again. Runs within a transaction.
- */
+/** Plans the statements of `work` with scans along indexes rather than sorts: for pages in the order of a key. */
 export async function withIndexOrder<T>(client: Client, work: () => Promise<T>): Promise<T> {
   return under(client, indexOrder, work);
 }

@@ -67,7 +67,7 @@ interface PageValues {
  * changesets are skipped.
  *
  * The limit stands next to the table, so the key is read in its order and no further than that, provided that the
- * statement is planned in index order: the planner would not choose that by itself for a table without statistics.
+ * statement is planned in index order (“Planner idioms” in docs/storage.md).
  * Sizes are summed up before payloads are read, so a page of large items costs no more memory than one of small items.
  */
 function pageStatement(view: ItemView, $: PageValues): string {
@@ -93,9 +93,8 @@ function pageStatement(view: ItemView, $: PageValues): string {
 }
 
 /**
- * Returns the query for the newest changeset that a version shows. Four indexes begin with dataset_id, and the planner
- * rates them alike as long as the table is small or without statistics; only the index of versions has the order that
- * is requested here, and in index order the planner does not sort.
+ * Returns the query for the newest changeset that a version shows. A range of one version names the index, see “Planner
+ * idioms” in docs/storage.md.
  */
 function newestChangeset({ datasetId, version }: PageValues): string {
   return `select newest_changeset_id from changesets

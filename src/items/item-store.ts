@@ -19,10 +19,8 @@ export interface ItemRow {
 }
 
 /**
- * The items of version $2 of dataset $1, with the changesets in which they began.
- *
- * Look-ups of item_ids take the array from a subselect: the planner then always uses the key, even on a table that is
- * being filled and has no statistics, and does not estimate the members of the array one by one.
+ * The items of version $2 of dataset $1, with the changesets in which they began. On how item_ids are looked up among
+ * them, see “Planner idioms” in docs/storage.md.
  */
 const itemsOfVersion = `
   ${revisionsWithChangesets}
@@ -64,8 +62,7 @@ export async function listItemsById(
   version: bigint,
   itemIds: readonly string[],
 ): Promise<Item[]> {
-  // Looks up each item by its key, and its changesets by theirs. Otherwise PostgreSQL 15 reads the whole dataset as
-  // long as the table has no statistics; `offset 0` keeps the look-up separate from the list of ids.
+  // On `offset 0` and the limits, see “Planner idioms” in docs/storage.md.
   const { rows } = await db.query<ItemRow>(
     `select ${keyColumns}, ${payloadColumns}
      from (select distinct item_id from unnest($3::text[]) as wanted(item_id)) wanted

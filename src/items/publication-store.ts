@@ -17,8 +17,7 @@ export async function findPublications(
 ): Promise<Publications> {
   const provenances = new Map<number, Provenance>();
   if (changesetIds.size === 0) return new Publications(provenances);
-  // Four indexes begin with dataset_id, and the planner rates them alike as long as the table is small or without
-  // statistics; only the key has the order that is requested here, and in index order the planner does not sort.
+  // A range of one changeset names the key, see “Planner idioms” in docs/storage.md.
   const rows = new CopiedColumns(
     await copy(
       `select changeset.changeset_id, changeset.version, changeset.publish_time

@@ -36,8 +36,8 @@ export const revisionsWithChangesets = `
     on changeset.dataset_id = revision.dataset_id and changeset.changeset_id = revision.changeset_id`;
 
 /**
- * Columns of the one revision of an item that is visible at a version, for a lateral look-up. The limits keep the
- * planner from turning look-ups by key into a join, see `listRevisions`.
+ * Columns of the one revision of an item that is visible at a version, for a lateral look-up. On its limits, see “Planner
+ * idioms” in docs/storage.md.
  */
 export function itemAt(columns: string, version: string, itemId: string): string {
   return `

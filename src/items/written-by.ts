@@ -1,7 +1,6 @@
 /**
  * The conditions by which statements find the rows that some versions wrote, at a cost proportional to these rows,
- * however large the dataset is. Run the statements `withIndexes`: otherwise a table without statistics would be read as
- * a whole.
+ * however large the dataset is. Run the statements `withIndexes`. On their form, see “Planner idioms” in docs/storage.md.
  */
 
 /**
@@ -28,8 +27,7 @@ export function writtenBetween(lower: bigint, upper: bigint, afterId: string): s
   const written =
     upper - lower <= fewVersions
       ? `${writer} = any(array(select changeset_id from writers))`
-      : // With "is true" the last part is a look-up in a hash table. As a join it would be a look-up in the index.
-        `${writer} >= (select min(changeset_id) from writers) and ${writer} <= (select max(changeset_id) from writers)
+      : `${writer} >= (select min(changeset_id) from writers) and ${writer} <= (select max(changeset_id) from writers)
          and (revision.changeset_id in (select changeset_id from writers)) is true`;
   return `${ofDataset(afterId)} and ${written}`;
 }
@@ -37,7 +35,6 @@ export function writtenBetween(lower: bigint, upper: bigint, afterId: string): s
 /** The expression of the index by block ranges. */
 const writer = "(revision.changeset_id + 0)";
 
-// For these two the planner would take the primary key, and read all of its entries for the dataset. Under a collation
-// other than that of the key, which compares identically, it cannot.
+/** The collation rules out the primary key. */
 const ofDataset = (afterId: string) =>
   `revision.dataset_id = $1 collate "POSIX" and revision.item_id > ${afterId} collate "POSIX"`;

@@ -13,7 +13,7 @@ interface Cell {
 
 /**
  * Returns the current result of each cell, at the position of the cell; undefined where there is none. One look-up by key per
- * cell, even on tables without statistics: `limit 1` rules out a join of whole tables.
+ * cell, see “Planner idioms” in docs/storage.md.
  */
 export async function findCurrentResults(
   client: Client,
@@ -49,10 +49,7 @@ export async function findCurrentResults(
 }
 
 /**
- * Marks current results as superseded, each by the given attempt at its cell.
- *
- * The rows are looked up one by one and updated by ctid. Joined by their key, they would be found by reading the whole table
- * while it has no statistics. dataset_id comes from the rows found: as a parameter it would let the planner choose another index.
+ * Marks current results as superseded, each by the given attempt at its cell. On `ctid`, see “Planner idioms” in docs/storage.md.
  */
 export async function supersedeResults(
   client: Client,

@@ -43,12 +43,10 @@ export async function lockRunsOfItem(
   );
 }
 
-/** All results of an item, run by run: one look-up by cell per run, which `offset 0` keeps from becoming a join of whole tables. */
+/** All results of an item, run by run. */
 const resultsOfItem = `
   runs
-  cross join lateral (
-    select * from run_results where dataset_id = $1 and run_id = runs.run_id and item_id = $2 offset 0
-  ) result`;
+  join run_results result on result.dataset_id = $1 and result.run_id = runs.run_id and result.item_id = $2`;
 
 /** Streams the results of an item in all runs on a dataset, page by page. They may be changed in between. */
 export async function* streamResultsOfItem(
@@ -87,7 +85,7 @@ export async function updateErasedResults(
   datasetId: DatasetHandle,
   results: readonly ResultTexts[],
 ): Promise<void> {
-  // Looked up one by one, as in updateScores. Results without text are skipped, so that erasing twice writes nothing.
+  // On `ctid`, see “Planner idioms” in docs/storage.md. Results without text are skipped, so that erasing twice writes nothing.
   await client.query(
     `update run_results as r
      set output = case when r.output is null then null else '' end, error = found.error, scores = found.scores
@@ -119,6 +117,7 @@ export async function* streamReplacedScoresOfItem(
   datasetId: DatasetHandle,
   itemId: string,
 ): AsyncGenerator<ReplacedScore[]> {
+  // On `offset 0`, see “Planner idioms” in docs/storage.md.
   await client.query(
     `declare replaced_scores_of_item no scroll cursor for
      select replaced.run_id, replaced.number, replaced.sequence, replaced.score

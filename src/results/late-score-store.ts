@@ -4,8 +4,8 @@ import type { ScoredResult } from "./late-score.ts";
 
 /**
  * Returns the results with these numbers, current or replaced, by number. A result that was never rescored has its number as its
- * sequence number, the others have an index of their own: one or two look-ups by key each, even on tables without statistics,
- * since `limit 1` rules out a join of whole tables.
+ * sequence number, the others have an index of their own: one or two look-ups by key each, see “Planner idioms” in
+ * docs/storage.md.
  */
 export async function findJudgedResults(
   client: Client,

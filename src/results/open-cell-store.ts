@@ -26,7 +26,7 @@ export async function syncOpenCells(
   if (open.length > 0) await upsertCells(client, run, run.dispatchPosition, open);
 }
 
-/** Deletes open cells, looked up one by one like results in current-result-store.ts, and for the same reason. */
+/** Deletes open cells. On `ctid`, see “Planner idioms” in docs/storage.md. */
 export async function deleteOpenCells(
   client: Client,
   { datasetId, runId }: LockedRun,

@@ -11,8 +11,7 @@ export interface Attempt extends RunCell {
 }
 
 /**
- * Lists all attempts at these cells, duplicate cells counted once. `offset 0` keeps the look-up of a cell separate from the list
- * of cells: as a join, the two would read the whole table while it has no statistics.
+ * Lists all attempts at these cells, duplicate cells counted once. On `offset 0`, see “Planner idioms” in docs/storage.md.
  */
 export async function listAttempts(
   client: Client,
@@ -34,7 +33,7 @@ export async function listAttempts(
   return rows;
 }
 
-/** Deletes the results with these sequence numbers, looked up one by one as in `supersedeResults`, and for the same reason. */
+/** Deletes the results with these sequence numbers, looked up one by one, see “Planner idioms” in docs/storage.md. */
 export async function deleteAttempts(
   client: Client,
   { datasetId, runNumber }: RunScope,

@@ -34,7 +34,10 @@ export interface Rescoring {
   readonly replaced: readonly RecordedScore[];
 }
 
-/** Writes new scores and sequence numbers of results, and keeps replaced scores. Finds the rows as `supersedeResults` does. */
+/**
+ * Writes new scores and sequence numbers of results, and keeps replaced scores. On `ctid`, see “Planner idioms” in
+ * docs/storage.md.
+ */
 export async function updateScores(
   client: Client,
   { datasetId, runId, runNumber }: RunScope,

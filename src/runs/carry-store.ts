@@ -21,8 +21,7 @@ export async function keepRun(
  * have, of items with equal content in both versions. They get the sequence numbers 1, 2, 3, … in the order of cells. Returns
  * their number.
  *
- * Each result looks up its item by key in both versions, even on tables without statistics: `limit 1` rules out joins of whole
- * tables.
+ * Each result looks up its item by key in both versions, see “Planner idioms” in docs/storage.md.
  */
 export async function copyResults(
   client: Client,

@@ -6,8 +6,8 @@ import type { RunScope } from "./run.ts";
 export type ItemScope = Pick<RunScope, "datasetId" | "datasetVersion" | "splits">;
 
 /**
- * Finds the items among these that a run covers, each with the version that wrote it. One look-up by key for each: `limit 1`
- * keeps the planner from joining whole tables, which it would do on tables that are not analysed yet.
+ * Finds the items among these that a run covers, each with the version that wrote it. One look-up by key for each, see
+ * “Planner idioms” in docs/storage.md.
  */
 export async function findCoveredItems(
   db: Queryable,
@@ -57,8 +57,8 @@ export interface CoveredItem {
 
 /**
  * Selects from the items that a run covers, each a `revision` with its `changeset`: dataset $1, version $2, any of the splits
- * $3. More conditions may follow. `limit 1` makes each revision look up its changeset rather than the reverse, so that revisions
- * can be read along their key, see `withIndexOrder`.
+ * $3. More conditions may follow. Each revision looks up its changeset, so that revisions can be read along their key, see
+ * “Planner idioms” in docs/storage.md.
  */
 export const coveredRevisions = `
   item_revisions revision

@@ -139,8 +139,7 @@ export async function listRevisions(
   wanted: readonly WantedRevision[],
 ): Promise<(ItemState | undefined)[]> {
   if (wanted.length === 0) return [];
-  // The limits keep the planner from turning look-ups by key into joins: it assumes few rows in a table without
-  // statistics, and would read all versions of the dataset for each revision.
+  // On the limits, see “Planner idioms” in docs/storage.md.
   const payload = (column: string) =>
     `case when wanted.with_payload then revision.${column} end as ${column}`;
   const { rows } = await db.query<

@@ -5,8 +5,8 @@ import type { AssignableCell } from "./cell-assignment.ts";
 import type { Lease } from "./lease.ts";
 
 /**
- * Leases on the cells of a locked run. All statements start from the key of the run and look cells up one by one, so that they
- * cost the same on tables without statistics.
+ * Leases on the cells of a locked run. All statements start from the key of the run and look cells up one by one, see “Planner
+ * idioms” in docs/storage.md.
  */
 
 /** A lease that ended, and the worker that held it. */
