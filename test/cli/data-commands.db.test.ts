@@ -92,18 +92,20 @@ describe("itembank import", () => {
   });
 
   test("shows how many items a mirror would delete, and deletes them only with --yes", async () => {
-    await itembank("import", "mirrored", await jsonl("mirrored", capitals), "--id", "code");
+    await itembank("import", "mirrored items", await jsonl("mirrored", capitals), "--id", "code");
     const fewer = await jsonl("mirrored-fewer", capitals.slice(0, 1));
-    const mirror = ["import", "mirrored", fewer, "--id", "code", "--mode", "mirror"];
+    const mirror = ["import", "mirrored items", fewer, "--id", "code", "--mode", "mirror"];
     const asked = await itembank(...mirror);
     expect(asked.code).toBe(1);
     expect(asked.stderr).toContain("received 1 = 0 created + 0 updated + 1 unchanged; 2 deleted");
     expect(asked.stderr).toContain("Pass --yes to confirm.");
-    expect(await itembank.json("datasets", "show", "mirrored")).toMatchObject({ latest_version: 1 });
+    expect(await itembank.json("datasets", "show", "mirrored items")).toMatchObject({ latest_version: 1 });
 
     const bounded = await itembank(...mirror, "--max-delete", "1", "--yes");
     expect(bounded.code).toBe(1);
     expect(bounded.stderr).toContain("would delete 2 items of 3, which --max-delete forbids");
+    expect(bounded.stderr).toContain("`itembank diff 'mirrored items' --planned ");
+    expect(bounded.stderr).toContain("`itembank apply 'mirrored items' ");
 
     const done = await itembank(...mirror, "--yes");
     expect(done).toMatchObject({ code: 0 });

@@ -133,10 +133,10 @@ async function explained(
   }
   if (error instanceof ItembankError && error.reason === "DELETE_LIMIT_EXCEEDED") {
     const { facts } = error;
-    const words = `${shellWord(name)} ${facts.request_id}`;
+    const quotedName = shellWord(name);
     return new CommandError(
       `the mirror would delete ${plural(BigInt(facts.would_delete ?? 0), "item")} of ${BigInt(facts.item_count ?? 0).toLocaleString("en-US")}, which ${guardNames[facts.bound ?? ""] ?? facts.bound} forbids`,
-      `It is kept as a plan. \`itembank diff ${name} --planned ${facts.request_id}\` shows it; \`itembank apply ${words}\` with other bounds publishes it.`,
+      `It is kept as a plan. \`itembank diff ${quotedName} --planned ${facts.request_id}\` shows it; \`itembank apply ${quotedName} ${facts.request_id}\` with other bounds publishes it.`,
     );
   }
   const isResumable = error instanceof ItembankError && error.retryable;
