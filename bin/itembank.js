@@ -28,7 +28,7 @@ if (Number.parseInt(process.versions.node, 10) >= neededRelease) {
   child.on("exit", (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
 }
 
-/** The Node of the package `node`. */
+/** Returns the path of the Node in the package `node`. */
 function ownNode() {
   try {
     const folder = dirname(createRequire(import.meta.url).resolve("node/package.json"));

@@ -6,14 +6,14 @@ import { explainError } from "./explain-error.ts";
 import { newTerminal } from "./printing/terminal.ts";
 import { newProgram } from "./program.ts";
 
-/** The reason of a run that ends because nobody reads what it writes, as with `| head`. */
+/** The abort reason once the reader of standard output has closed it, as with `| head`. */
 const noReader = new Interrupted(exitCodes.ok);
 
 const talk = newTerminal(process.stderr, process.env, "");
 const stopping = new AbortController();
 let exitCode: number = exitCodes.ok;
 
-/** The first signal asks the command to end in order, a second one ends the program at once. */
+/** Makes the first signal ask the command to end cleanly, and a second one end the program at once. */
 function stopOnSignals(): void {
   onStopSignals((code) => stopping.abort(new Interrupted(code)));
   for (const stream of [process.stdout, process.stderr]) {
@@ -33,14 +33,14 @@ async function main(): Promise<void> {
     failed(error, serverUrl) {
       const { reason } = stopping.signal;
       exitCode = reason instanceof Interrupted ? reason.exitCode : exitCodes.error;
-      // Whatever else failed did so because it was stopped, unless the command has more to say about that.
+      // After an interruption, other errors are its consequences, unless the command itself explains them.
       if (!(reason instanceof Interrupted) || error instanceof CommandError) tell(error, serverUrl);
     },
   });
   try {
     await newProgram(act).parseAsync();
   } catch (error) {
-    // Commander has said what was wrong with the arguments.
+    // Commander has printed what was wrong with the arguments.
     exitCode = error instanceof CommanderError ? error.exitCode : exitCodes.error;
     if (!(error instanceof CommanderError)) tell(error, "");
   }
@@ -50,7 +50,7 @@ function tell(error: unknown, serverUrl: string): void {
   const { colors } = talk;
   const explanation = explainError(error, serverUrl);
   if (explanation === undefined) {
-    // A fault of this program: whoever reports it needs all there is.
+    // A bug in this program: a report of it needs the whole stack.
     talk.print(error instanceof Error ? (error.stack ?? error.message) : String(error));
     return;
   }
@@ -60,7 +60,7 @@ function tell(error: unknown, serverUrl: string): void {
   if (remedy !== undefined) talk.print(colors.dim(remedy));
 }
 
-/** Lets go of standard output once everything is written, and ends: what is still open must not keep the program. */
+/** Ends the program once standard output is flushed: resources that are still open must not keep it running. */
 function end(code: number): void {
   process.stdout.write("", () => process.exit(code));
 }

@@ -10,7 +10,7 @@ interface ServeOptions {
   readonly dataDir?: string;
 }
 
-/** Options that stand for settings, and the settings. */
+/** The settings that options override, by option. */
 const settings = {
   listen: "ITEMBANK_LISTEN",
   database: "ITEMBANK_DATABASE_URL",
@@ -19,23 +19,26 @@ const settings = {
 
 function withDatabase(command: Command): Command {
   return command
-    .option("--database <url>", "a PostgreSQL; ITEMBANK_DATABASE_URL unless set, else an embedded one")
+    .option(
+      "--database <url>",
+      "PostgreSQL to use (default: ITEMBANK_DATABASE_URL, else an embedded PostgreSQL)",
+    )
     .option(
       "--data-dir <folder>",
-      "where the embedded one is kept; ITEMBANK_DATA_DIR unless set, else .itembank",
+      "data folder of the embedded PostgreSQL (default: ITEMBANK_DATA_DIR, else .itembank)",
     );
 }
 
-/** `itembank serve`: the service, until a signal ends it. */
+/** `itembank serve`: runs the service until a signal ends it. */
 export function serveCommand(act: Act): Command {
   return withDatabase(
     newCommand(
       "serve",
-      "run the service until Ctrl-C; docs/operations.md has all settings",
+      "run the service until Ctrl-C; docs/operations.md lists all settings",
       "serve --listen 127.0.0.1:50051",
     ),
   )
-    .option("--listen <address>", "where to listen; ITEMBANK_LISTEN unless set, else 127.0.0.1:50051")
+    .option("--listen <address>", "address to listen on (default: ITEMBANK_LISTEN, else 127.0.0.1:50051)")
     .action(act(serve));
 }
 
@@ -44,22 +47,20 @@ export function migrateCommand(act: Act): Command {
   return withDatabase(
     newCommand(
       "migrate",
-      "bring a database up to this release, which `serve` does as well",
+      "bring a database up to this release, as `serve` does on start",
       "migrate --database postgres://itembank@db/itembank",
     ),
   ).action(act(migrateDatabase));
 }
 
-/** `itembank demo`: what the service does, shown on a sample. */
+/** `itembank demo`: demonstrates the service on a sample. */
 export function demoCommand(act: Act): Command {
-  return newCommand(
-    "demo",
-    "show what the service does, on a sample and an embedded database",
-    "demo",
-  ).action(act(demo));
+  return newCommand("demo", "demonstrate the service on a sample and an embedded database", "demo").action(
+    act(demo),
+  );
 }
 
-/** The settings of the environment, but for those that the command line has options for and names. */
+/** Returns the settings of the environment, overridden by the options that are set. */
 function settingsWith(options: ServeOptions): Readonly<Record<string, string | undefined>> {
   const given: Record<string, string> = {};
   for (const [option, variable] of Object.entries(settings)) {
@@ -69,7 +70,7 @@ function settingsWith(options: ServeOptions): Readonly<Record<string, string | u
   return { ...process.env, ...given };
 }
 
-/** Says why the service did not start as one of the other errors of a command. */
+/** Turns an error of starting the service into an error of the command. */
 function explained<T>(work: Promise<T>): Promise<T> {
   return work.catch(async (error: unknown) => {
     const { explainStart } = await import("../../server/explain-start.ts");
@@ -95,9 +96,9 @@ async function migrateDatabase(cli: Cli, options: ServeOptions): Promise<undefin
   await cli.write(cli.json ? JSON.stringify(ran) : ran.length === 0 ? "nothing to do" : ran.join("\n"));
 }
 
-/** Brings the database of these settings up to date, and returns the names of the migrations that this took. */
+/** Migrates the database of these settings, and returns the names of the migrations that it applied. */
 async function runMigrations(variables: Readonly<Record<string, string | undefined>>): Promise<string[]> {
-  // What only this command needs takes a while to load.
+  // Imported only now: these modules take a while to load, and no other command needs them.
   const [{ readConfig }, { newLog }, { openDatabase }, { migrate }] = await Promise.all([
     import("../../config.ts"),
     import("../../log.ts"),
