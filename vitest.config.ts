@@ -2,17 +2,17 @@ import { defineConfig } from "vitest/config";
 import { v8Flags } from "./src/server/v8-flags.ts";
 
 /**
- * Suites that need no database run once. The others run on the embedded PostgreSQL and, where TEST_DATABASE_URL names
- * one, on that server as well: it has to allow creating databases.
+ * Suites that need no database run once. The others run on the embedded PostgreSQL and, if TEST_DATABASE_URL is set, on that
+ * server as well, which must allow creating databases.
  */
 const onDatabase = ["test/**/*.db.test.ts", "clients/typescript/test/**/*.db.test.ts"];
 const all = ["test/**/*.test.ts", "clients/typescript/test/**/*.test.ts"];
 
 export default defineConfig({
   test: {
-    // Two workers at a time, as many as the smallest machine this is meant for has cores.
+    // Two workers, for the two cores of the smallest supported machine.
     maxWorkers: 2,
-    // Suites run the service in their own process, with the flags that it has in one of its own.
+    // Suites run the service in their own process, so they need its flags.
     execArgv: [...v8Flags],
     testTimeout: 60_000,
     hookTimeout: 120_000,

@@ -1,10 +1,10 @@
 /**
- * Everything that can be said about the sources without running them: style, types, and the contract. Runs all checks, prints
- * what fails, and ends with 1 if anything did.
+ * Checks the sources without running them: style, types, and the contract. Runs all checks, prints the output of those that
+ * fail, and exits with 1 if any does.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 
-/** A check: what it makes sure of, and the command that fails where it does not hold. */
+/** A check: the statement it verifies, and the command that fails if the statement is wrong. */
 type Check = readonly [title: string, command: string, ...args: string[]];
 
 const checks: Check[] = [
@@ -44,7 +44,7 @@ for (const [title, command, ...args] of checks) {
 if (lastRelease === undefined) console.log("skip compatibility with the last release: there is none yet");
 process.exitCode = failed === 0 ? 0 : 1;
 
-/** The newest tag of a release, undefined before the first. */
+/** Returns the newest tag of a release; undefined before the first one. */
 function lastReleaseTag(): string | undefined {
   const tags = execFileSync("git", ["tag", "--list", "v*", "--sort=-version:refname"], { encoding: "utf8" });
   return tags.split("\n")[0] || undefined;

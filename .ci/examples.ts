@@ -1,6 +1,6 @@
 /**
- * Runs the examples in languages that this project has no library for, against a service of this checkout. An example whose
- * toolchain is not there is skipped, saying so. Ends with 1 if any of them fails.
+ * Runs the examples in languages without a client library against a service of this checkout. An example whose toolchain is
+ * missing is reported as skipped. Exits with 1 if any of them fails.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-/** How an example is run; the address of the service comes last. */
+/** An example and the commands that run it; the last one gets the address of the service. */
 interface Example {
   readonly directory: string;
   readonly tool: string;
@@ -32,7 +32,7 @@ const examples: readonly Example[] = [
   },
 ];
 
-/** What every example prints last. */
+/** Matches the last line that every example prints. */
 const success = /STATE_COMPLETED: 2500 results read; 2500 expected = 2500 succeeded \+ 0 failed \+ 0 missing/;
 
 const directory = await mkdtemp(join(tmpdir(), "itembank-examples-"));
