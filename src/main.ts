@@ -1,4 +1,4 @@
-/** `npm start`: the service, until SIGINT, SIGTERM or SIGHUP. A second signal ends it at once. */
+/** `npm start`: runs the service until SIGINT, SIGTERM or SIGHUP. A second signal ends it at once. */
 import { onStopSignals } from "./server/stop-signals.ts";
 import { execWithV8Flags } from "./server/v8-flags.ts";
 
@@ -7,7 +7,7 @@ execWithV8Flags();
 const stopping = new AbortController();
 onStopSignals(() => stopping.abort());
 
-// A process that is about to be replaced need not load this.
+// Imported only now: a process that is about to be replaced need not load the service.
 const [{ runService }, { explainStart }] = await Promise.all([
   import("./server/run-service.ts"),
   import("./server/explain-start.ts"),

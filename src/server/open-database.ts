@@ -4,27 +4,27 @@ import { getServerVersion, newPool, type Pool } from "../db/pool.ts";
 import type { Logger } from "../log.ts";
 import { atMost } from "./at-most.ts";
 
-/** How long to wait for statements that still run; stopping the embedded database ends them. */
+/** Milliseconds to wait for running statements; stopping the embedded database ends them. */
 const poolMilliseconds = 1_000;
 
 /**
- * How long the embedded database gets. Mostly it needs a tenth of a second; after large imports it has buffers to write first,
- * and what is not written then is recovered from its log on the next start.
+ * Milliseconds to wait for the embedded database to stop. It usually takes a tenth of a second; after large imports it writes
+ * its buffers first, and recovers the rest from its log on the next start.
  */
 const embeddedMilliseconds = 10_000;
 
-/** Settings that say which database is used, and how. */
+/** The settings of the database. */
 export type DatabaseConfig = Pick<Config, "databaseUrl" | "dataDir" | "databaseConnections">;
 
-/** Connections to a database, and the database itself if it is the embedded one. */
+/** A connection pool, and the database itself if it is the embedded one. Disposing of it closes both. */
 export interface Database extends AsyncDisposable {
   readonly pool: Pool;
 }
 
 /**
- * Starts the embedded database unless the configuration names another. Connections are opened when they are needed.
+ * Starts the embedded database unless the configuration names another one. Connections are opened on demand.
  *
- * @throws Error if the embedded database does not start. Nothing is left open then.
+ * @throws Error if the embedded database does not start. Nothing stays open then.
  */
 export async function openDatabase(
   { databaseUrl, dataDir, databaseConnections }: DatabaseConfig,
@@ -38,12 +38,12 @@ export async function openDatabase(
     ({ url } = embedded);
   }
   const pool = newPool({ url, connections: databaseConnections, log });
-  // Waits for connections in use; a statement that never ends must not keep the service from stopping.
+  // Waits for busy connections; a statement that never ends must not keep the service from stopping.
   stack.defer(() => atMost(poolMilliseconds, pool.end()));
   return { pool, [Symbol.asyncDispose]: () => stack.disposeAsync() };
 }
 
-/** Which database that is, without credentials: `embedded PostgreSQL 18 in .itembank`. @throws Error if it does not answer */
+/** Describes the database, without credentials: `embedded PostgreSQL 18 in .itembank`. @throws Error if it does not answer */
 export async function describeDatabase(
   pool: Pool,
   { databaseUrl, dataDir }: DatabaseConfig,

@@ -22,33 +22,33 @@ import { atMost } from "./at-most.ts";
 import { describeDatabase, openDatabase } from "./open-database.ts";
 
 /**
- * How long to wait for what goes on without a caller. Mostly it has ended by then, since the service told it when it began to
- * stop; a statement that keeps something from ending ends with its connection.
+ * Milliseconds to wait for background work. Most of it has ended by then, since it was signalled when the service began to
+ * stop; a statement that holds it up ends with its connection.
  */
 const backgroundMilliseconds = 1_000;
 
-/** What opening resources works with. */
+/** The inputs of opening resources. */
 export interface ResourceOptions {
   readonly config: Config;
   readonly log: Logger;
   /** Fires when the service begins to stop. */
   readonly stopping: AbortSignal;
-  /** Gives back all that was opened, the last first. */
+  /** Releases everything that was opened, in reverse order. */
   readonly stack: AsyncDisposableStack;
 }
 
-/** What was opened. */
+/** The opened resources. */
 export interface OpenedResources {
   readonly resources: Resources;
-  /** Which database it is, without credentials: `embedded PostgreSQL 18 in .itembank`. */
+  /** The database in use, without credentials: `embedded PostgreSQL 18 in .itembank`. */
   readonly databaseDescription: string;
 }
 
 /**
- * Opens what calls work with: the database, which is brought up to date, the storage of files, engines, and what goes on in the
- * background. Each goes onto the stack as soon as it is open.
+ * Opens the resources of calls: the database, which it migrates, the file storage, the query engines, and background work. Puts
+ * each onto the stack as soon as it is open.
  *
- * @throws Error if any of that fails. The stack then holds what was opened before.
+ * @throws Error if any of them fails to open. The stack then holds those opened before.
  */
 export async function openResources({
   config,
@@ -62,7 +62,7 @@ export async function openResources({
 
   const scratch = stack.use(await openScratch(join(config.dataDir, "scratch")));
   const blobs = stack.use(await openBlobs(config.blobs, scratch));
-  // Most calls need no files, so the service starts without them. Whoever runs it is to know at once, though.
+  // Most calls need no files, so the service starts without the storage, but its operator learns of it at once.
   blobs.check().catch((error: unknown) => log.warn({ err: error }, "the file storage is unavailable"));
   const engines = stack.use(
     new EnginePool({

@@ -5,11 +5,11 @@ import { newLog } from "../log.ts";
 import { type Server, startServer } from "./start-server.ts";
 
 /**
- * Runs the service until `stopping` fires, and releases all it holds before it returns. Says on standard output when it is ready,
- * and where.
+ * Runs the service until `stopping` fires, and releases everything before it returns. Once ready, it prints its address to
+ * standard output.
  *
- * @param settings Variables by name, as `readConfig` takes them.
- * @throws Error if the service does not start; `explainStart` says why
+ * @param settings Variables by name, as for `readConfig`.
+ * @throws Error if the service does not start; `explainStart` explains it
  */
 export async function runService(
   settings: Readonly<Record<string, string | undefined>>,

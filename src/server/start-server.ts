@@ -18,12 +18,13 @@ import { routes, services } from "./routes.ts";
 /** The service, ready for calls. Disposing of it closes it. */
 export interface Server extends AsyncDisposable {
   readonly address: ListenAddress;
-  /** Which database it uses, without credentials: `embedded PostgreSQL 18 in .itembank`. */
+  /** The database in use, without credentials: `embedded PostgreSQL 18 in .itembank`. */
   readonly databaseDescription: string;
   readonly resources: Resources;
   /**
-   * Stops the service and gives back all it holds, within about five seconds, a busy embedded database aside: health turns
-   * NOT_SERVING, new calls and open streams end with SHUTTING_DOWN, unary calls may finish. A second call waits for the first.
+   * Stops the service and releases everything, within about five seconds unless the embedded database is busy: health turns
+   * NOT_SERVING, new calls and open streams end with SHUTTING_DOWN, unary calls may finish. Idempotent: a second call waits for
+   * the first.
    */
   close(): Promise<void>;
 }
@@ -31,24 +32,24 @@ export interface Server extends AsyncDisposable {
 export interface ServerOptions {
   readonly config: Config;
   readonly log: Logger;
-  /** Called once the port is open, before the database is ready. Health answers NOT_SERVING then, all else UNAVAILABLE. */
+  /** Called once the port is open, before the database is ready: health answers NOT_SERVING then, other calls UNAVAILABLE. */
   readonly onListening?: (address: ListenAddress) => void;
 }
 
 /**
- * How long calls may take to finish when the service stops. Most need milliseconds; whoever stops a service waits ten
- * seconds at least before killing it, and the database has to stop within them, too.
+ * Milliseconds that calls get to finish when the service stops. Most need a few; supervisors wait at least ten seconds before
+ * they kill a service, and the database has to stop within that time, too.
  */
 const graceMilliseconds = 2_500;
 
 /**
- * Starts the service: opens the port, then the database, which is brought up to date, and then takes calls.
+ * Starts the service: opens the port, then the database, which it migrates, and then accepts calls.
  *
- * @throws Error if any of that fails. All that was opened has been given back then, in the same way as by `close`.
+ * @throws Error if any step fails. Everything opened before has been released then, as by `close`.
  */
 export async function startServer({ config, log, onListening }: ServerOptions): Promise<Server> {
   await using stack = new AsyncDisposableStack();
-  // What calls work with is opened after the port and given back after it, so that no call outlives it.
+  // The resources of calls are opened after the port and released after it, so that they outlive every call.
   const held = stack.use(new AsyncDisposableStack());
 
   const stopping = new AbortController();
@@ -64,7 +65,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
         jsonOptions: { ignoreUnknownFields: false },
         readMaxBytes: limits.maxMessageBytes,
         writeMaxBytes: limits.maxMessageBytes,
-        // Without a limit of its own Connect compresses whatever is above 1 KiB. No message is above this one.
+        // By default Connect compresses messages above 1 KiB. None exceeds maxMessageBytes.
         compressMinBytes: config.compress ? 1024 : limits.maxMessageBytes,
         shutdownSignal: stopping.signal,
         routes(router) {

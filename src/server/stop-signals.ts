@@ -1,14 +1,14 @@
 import { constants } from "node:os";
 
 /**
- * Signals this close together are one: a terminal sends Ctrl-C to npm and to the program, and npm passes it on. Nobody presses it
- * twice that fast.
+ * Signals within this time count as one: a terminal sends Ctrl-C to npm and to the program, and npm forwards it. No user presses
+ * it twice that fast.
  */
 const sameSignalMilliseconds = 300;
 
 /**
- * Has SIGINT, SIGTERM and SIGHUP stop a program: the first of them calls `stop` with the exit code that a shell reports of a program
- * which the signal ended, 128 and its number; a later one ends the process at once with that code.
+ * Makes SIGINT, SIGTERM and SIGHUP stop the program: the first one calls `stop` with the exit code that a shell reports for a
+ * program ended by that signal, 128 plus its number; a later one ends the process at once with its code.
  */
 export function onStopSignals(stop: (exitCode: number) => void): void {
   let since: number | undefined;

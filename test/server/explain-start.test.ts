@@ -7,7 +7,11 @@ describe("why the service did not start is said in one line", () => {
   const inUse = Object.assign(new Error("listen EADDRINUSE"), { code: "EADDRINUSE", port: 50051 });
   test.each([
     ["a setting", new ConfigError("X is not a setting"), "X is not a setting"],
-    ["a port", inUse, "port 50051 is in use. Stop what uses it, or set ITEMBANK_LISTEN to another one."],
+    [
+      "a port",
+      inUse,
+      "port 50051 is in use. Stop the program that uses it, or set ITEMBANK_LISTEN to another address.",
+    ],
     [
       "a host with two addresses",
       new AggregateError([refused("::1:1"), refused("127.0.0.1:1")]),

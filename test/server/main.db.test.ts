@@ -195,7 +195,7 @@ describe("a bad configuration ends the start with one line that names it:", () =
     const service = run({ ITEMBANK_LISTEN: `127.0.0.1:${port}` });
     expect(await service.exit).toBe(1);
     expect(await service.stderr).toBe(
-      `itembank: port ${port} is in use. Stop what uses it, or set ITEMBANK_LISTEN to another one.\n`,
+      `itembank: port ${port} is in use. Stop the program that uses it, or set ITEMBANK_LISTEN to another address.\n`,
     );
     other.close();
   });
