@@ -21,7 +21,7 @@ import {
 } from "./staging-store.ts";
 import { insertWants, type Want } from "./want-store.ts";
 
-/** Numbers rows within the write, starting at `firstNumber`, and assigns ids to those that have none. */
+/** Numbers rows within the write, starting at `firstNumber`, and assigns ids to rows without one. */
 export function numberRows(changeset: Changeset, rows: readonly Row[], firstNumber: number): NumberedRow[] {
   return rows.map((row, position) => {
     const rowNumber = firstNumber + position;
@@ -48,7 +48,7 @@ export interface Staging {
 }
 
 /**
- * Stages rows in a write: appends revisions for those that create or change an item, records those whose item the base version
+ * Stages rows in a write: appends revisions for rows that create or change an item, records rows whose item the base version
  * has, and counts them all in `changeset`, which the caller writes back. The caller counts `received`, since offered rows were
  * counted before.
  *
@@ -120,7 +120,7 @@ async function findBaseItems(
 }
 
 /**
- * Stages offered rows in a write: records those that equal their item in the base version, and those whose body is wanted.
+ * Stages offered rows in a write: records rows that equal their item in the base version, and rows whose body is wanted.
  * Counts them in `changeset`, except for `received`.
  *
  * @returns the positions of wanted rows, ascending.

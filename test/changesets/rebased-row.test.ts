@@ -25,12 +25,12 @@ describe("a row whose item others have touched", () => {
     ["that created an item that now exists", { staged: state(1), head: head(1) }, "created → unchanged"],
     ["that created an item that now differs", { staged: state(1), head: head(2) }, "created → updated"],
     [
-      "that updates what was updated likewise",
+      "that makes the same update as others did",
       { staged: state(2), base: state(1), head: head(2) },
       "updated → unchanged",
     ],
     [
-      "that updates what was updated otherwise",
+      "that makes another update than others did",
       { staged: state(2), base: state(1), head: head(3) },
       "updated → updated",
     ],

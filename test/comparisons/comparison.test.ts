@@ -51,7 +51,7 @@ describe("pairedInterval", () => {
   const first = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0];
   const second = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
 
-  test("gives what is published for Student's sleep data", () => {
+  test("agrees with the published values for Student's sleep data", () => {
     const interval = pairedInterval(second.map((value, n) => value - (first[n] ?? 0)));
     expect(interval?.low).toBeCloseTo(0.7001142, 6);
     expect(interval?.high).toBeCloseTo(2.4598858, 6);
@@ -110,7 +110,7 @@ describe("the model that comparisons are checked against", () => {
     expect(studentT95(freedom)).toBeCloseTo(t, 3);
   });
 
-  test("gives what is published for Student's sleep data", () => {
+  test("agrees with the published values for Student's sleep data", () => {
     const sleep = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0].map(
       (first, n) => [first, [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4][n] ?? 0] as const,
     );

@@ -184,7 +184,7 @@ export const pagedCalls: readonly PagedCall[] = [
           "one item": { runId, itemId: ids[0] ?? "" },
           "errors alone": { runId, outcome: "OUTCOME_FILTER_FAILED" },
           "successes alone": { runId, outcome: "OUTCOME_FILTER_SUCCEEDED" },
-          "what is to be judged": { runId, missingScores: ["s"] },
+          "results to be scored": { runId, missingScores: ["s"] },
           "replaced ones, too": { runId, includeReplaced: true },
           "with items": { runId, view: "RESULT_VIEW_WITH_ITEM" },
         },

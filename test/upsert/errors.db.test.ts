@@ -124,7 +124,7 @@ describe("StreamUpsertItems refuses", () => {
     ["a body without an id", [supply(item("", 1))], invalid("supply.items[0].item_id")],
     ["a body that was not offered", [supply(item("z", 1))], invalid("supply.items")],
     [
-      "a body that is not what was offered",
+      "a body that differs from the offered row",
       [
         batch(0, [item("b", 1)]),
         offer(1, { itemId: "c", contentHash: hashOf(1) }, { itemId: "a", contentHash: hashOf(1) }),

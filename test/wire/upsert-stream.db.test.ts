@@ -106,7 +106,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     ["a cancelled call", (call: Call) => call.stream.cancel(), grpc.status.CANCELLED],
     ["a half-close without commit", (call: Call) => call.stream.end(), undefined],
     ["a destroyed stream", (call: Call) => call.stream.destroy(), undefined],
-  ])("publishes nothing after %s, and goes on when opened again", async (what, cut, code) => {
+  ])("publishes nothing after %s, and resumes when opened again", async (what, cut, code) => {
     const [name, requestId] = [`cut by ${what}`, randomUUID()];
     const call = start();
     call.send(open(name, requestId));
@@ -139,7 +139,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
     await expectNotThere("late");
   });
 
-  test("resumes after a socket is destroyed in the middle of a frame", async () => {
+  test("publishes nothing if the socket is destroyed in the middle of a frame", async () => {
     const own = newGrpcJsClient(UpsertService, service.address);
     const stream = own.StreamUpsertItems?.() as Call["stream"];
     const failed = new Promise((resolve) => stream.on("error", resolve));
@@ -155,7 +155,7 @@ describe("StreamUpsertItems, called by grpc-js", () => {
   });
 
   test.each([
-    ["a first frame that is no open", [batch(0, 1)], grpc.status.INVALID_ARGUMENT, "UNEXPECTED_FRAME"],
+    ["a first frame that is not an open", [batch(0, 1)], grpc.status.INVALID_ARGUMENT, "UNEXPECTED_FRAME"],
     ["a second open", [open("twice"), open("twice")], grpc.status.INVALID_ARGUMENT, "UNEXPECTED_FRAME"],
     ["a gap", [open("gap"), batch(7, 1)], grpc.status.OUT_OF_RANGE, "OFFSET_GAP"],
     ["an empty batch", [open("empty"), batch(0, 0)], grpc.status.INVALID_ARGUMENT, "INVALID_FIELD"],
