@@ -21,10 +21,10 @@ const gatherMilliseconds = 20;
 /** A follower that waits for changes. Dispose of it to stop waiting. */
 export interface Subscription extends Disposable {
   /**
-   * Returns once the key has changed since the last call, `milliseconds` have passed, or the signal of the subscription
-   * fires; at once if one of them is the case already. It may return without a change, so check the source.
+   * Returns once the key has changed since the last call, `milliseconds` have passed, if given, or the signal of the
+   * subscription fires; at once if one of them is the case already. It may return without a change, so check the source.
    */
-  wait(milliseconds: number): Promise<void>;
+  wait(milliseconds?: number): Promise<void>;
 }
 
 /**
@@ -209,9 +209,9 @@ class Followers {
     else signal.addEventListener("abort", leave);
     const subscription: Subscription = {
       async wait(milliseconds) {
-        if (!changed && !signal.aborted && milliseconds > 0) {
+        if (!changed && !signal.aborted && (milliseconds === undefined || milliseconds > 0)) {
           await new Promise<void>((resolve) => {
-            const timer = setTimeout(() => resume?.(), milliseconds);
+            const timer = milliseconds === undefined ? undefined : setTimeout(() => resume?.(), milliseconds);
             resume = () => {
               clearTimeout(timer);
               resume = undefined;

@@ -47,9 +47,6 @@ const maxResults = 1_000;
 /** The most characters of outputs per tick, likewise: memory holds them twice while they are written. */
 const maxOutputLength = 8 * 1024 * 1024;
 
-/** The longest delay that a timer takes, in milliseconds. */
-const longestTimer = 2 ** 31 - 1;
-
 /** The dispatchers of this process, one for each run that has workers at this process. */
 export class DispatcherRegistry {
   readonly #resources: DispatcherResources;
@@ -153,7 +150,7 @@ export class WorkDispatcher {
 
   async #listen(changes: Subscription, over: AbortSignal): Promise<void> {
     while (!over.aborted) {
-      await changes.wait(longestTimer);
+      await changes.wait();
       this.#isWoken = true;
       this.#wake?.();
     }

@@ -18,9 +18,6 @@ export type WorkOutput =
 /** The most answers that wait for a worker to read them. Until it reads one, back-pressure keeps its next frame unread. */
 const maxAnswers = 4;
 
-/** The longest delay that a timer takes, in milliseconds. */
-const longestTimer = 2 ** 31 - 1;
-
 /** The run that a worker works on, and the resources that its session needs. */
 export interface SessionContext {
   readonly projectId: ProjectId;
@@ -194,7 +191,7 @@ class WorkerSession implements DispatchedSession {
     const { signal } = this.#over;
     using joined = changes.subscribe(streamKey(scope.runId, workerId), signal);
     while (!signal.aborted) {
-      await joined.wait(longestTimer);
+      await joined.wait();
       if (signal.aborted || this.streamNumber === 0n) continue;
       try {
         const newest = (await findStreams(pool, scope, [workerId])).get(workerId);

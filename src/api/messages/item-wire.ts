@@ -60,7 +60,7 @@ export function revisionToWire({ kind, item, createTime, ...same }: ItemRevision
 }
 
 /** The position of rows: in the request, for readers of messages, and in the whole write, for programs. */
-export interface RowPlace {
+export interface RowPositions {
   /** Path of the field that holds the rows, from the request message down. */
   readonly field: string;
   /** The number of the first row. */
@@ -74,7 +74,7 @@ export interface RowPlace {
  *
  * @throws Failure INVALID_FIELD, INVALID_JSON, CONTENT_HASH_MISMATCH, LIMIT_EXCEEDED, DUPLICATE_ITEM_ID
  */
-export async function rowsFromWire(items: readonly WireItem[], place: RowPlace): Promise<Row[]> {
+export async function rowsFromWire(items: readonly WireItem[], positions: RowPositions): Promise<Row[]> {
   requireBatchSize(items.length);
   const faults = new Faults();
   const rows: Row[] = [];
@@ -83,11 +83,11 @@ export async function rowsFromWire(items: readonly WireItem[], place: RowPlace):
   for (const [position, item] of items.entries()) {
     if (turn.spend()) await nextTurn();
     try {
-      const row = rowFromWire(item, place.firstNumber + position);
+      const row = rowFromWire(item, positions.firstNumber + position);
       rows.push(row);
       size += row.size + row.itemId.length;
     } catch (error) {
-      faults.take(error, `${place.field}[${position}]`);
+      faults.take(error, `${positions.field}[${position}]`);
     }
   }
   faults.throwIfAny();
@@ -98,7 +98,7 @@ export async function rowsFromWire(items: readonly WireItem[], place: RowPlace):
       received: size,
     });
   }
-  if (!place.duplicates) requireDistinctIds(rows, place.firstNumber);
+  if (!positions.duplicates) requireDistinctIds(rows, positions.firstNumber);
   return rows;
 }
 

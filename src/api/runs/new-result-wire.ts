@@ -22,14 +22,14 @@ const maxErrorStackBytes = 64 * 1024;
 const maxTraceIdLength = 128;
 
 /** The position of results in a request or frame. */
-export interface ResultsPlace {
+export interface ResultPositions {
   /** Returns the path of the result at an index. */
   readonly field: (index: number) => string;
   /** Whether a cell may have several results, recorded one after the other. */
   readonly repeatsCells: boolean;
 }
 
-const ownPlace: ResultsPlace = { field: (index) => `results[${index}]`, repeatsCells: false };
+const ownPositions: ResultPositions = { field: (index) => `results[${index}]`, repeatsCells: false };
 
 /**
  * Reads the results of one request or frame. The failure lists the first fault of each bad result.
@@ -38,7 +38,7 @@ const ownPlace: ResultsPlace = { field: (index) => `results[${index}]`, repeatsC
  */
 export async function resultsFromWire(
   results: readonly WireResult[],
-  { field, repeatsCells }: ResultsPlace = ownPlace,
+  { field, repeatsCells }: ResultPositions = ownPositions,
 ): Promise<NewResult[]> {
   requireBatchSize(results.length);
   const faults = new Faults();

@@ -26,7 +26,9 @@ export interface HashedContent {
 }
 
 /** A payload of a new item: a value, or a JSON text whose spelling is kept. */
-export type Payload = { readonly value: unknown } | { readonly text: string };
+export type Payload =
+  | { readonly kind: "value"; readonly value: unknown }
+  | { readonly kind: "text"; readonly text: string };
 
 /**
  * Serializes payloads and hashes them (`sha256-jcs-v1`): the SHA-256 of the RFC 8785 form of an object with the members
@@ -68,14 +70,14 @@ export function contentHashOfTexts(platform: Platform, texts: ContentTexts): Uin
   const { inputJson, expectedOutputJson, metadataJson } = texts;
   return hashContent(
     platform,
-    { text: inputJson },
-    expectedOutputJson === undefined ? undefined : { text: expectedOutputJson },
-    metadataJson ? { text: metadataJson } : undefined,
+    { kind: "text", text: inputJson },
+    expectedOutputJson === undefined ? undefined : { kind: "text", text: expectedOutputJson },
+    metadataJson ? { kind: "text", text: metadataJson } : undefined,
   ).contentHash;
 }
 
 function spell(payload: Payload, root: string): { readonly text: string; readonly canonical: string } {
-  if ("text" in payload) {
+  if (payload.kind === "text") {
     return { text: payload.text, canonical: canonical(readJsonText(payload.text, root)) };
   }
   const plain = plainJson(payload.value, root);

@@ -145,15 +145,15 @@ function payloadsOf(
     throw new JsonProblem("$.input", [], "is undefined; every item needs an input, which may be null");
   }
   return [
-    inputJson === undefined ? { value: input } : { text: inputJson },
+    inputJson === undefined ? { kind: "value", value: input } : { kind: "text", text: inputJson },
     payload(expectedOutput, expectedOutputJson),
     payload(metadata, metadataJson || undefined),
   ];
 }
 
 function payload(value: unknown, text: string | undefined): Payload | undefined {
-  if (text !== undefined) return { text };
-  return value === undefined ? undefined : { value };
+  if (text !== undefined) return { kind: "text", text };
+  return value === undefined ? undefined : { kind: "value", value };
 }
 
 function idOf<Row>({ itemId: from }: RowConversion<Row>, init: ItemInit, row: Row, index: number): string {
