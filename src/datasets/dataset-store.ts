@@ -1,4 +1,5 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
+import { type CutRow, cutPage, type Page, pageStatement } from "../db/page-cutter.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import { type Failure, failure } from "../failure.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
@@ -9,6 +10,7 @@ import {
   type DatasetDefinition,
   type DatasetPosition,
   type DatasetRef,
+  type DatasetView,
   newEtag,
 } from "./dataset.ts";
 import { claimName, claimTableName } from "./dataset-name-store.ts";
@@ -31,14 +33,17 @@ interface DatasetRow {
   update_time: Instant;
 }
 
+const schemaColumns = "d.input_schema, d.expected_output_schema";
+const noSchemaColumns = "null::text as input_schema, null::text as expected_output_schema";
+
 /** Existing datasets: reserved ones have no table name and no create_time. */
-const existing = `
-  select d.dataset_id, d.project_id, n.name, t.table_name, d.description, d.metadata, d.input_schema,
-         d.expected_output_schema, d.head_version, d.item_count, d.digest, d.purge_count, d.etag, d.create_time, d.update_time
+const existingWith = (schemas: string) => `
+  select d.dataset_id, d.project_id, n.name, t.table_name, d.description, d.metadata, ${schemas}, d.head_version, d.item_count, d.digest, d.purge_count, d.etag, d.create_time, d.update_time
   from datasets d
   join dataset_names n on n.dataset_id = d.dataset_id
   join dataset_table_names t on t.dataset_id = d.dataset_id
   where d.create_time is not null`;
+const existing = existingWith(schemaColumns);
 
 /** The condition that finds the row of `datasets d` for a reference. $1 is the project, $2 the value of the reference. */
 function meant(ref: DatasetRef): string {
@@ -221,24 +226,35 @@ export async function clockOf(client: Client, datasetId: DatasetHandle): Promise
   return row.time;
 }
 
-/** Lists the datasets whose names begin with a prefix (byte by byte), newest first. */
+/** Which datasets to list. */
+export interface DatasetQuery {
+  /** Keeps names that begin with it, byte by byte. */
+  readonly namePrefix: string;
+  readonly view: DatasetView;
+  /** Undefined starts at the newest. */
+  readonly after: DatasetPosition | undefined;
+  readonly limit: number;
+}
+
+/** Lists the datasets of a project, newest first. */
 export async function listDatasets(
   db: Queryable,
   projectId: ProjectId,
-  {
-    namePrefix,
-    after,
-    limit,
-  }: { readonly namePrefix: string; readonly after: DatasetPosition | undefined; readonly limit: number },
-): Promise<Dataset[]> {
-  const { rows } = await db.query<DatasetRow>(
-    `${existing} and d.project_id = $1 and starts_with(n.name, $2)
-       and ($3::timestamptz is null or (d.create_time, d.dataset_id) < ($3::timestamptz, $4::text))
-     order by d.create_time desc, d.dataset_id desc
-     limit $5`,
-    [projectId, namePrefix, after && instantToSql(after.createTime), after?.datasetId, limit],
+  { namePrefix, view, after, limit }: DatasetQuery,
+): Promise<Page<Dataset>> {
+  const { rows } = await db.query<DatasetRow & CutRow>(
+    pageStatement({
+      rows: `select * from (${existingWith(view === "full" ? schemaColumns : noSchemaColumns)}
+        and d.project_id = $1 and starts_with(n.name, $3)
+        and ($4::timestamptz is null or (d.create_time, d.dataset_id) < ($4::timestamptz, $5::text))) datasets`,
+      orderBy: "create_time desc, dataset_id desc",
+      size: `octet_length(name) + octet_length(table_name) + octet_length(description) + coalesce(octet_length(metadata), 0)
+             + coalesce(octet_length(input_schema), 0) + coalesce(octet_length(expected_output_schema), 0) + 512`,
+      limit: "$2",
+    }),
+    [projectId, limit, namePrefix, after && instantToSql(after.createTime), after?.datasetId],
   );
-  return rows.map(fromRow);
+  return cutPage(rows, fromRow);
 }
 
 /** Writes the definition of a dataset whose row is locked, except for its names, with a new etag. */

@@ -49,6 +49,9 @@ export interface Dataset extends DatasetDefinition {
   readonly updateTime: Instant;
 }
 
+/** How much of a dataset a listing shows: all, or all but its schemas. */
+export type DatasetView = "full" | "basic";
+
 /** The position of a dataset in the list, which goes from the newest to the oldest. */
 export type DatasetPosition = Pick<Dataset, "createTime"> & { readonly datasetId: string };
 

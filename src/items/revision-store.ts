@@ -59,7 +59,8 @@ export async function listItemRevisions(
        from (
          select made.version as made_by, history.kind, made.publish_time as made_at, made.author, made.note,
                 ${keyColumns}, ${payloadColumns},
-                coalesce(${keySize}, 0) + coalesce(${payloadSize}, 0) as size
+                coalesce(${keySize}, 0) + coalesce(${payloadSize}, 0)
+                  + octet_length(made.note) + octet_length(made.author) + 256 as size
          from history
          join changesets made on made.dataset_id = $1 and made.version = history.version
          left join item_revisions revision

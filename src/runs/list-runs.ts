@@ -32,7 +32,7 @@ export async function listRunPage(
   const after =
     pageToken === "" ? undefined : positionOf(pageTokens.open("page_token", pageToken, "ListRuns", binding));
   const query = { filter: { ...filter, datasetId }, after, limit: pageSize };
-  const { runs, more } = await listRuns(pool, projectId, query);
+  const { rows: runs, more } = await listRuns(pool, projectId, query);
   const last = runs.at(-1);
   return {
     runs,

@@ -1,7 +1,7 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
+import { type CutRow, cutPage, type Page, pageStatement } from "../db/page-cutter.ts";
 import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
-import { limits } from "../limits.ts";
 import type { Run, RunState } from "./run.ts";
 import { type RunRow, runColumns, runFromRow } from "./run-store.ts";
 
@@ -36,8 +36,8 @@ export async function listRuns(
   db: Queryable,
   projectId: ProjectId,
   { filter, after, limit }: RunQuery,
-): Promise<{ readonly runs: readonly Run[]; readonly more: boolean }> {
-  const values: unknown[] = [projectId, limit + 1, limits.maxBatchBytes];
+): Promise<Page<Run>> {
+  const values: unknown[] = [projectId, limit];
   const parameter = (value: unknown) => `$${values.push(value)}`;
   const conditions = ["runs.project_id = $1"];
   if (filter.datasetId !== undefined) conditions.push(`runs.dataset_id = ${parameter(filter.datasetId)}`);
@@ -57,25 +57,16 @@ export async function listRuns(
     const time = parameter(instantToSql(after.createTime));
     conditions.push(`(runs.create_time, runs.run_id) < (${time}::timestamptz, ${parameter(after.runId)})`);
   }
-  const { rows } = await db.query<RunRow & { found: bigint }>(
-    `with found as (
-       select ${runColumns}
-       from runs
-       where ${conditions.join(" and ")}
-       order by runs.create_time desc, runs.run_id desc
-       limit $2
-     ), measured as (
-       select *, count(*) over () as found, row_number() over newest_first as position,
-              sum(octet_length(description) + octet_length(failure_message) + octet_length(target_id)
-                  + octet_length(array_to_string(splits, ',')) + coalesce(octet_length(metadata), 0) + 1024)
-                over newest_first as bytes
-       from found
-       window newest_first as (order by create_time desc, run_id desc)
-     )
-     select * from measured
-     where position < $2 and (bytes <= $3 or position = 1)
-     order by position`,
+  const { rows } = await db.query<RunRow & CutRow>(
+    pageStatement({
+      rows: `select ${runColumns} from runs where ${conditions.join(" and ")}`,
+      orderBy: "create_time desc, run_id desc",
+      size: `octet_length(name) + octet_length(description) + octet_length(failure_message) + octet_length(target_type)
+             + octet_length(target_id) + octet_length(array_to_string(splits, ','))
+             + octet_length(array_to_string(labels, ',')) + coalesce(octet_length(metadata), 0) + 1024`,
+      limit: "$2",
+    }),
     values,
   );
-  return { runs: rows.map(runFromRow), more: BigInt(rows.length) < (rows[0]?.found ?? 0n) };
+  return cutPage(rows, runFromRow);
 }

@@ -24,14 +24,12 @@ export async function listUploadPage(
     pageToken === ""
       ? undefined
       : positionOf(pageTokens.open("page_token", pageToken, "ListUploads", binding));
-  // One more than the page holds shows whether another page follows.
-  const found = await listUploads(pool, projectId, { states, after, limit: pageSize + 1 });
-  const uploads = found.slice(0, pageSize);
+  const { rows: uploads, more } = await listUploads(pool, projectId, { states, after, limit: pageSize });
   const last = uploads.at(-1);
   return {
     uploads,
     nextPageToken:
-      last !== undefined && found.length > pageSize
+      more && last !== undefined
         ? pageTokens.seal("ListUploads", binding, [`${last.createTime}`, last.uploadId])
         : "",
   };

@@ -1,4 +1,5 @@
 import { type Instant, instantToSql } from "../db/instant.ts";
+import { type CutRow, cutPage, type Page, pageStatement } from "../db/page-cutter.ts";
 import type { Client, Queryable } from "../db/pool.ts";
 import type { FileFormat } from "../files/file-format.ts";
 import type { DatasetHandle, ProjectId, UploadHandle } from "../handles.ts";
@@ -140,7 +141,7 @@ export async function listUploads(
   db: Queryable,
   projectId: ProjectId,
   { states, after, limit }: UploadQuery,
-): Promise<Upload[]> {
+): Promise<Page<Upload>> {
   const values: unknown[] = [projectId, limit];
   const conditions = ["project_id = $1"];
   if (states.length > 0) conditions.push(`${uploadState} = any($${values.push(states)}::text[])`);
@@ -148,12 +149,16 @@ export async function listUploads(
     const time = `$${values.push(instantToSql(after.createTime))}`;
     conditions.push(`(create_time, upload_id) < (${time}::timestamptz, $${values.push(after.uploadId)})`);
   }
-  const { rows } = await db.query<UploadRow>(
-    `select ${columns} from uploads where ${conditions.join(" and ")}
-     order by create_time desc, upload_id desc limit $2`,
+  const { rows } = await db.query<UploadRow & CutRow>(
+    pageStatement({
+      rows: `select ${columns} from uploads where ${conditions.join(" and ")}`,
+      orderBy: "create_time desc, upload_id desc",
+      size: "octet_length(mime_type) + octet_length(filename) + 512",
+      limit: "$2",
+    }),
     values,
   );
-  return rows.map(uploadFromRow);
+  return cutPage(rows, uploadFromRow);
 }
 
 function uploadFromRow(row: UploadRow): Upload {

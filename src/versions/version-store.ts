@@ -1,5 +1,6 @@
 import type { Dataset } from "../datasets/dataset.ts";
 import { type Instant, instantToSql } from "../db/instant.ts";
+import { type CutRow, cutPage, type Page, pageStatement } from "../db/page-cutter.ts";
 import type { Queryable } from "../db/pool.ts";
 import { failure } from "../failure.ts";
 import type { DatasetHandle } from "../handles.ts";
@@ -108,24 +109,34 @@ export async function listVersionsAfter(
   return withTags(db, datasetId, rows);
 }
 
-/** Lists the versions below `before`, newest first, without version 0. */
+/** Which versions to list. */
+export interface VersionQuery {
+  readonly taggedOnly: boolean;
+  /** Versions below this one; undefined starts at the newest. */
+  readonly before: bigint | undefined;
+  readonly limit: number;
+}
+
+/** Lists versions, newest first, without version 0. */
 export async function listVersions(
   db: Queryable,
   datasetId: DatasetHandle,
-  {
-    taggedOnly,
-    before,
-    limit,
-  }: { readonly taggedOnly: boolean; readonly before: bigint | undefined; readonly limit: number },
-): Promise<DatasetVersion[]> {
-  const { rows } = await db.query<VersionRow>(
-    `${published} and ($2::bigint is null or c.version < $2)
-       and (not $3 or exists (select from version_tags t where t.dataset_id = $1 and t.version = c.version))
-     order by c.version desc
-     limit $4`,
+  { taggedOnly, before, limit }: VersionQuery,
+): Promise<Page<DatasetVersion>> {
+  const { rows } = await db.query<VersionRow & CutRow>(
+    pageStatement({
+      rows: `${published} and ($2::bigint is null or c.version < $2)
+        and (not $3 or exists (select from version_tags t where t.dataset_id = $1 and t.version = c.version))`,
+      orderBy: "version desc",
+      size: `octet_length(note) + octet_length(author) + 512 + coalesce(
+               (select sum(octet_length(t.tag) + 64) from version_tags t
+                where t.dataset_id = $1 and t.version = listed.version), 0)`,
+      limit: "$4",
+    }),
     [datasetId, before, taggedOnly, limit],
   );
-  return withTags(db, datasetId, rows);
+  const { more } = cutPage(rows, (row) => row);
+  return { rows: await withTags(db, datasetId, rows), more };
 }
 
 async function withTags(

@@ -64,10 +64,11 @@ describe("a reserved dataset", () => {
     expect(await findDataset(database.pool, projectId, { datasetId })).toBeUndefined();
     const all = await listDatasets(database.pool, projectId, {
       namePrefix: name,
+      view: "full",
       after: undefined,
       limit: 10,
     });
-    expect(all).toEqual([]);
+    expect(all.rows).toEqual([]);
     await expect(inTransaction((client) => lockDataset(client, projectId, { name }))).rejects.toMatchObject({
       reason: "DATASET_NOT_FOUND",
       facts: { name },

@@ -259,7 +259,7 @@ describe("A token", () => {
     ) as [PagedCall, PagedCall];
     const { pageTokens } = service.resources;
     const seal = {
-      datasets: (project: string) => pageTokens.seal("ListDatasets", [project, ""], ["0", "data"]),
+      datasets: (project: string) => pageTokens.seal("ListDatasets", [project, "", "full"], ["0", "data"]),
       runs: (project: string) => pageTokens.seal("ListRuns", [project, "", 0n, "", "", ""], ["0", "runs"]),
     };
     expect(await read(listDatasets, {}, seal.datasets("default"))).toEqual({ ids: [], token: "" });

@@ -56,8 +56,9 @@ export async function addItemHistory(
   datasetId: string,
   itemIds: readonly string[],
   count: number,
+  note = "",
 ): Promise<void> {
-  await addVersions(db, datasetId, count);
+  await addVersions(db, datasetId, count, note);
   await db.query(
     `insert into item_revisions (
        dataset_id, item_id, changeset_id, superseded_at, row_number, origin_changeset_id, content_hash, splits, keeps_splits,

@@ -20,6 +20,7 @@ import {
   datasetPatchFromWire,
   datasetRefFromWire,
   datasetToWire,
+  datasetViewFromWire,
   newDatasetFromWire,
   positionFromToken,
   positionToToken,
@@ -61,18 +62,17 @@ export function datasetHandler(resources: Resources): Partial<ServiceImpl<typeof
       const projectId = projectOf(context);
       const size = pageSize("page_size", request.pageSize);
       const namePrefix = boundedText("name_prefix", request.namePrefix, 0, maxDatasetNameLength);
-      const binding = [projectId, namePrefix];
+      const view = datasetViewFromWire("view", request.view);
+      const binding = [projectId, namePrefix, view];
       const after = request.pageToken
         ? positionFromToken(pageTokens.open("page_token", request.pageToken, "ListDatasets", binding))
         : undefined;
-      // One more than the page holds shows whether another page follows.
-      const found = await listDatasets(pool, projectId, { namePrefix, after, limit: size + 1 });
-      const page = found.slice(0, size);
+      const query = { namePrefix, view, after, limit: size };
+      const { rows: page, more } = await listDatasets(pool, projectId, query);
       const last = page.at(-1);
       return create(ListDatasetsResponseSchema, {
         datasets: page.map(datasetToWire),
-        nextPageToken:
-          last && found.length > size ? pageTokens.seal("ListDatasets", binding, positionToToken(last)) : "",
+        nextPageToken: more && last ? pageTokens.seal("ListDatasets", binding, positionToToken(last)) : "",
       });
     },
 

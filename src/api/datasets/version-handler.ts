@@ -36,20 +36,16 @@ export function versionHandler(
         const { datasetId } = await getDataset(client, projectId, ref);
         const binding = [datasetId, taggedOnly];
         const [before] = pageToken ? pageTokens.open("page_token", pageToken, "ListVersions", binding) : [];
-        // One more than the page holds shows whether another page follows.
-        const found = await listVersions(client, datasetId, {
+        const { rows: page, more } = await listVersions(client, datasetId, {
           taggedOnly,
           before: before === undefined ? undefined : BigInt(before),
-          limit: size + 1,
+          limit: size,
         });
-        const page = found.slice(0, size);
         const last = page.at(-1);
         return create(ListVersionsResponseSchema, {
           versions: page.map(versionToWire),
           nextPageToken:
-            last && found.length > size
-              ? pageTokens.seal("ListVersions", binding, [last.version.toString()])
-              : "",
+            more && last ? pageTokens.seal("ListVersions", binding, [last.version.toString()]) : "",
         });
       });
     },

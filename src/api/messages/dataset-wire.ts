@@ -8,12 +8,14 @@ import type {
   CreateDatasetRequest,
   UpdateDatasetRequest,
 } from "../../../gen/itembank/v1/dataset_service_pb.js";
+import { DatasetView as WireDatasetView } from "../../../gen/itembank/v1/dataset_service_pb.js";
 import {
   type Dataset,
   type DatasetDefinition,
   type DatasetPatch,
   type DatasetPosition,
   type DatasetRef,
+  type DatasetView,
   maxDatasetNameLength,
   maxDescriptionLength,
   maxMetadataBytes,
@@ -23,7 +25,7 @@ import {
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
 import { limits } from "../../limits.ts";
-import { boundedText, fieldMaskNames } from "../../rpc/request-wire.ts";
+import { boundedText, enumFromWire, fieldMaskNames } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
 import { compileItemSchemas } from "../../schemas/item-schemas.ts";
 import { SchemaProblem } from "../../schemas/schema-problem.ts";
@@ -214,4 +216,15 @@ export function positionToToken({ createTime, datasetId }: DatasetPosition): str
 /** Reverses `positionToToken`. */
 export function positionFromToken([createTime = "", datasetId = ""]: readonly string[]): DatasetPosition {
   return { createTime: BigInt(createTime), datasetId };
+}
+
+const views: Readonly<Record<WireDatasetView, DatasetView>> = {
+  [WireDatasetView.UNSPECIFIED]: "full",
+  [WireDatasetView.FULL]: "full",
+  [WireDatasetView.BASIC]: "basic",
+};
+
+/** How much of datasets to answer with. @throws Failure INVALID_FIELD */
+export function datasetViewFromWire(field: string, view: WireDatasetView): DatasetView {
+  return enumFromWire(field, view, views);
 }

@@ -29,7 +29,7 @@ from itembank.v1 import item_pb2 as itembank_dot_v1_dot_item__pb2
 from itembank.v1 import receipt_pb2 as itembank_dot_v1_dot_receipt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!itembank/v1/dataset_service.proto\x12\x0bitembank.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19itembank/v1/dataset.proto\x1a\x16itembank/v1/item.proto\x1a\x19itembank/v1/receipt.proto\"Q\n\x14\x43reateDatasetRequest\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\x12\x12\n\nrequest_id\x18\x02 \x01(\t\">\n\x15\x43reateDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"=\n\x11GetDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\";\n\x12GetDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"Q\n\x13ListDatasetsRequest\x12\x13\n\x0bname_prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"W\n\x14ListDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.itembank.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaa\x01\n\x14UpdateDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12#\n\x05patch\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Dataset\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x04 \x01(\t\">\n\x15UpdateDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"q\n\x14\x44\x65leteDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"2\n\x15\x44\x65leteDatasetResponse\x12\x19\n\x11\x64\x65leted_run_count\x18\x01 \x01(\x03\"{\n\x13ListVersionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x13\n\x0btagged_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListVersionsResponse\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.itembank.v1.DatasetVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x11GetVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\"B\n\x12GetVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\"\x84\x01\n\x11TagVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06locked\x18\x04 \x01(\x08\"\\\n\x12TagVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"L\n\x13UntagVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0b\n\x03tag\x18\x02 \x01(\t\"D\n\x14UntagVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\"\xeb\x01\n\x13\x44iffVersionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12,\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12+\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x1a\n\x12planned_request_id\x18\x04 \x01(\t\x12#\n\x04view\x18\x05 \x01(\x0e\x32\x15.itembank.v1.ItemView\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"u\n\x14\x44iffVersionsResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x16.itembank.v1.DiffBatchH\x00\x12+\n\x07summary\x18\x02 \x01(\x0b\x32\x18.itembank.v1.DiffSummaryH\x00\x42\x07\n\x05\x66rame\"E\n\tDiffBatch\x12(\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x17.itembank.v1.ItemChange\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x82\x01\n\x0b\x44iffSummary\x12\x16\n\x0e\x62\x65\x66ore_version\x18\x01 \x01(\x03\x12\x15\n\rafter_version\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x03\x12\x0f\n\x07updated\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x11\n\tunchanged\x18\x06 \x01(\x03\"\xd8\x01\n\x15RestoreVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"?\n\x16RestoreVersionResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt\"V\n\x13WatchDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x15\n\rafter_version\x18\x02 \x01(\x03\"\x81\x01\n\x14WatchDatasetResponse\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersionH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.itembank.v1.WatchHeartbeatH\x00\x42\x07\n\x05\x66rame\"Y\n\x0eWatchHeartbeat\x12\x16\n\x0elatest_version\x18\x01 \x01(\x03\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x8d\x08\n\x0e\x44\x61tasetService\x12V\n\rCreateDataset\x12!.itembank.v1.CreateDatasetRequest\x1a\".itembank.v1.CreateDatasetResponse\x12M\n\nGetDataset\x12\x1e.itembank.v1.GetDatasetRequest\x1a\x1f.itembank.v1.GetDatasetResponse\x12S\n\x0cListDatasets\x12 .itembank.v1.ListDatasetsRequest\x1a!.itembank.v1.ListDatasetsResponse\x12V\n\rUpdateDataset\x12!.itembank.v1.UpdateDatasetRequest\x1a\".itembank.v1.UpdateDatasetResponse\x12V\n\rDeleteDataset\x12!.itembank.v1.DeleteDatasetRequest\x1a\".itembank.v1.DeleteDatasetResponse\x12S\n\x0cListVersions\x12 .itembank.v1.ListVersionsRequest\x1a!.itembank.v1.ListVersionsResponse\x12M\n\nGetVersion\x12\x1e.itembank.v1.GetVersionRequest\x1a\x1f.itembank.v1.GetVersionResponse\x12M\n\nTagVersion\x12\x1e.itembank.v1.TagVersionRequest\x1a\x1f.itembank.v1.TagVersionResponse\x12S\n\x0cUntagVersion\x12 .itembank.v1.UntagVersionRequest\x1a!.itembank.v1.UntagVersionResponse\x12U\n\x0c\x44iffVersions\x12 .itembank.v1.DiffVersionsRequest\x1a!.itembank.v1.DiffVersionsResponse0\x01\x12Y\n\x0eRestoreVersion\x12\".itembank.v1.RestoreVersionRequest\x1a#.itembank.v1.RestoreVersionResponse\x12U\n\x0cWatchDataset\x12 .itembank.v1.WatchDatasetRequest\x1a!.itembank.v1.WatchDatasetResponse0\x01\x42\x85\x01\n\x0f\x64\x65v.itembank.v1B\x13\x44\x61tasetServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!itembank/v1/dataset_service.proto\x12\x0bitembank.v1\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19itembank/v1/dataset.proto\x1a\x16itembank/v1/item.proto\x1a\x19itembank/v1/receipt.proto\"Q\n\x14\x43reateDatasetRequest\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\x12\x12\n\nrequest_id\x18\x02 \x01(\t\">\n\x15\x43reateDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"=\n\x11GetDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\";\n\x12GetDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"y\n\x13ListDatasetsRequest\x12\x13\n\x0bname_prefix\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\x12&\n\x04view\x18\x04 \x01(\x0e\x32\x18.itembank.v1.DatasetView\"W\n\x14ListDatasetsResponse\x12&\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x14.itembank.v1.Dataset\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaa\x01\n\x14UpdateDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12#\n\x05patch\x18\x02 \x01(\x0b\x32\x14.itembank.v1.Dataset\x12/\n\x0bupdate_mask\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x04 \x01(\t\">\n\x15UpdateDatasetResponse\x12%\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Dataset\"q\n\x14\x44\x65leteDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"2\n\x15\x44\x65leteDatasetResponse\x12\x19\n\x11\x64\x65leted_run_count\x18\x01 \x01(\x03\"{\n\x13ListVersionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x13\n\x0btagged_only\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x14ListVersionsResponse\x12-\n\x08versions\x18\x01 \x03(\x0b\x32\x1b.itembank.v1.DatasetVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"g\n\x11GetVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\"B\n\x12GetVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\"\x84\x01\n\x11TagVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x0b\n\x03tag\x18\x03 \x01(\t\x12\x0e\n\x06locked\x18\x04 \x01(\x08\"\\\n\x12TagVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\x12\x18\n\x10previous_version\x18\x02 \x01(\x03\"L\n\x13UntagVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x0b\n\x03tag\x18\x02 \x01(\t\"D\n\x14UntagVersionResponse\x12,\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersion\"\xeb\x01\n\x13\x44iffVersionsRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12,\n\x06\x62\x65\x66ore\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12+\n\x05\x61\x66ter\x18\x03 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x1a\n\x12planned_request_id\x18\x04 \x01(\t\x12#\n\x04view\x18\x05 \x01(\x0e\x32\x15.itembank.v1.ItemView\x12\x0e\n\x06\x63ursor\x18\x06 \x01(\t\"u\n\x14\x44iffVersionsResponse\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x16.itembank.v1.DiffBatchH\x00\x12+\n\x07summary\x18\x02 \x01(\x0b\x32\x18.itembank.v1.DiffSummaryH\x00\x42\x07\n\x05\x66rame\"E\n\tDiffBatch\x12(\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x17.itembank.v1.ItemChange\x12\x0e\n\x06\x63ursor\x18\x02 \x01(\t\"\x82\x01\n\x0b\x44iffSummary\x12\x16\n\x0e\x62\x65\x66ore_version\x18\x01 \x01(\x03\x12\x15\n\rafter_version\x18\x02 \x01(\x03\x12\x0f\n\x07\x63reated\x18\x03 \x01(\x03\x12\x0f\n\x07updated\x18\x04 \x01(\x03\x12\x0f\n\x07\x64\x65leted\x18\x05 \x01(\x03\x12\x11\n\tunchanged\x18\x06 \x01(\x03\"\xd8\x01\n\x15RestoreVersionRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12(\n\x02\x61t\x18\x02 \x01(\x0b\x32\x1c.itembank.v1.VersionSelector\x12\x1d\n\x10\x65xpected_version\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x15\n\rvalidate_only\x18\x04 \x01(\x08\x12\x0c\n\x04note\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\x13\n\x11_expected_version\"?\n\x16RestoreVersionResponse\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x14.itembank.v1.Receipt\"V\n\x13WatchDatasetRequest\x12(\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x17.itembank.v1.DatasetRef\x12\x15\n\rafter_version\x18\x02 \x01(\x03\"\x81\x01\n\x14WatchDatasetResponse\x12.\n\x07version\x18\x01 \x01(\x0b\x32\x1b.itembank.v1.DatasetVersionH\x00\x12\x30\n\theartbeat\x18\x02 \x01(\x0b\x32\x1b.itembank.v1.WatchHeartbeatH\x00\x42\x07\n\x05\x66rame\"Y\n\x0eWatchHeartbeat\x12\x16\n\x0elatest_version\x18\x01 \x01(\x03\x12/\n\x0bserver_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*Z\n\x0b\x44\x61tasetView\x12\x1c\n\x18\x44\x41TASET_VIEW_UNSPECIFIED\x10\x00\x12\x15\n\x11\x44\x41TASET_VIEW_FULL\x10\x01\x12\x16\n\x12\x44\x41TASET_VIEW_BASIC\x10\x02\x32\x8d\x08\n\x0e\x44\x61tasetService\x12V\n\rCreateDataset\x12!.itembank.v1.CreateDatasetRequest\x1a\".itembank.v1.CreateDatasetResponse\x12M\n\nGetDataset\x12\x1e.itembank.v1.GetDatasetRequest\x1a\x1f.itembank.v1.GetDatasetResponse\x12S\n\x0cListDatasets\x12 .itembank.v1.ListDatasetsRequest\x1a!.itembank.v1.ListDatasetsResponse\x12V\n\rUpdateDataset\x12!.itembank.v1.UpdateDatasetRequest\x1a\".itembank.v1.UpdateDatasetResponse\x12V\n\rDeleteDataset\x12!.itembank.v1.DeleteDatasetRequest\x1a\".itembank.v1.DeleteDatasetResponse\x12S\n\x0cListVersions\x12 .itembank.v1.ListVersionsRequest\x1a!.itembank.v1.ListVersionsResponse\x12M\n\nGetVersion\x12\x1e.itembank.v1.GetVersionRequest\x1a\x1f.itembank.v1.GetVersionResponse\x12M\n\nTagVersion\x12\x1e.itembank.v1.TagVersionRequest\x1a\x1f.itembank.v1.TagVersionResponse\x12S\n\x0cUntagVersion\x12 .itembank.v1.UntagVersionRequest\x1a!.itembank.v1.UntagVersionResponse\x12U\n\x0c\x44iffVersions\x12 .itembank.v1.DiffVersionsRequest\x1a!.itembank.v1.DiffVersionsResponse0\x01\x12Y\n\x0eRestoreVersion\x12\".itembank.v1.RestoreVersionRequest\x1a#.itembank.v1.RestoreVersionResponse\x12U\n\x0cWatchDataset\x12 .itembank.v1.WatchDatasetRequest\x1a!.itembank.v1.WatchDatasetResponse0\x01\x42\x85\x01\n\x0f\x64\x65v.itembank.v1B\x13\x44\x61tasetServiceProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,6 +37,8 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.dataset_service
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\023DatasetServiceProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
+  _globals['_DATASETVIEW']._serialized_start=3009
+  _globals['_DATASETVIEW']._serialized_end=3099
   _globals['_CREATEDATASETREQUEST']._serialized_start=195
   _globals['_CREATEDATASETREQUEST']._serialized_end=276
   _globals['_CREATEDATASETRESPONSE']._serialized_start=278
@@ -46,51 +48,51 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDATASETRESPONSE']._serialized_start=405
   _globals['_GETDATASETRESPONSE']._serialized_end=464
   _globals['_LISTDATASETSREQUEST']._serialized_start=466
-  _globals['_LISTDATASETSREQUEST']._serialized_end=547
-  _globals['_LISTDATASETSRESPONSE']._serialized_start=549
-  _globals['_LISTDATASETSRESPONSE']._serialized_end=636
-  _globals['_UPDATEDATASETREQUEST']._serialized_start=639
-  _globals['_UPDATEDATASETREQUEST']._serialized_end=809
-  _globals['_UPDATEDATASETRESPONSE']._serialized_start=811
-  _globals['_UPDATEDATASETRESPONSE']._serialized_end=873
-  _globals['_DELETEDATASETREQUEST']._serialized_start=875
-  _globals['_DELETEDATASETREQUEST']._serialized_end=988
-  _globals['_DELETEDATASETRESPONSE']._serialized_start=990
-  _globals['_DELETEDATASETRESPONSE']._serialized_end=1040
-  _globals['_LISTVERSIONSREQUEST']._serialized_start=1042
-  _globals['_LISTVERSIONSREQUEST']._serialized_end=1165
-  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1167
-  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1261
-  _globals['_GETVERSIONREQUEST']._serialized_start=1263
-  _globals['_GETVERSIONREQUEST']._serialized_end=1366
-  _globals['_GETVERSIONRESPONSE']._serialized_start=1368
-  _globals['_GETVERSIONRESPONSE']._serialized_end=1434
-  _globals['_TAGVERSIONREQUEST']._serialized_start=1437
-  _globals['_TAGVERSIONREQUEST']._serialized_end=1569
-  _globals['_TAGVERSIONRESPONSE']._serialized_start=1571
-  _globals['_TAGVERSIONRESPONSE']._serialized_end=1663
-  _globals['_UNTAGVERSIONREQUEST']._serialized_start=1665
-  _globals['_UNTAGVERSIONREQUEST']._serialized_end=1741
-  _globals['_UNTAGVERSIONRESPONSE']._serialized_start=1743
-  _globals['_UNTAGVERSIONRESPONSE']._serialized_end=1811
-  _globals['_DIFFVERSIONSREQUEST']._serialized_start=1814
-  _globals['_DIFFVERSIONSREQUEST']._serialized_end=2049
-  _globals['_DIFFVERSIONSRESPONSE']._serialized_start=2051
-  _globals['_DIFFVERSIONSRESPONSE']._serialized_end=2168
-  _globals['_DIFFBATCH']._serialized_start=2170
-  _globals['_DIFFBATCH']._serialized_end=2239
-  _globals['_DIFFSUMMARY']._serialized_start=2242
-  _globals['_DIFFSUMMARY']._serialized_end=2372
-  _globals['_RESTOREVERSIONREQUEST']._serialized_start=2375
-  _globals['_RESTOREVERSIONREQUEST']._serialized_end=2591
-  _globals['_RESTOREVERSIONRESPONSE']._serialized_start=2593
-  _globals['_RESTOREVERSIONRESPONSE']._serialized_end=2656
-  _globals['_WATCHDATASETREQUEST']._serialized_start=2658
-  _globals['_WATCHDATASETREQUEST']._serialized_end=2744
-  _globals['_WATCHDATASETRESPONSE']._serialized_start=2747
-  _globals['_WATCHDATASETRESPONSE']._serialized_end=2876
-  _globals['_WATCHHEARTBEAT']._serialized_start=2878
-  _globals['_WATCHHEARTBEAT']._serialized_end=2967
-  _globals['_DATASETSERVICE']._serialized_start=2970
-  _globals['_DATASETSERVICE']._serialized_end=4007
+  _globals['_LISTDATASETSREQUEST']._serialized_end=587
+  _globals['_LISTDATASETSRESPONSE']._serialized_start=589
+  _globals['_LISTDATASETSRESPONSE']._serialized_end=676
+  _globals['_UPDATEDATASETREQUEST']._serialized_start=679
+  _globals['_UPDATEDATASETREQUEST']._serialized_end=849
+  _globals['_UPDATEDATASETRESPONSE']._serialized_start=851
+  _globals['_UPDATEDATASETRESPONSE']._serialized_end=913
+  _globals['_DELETEDATASETREQUEST']._serialized_start=915
+  _globals['_DELETEDATASETREQUEST']._serialized_end=1028
+  _globals['_DELETEDATASETRESPONSE']._serialized_start=1030
+  _globals['_DELETEDATASETRESPONSE']._serialized_end=1080
+  _globals['_LISTVERSIONSREQUEST']._serialized_start=1082
+  _globals['_LISTVERSIONSREQUEST']._serialized_end=1205
+  _globals['_LISTVERSIONSRESPONSE']._serialized_start=1207
+  _globals['_LISTVERSIONSRESPONSE']._serialized_end=1301
+  _globals['_GETVERSIONREQUEST']._serialized_start=1303
+  _globals['_GETVERSIONREQUEST']._serialized_end=1406
+  _globals['_GETVERSIONRESPONSE']._serialized_start=1408
+  _globals['_GETVERSIONRESPONSE']._serialized_end=1474
+  _globals['_TAGVERSIONREQUEST']._serialized_start=1477
+  _globals['_TAGVERSIONREQUEST']._serialized_end=1609
+  _globals['_TAGVERSIONRESPONSE']._serialized_start=1611
+  _globals['_TAGVERSIONRESPONSE']._serialized_end=1703
+  _globals['_UNTAGVERSIONREQUEST']._serialized_start=1705
+  _globals['_UNTAGVERSIONREQUEST']._serialized_end=1781
+  _globals['_UNTAGVERSIONRESPONSE']._serialized_start=1783
+  _globals['_UNTAGVERSIONRESPONSE']._serialized_end=1851
+  _globals['_DIFFVERSIONSREQUEST']._serialized_start=1854
+  _globals['_DIFFVERSIONSREQUEST']._serialized_end=2089
+  _globals['_DIFFVERSIONSRESPONSE']._serialized_start=2091
+  _globals['_DIFFVERSIONSRESPONSE']._serialized_end=2208
+  _globals['_DIFFBATCH']._serialized_start=2210
+  _globals['_DIFFBATCH']._serialized_end=2279
+  _globals['_DIFFSUMMARY']._serialized_start=2282
+  _globals['_DIFFSUMMARY']._serialized_end=2412
+  _globals['_RESTOREVERSIONREQUEST']._serialized_start=2415
+  _globals['_RESTOREVERSIONREQUEST']._serialized_end=2631
+  _globals['_RESTOREVERSIONRESPONSE']._serialized_start=2633
+  _globals['_RESTOREVERSIONRESPONSE']._serialized_end=2696
+  _globals['_WATCHDATASETREQUEST']._serialized_start=2698
+  _globals['_WATCHDATASETREQUEST']._serialized_end=2784
+  _globals['_WATCHDATASETRESPONSE']._serialized_start=2787
+  _globals['_WATCHDATASETRESPONSE']._serialized_end=2916
+  _globals['_WATCHHEARTBEAT']._serialized_start=2918
+  _globals['_WATCHHEARTBEAT']._serialized_end=3007
+  _globals['_DATASETSERVICE']._serialized_start=3102
+  _globals['_DATASETSERVICE']._serialized_end=4139
 # @@protoc_insertion_point(module_scope)

@@ -9,6 +9,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from itembank.v1 import dataset_pb2 as _dataset_pb2
 from itembank.v1 import item_pb2 as _item_pb2
 from itembank.v1 import receipt_pb2 as _receipt_pb2
@@ -22,6 +23,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DatasetView:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DatasetViewEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DatasetView.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DATASET_VIEW_UNSPECIFIED: _DatasetView.ValueType  # 0
+    """Same as DATASET_VIEW_FULL."""
+    DATASET_VIEW_FULL: _DatasetView.ValueType  # 1
+    """All fields."""
+    DATASET_VIEW_BASIC: _DatasetView.ValueType  # 2
+    """All fields but input_schema_json and expected_output_schema_json, which may be long."""
+
+class DatasetView(_DatasetView, metaclass=_DatasetViewEnumTypeWrapper):
+    """How much of a dataset ListDatasets shows."""
+
+DATASET_VIEW_UNSPECIFIED: DatasetView.ValueType  # 0
+"""Same as DATASET_VIEW_FULL."""
+DATASET_VIEW_FULL: DatasetView.ValueType  # 1
+"""All fields."""
+DATASET_VIEW_BASIC: DatasetView.ValueType  # 2
+"""All fields but input_schema_json and expected_output_schema_json, which may be long."""
+Global___DatasetView: _TypeAlias = DatasetView  # noqa: Y015
 
 @_typing.final
 class CreateDatasetRequest(_message.Message):
@@ -132,6 +157,7 @@ class ListDatasetsRequest(_message.Message):
     NAME_PREFIX_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    VIEW_FIELD_NUMBER: _builtins.int
     name_prefix: _builtins.str
     """Keeps datasets whose name starts with this."""
     page_size: _builtins.int
@@ -142,16 +168,19 @@ class ListDatasetsRequest(_message.Message):
     """next_page_token of the previous page. All other fields but page_size have
     to be unchanged.
     """
+    view: Global___DatasetView.ValueType
+    """How much of each dataset to return."""
     def __init__(
         self,
         *,
         name_prefix: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        view: Global___DatasetView.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_prefix", b"name_prefix", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name_prefix", b"name_prefix", "page_size", b"page_size", "page_token", b"page_token", "view", b"view"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

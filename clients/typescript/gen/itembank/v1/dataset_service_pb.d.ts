@@ -2,7 +2,7 @@
 // @generated from file itembank/v1/dataset_service.proto (package itembank.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Dataset, DatasetRef, DatasetVersion, VersionSelector } from "./dataset_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
@@ -129,6 +129,13 @@ export declare type ListDatasetsRequest = Message<"itembank.v1.ListDatasetsReque
    * @generated from field: string page_token = 3;
    */
   pageToken: string;
+
+  /**
+   * How much of each dataset to return.
+   *
+   * @generated from field: itembank.v1.DatasetView view = 4;
+   */
+  view: DatasetView;
 };
 
 /**
@@ -865,6 +872,39 @@ export declare type WatchHeartbeat = Message<"itembank.v1.WatchHeartbeat"> & {
  * Use `create(WatchHeartbeatSchema)` to create a new message.
  */
 export declare const WatchHeartbeatSchema: GenMessage<WatchHeartbeat>;
+
+/**
+ * How much of a dataset ListDatasets shows.
+ *
+ * @generated from enum itembank.v1.DatasetView
+ */
+export enum DatasetView {
+  /**
+   * Same as DATASET_VIEW_FULL.
+   *
+   * @generated from enum value: DATASET_VIEW_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * All fields.
+   *
+   * @generated from enum value: DATASET_VIEW_FULL = 1;
+   */
+  FULL = 1,
+
+  /**
+   * All fields but input_schema_json and expected_output_schema_json, which may be long.
+   *
+   * @generated from enum value: DATASET_VIEW_BASIC = 2;
+   */
+  BASIC = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.DatasetView.
+ */
+export declare const DatasetViewSchema: GenEnum<DatasetView>;
 
 /**
  * Manages datasets and their history: versions, tags, differences.
