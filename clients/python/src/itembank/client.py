@@ -12,15 +12,18 @@ import grpc
 from typing_extensions import Self, Unpack
 
 from itembank.errors import invalid_field
+from itembank.experiment.run_cell import default_retries
 from itembank.experiment.run_experiment import (
     ExperimentOptions,
+    ExperimentProgress,
     ExperimentResult,
     run_experiment,
     summarize_run,
 )
 from itembank.experiment.summary import ExperimentSummary
-from itembank.experiment.task import Task
-from itembank.experiment.work_run import WorkRunOptions, WorkRunResult, work_run
+from itembank.experiment.task import Evaluators, Task, default_concurrency
+from itembank.experiment.work_run import WorkCounts, WorkRunOptions, WorkRunResult, default_lease, work_run
+from itembank.option_names import given, suggests_names
 from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import plain_json
 from itembank.reading import reads
@@ -33,8 +36,8 @@ from itembank.rpc.background import background
 from itembank.rpc.channel import AsyncChannel, CallSettings, SyncChannel, Token
 from itembank.rpc.connection import Connection, new_connection
 from itembank.rpc.retry import RetrySettings
-from itembank.upsert.item_row import RowConversion
-from itembank.upsert.options import UpsertOptions
+from itembank.upsert.item_row import ItemId, RowConversion, RowMap
+from itembank.upsert.options import NewDataset, UpsertOptions, UpsertProgress
 from itembank.upsert.outcome import AsyncUpsertPlan, Guards, UpsertPlan, UpsertResult
 from itembank.upsert.upsert_dataset import apply_upsert, upsert_dataset
 from itembank.v1.comparison_pb2 import ComparisonRow, ComparisonSummary
@@ -93,6 +96,7 @@ def content_hash(row: Any) -> str:
     return RowConversion().prepare(row, 0, None).item.content_hash.hex()
 
 
+@suggests_names
 class AsyncClient:
     """A client of one Itembank server for asyncio. It exposes the services of the contract, typed; its other methods cover the
     common tasks. All errors are ItembankErrors.
@@ -173,7 +177,20 @@ class AsyncClient:
         items: Iterable[Any] | AsyncIterable[Any] | pd.DataFrame,
         *,
         plan: bool = False,
-        **options: Unpack[UpsertOptions],
+        name: str | None = None,
+        dataset_id: str | None = None,
+        item_id: ItemId | None = None,
+        map: RowMap | None = None,
+        mode: Literal["merge", "mirror"] = "merge",
+        create: bool | NewDataset | None = None,
+        guards: Guards | None = None,
+        expected_version: int | None = None,
+        replace_splits: bool = False,
+        note: str = "",
+        request_id: str | None = None,
+        on_progress: Callable[[UpsertProgress], None] | None = None,
+        progress: bool | None = None,
+        max_buffered_bytes: int | None = None,
     ) -> UpsertResult | AsyncUpsertPlan:
         """Brings a dataset in line with rows: hashes them, sends bodies only for items that the server does not hold, resumes
         after a broken connection, and makes at most one version, which readers see as a whole or not at all. Rows that
@@ -191,6 +208,22 @@ class AsyncClient:
         whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan that
         `apply_upsert` with other guards publishes; ConflictError (VERSION_CONFLICT); NotFoundError.
         """
+        options: UpsertOptions = given(
+            name=name,
+            dataset_id=dataset_id,
+            item_id=item_id,
+            map=map,
+            mode=mode,
+            create=create,
+            guards=guards,
+            expected_version=expected_version,
+            replace_splits=replace_splits,
+            note=note,
+            request_id=request_id,
+            on_progress=on_progress,
+            progress=progress,
+            max_buffered_bytes=max_buffered_bytes,
+        )
         return await upsert_dataset(self._connection, items, plan, options)
 
     async def apply_upsert(
@@ -206,7 +239,36 @@ class AsyncClient:
         dataset = dataset_ref(name, dataset_id)
         return await apply_upsert(self._connection, dataset, request_id, allow_rebase, guards)
 
-    async def run_experiment(self, *, task: Task, **options: Unpack[ExperimentOptions]) -> ExperimentResult:
+    async def run_experiment(
+        self,
+        *,
+        task: Task,
+        dataset: str | None = None,
+        dataset_id: str | None = None,
+        version: VersionLike | None = None,
+        splits: Sequence[str] = (),
+        repetitions: int | None = None,
+        run_id: str | None = None,
+        name: str = "",
+        description: str = "",
+        target: str = "",
+        target_type: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        carry_from_run_id: str | None = None,
+        finish: bool = True,
+        min_success_ratio: float = 0.0,
+        dry_run: int | None = None,
+        on_progress: Callable[[ExperimentProgress], None] | None = None,
+        on_result: Callable[[RunResult], None] | None = None,
+        evaluators: Evaluators = (),
+        concurrency: int = default_concurrency,
+        timeout: float | None = None,
+        retries: int = default_retries,
+        should_retry: Callable[[Exception], bool] | None = None,
+        rate_limit_per_minute: float | None = None,
+        progress: bool | None = None,
+    ) -> ExperimentResult:
         """Runs an experiment: passes every item of one version to a task, `concurrency` of them at a time, has evaluators score
         the outputs, and streams the results into a run as they arrive. A failed task or evaluator is part of the result and
         of the summary. For the options see `ExperimentOptions`.
@@ -216,14 +278,70 @@ class AsyncClient:
 
         Raises ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that.
         """
+        options: ExperimentOptions = given(
+            dataset=dataset,
+            dataset_id=dataset_id,
+            version=version,
+            splits=splits,
+            repetitions=repetitions,
+            run_id=run_id,
+            name=name,
+            description=description,
+            target=target,
+            target_type=target_type,
+            metadata=metadata,
+            labels=labels,
+            carry_from_run_id=carry_from_run_id,
+            finish=finish,
+            min_success_ratio=min_success_ratio,
+            dry_run=dry_run,
+            on_progress=on_progress,
+            on_result=on_result,
+            evaluators=evaluators,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            should_retry=should_retry,
+            rate_limit_per_minute=rate_limit_per_minute,
+            progress=progress,
+        )
         return await run_experiment(self._connection, task, options)
 
-    async def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
+    async def work_run(
+        self,
+        run_id: str,
+        *,
+        task: Task,
+        worker_id: str | None = None,
+        lease: float = default_lease,
+        max_attempts: int = 1,
+        on_progress: Callable[[WorkCounts], None] | None = None,
+        evaluators: Evaluators = (),
+        concurrency: int = default_concurrency,
+        timeout: float | None = None,
+        retries: int = default_retries,
+        should_retry: Callable[[Exception], bool] | None = None,
+        rate_limit_per_minute: float | None = None,
+        progress: bool | None = None,
+    ) -> WorkRunResult:
         """Works on a run together with other workers: the server leases out cells without a success, and this worker returns
         their results, until no cells are left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.
         """
+        options: WorkRunOptions = given(
+            worker_id=worker_id,
+            lease=lease,
+            max_attempts=max_attempts,
+            on_progress=on_progress,
+            evaluators=evaluators,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            should_retry=should_retry,
+            rate_limit_per_minute=rate_limit_per_minute,
+            progress=progress,
+        )
         return await work_run(self._connection, run_id, task, options)
 
     async def summarize_run(self, run_id: str) -> ExperimentSummary:
@@ -323,6 +441,7 @@ class AsyncClient:
         )
 
 
+@suggests_names
 class Client:
     """A client of one Itembank server. It exposes the services of the contract, typed; its other methods cover the common
     tasks. All errors are ItembankErrors.
@@ -416,7 +535,20 @@ class Client:
         items: Iterable[Any] | AsyncIterable[Any] | pd.DataFrame,
         *,
         plan: bool = False,
-        **options: Unpack[UpsertOptions],
+        name: str | None = None,
+        dataset_id: str | None = None,
+        item_id: ItemId | None = None,
+        map: RowMap | None = None,
+        mode: Literal["merge", "mirror"] = "merge",
+        create: bool | NewDataset | None = None,
+        guards: Guards | None = None,
+        expected_version: int | None = None,
+        replace_splits: bool = False,
+        note: str = "",
+        request_id: str | None = None,
+        on_progress: Callable[[UpsertProgress], None] | None = None,
+        progress: bool | None = None,
+        max_buffered_bytes: int | None = None,
     ) -> UpsertResult | UpsertPlan:
         """Brings a dataset in line with rows: hashes them, sends bodies only for items that the server does not hold, resumes
         after a broken connection, and makes at most one version, which readers see as a whole or not at all. Rows that
@@ -434,6 +566,22 @@ class Client:
         whichever side finds it; PreconditionError (DELETE_LIMIT_EXCEEDED), after which the upsert is kept as a plan that
         `apply_upsert` with other guards publishes; ConflictError (VERSION_CONFLICT); NotFoundError.
         """
+        options: UpsertOptions = given(
+            name=name,
+            dataset_id=dataset_id,
+            item_id=item_id,
+            map=map,
+            mode=mode,
+            create=create,
+            guards=guards,
+            expected_version=expected_version,
+            replace_splits=replace_splits,
+            note=note,
+            request_id=request_id,
+            on_progress=on_progress,
+            progress=progress,
+            max_buffered_bytes=max_buffered_bytes,
+        )
         outcome = self._run(lambda connection: upsert_dataset(connection, items, plan, options))
         return self._plan(outcome) if isinstance(outcome, AsyncUpsertPlan) else outcome
 
@@ -450,7 +598,36 @@ class Client:
         dataset = dataset_ref(name, dataset_id)
         return self._run(lambda server: apply_upsert(server, dataset, request_id, allow_rebase, guards))
 
-    def run_experiment(self, *, task: Task, **options: Unpack[ExperimentOptions]) -> ExperimentResult:
+    def run_experiment(
+        self,
+        *,
+        task: Task,
+        dataset: str | None = None,
+        dataset_id: str | None = None,
+        version: VersionLike | None = None,
+        splits: Sequence[str] = (),
+        repetitions: int | None = None,
+        run_id: str | None = None,
+        name: str = "",
+        description: str = "",
+        target: str = "",
+        target_type: str = "",
+        metadata: Mapping[str, Any] | None = None,
+        labels: Sequence[str] = (),
+        carry_from_run_id: str | None = None,
+        finish: bool = True,
+        min_success_ratio: float = 0.0,
+        dry_run: int | None = None,
+        on_progress: Callable[[ExperimentProgress], None] | None = None,
+        on_result: Callable[[RunResult], None] | None = None,
+        evaluators: Evaluators = (),
+        concurrency: int = default_concurrency,
+        timeout: float | None = None,
+        retries: int = default_retries,
+        should_retry: Callable[[Exception], bool] | None = None,
+        rate_limit_per_minute: float | None = None,
+        progress: bool | None = None,
+    ) -> ExperimentResult:
         """Runs an experiment: passes every item of one version to a task, `concurrency` of them at a time, has evaluators score
         the outputs, and streams the results into a run as they arrive. A failed task or evaluator is part of the result and
         of the summary. For the options see `ExperimentOptions`.
@@ -460,14 +637,70 @@ class Client:
 
         Raises ExperimentInterruptedError if it is stopped after the run was created; ItembankError before that.
         """
+        options: ExperimentOptions = given(
+            dataset=dataset,
+            dataset_id=dataset_id,
+            version=version,
+            splits=splits,
+            repetitions=repetitions,
+            run_id=run_id,
+            name=name,
+            description=description,
+            target=target,
+            target_type=target_type,
+            metadata=metadata,
+            labels=labels,
+            carry_from_run_id=carry_from_run_id,
+            finish=finish,
+            min_success_ratio=min_success_ratio,
+            dry_run=dry_run,
+            on_progress=on_progress,
+            on_result=on_result,
+            evaluators=evaluators,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            should_retry=should_retry,
+            rate_limit_per_minute=rate_limit_per_minute,
+            progress=progress,
+        )
         return self._run(lambda connection: run_experiment(connection, task, options))
 
-    def work_run(self, run_id: str, *, task: Task, **options: Unpack[WorkRunOptions]) -> WorkRunResult:
+    def work_run(
+        self,
+        run_id: str,
+        *,
+        task: Task,
+        worker_id: str | None = None,
+        lease: float = default_lease,
+        max_attempts: int = 1,
+        on_progress: Callable[[WorkCounts], None] | None = None,
+        evaluators: Evaluators = (),
+        concurrency: int = default_concurrency,
+        timeout: float | None = None,
+        retries: int = default_retries,
+        should_retry: Callable[[Exception], bool] | None = None,
+        rate_limit_per_minute: float | None = None,
+        progress: bool | None = None,
+    ) -> WorkRunResult:
         """Works on a run together with other workers: the server leases out cells without a success, and this worker returns
         their results, until no cells are left. For the options see `WorkRunOptions`.
 
         Raises NotFoundError (RUN_NOT_FOUND); ConflictError (STREAM_SUPERSEDED) if another worker has taken its name.
         """
+        options: WorkRunOptions = given(
+            worker_id=worker_id,
+            lease=lease,
+            max_attempts=max_attempts,
+            on_progress=on_progress,
+            evaluators=evaluators,
+            concurrency=concurrency,
+            timeout=timeout,
+            retries=retries,
+            should_retry=should_retry,
+            rate_limit_per_minute=rate_limit_per_minute,
+            progress=progress,
+        )
         return self._run(lambda connection: work_run(connection, run_id, task, options))
 
     def summarize_run(self, run_id: str) -> ExperimentSummary:
