@@ -1,8 +1,9 @@
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { sha256 } from "@noble/hashes/sha2.js";
-import { type ClientOptions, type ItembankClient, newClient } from "./client.ts";
+import { type ClientOptions, clientOptionNames, type ItembankClient, newClient } from "./client.ts";
 import type { Platform } from "./platform.ts";
 import { invalidField } from "./rpc/error.ts";
+import { knownOptions, type OptionNames } from "./rpc/option-names.ts";
 
 export * from "./api.ts";
 
@@ -13,6 +14,8 @@ export interface ItembankClientOptions extends ClientOptions {
   /** Replaces the browser's `fetch`, for example to send cookies. */
   readonly fetch?: typeof globalThis.fetch;
 }
+
+const optionNames: OptionNames<ItembankClientOptions> = { ...clientOptionNames, url: true, fetch: true };
 
 const encoder = new TextEncoder();
 
@@ -30,7 +33,7 @@ const platform: Platform = {
  * @throws ItembankError INVALID_FIELD for an invalid `url`
  */
 export function createItembankClient(options: ItembankClientOptions): ItembankClient {
-  const { url, fetch } = options;
+  const { url, fetch } = knownOptions("createItembankClient", options, optionNames);
   if (!URL.canParse(url)) throw invalidField("url", `${JSON.stringify(url)} is not a URL`);
   const transport = createConnectTransport({ baseUrl: url, useBinaryFormat: true, ...(fetch && { fetch }) });
   // The browser manages the connections.

@@ -11,24 +11,60 @@ import { RunService } from "../gen/itembank/v1/run_service_pb.js";
 import { SystemService } from "../gen/itembank/v1/system_service_pb.js";
 import { UploadService } from "../gen/itembank/v1/upload_service_pb.js";
 import { UpsertService } from "../gen/itembank/v1/upsert_service_pb.js";
-import type { ExperimentResult, RunExperimentOptions } from "./experiment/experiment-options.ts";
+import {
+  type ExperimentResult,
+  experimentOptionNames,
+  type RunExperimentOptions,
+} from "./experiment/experiment-options.ts";
 import { runExperiment } from "./experiment/run-experiment.ts";
 import { workRun } from "./experiment/work-run.ts";
-import type { WorkRunOptions, WorkRunResult } from "./experiment/work-run-options.ts";
+import {
+  type WorkRunOptions,
+  type WorkRunResult,
+  workRunOptionNames,
+} from "./experiment/work-run-options.ts";
 import type { Platform } from "./platform.ts";
-import { type DiffOptions, diffVersions, type WatchOptions, watchDataset } from "./reading/changes.ts";
-import { type CompareOptions, type Comparison, compareRuns } from "./reading/comparison.ts";
-import { type ItemsRead, type StreamItemsOptions, streamItems } from "./reading/dataset-items.ts";
+import {
+  type DiffOptions,
+  diffOptionNames,
+  diffVersions,
+  type WatchOptions,
+  watchDataset,
+  watchOptionNames,
+} from "./reading/changes.ts";
+import {
+  type CompareOptions,
+  type Comparison,
+  compareOptionNames,
+  compareRuns,
+} from "./reading/comparison.ts";
+import {
+  type ItemsRead,
+  type StreamItemsOptions,
+  streamItems,
+  streamItemsOptionNames,
+} from "./reading/dataset-items.ts";
 import type { ReadItem } from "./reading/read-item.ts";
-import { type StreamRunResultsOptions, streamRunResults } from "./reading/run-results.ts";
+import {
+  runResultsOptionNames,
+  type StreamRunResultsOptions,
+  streamRunResults,
+} from "./reading/run-results.ts";
 import { defaultRetry, type RetrySettings } from "./rpc/backoff.ts";
 import type { Connection, Services } from "./rpc/connection.ts";
 import { type DatasetAddress, datasetRef } from "./rpc/dataset-ref.ts";
+import { datasetNames, knownOptions, type OptionNames } from "./rpc/option-names.ts";
 import { newServiceClient } from "./rpc/service-client.ts";
 import { type ItemInit, prepareRow } from "./upsert/item-row.ts";
 import { applyUpsert, upsertDataset } from "./upsert/upsert-dataset.ts";
-import type { UpsertDatasetOptions } from "./upsert/upsert-options.ts";
-import { type ApplyOptions, toHex, type UpsertPlan, type UpsertResult } from "./upsert/upsert-outcome.ts";
+import { type UpsertDatasetOptions, upsertOptionNames } from "./upsert/upsert-options.ts";
+import {
+  type ApplyOptions,
+  applyOptionNames,
+  toHex,
+  type UpsertPlan,
+  type UpsertResult,
+} from "./upsert/upsert-outcome.ts";
 import { clientVersion } from "./version.ts";
 
 /** Anything that the constructor of `Headers` accepts. */
@@ -47,6 +83,20 @@ export interface ClientOptions {
   /** How often and how fast calls are retried and streams resumed. */
   readonly retry?: Partial<RetrySettings>;
 }
+
+/** The names of `ClientOptions`. */
+export const clientOptionNames: OptionNames<ClientOptions> = {
+  token: true,
+  headers: true,
+  userAgent: true,
+  timeoutMs: true,
+  retry: {
+    callAttempts: true,
+    resumeAttempts: true,
+    initialDelayMs: true,
+    maxDelayMs: true,
+  } satisfies OptionNames<RetrySettings>,
+};
 
 /** How to reach a server. The entry points for Node and for browsers provide it. */
 export interface Route {
@@ -139,6 +189,8 @@ export interface ItembankClient extends Services {
   [Symbol.dispose](): void;
 }
 
+const applyUpsertNames = { requestId: true, ...applyOptionNames } as const;
+
 /** Creates a client that reaches its server by `route`. */
 export function newClient(route: Route, options: ClientOptions): ItembankClient {
   const { transport, platform, duplex } = route;
@@ -174,17 +226,27 @@ export function newClient(route: Route, options: ClientOptions): ItembankClient 
   return {
     ...services,
     limits,
-    upsertDataset: ((given: UpsertDatasetOptions<unknown>) =>
-      upsertDataset(connection, given)) as ItembankClient["upsertDataset"],
-    applyUpsert: (dataset, { requestId, ...how }) =>
-      applyUpsert(connection, datasetRef(dataset), requestId, how),
-    runExperiment: (given) => runExperiment(connection, given),
-    workRun: (given) => workRun(connection, given),
-    streamItems: (given) => streamItems(connection, given),
-    streamResults: (given) => streamRunResults(connection, given),
-    diffVersions: (given) => diffVersions(connection, given),
-    watchDataset: (given) => watchDataset(connection, given),
-    compareRuns: (given) => compareRuns(connection, given),
+    upsertDataset: (async (given: UpsertDatasetOptions<unknown>) =>
+      upsertDataset(
+        connection,
+        knownOptions("upsertDataset", given, upsertOptionNames),
+      )) as ItembankClient["upsertDataset"],
+    async applyUpsert(dataset, write) {
+      const { requestId, ...how } = knownOptions("applyUpsert", write, applyUpsertNames);
+      const ref = datasetRef(knownOptions("dataset", dataset, datasetNames));
+      return applyUpsert(connection, ref, requestId, how);
+    },
+    runExperiment: async (given) =>
+      runExperiment(connection, knownOptions("runExperiment", given, experimentOptionNames)),
+    workRun: async (given) => workRun(connection, knownOptions("workRun", given, workRunOptionNames)),
+    streamItems: (given) =>
+      streamItems(connection, knownOptions("streamItems", given, streamItemsOptionNames)),
+    streamResults: (given) =>
+      streamRunResults(connection, knownOptions("streamResults", given, runResultsOptionNames)),
+    diffVersions: (given) => diffVersions(connection, knownOptions("diffVersions", given, diffOptionNames)),
+    watchDataset: (given) => watchDataset(connection, knownOptions("watchDataset", given, watchOptionNames)),
+    compareRuns: async (given) =>
+      compareRuns(connection, knownOptions("compareRuns", given, compareOptionNames)),
     contentHash: (item) => toHex(prepareRow(platform, undefined, {}, item, 0).item.contentHash),
     close: () => route.close(),
     [Symbol.dispose]: () => route.close(),

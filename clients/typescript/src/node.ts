@@ -1,8 +1,9 @@
 import { hash } from "node:crypto";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
-import { type ClientOptions, type ItembankClient, newClient } from "./client.ts";
+import { type ClientOptions, clientOptionNames, type ItembankClient, newClient } from "./client.ts";
 import type { Platform } from "./platform.ts";
 import { invalidField } from "./rpc/error.ts";
+import { knownOptions, type OptionNames } from "./rpc/option-names.ts";
 
 export * from "./api.ts";
 
@@ -11,6 +12,8 @@ export interface ItembankClientOptions extends ClientOptions {
   /** The server: `http://127.0.0.1:50051`, or `https://…` for one with TLS. */
   readonly url: string;
 }
+
+const optionNames: OptionNames<ItembankClientOptions> = { ...clientOptionNames, url: true };
 
 const platform: Platform = {
   sha256: (text) => hash("sha256", text, "buffer"),
@@ -27,7 +30,7 @@ const pingIntervalMs = 20_000;
  * @throws ItembankError INVALID_FIELD for an invalid `url`
  */
 export function createItembankClient(options: ItembankClientOptions): ItembankClient {
-  const { url } = options;
+  const { url } = knownOptions("createItembankClient", options, optionNames);
   if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol)) {
     throw invalidField("url", `${JSON.stringify(url)} is not a URL such as http://127.0.0.1:50051`);
   }

@@ -2,9 +2,16 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
 import { AnnotatorKind, type ScoreSchema } from "../../gen/itembank/v1/result_pb.js";
 import { objectText } from "../json/object-text.ts";
+import { knownOptions } from "../rpc/option-names.ts";
 import { attempt } from "./attempt.ts";
 import { describeFailure, shortened } from "./error-text.ts";
-import type { Evaluator, EvaluatorOutput, Judgement, Subject } from "./task.ts";
+import {
+  type Evaluator,
+  type EvaluatorOutput,
+  type Judgement,
+  judgementNames,
+  type Subject,
+} from "./task.ts";
 
 /** A Score of the contract, as plain data. */
 export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
@@ -53,7 +60,7 @@ function judge(verdict: EvaluatorOutput): ScoreInit {
     typeof verdict === "string"
       ? { label: verdict }
       : typeof verdict === "object" && verdict !== null
-        ? verdict
+        ? knownOptions("the judgement", verdict, judgementNames)
         : { value: verdict as number | boolean };
   const { value, label, explanation, metadata } = judgement;
   const number = typeof value === "boolean" ? Number(value) : value;

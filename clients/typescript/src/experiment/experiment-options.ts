@@ -1,9 +1,10 @@
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { DatasetLike, VersionLike } from "../rpc/dataset-ref.ts";
+import { datasetNames, type OptionNames, versionNames } from "../rpc/option-names.ts";
 import type { Metadata } from "../upsert/metadata.ts";
 import type { ResultInit } from "./run-cell.ts";
 import type { ExperimentSummary } from "./summary.ts";
-import type { WorkOptions } from "./task.ts";
+import { type WorkOptions, workOptionNames } from "./task.ts";
 
 /** The progress of an experiment. */
 export interface ExperimentProgress {
@@ -60,6 +61,28 @@ export interface RunExperimentOptions<Input, Output, Expected> extends WorkOptio
   /** Ends the experiment early. Finished results are recorded, and the run can be resumed. */
   readonly signal?: AbortSignal;
 }
+
+/** The names of `RunExperimentOptions`. */
+export const experimentOptionNames: OptionNames<RunExperimentOptions<never, never, never>> = {
+  ...workOptionNames,
+  dataset: datasetNames,
+  version: versionNames,
+  splits: true,
+  repetitions: true,
+  runId: true,
+  name: true,
+  description: true,
+  target: { type: true, id: true },
+  metadata: true,
+  labels: true,
+  carryFromRunId: true,
+  finish: true,
+  minSuccessRatio: true,
+  dryRun: true,
+  onProgress: true,
+  onResult: true,
+  signal: true,
+};
 
 /** The outcome of an experiment. */
 export interface ExperimentResult {

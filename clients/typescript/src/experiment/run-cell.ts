@@ -6,12 +6,13 @@ import { plainJson } from "../json/json-value.ts";
 import type { Platform } from "../platform.ts";
 import type { ReadItem } from "../reading/read-item.ts";
 import { jittered } from "../rpc/backoff.ts";
+import { knownOptions } from "../rpc/option-names.ts";
 import { sleep } from "../rpc/sleep.ts";
 import { attempt } from "./attempt.ts";
 import { toResultError } from "./error-text.ts";
 import { evaluate, type ScoreInit } from "./evaluate.ts";
 import { type RateGate, rateLimitOf } from "./rate-gate.ts";
-import type { TaskUsage, WorkOptions } from "./task.ts";
+import { reportNames, type TaskUsage, type WorkOptions } from "./task.ts";
 
 /** The result of a cell, as a message of the contract. */
 export type ResultInit = MessageInitShape<typeof RunResultSchema> & {
@@ -94,7 +95,8 @@ export async function runCell<Input, Output, Expected>(
             attempt: failures + rateLimits + 1,
             signal: own,
             runId,
-            report(about) {
+            report(given) {
+              const about = knownOptions("report", given, reportNames);
               if (about.usage !== undefined) usage = usageToWire(about.usage);
               traceId = about.traceId ?? traceId;
             },

@@ -1,4 +1,5 @@
 import type { ReadItem } from "../reading/read-item.ts";
+import type { OptionNames } from "../rpc/option-names.ts";
 import type { Metadata } from "../upsert/metadata.ts";
 
 /** The usage of an attempt. Absent values are unknown, which is not 0. */
@@ -10,6 +11,17 @@ export interface TaskUsage {
   /** ISO 4217. USD by default. */
   readonly currencyCode?: string;
 }
+
+/** The names of the members of `TaskContext.report`. */
+export const reportNames = {
+  usage: {
+    inputTokens: true,
+    outputTokens: true,
+    cost: true,
+    currencyCode: true,
+  } satisfies OptionNames<TaskUsage>,
+  traceId: true,
+} as const;
 
 /** The context of a task besides its item. */
 export interface TaskContext {
@@ -54,6 +66,14 @@ export interface Judgement {
   readonly metadata?: Metadata;
 }
 
+/** The names of `Judgement`. */
+export const judgementNames: OptionNames<Judgement> = {
+  value: true,
+  label: true,
+  explanation: true,
+  metadata: true,
+};
+
 /**
  * The result of an evaluator: a number, a boolean (1 or 0), a label, or a full judgement. `null` means that there is nothing to
  * judge, so no score is recorded.
@@ -89,3 +109,14 @@ export interface WorkOptions<Input, Output, Expected> {
   /** The most attempts to start in a minute, evenly spaced. Unlimited by default. */
   readonly rateLimit?: { readonly perMinute: number };
 }
+
+/** The names of `WorkOptions`. */
+export const workOptionNames: OptionNames<WorkOptions<never, never, never>> = {
+  task: true,
+  evaluators: [{ evaluate: true, kind: true }],
+  concurrency: true,
+  timeoutMs: true,
+  retries: true,
+  shouldRetry: true,
+  rateLimit: { perMinute: true },
+};

@@ -1,5 +1,6 @@
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
-import type { WorkOptions } from "./task.ts";
+import type { OptionNames } from "../rpc/option-names.ts";
+import { type WorkOptions, workOptionNames } from "./task.ts";
 
 /** A worker on a run: one of any number, in any language, to which the server leases the cells. */
 export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Input, Output, Expected> {
@@ -18,6 +19,17 @@ export interface WorkRunOptions<Input, Output, Expected> extends WorkOptions<Inp
   /** Releases all cells and leaves. */
   readonly signal?: AbortSignal;
 }
+
+/** The names of `WorkRunOptions`. */
+export const workRunOptionNames: OptionNames<WorkRunOptions<never, never, never>> = {
+  ...workOptionNames,
+  runId: true,
+  workerId: true,
+  leaseMs: true,
+  maxAttempts: true,
+  onProgress: true,
+  signal: true,
+};
 
 /** The outcome of working on a run. */
 export interface WorkRunResult extends WorkCounts {

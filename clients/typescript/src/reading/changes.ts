@@ -14,6 +14,7 @@ import {
   versionSelector,
 } from "../rpc/dataset-ref.ts";
 import { enumValue } from "../rpc/enum-value.ts";
+import { datasetNames, type OptionNames, versionNames } from "../rpc/option-names.ts";
 import { resumed } from "./resumed.ts";
 
 /** The two states to compare. */
@@ -29,6 +30,16 @@ export interface DiffOptions {
   readonly view?: "full" | "keys";
   readonly signal?: AbortSignal;
 }
+
+/** The names of `DiffOptions`. */
+export const diffOptionNames: OptionNames<DiffOptions> = {
+  dataset: datasetNames,
+  before: versionNames,
+  after: versionNames,
+  planned: true,
+  view: true,
+  signal: true,
+};
 
 const views = { full: ItemView.FULL, keys: ItemView.KEYS } as const;
 
@@ -64,6 +75,13 @@ export interface WatchOptions {
   readonly afterVersion?: number | bigint;
   readonly signal?: AbortSignal;
 }
+
+/** The names of `WatchOptions`. */
+export const watchOptionNames: OptionNames<WatchOptions> = {
+  dataset: datasetNames,
+  afterVersion: true,
+  signal: true,
+};
 
 /** Yields the versions of a dataset as they are made, without gaps. Ends only by its signal, or when the caller stops reading. */
 export async function* watchDataset(

@@ -8,6 +8,7 @@ import {
 import type { Connection } from "../rpc/connection.ts";
 import { enumValue } from "../rpc/enum-value.ts";
 import { ItembankError } from "../rpc/error.ts";
+import type { OptionNames } from "../rpc/option-names.ts";
 
 /** How to compare one score. */
 export interface ScoreSettings {
@@ -30,6 +31,21 @@ export interface CompareOptions {
   readonly scores?: readonly ScoreSettings[];
   readonly signal?: AbortSignal;
 }
+
+const scoreSettingNames: OptionNames<ScoreSettings> = {
+  name: true,
+  direction: true,
+  tolerance: true,
+  failureValue: true,
+};
+
+/** The names of `CompareOptions`. */
+export const compareOptionNames: OptionNames<CompareOptions> = {
+  base: true,
+  candidate: true,
+  scores: [scoreSettingNames],
+  signal: true,
+};
 
 /** A comparison of two runs. */
 export interface Comparison {

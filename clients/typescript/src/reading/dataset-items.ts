@@ -1,6 +1,7 @@
 import type { StreamItemsResponse } from "../../gen/itembank/v1/item_service_pb.js";
 import type { Connection } from "../rpc/connection.ts";
 import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from "../rpc/dataset-ref.ts";
+import { datasetNames, type OptionNames, versionNames } from "../rpc/option-names.ts";
 import { type ReadItem, readItem } from "./read-item.ts";
 import { resumed } from "./resumed.ts";
 
@@ -13,6 +14,14 @@ export interface StreamItemsOptions {
   readonly splits?: readonly string[];
   readonly signal?: AbortSignal;
 }
+
+/** The names of `StreamItemsOptions`. */
+export const streamItemsOptionNames: OptionNames<StreamItemsOptions> = {
+  dataset: datasetNames,
+  version: versionNames,
+  splits: true,
+  signal: true,
+};
 
 /** The version and the number of items that a complete stream has read. */
 export interface ItemsRead {

@@ -3,6 +3,7 @@ import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import type { Connection } from "../rpc/connection.ts";
 import { enumValue } from "../rpc/enum-value.ts";
+import type { OptionNames } from "../rpc/option-names.ts";
 import { resumed } from "./resumed.ts";
 
 /** The run whose results to read, and how. */
@@ -16,6 +17,15 @@ export interface StreamRunResultsOptions {
   readonly view?: "basic" | "with_item";
   readonly signal?: AbortSignal;
 }
+
+/** The names of `StreamRunResultsOptions`. */
+export const runResultsOptionNames: OptionNames<StreamRunResultsOptions> = {
+  runId: true,
+  follow: true,
+  afterSequence: true,
+  view: true,
+  signal: true,
+};
 
 const views = { basic: ResultView.BASIC, with_item: ResultView.WITH_ITEM } as const;
 

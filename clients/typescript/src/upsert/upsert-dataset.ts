@@ -5,6 +5,7 @@ import { Backoff } from "../rpc/backoff.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { type DatasetRefInit, datasetRef } from "../rpc/dataset-ref.ts";
 import { ItembankError, invalidField, limitExceeded } from "../rpc/error.ts";
+import { knownOptions } from "../rpc/option-names.ts";
 import { newUuid } from "../rpc/uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
 import { prepareRow } from "./item-row.ts";
@@ -16,7 +17,14 @@ import {
   type UpsertDatasetOptions,
   type UpsertProgressReport,
 } from "./upsert-options.ts";
-import { type ApplyOptions, planOf, resultOf, type UpsertPlan, type UpsertResult } from "./upsert-outcome.ts";
+import {
+  type ApplyOptions,
+  applyOptionNames,
+  planOf,
+  resultOf,
+  type UpsertPlan,
+  type UpsertResult,
+} from "./upsert-outcome.ts";
 
 /** The most rows to keep. Each takes some hundred bytes besides its payload. */
 const maxBufferedRows = 50_000;
@@ -63,7 +71,8 @@ export async function upsertDataset<Row>(
   }
   if (receipt.state === Receipt_State.PLANNED) {
     const plan = planOf(receipt, {
-      apply: (how) => applyUpsert(connection, dataset, receipt.requestId, how),
+      apply: async (how = {}) =>
+        applyUpsert(connection, dataset, receipt.requestId, knownOptions("apply", how, applyOptionNames)),
       discard: async () => {
         await connection.upserts.discardUpsert({ dataset, requestId: receipt.requestId });
       },

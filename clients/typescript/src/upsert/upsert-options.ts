@@ -4,10 +4,11 @@ import { UpsertMode, type UpsertOptionsSchema } from "../../gen/itembank/v1/upse
 import { type DatasetAddress, toInt64 } from "../rpc/dataset-ref.ts";
 import { enumValue } from "../rpc/enum-value.ts";
 import { invalidField } from "../rpc/error.ts";
+import { datasetNames, type OptionNames } from "../rpc/option-names.ts";
 import type { RowConversion } from "./item-row.ts";
 import { type Metadata, metadataToWire } from "./metadata.ts";
 import type { Rows } from "./row-source.ts";
-import type { Guards } from "./upsert-outcome.ts";
+import { type Guards, guardNames } from "./upsert-outcome.ts";
 
 const modes = { merge: UpsertMode.MERGE, mirror: UpsertMode.MIRROR } as const;
 
@@ -80,6 +81,33 @@ export interface UpsertDatasetOptions<Row> extends DatasetAddress, RowConversion
   /** The most payload bytes to keep for the server to ask for. 32 MiB by default; at least one row is always kept. */
   readonly maxBufferedBytes?: number;
 }
+
+const newDatasetNames: OptionNames<NewDataset> = {
+  description: true,
+  tableName: true,
+  metadata: true,
+  inputSchema: true,
+  expectedOutputSchema: true,
+};
+
+/** The names of `UpsertDatasetOptions`. */
+export const upsertOptionNames: OptionNames<UpsertDatasetOptions<never>> = {
+  ...datasetNames,
+  items: true,
+  itemId: true,
+  map: true,
+  mode: true,
+  plan: true,
+  create: newDatasetNames,
+  guards: guardNames,
+  expectedVersion: true,
+  replaceSplits: true,
+  note: true,
+  requestId: true,
+  onProgress: true,
+  signal: true,
+  maxBufferedBytes: true,
+};
 
 /** Converts the options to a message of the contract. @throws ItembankError INVALID_FIELD */
 export function optionsToWire(

@@ -1,6 +1,7 @@
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import type { ChangeCounts } from "../../gen/itembank/v1/dataset_pb.js";
 import type { Receipt } from "../../gen/itembank/v1/receipt_pb.js";
+import type { OptionNames } from "../rpc/option-names.ts";
 
 /** The effect of a write, in items. Always, received = created + updated + unchanged. */
 export interface Counts {
@@ -40,6 +41,13 @@ export interface Guards {
   readonly allowEmpty?: boolean;
 }
 
+/** The names of `Guards`. */
+export const guardNames: OptionNames<Guards> = {
+  maxDeleteCount: true,
+  maxDeleteRatio: true,
+  allowEmpty: true,
+};
+
 /** How to publish a plan. */
 export interface ApplyOptions {
   /** Applies the plan to the latest version even if that is not the one it was made for. */
@@ -48,6 +56,13 @@ export interface ApplyOptions {
   readonly guards?: Guards;
   readonly signal?: AbortSignal;
 }
+
+/** The names of `ApplyOptions`. */
+export const applyOptionNames: OptionNames<ApplyOptions> = {
+  allowRebase: true,
+  guards: guardNames,
+  signal: true,
+};
 
 /** The effect that an upsert would have. Readers see none of it until it is applied. */
 export interface UpsertPlan {
