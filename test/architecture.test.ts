@@ -353,6 +353,11 @@ describe("handles of datasets, runs and uploads", () => {
 
   test("are made only by look-ups, in stores with a reason", () => {
     expect(column.test("dataset_id: DatasetHandle;")).toBe(true);
+    // Any other name of the type of a row would not be seen here.
+    const names = sources.flatMap(({ text }) =>
+      [...text.matchAll(/\.query<(\w+)[>\s]/g)].map(([, name]) => name),
+    );
+    expect(names.filter((name) => !name?.endsWith("Row"))).toEqual([]);
     const found = sources.filter(({ text }) => rowType.test(text)).map(({ path }) => path);
     expect(found.toSorted()).toEqual([...makers.keys()].toSorted());
   });

@@ -8,7 +8,7 @@ import type { TouchedRow } from "./rebased-row.ts";
 /** Rows compared at a time: enough to make round trips cheap, few enough to keep memory flat. */
 const pageSize = 5_000;
 
-interface TouchedRecord {
+interface TouchedItemRow {
   item_id: string;
   row_number: bigint;
   keeps_splits: boolean;
@@ -73,21 +73,21 @@ export async function* streamTouchedRows(
     );
   await withHashJoins(client, () => withIndexes(client, opened));
   for (;;) {
-    const { rows } = await client.query<TouchedRecord>(`fetch ${pageSize} from touched_rows`);
+    const { rows } = await client.query<TouchedItemRow>(`fetch ${pageSize} from touched_rows`);
     if (rows.length === 0) break;
-    yield rows.map(fromRecord);
+    yield rows.map(fromRow);
   }
   await client.query("close touched_rows");
 }
 
-const fromRecord = (record: TouchedRecord): TouchedRow => ({
-  itemId: record.item_id,
-  rowNumber: Number(record.row_number),
-  keepsSplits: record.keeps_splits,
-  staged: record.staged_hash ? { contentHash: record.staged_hash, splits: record.staged_splits } : undefined,
-  base: record.base_hash ? { contentHash: record.base_hash, splits: record.base_splits } : undefined,
-  head: record.head_hash
-    ? { contentHash: record.head_hash, splits: record.head_splits, originChangesetId: record.head_origin }
+const fromRow = (row: TouchedItemRow): TouchedRow => ({
+  itemId: row.item_id,
+  rowNumber: Number(row.row_number),
+  keepsSplits: row.keeps_splits,
+  staged: row.staged_hash ? { contentHash: row.staged_hash, splits: row.staged_splits } : undefined,
+  base: row.base_hash ? { contentHash: row.base_hash, splits: row.base_splits } : undefined,
+  head: row.head_hash
+    ? { contentHash: row.head_hash, splits: row.head_splits, originChangesetId: row.head_origin }
     : undefined,
 });
 

@@ -18,8 +18,8 @@ export async function listAttempts(
   { datasetId, runId }: RunScope,
   cells: readonly RunCell[],
 ): Promise<Attempt[]> {
-  const { rows } = await client.query<Attempt>(
-    `select cell.item_id as "itemId", cell.repetition, attempt.*
+  const { rows } = await client.query<Omit<Attempt, "itemId"> & { item_id: string }>(
+    `select cell.item_id, cell.repetition, attempt.*
      from (select distinct item_id, repetition from unnest($3::text[], $4::int[]) as cell(item_id, repetition)) as cell
      cross join lateral (
        select number, sequence, output is not null as succeeded, superseded_by is not null as replaced,
@@ -30,7 +30,7 @@ export async function listAttempts(
      ) as attempt`,
     [datasetId, runId, cells.map((cell) => cell.itemId), cells.map((cell) => cell.repetition)],
   );
-  return rows;
+  return rows.map(({ item_id: itemId, ...row }) => ({ ...row, itemId }));
 }
 
 /** Deletes the results with these sequence numbers, looked up one by one, see “Planner idioms” in docs/storage.md. */
