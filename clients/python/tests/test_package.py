@@ -15,7 +15,7 @@ from service import repository
 package = repository / "clients" / "python"
 
 
-def test_the_installed_package_is_complete_and_needs_no_pandas(tmp_path: Path) -> None:
+def test_the_installed_package_is_complete_with_the_contract_and_needs_no_pandas(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", tmp_path, package],
         check=True,
@@ -40,6 +40,9 @@ print(itembank.content_hash({"input": {"q": "2+2?"}, "expected_output": "4"}))
         text=True,
     ).stdout
     assert output.strip() == "b40d637f2214d3567d3c2af64abb232a99725aaf8e846a46a7e9918c6fc2cafd"
+    contract = {path.name: path.read_text() for path in (repository / "proto/itembank/v1").iterdir()}
+    assert len(contract) > 15
+    assert {path.name: path.read_text() for path in (tmp_path / "itembank/v1").glob("*.proto")} == contract
 
 
 def test_the_stubs_match_the_contract(tmp_path: Path) -> None:

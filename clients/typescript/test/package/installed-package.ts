@@ -25,9 +25,10 @@ export interface InstalledPackage {
 export async function installPackage(): Promise<InstalledPackage> {
   const folder = await mkdtemp(join(tmpdir(), "itembank-client-"));
   const copy = join(folder, "copy");
-  const isSource = (path: string) => !/[\\/](node_modules|dist)$/.test(path);
+  const isSource = (path: string) => !/[\\/](node_modules|dist|proto)$/.test(path);
   await cp(packageFolder, copy, { recursive: true, filter: isSource });
   await run("npm", ["run", "build", "--", "--outDir", join(copy, "dist")], { cwd: packageFolder });
+  await run("npm", ["run", "contract", "--", join(copy, "proto")], { cwd: packageFolder });
   const pack = ["pack", "--json", "--ignore-scripts", "--pack-destination", folder];
   const { stdout } = await run("npm", pack, { cwd: copy });
   const [{ filename }] = Object.values(JSON.parse(stdout)) as [{ filename: string }];

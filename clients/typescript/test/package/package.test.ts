@@ -1,6 +1,6 @@
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { build, type Rolldown } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { clientVersion } from "../../src/version.ts";
@@ -27,11 +27,33 @@ itembank.close();
 `;
 
 describe("the package", () => {
-  test("contains the built code, the generated code, a license, and nothing else", () => {
+  test("contains the built code, the generated code, the contract, a license, and nothing else", () => {
     const kinds = new Set(installed.files.map((file) => file.replace(/\/.*|\.(d\.ts|js)$/, "")));
-    expect([...kinds].sort()).toEqual(["LICENSE", "README.md", "dist", "gen", "package.json"]);
+    expect([...kinds].sort()).toEqual(["LICENSE", "README.md", "dist", "gen", "package.json", "proto"]);
     expect(installed.files.filter((file) => file.endsWith(".ts") && !file.endsWith(".d.ts"))).toEqual([]);
     expect(installed.files).toContain("gen/itembank/v1/item_pb.js");
+  });
+
+  test("carries the contract as it is, from which code is generated with nothing else at hand", async () => {
+    const contract = join(import.meta.dirname, "../../../../proto");
+    const files = readdirSync(contract, { recursive: true, encoding: "utf8", withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(contract, join(entry.parentPath, entry.name)));
+    expect(files.length).toBeGreaterThan(15);
+    const packed = join(installed.folder, "node_modules/@itembank/client/proto");
+    for (const file of files) {
+      expect(readFileSync(join(packed, file), "utf8")).toBe(readFileSync(join(contract, file), "utf8"));
+    }
+    expect(installed.files.filter((file) => file.startsWith("proto/"))).toHaveLength(files.length);
+    await runTool(
+      "buf",
+      ["build", packed, "--output", join(installed.folder, "image.binpb")],
+      installed.folder,
+    );
+    const resolve = "console.log(import.meta.resolve('@itembank/client/proto/itembank/v1/run.proto'))";
+    expect(await runTool("node", ["--input-type=module", "-e", resolve], installed.folder)).toContain(
+      "@itembank/client/proto/itembank/v1/run.proto",
+    );
   });
 
   test("has the version that it sends in calls", () => {

@@ -598,7 +598,8 @@ class DiffVersionsRequest(_message.Message):
     CURSOR_FIELD_NUMBER: _builtins.int
     planned_request_id: _builtins.str
     """The UUID that names a planned write. Compares the latest version with the
-    one that publishing the plan would make. `before` and `after` have to be unset.
+    one that publishing the plan would make. `before` and `after` have to be
+    unset.
     """
     view: _item_pb2.ItemView.ValueType
     """How much of each item to return."""

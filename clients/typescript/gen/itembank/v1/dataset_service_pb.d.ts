@@ -560,7 +560,8 @@ export declare type DiffVersionsRequest = Message<"itembank.v1.DiffVersionsReque
 
   /**
    * The UUID that names a planned write. Compares the latest version with the
-   * one that publishing the plan would make. `before` and `after` have to be unset.
+   * one that publishing the plan would make. `before` and `after` have to be
+   * unset.
    *
    * @generated from field: string planned_request_id = 4;
    */
