@@ -122,7 +122,7 @@ describe("the model that comparisons are checked against", () => {
 });
 
 describe("meanOf", () => {
-  test("stays finite where the sum does not", () => {
+  test("stays finite even if the sum overflows", () => {
     expect(meanOf([Number.MAX_VALUE, Number.MAX_VALUE, 0])).toBeCloseTo((Number.MAX_VALUE / 3) * 2, -300);
     expect(meanOf([])).toBeUndefined();
   });

@@ -30,7 +30,7 @@ const cell = (itemId: string, repetition = 1) => ({ itemId, repetition });
 const countsOf = async (runId: string) => (await service.runs.getRun({ runId })).run?.counts;
 
 describe("DeleteResults", () => {
-  test("makes cells missing again, with all their attempts and scores, and passes over those without a result", async () => {
+  test("makes cells missing again, with all their attempts and scores, and skips those without a result", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     const record = async (...results: ReturnType<typeof success>[]) =>
       (await service.runs.recordResults({ runId, results })).resultIds;
@@ -67,7 +67,7 @@ describe("DeleteResults", () => {
     expect(await remove({ runId, cells })).toBe(0);
   });
 
-  test("a cell takes a first attempt again, even a result like the one that went, under an id of its own", async () => {
+  test("a cell takes a first attempt again, even a result like the deleted one, under a new id", async () => {
     const { runId } = await newRun(service, "qa");
     const record = async () =>
       service.runs.recordResults({ runId, results: [success("q1", 1), success("q2", 1)] });
@@ -81,7 +81,7 @@ describe("DeleteResults", () => {
     expect(result).toMatchObject({ attempt: 1, sequence: 3n });
   });
 
-  test("leaves the run running, and its sequence numbers taken: what follows goes on after them", async () => {
+  test("leaves the run running, and does not reuse its sequence numbers", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [success("q1", 1), success("q2", 1)] });
     await remove({ runId, cells: [cell("q1"), cell("q2")] });
@@ -92,12 +92,12 @@ describe("DeleteResults", () => {
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     const { results } = await collect(service, { runId, afterSequence: 2n });
     expect(results.map(({ sequence }) => sequence)).toEqual([3n]);
-    // Without a success left it does not read as completed.
+    // Without a success left, the run does not count as completed.
     await remove({ runId, cells: [cell("q1")] });
     expect((await service.runs.finishRun({ runId })).run?.state).toBe(Run_State.FAILED);
   });
 
-  test("a follower is not told, and misses nothing that comes later", async () => {
+  test("a follower is not notified, and misses no later result", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
     const seen: bigint[] = [];
@@ -146,7 +146,7 @@ describe("DeleteResults", () => {
     expect(await countsOf(runId)).toMatchObject({ succeeded: 1n });
   });
 
-  test("refuses what is malformed, too much or missing", async () => {
+  test("refuses malformed, oversized and unknown arguments", async () => {
     const { runId } = await newRun(service, "qa");
     const missing = `runs${"0".repeat(26)}`;
     expect(await refusalOf(remove({ runId }))).toEqual(invalid("cells"));
@@ -170,7 +170,7 @@ describe("DeleteResults", () => {
 });
 
 describe("counts, while 300 writers record, overwrite, judge and delete", () => {
-  /** What the row of the run says, and what is in its cells, at one moment. */
+  /** Returns the counts in the row of the run, and those of its cells, in one snapshot. */
   async function observe(runId: string) {
     const { rows } = await database.pool.query<
       Record<"succeeded" | "failed" | "seen" | "errors" | "last", bigint>
@@ -185,7 +185,7 @@ describe("counts, while 300 writers record, overwrite, judge and delete", () => 
     return rows[0];
   }
 
-  test("are those of the cells, and expected = succeeded + failed + missing, at every observed moment", async () => {
+  test("equal those of the cells, and expected = succeeded + failed + missing, in every snapshot", async () => {
     const { runId } = await newRun(service, "many");
     const other = await runService(database.pool);
     let writing = true;
@@ -219,7 +219,7 @@ describe("counts, while 300 writers record, overwrite, judge and delete", () => 
     await observer;
     expect(moments).toBeGreaterThan(5);
     expect(await countsOf(runId)).toMatchObject({ succeeded: 150n, failed: 50n, missing: 100n });
-    // 600 results, 100 that were scored and 50 that were overwritten took a sequence number each.
+    // 600 results, 100 scorings and 50 overwrites took a sequence number each.
     const { end } = await collect(service, { runId });
     expect(end.throughSequence).toBe(750n);
   });

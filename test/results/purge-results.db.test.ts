@@ -19,7 +19,7 @@ import { waitForLock } from "../support/locks.ts";
 import { refusalOf, refused } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 
-/** In all that is to be erased, and in nothing else. */
+/** Occurs in every text that has to be erased, and in no other. */
 const secret = "SECRET";
 
 let service: TestService;
@@ -68,7 +68,7 @@ async function resultsOf({ runId }: Run): Promise<Record<string, RunResult>> {
   return Object.fromEntries(results.map((one) => [`${one.itemId}/${one.repetition}/${one.attempt}`, one]));
 }
 
-/** How many rows of results and scores hold the secret. */
+/** Counts the rows of results and scores that contain the secret. */
 async function rowsWithSecret({ runId }: Run): Promise<number> {
   const { rows } = await service.database.pool.query<{ count: bigint }>(
     `select (select count(*) from run_results r where run_id = $1 and r::text like $2)
@@ -165,7 +165,7 @@ describe("PurgeItem", () => {
     expect(await compare()).toEqual(before);
   });
 
-  test("writes nothing when it is done again", async () => {
+  test("writes nothing when repeated", async () => {
     const { name, run } = await withRun();
     await record(run, success("q1", secret, { scores: [scored(1), { name: "judge", error: secret }] }), {
       ...failed("q1", secret),
@@ -184,7 +184,7 @@ describe("PurgeItem", () => {
     expect(await rowVersions()).toEqual(before);
   });
 
-  test("is not in what was read ahead for a reader who takes time", async () => {
+  test("applies to results that were read ahead for a slow reader", async () => {
     const name = `purge results ${++names}`;
     await mirror(clients, name, questions(900));
     const { runId } = await newRun(clients, name, { repetitions: 4 });
@@ -194,7 +194,7 @@ describe("PurgeItem", () => {
     }
     const frames = clients.runs.streamResults({ runId })[Symbol.asyncIterator]();
     await frames.next();
-    // By now the rest has been read, and not all of it been sent.
+    // By now the rest has been read, but not all of it has been sent.
     await sleep(500);
     await purge(name, "q900");
     const outputs: string[] = [];
@@ -210,7 +210,7 @@ describe("PurgeItem", () => {
 });
 
 describe("A purged item", () => {
-  test("takes no results any more, and says which one of a request", async () => {
+  test("no longer takes results, and is named in the error of a request", async () => {
     const { name, run } = await withRun();
     await record(run, { ...failed("q1", "x"), repetition: 2 });
     await purge(name);
@@ -234,7 +234,7 @@ describe("A purged item", () => {
     await record(run, success("q2", "fine"));
   });
 
-  test("takes no scores any more", async () => {
+  test("no longer takes scores", async () => {
     const { name, run } = await withRun();
     const { resultIds } = await record(run, success("q2", 1), success("q1", secret, { scores: [scored(1)] }));
     await purge(name);
@@ -257,7 +257,7 @@ describe("A purged item", () => {
     expect(ended?.counts).toMatchObject({ expected: 9n, succeeded: 2n, missing: 7n });
   });
 
-  test("is not among what is left to do", async () => {
+  test("is not listed as incomplete", async () => {
     const { name, run } = await withRun();
     await record(run, success("q1", secret));
     await purge(name);
@@ -265,7 +265,7 @@ describe("A purged item", () => {
     expect(items.map(({ itemId }) => itemId)).toEqual(["q2", "q3"]);
   });
 
-  test("lets a result that it has be sent again, but not scores with it", async () => {
+  test("accepts a result that it has already, but no scores with it", async () => {
     const { name, run } = await withRun();
     const result = (scores: ResultInit["scores"] = []) => success("q1", secret, { scores } as ResultInit);
     await record(run, result([scored(1)]));
@@ -287,7 +287,7 @@ describe("Results that are being recorded when an item is purged", () => {
   test("are waited for and erased", async () => {
     const { name, run } = await withRun();
     await record(run, success("q2", 1));
-    // Stands for a recorder that has not committed yet.
+    // Stands in for a recorder that has not committed yet.
     const recorder = await service.database.pool.connect();
     try {
       await recorder.query("begin");
@@ -309,7 +309,7 @@ describe("Results that are being recorded when an item is purged", () => {
     expect(await rowsWithSecret(run)).toBe(0);
   });
 
-  test("race with it, 30 recorders of 30 runs: afterwards nothing is left", async () => {
+  test("race with the purge, 30 recorders of 30 runs: nothing is left afterwards", async () => {
     const { name } = await withRun();
     const runs = await Promise.all(Array.from({ length: 30 }, () => newRun(clients, name)));
     const outcomes = await Promise.all(

@@ -66,7 +66,7 @@ describe("RecordScores", () => {
     expect(answer.replaced).toBe(false);
   });
 
-  test("everything a score says survives, metadata included, and stays when it is history", async () => {
+  test("keeps every field of a score, metadata included, also after it is replaced", async () => {
     const { runId, first, of } = await judgedRun();
     const score = {
       name: "exact",
@@ -105,7 +105,7 @@ describe("RecordScores", () => {
     expect(answer.counts).toMatchObject(counts(0, 1, 0));
   });
 
-  test("records that an evaluator failed; the result stays a success that is left to judge", async () => {
+  test("records that an evaluator failed; the result stays a success without a judgement", async () => {
     const { runId, first, second, of } = await judgedRun();
     const broken = { name: "s", error: "no answer", annotatorKind: AnnotatorKind.LLM };
     await judge({ runId, scores: [of(first, broken), of(second, { name: "s", value: 0 })] });
@@ -119,7 +119,7 @@ describe("RecordScores", () => {
     expect((await resultOf(first)).replacedScores).toMatchObject([broken]);
   });
 
-  test("gives each result that changes one new sequence number, and no other", async () => {
+  test("assigns one new sequence number to each result that changes, and to no other", async () => {
     const { runId, first, second, third, of } = await judgedRun();
     const s = { name: "s", value: 1 };
     await judge({ runId, scores: [of(third, s), of(first, s), of(third, { name: "t", value: 1 })] });
@@ -130,10 +130,10 @@ describe("RecordScores", () => {
       [first, 5n],
     ]);
     expect(end.throughSequence).toBe(5n);
-    // The very same scores again move nothing.
+    // Identical scores move nothing.
     await judge({ runId, scores: [of(first, s)] });
     expect((await collect(service, { runId, afterSequence: 5n })).results).toEqual([]);
-    // A result that has moved is found and moves again.
+    // A result that has moved is found, and moves again.
     await judge({ runId, scores: [of(third, { name: "s", value: 2 })] });
     expect((await resultOf(third)).result).toMatchObject({ sequence: 6n, resultId: third });
   });
@@ -180,14 +180,14 @@ describe("RecordScores", () => {
     },
   );
 
-  test("without scores it changes nothing, but for a run that is there", async () => {
+  test("changes nothing without scores, but requires the run to exist", async () => {
     const { runId } = await newRun(service, "qa");
     expect((await judge({ runId, scores: [] })).counts).toMatchObject(counts(0, 0, 0));
     expect((await service.runs.getRun({ runId })).run?.state).toBe(Run_State.PENDING);
   });
 });
 
-describe("what RecordScores refuses", () => {
+describe("RecordScores refuses", () => {
   const s = { name: "s", value: 1 };
 
   test("a result that was replaced: RESULT_SUPERSEDED names the current one, and nothing is written", async () => {
@@ -204,7 +204,7 @@ describe("what RecordScores refuses", () => {
     expect((await judge({ runId, scores: [of(current, s)] })).counts?.created).toBe(1n);
   });
 
-  test("a result that is not there, of another run, or no id at all: RESULT_NOT_FOUND", async () => {
+  test("an unknown result, one of another run, or a malformed id: RESULT_NOT_FOUND", async () => {
     const { runId, first, of } = await judgedRun();
     const elsewhere = await judgedRun();
     const unused = first.slice(0, -1) + String(Number(first.at(-1)) + 5);
@@ -284,7 +284,7 @@ describe("what RecordScores refuses", () => {
     );
     expect((await resultOf(second)).result?.scores).toEqual([]);
 
-    // What a result has already counts as well.
+    // The texts that a result has already count as well.
     const wordy = { explanation: "x".repeat(16_000), error: "", label: "l" };
     await judge({ runId, scores: named(70, wordy) });
     const more = named(70, {
@@ -299,8 +299,8 @@ describe("what RecordScores refuses", () => {
   });
 });
 
-describe("many at once", () => {
-  test("100 judges of one result: each score is kept, the last as current, and sequence numbers have no gaps", async () => {
+describe("concurrent judges", () => {
+  test("keep each score of one result, 100 at once: the last is current, and sequence numbers have no gaps", async () => {
     const { runId, first, of } = await judgedRun();
     const answers = await Promise.all(
       Array.from({ length: 100 }, (_, value) => judge({ runId, scores: [of(first, { name: "s", value })] })),
@@ -317,7 +317,7 @@ describe("many at once", () => {
     expect(new Set(values)).toEqual(new Set(Array.from({ length: 100 }, (_, n) => n)));
   });
 
-  test("50 judges while somebody overwrites the result: each is recorded before or told that it is superseded", async () => {
+  test("race with an overwrite of the result, 50 at once: each is recorded before or refused as superseded", async () => {
     const { runId, first, of } = await judgedRun();
     const judging = async (n: number) =>
       judge({ runId, scores: [of(first, { name: `s${n}`, value: n })] }).then(

@@ -14,16 +14,16 @@ import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 let database: TestDatabase;
 let service: RunServiceUnderTest;
 beforeAll(async () => {
-  // One connection, whose statistics of use can be had at once.
+  // One connection, whose usage statistics can be read at once.
   database = await newTestDatabase({ connections: 1 });
   service = await runService(database.pool);
   await mirror(service, "qa", questions(1000));
-  // As on a server that is new: nobody has counted yet what the tables hold.
+  // As on a new server: the tables have no statistics yet.
   await database.pool.query("alter table run_results set (autovacuum_enabled = off)");
 });
 afterAll(() => database.drop());
 
-/** Rows of results that were read from the table so far. */
+/** Returns the number of rows of results that have been read from the table so far. */
 async function rowsRead(): Promise<number> {
   await database.pool.query("select pg_stat_force_next_flush()");
   const { rows } = await database.pool.query<{ read: bigint }>(
@@ -32,7 +32,7 @@ async function rowsRead(): Promise<number> {
   return Number(rows[0]?.read);
 }
 
-describe("writing 100 results of a run of thousands, on tables without statistics", () => {
+describe("writing 100 results of a run with thousands, on tables without statistics", () => {
   let runId: string;
   const batch = (repetition: number, result: typeof failed | typeof success, text: string, size = 1000) =>
     Array.from({ length: size }, (_, n) => result(`q${n + 1}`, text, { repetition }));
@@ -50,15 +50,15 @@ describe("writing 100 results of a run of thousands, on tables without statistic
     }
   });
 
-  test("reads none of them for cells without a result", async () => {
+  test("reads no results for cells that have none", async () => {
     expect(await cost(batch(6, success, "new", 100))).toBe(0);
   });
 
-  test("reads each a few times for cells whose error gives way", async () => {
+  test("reads each cell's result a few times if it replaces an error", async () => {
     expect(await cost(batch(1, success, "instead", 100))).toBeLessThanOrEqual(400);
   });
 
-  test("reads each a few times for results that are scored later", async () => {
+  test("reads each result a few times if it is scored when sent again", async () => {
     const scores = [{ name: "s", value: 1 }];
     const scored = Array.from({ length: 100 }, (_, n) =>
       success(`q${n + 1}`, "before", { repetition: 4, scores }),
@@ -66,7 +66,7 @@ describe("writing 100 results of a run of thousands, on tables without statistic
     expect(await cost(scored)).toBeLessThanOrEqual(600);
   });
 
-  test("reads each a few times for scores of results, also of those that were scored before", async () => {
+  test("reads each result a few times for its scores, including results that were scored before", async () => {
     const { results } = await service.runs.listResults({ runId, missingScores: ["t"], pageSize: 1000 });
     const wanted = results.filter(({ repetition }) => repetition === 4).slice(0, 100);
     expect(wanted).toHaveLength(100);
@@ -78,11 +78,11 @@ describe("writing 100 results of a run of thousands, on tables without statistic
     }
   });
 
-  test("reads each a few times for results that are deleted with their attempts", async () => {
+  test("reads each attempt a few times if results are deleted", async () => {
     const before = await rowsRead();
     const cells = Array.from({ length: 100 }, (_, n) => ({ itemId: `q${n + 1}`, repetition: 1 }));
     expect((await service.runs.deleteResults({ runId, cells })).deletedCount).toBe(100n);
-    // Two attempts each.
+    // Each cell has two attempts.
     expect((await rowsRead()) - before).toBeLessThanOrEqual(800);
   });
 });

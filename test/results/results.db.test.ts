@@ -39,7 +39,7 @@ const recorded = (created: number, replaced: number, unchanged: number) =>
   });
 
 describe("RecordResults", () => {
-  test("counts cells, and missing = 15 - succeeded - failed at every moment", async () => {
+  test("counts cells, and missing = 15 - succeeded - failed at any time", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 3 });
     expect(await countsOf(runId)).toEqual([15n, 0n, 0n, 15n]);
     await record({ runId, results: [success("q1", 1), failed("q1", "no", { repetition: 2 })] });
@@ -54,7 +54,7 @@ describe("RecordResults", () => {
     expect(run?.startTime).toBeDefined();
   });
 
-  test("an error gives way to an error and then to a success, which is final; every attempt is kept", async () => {
+  test("replaces an error by an error and then by a success, which is final, and keeps every attempt", async () => {
     const { runId } = await newRun(service, "qa");
     const steps = [
       [failed("q1", "first"), recorded(1, 0, 0)],
@@ -71,7 +71,7 @@ describe("RecordResults", () => {
     }
     expect(ids[1]).toBe(ids[0]);
     expect(ids[4]).toBe(ids[3]);
-    // Spelled otherwise, it is the same output.
+    // A different spelling is the same output.
     const respelled = success("q1", 0, {
       outcome: { case: "outputJson", value: '{ "b": [15e-1, "\\u0078"], "a": 1.0 }' },
     });
@@ -144,7 +144,7 @@ describe("RecordResults", () => {
     expect(result?.outcome).toMatchObject(outcome);
   });
 
-  test("everything a result says survives", async () => {
+  test("keeps every field of a result", async () => {
     const { runId } = await newRun(service, "qa");
     const time = (seconds: bigint, nanos: number) => ({ seconds, nanos });
     const sent = {
@@ -185,7 +185,7 @@ describe("RecordResults", () => {
     expect(results[1]).toMatchObject({ ...sent, outcome: { case: "error", value: error }, sequence: 2n });
   });
 
-  test("latency left out is the time from start to end", async () => {
+  test("takes the time from start to end for a latency that is left out", async () => {
     const { runId } = await newRun(service, "qa");
     const times = {
       startTime: { seconds: 10n, nanos: 0 },
@@ -199,7 +199,7 @@ describe("RecordResults", () => {
     ]);
   });
 
-  test("usage that is not known is not 0", async () => {
+  test("keeps unknown usage apart from 0", async () => {
     const { runId } = await newRun(service, "qa");
     await record({
       runId,
@@ -212,7 +212,7 @@ describe("RecordResults", () => {
     expect(results[1]?.usage?.cost).toBeUndefined();
   });
 
-  test("nothing is written if one result is refused", async () => {
+  test("writes nothing if one result is refused", async () => {
     const { runId } = await newRun(service, "qa");
     expect(await refusalOf(record({ runId, results: [success("q1", 1), success("nobody", 1)] }))).toEqual({
       code: "InvalidArgument",
@@ -231,7 +231,7 @@ describe("RecordResults", () => {
     });
   });
 
-  test("without results it changes nothing and does not start the run", async () => {
+  test("changes nothing without results, and does not start the run", async () => {
     const { runId } = await newRun(service, "qa");
     expect((await record({ runId, results: [] })).counts).toEqual(recorded(0, 0, 0));
     expect((await service.runs.getRun({ runId })).run?.state).toBe(Run_State.PENDING);
@@ -294,7 +294,7 @@ describe("RecordResults", () => {
     expect(await refusalOf(record({ runId, results: [success("q2", 1), result] }))).toEqual(invalid(field));
   });
 
-  test("refuses outputs that are no JSON, saying which and how many", async () => {
+  test("refuses outputs that are not JSON, naming which and how many", async () => {
     const { runId } = await newRun(service, "qa");
     const outcome = { case: "outputJson", value: '{"n": 9007199254740993}' } as const;
     const results = [success("q1", 1), { itemId: "q2", repetition: 1, outcome }, failed("", "")];
@@ -305,7 +305,7 @@ describe("RecordResults", () => {
     });
   });
 
-  test("refuses what is beyond the limits", async () => {
+  test("refuses requests beyond the limits", async () => {
     const { runId } = await newRun(service, "qa");
     const refused = async (request: Record) => refusalOf(record({ runId, ...request }));
     const beyond = (limit: string, maximum: number) => ({
@@ -378,7 +378,7 @@ describe("scores sent with results", () => {
     expect(old.result?.scores).toHaveLength(1);
   });
 
-  test("tells the last 20 replaced scores, newest first", async () => {
+  test("returns the last 20 replaced scores, newest first", async () => {
     const { runId } = await newRun(service, "qa");
     for (let value = 0; value <= 25; value++) await record({ runId, results: [scored(value)] });
     const { results } = await service.runs.listResults({ runId });
@@ -386,7 +386,7 @@ describe("scores sent with results", () => {
     expect(replacedScores.map(({ value }) => value)).toEqual(Array.from({ length: 20 }, (_, n) => 24 - n));
   });
 
-  test("scores that pile up stay within the limits of a result", async () => {
+  test("accumulated scores stay within the limits of a result", async () => {
     const { runId } = await newRun(service, "qa");
     const batch = (from: number) =>
       Array.from({ length: 60 }, (_, n) => ({ name: `s${from + n}`, value: n }));
@@ -401,7 +401,7 @@ describe("scores sent with results", () => {
 });
 
 describe("GetResult", () => {
-  test("gives the item as the run sees it, if asked", async () => {
+  test("returns the item as of the version of the run, if requested", async () => {
     await mirror(service, "pinned", { a: "before" });
     const { runId } = await newRun(service, "pinned");
     await mirror(service, "pinned", { a: "after" });
@@ -465,7 +465,7 @@ describe("ListResults", () => {
     ]);
   });
 
-  test("keeps what all filters let through", async () => {
+  test("lists the results that pass all filters", async () => {
     expect(await listed({ itemId: "q2" })).toEqual(["q2/1/2", "q2/2/1"]);
     expect(await listed({ outcome: OutcomeFilter.FAILED })).toEqual(["q2/1/2", "q5/1/1"]);
     expect(await listed({ outcome: OutcomeFilter.FAILED, itemId: "q2", includeReplaced: true })).toEqual([
@@ -484,7 +484,7 @@ describe("ListResults", () => {
     expect(await listed({ missingScores: ["s"], outcome: OutcomeFilter.FAILED })).toEqual([]);
   });
 
-  test.each([1, 2, 5, 6, 7])("gives every result once, page by page, at page size %i", async (pageSize) => {
+  test.each([1, 2, 5, 6, 7])("lists every result once, page by page, at page size %i", async (pageSize) => {
     for (const includeReplaced of [true, false]) {
       const seen: RunResult[] = [];
       let pageToken = "";
@@ -499,7 +499,7 @@ describe("ListResults", () => {
     expect(all).toHaveLength(6);
   });
 
-  test("keeps pages below the bytes of a message, items included", async () => {
+  test("keeps pages below the size limit of a message, items included", async () => {
     const large = "x".repeat(700_000);
     await mirror(service, "large", { a: large, b: large, c: large });
     const run = await newRun(service, "large");
@@ -513,7 +513,7 @@ describe("ListResults", () => {
     expect(await page(ResultView.WITH_ITEM)).toEqual([2, true]);
   });
 
-  test("refuses what is malformed, missing or of another call", async () => {
+  test("refuses malformed and unknown arguments, and page tokens of another call", async () => {
     const list = (request: object) => refusalOf(service.runs.listResults({ runId, ...request }));
     const { nextPageToken } = await service.runs.listResults({ runId, pageSize: 1 });
     expect(await list({ pageToken: nextPageToken, outcome: OutcomeFilter.FAILED })).toEqual({

@@ -58,7 +58,7 @@ describe("StreamRecordResults", () => {
     expect(answers[2]?.resultIds[0]).toBe(answers[0]?.resultIds[1]);
   });
 
-  test("what is answered is there for others to read", async () => {
+  test("results can be read by others once they are acknowledged", async () => {
     const { runId } = await newRun(service, "qa");
     let sent = 0;
     const frames = (function* () {
@@ -105,8 +105,8 @@ describe("StreamRecordResults", () => {
   );
 });
 
-describe("many at once", () => {
-  test("300 writers of one run: counts add up, sequence numbers are 1…n without gaps", async () => {
+describe("concurrent writers", () => {
+  test("of one run, 300 at once: counts add up, sequence numbers are 1…n without gaps", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     const answers = await Promise.all(
       Array.from({ length: 300 }, (_, n) =>
@@ -124,7 +124,7 @@ describe("many at once", () => {
     expect(end.run?.counts).toMatchObject({ expected: 600n, succeeded: 600n, failed: 0n, missing: 0n });
   });
 
-  test("100 writers of one cell with outputs of their own: one wins, the others hear of it", async () => {
+  test("of one cell with different outputs, 100 at once: one wins, and the others are refused with its id", async () => {
     const { runId } = await newRun(service, "qa");
     const outcomes = await Promise.all(
       Array.from({ length: 100 }, (_, n) =>
@@ -141,7 +141,7 @@ describe("many at once", () => {
     }
   });
 
-  test("100 writers of one cell with the same output: all are told the same result", async () => {
+  test("of one cell with the same output, 100 at once: all get the id of the same result", async () => {
     const { runId } = await newRun(service, "qa");
     const answers = await Promise.all(
       Array.from({ length: 100 }, () =>
@@ -152,7 +152,7 @@ describe("many at once", () => {
     expect(answers.filter(({ counts }) => counts?.created === 1n)).toHaveLength(1);
   });
 
-  test("finishing while 200 writers write, on two servers: each result is counted or refused", async () => {
+  test("race with the finish of the run, 200 on two servers: each result is counted or refused", async () => {
     const other = await runService(database.pool);
     for (let round = 0; round < 5; round++) {
       const { runId } = await newRun(service, "qa");

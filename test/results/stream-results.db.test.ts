@@ -33,7 +33,7 @@ const sequences = (results: readonly { readonly sequence: bigint }[]) =>
 const cell = (n: number, output: unknown) =>
   success(`q${(n % 1000) + 1}`, output, { repetition: Math.floor(n / 1000) + 1 });
 
-/** Connections that listen for changes on this database. */
+/** Counts the connections that listen for changes on this database. */
 async function listeners(): Promise<number> {
   const { rows } = await database.pool.query<{ count: bigint }>(
     "select count(*) from pg_stat_activity where datname = current_database() and query like 'listen %'",
@@ -75,12 +75,12 @@ describe("StreamResults", () => {
     expect(resumed).toMatchObject({ results: [], end: { throughSequence: 5n } });
   });
 
-  test("a run without results has an end", async () => {
+  test("ends for a run without results", async () => {
     const { runId } = await newRun(service, "qa");
     expect(await collect(service, { runId })).toMatchObject({ results: [], end: { throughSequence: 0n } });
   });
 
-  test("tells sequence numbers of results that were replaced as passed", async () => {
+  test("skips the sequence numbers of replaced results", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({ runId, results: [failed("q1", "a")] });
     await service.runs.recordResults({ runId, results: [failed("q1", "b")] });
@@ -89,7 +89,7 @@ describe("StreamResults", () => {
     expect(end.throughSequence).toBe(2n);
   });
 
-  test("frames hold at most 1,000 results and 3 MiB, and items if asked", async () => {
+  test("sends frames of at most 1,000 results and 3 MiB, with items if requested", async () => {
     const { runId } = await newRun(service, "many", { repetitions: 3 });
     for (let from = 0; from < 2500; from += 500) {
       const results = Array.from({ length: 500 }, (_, n) => cell(from + n, "x".repeat(4_000)));
@@ -106,7 +106,7 @@ describe("StreamResults", () => {
   test.each([
     ["binary", false],
     ["JSON", true],
-  ])("gives results of all kinds as ListResults gives them, in %s", async (_, json) => {
+  ])("returns results of all kinds as ListResults returns them, in %s", async (_, json) => {
     const { runs } = await runService(database.pool, { json });
     const { runId } = await newRun(service, "many");
     const micros = (seconds: bigint, nanos = 0) => ({ seconds, nanos });
@@ -219,7 +219,7 @@ describe("StreamResults", () => {
     });
   });
 
-  test("fifty followers share one connection, which comes back when it breaks", async () => {
+  test("fifty followers share one connection, which is restored when it breaks", async () => {
     const { runId } = await newRun(service, "qa");
     const other = await runService(database.pool, { heartbeatSeconds: 3600 });
     const streams = Array.from({ length: 50 }, () =>
@@ -239,7 +239,7 @@ describe("StreamResults", () => {
     await vi.waitFor(async () => expect(await listeners()).toBe(0));
   });
 
-  test("says that it is alive, and that it has told everything", async () => {
+  test("sends heartbeats with the sequence number that it has reached", async () => {
     const { runId } = await newRun(service, "qa");
     const hasty = await runService(database.pool, { heartbeatSeconds: 0.05 });
     await service.runs.recordResults({ runId, results: [success("q1", 1)] });
@@ -266,7 +266,7 @@ describe("StreamResults", () => {
     await vi.waitFor(async () => expect(await listeners()).toBe(0));
   });
 
-  test("refuses what is malformed or missing", async () => {
+  test("refuses malformed and unknown arguments", async () => {
     const { runId } = await newRun(service, "qa");
     const missing = `runs${"0".repeat(26)}`;
     expect(await refusalOf(service.runs.streamResults({ runId: missing }))).toEqual({

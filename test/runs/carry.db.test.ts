@@ -320,7 +320,7 @@ describe("CreateRun with carry_from_run_id", () => {
     ["completed", (runId: string) => service.runs.finishRun({ runId }), Run_State.COMPLETED],
     ["failed", (runId: string) => service.runs.finishRun({ runId, failureMessage: "x" }), Run_State.FAILED],
     ["cancelled", (runId: string) => service.runs.cancelRun({ runId }), Run_State.CANCELLED],
-  ])("takes over from a run that is %s, which stays as it is", async (_, end, state) => {
+  ])("carries from a run that is %s, which stays unchanged", async (_, end, state) => {
     const { name, source } = await earlier();
     await end(source.runId);
     const { run: before } = await service.runs.getRun({ runId: source.runId });

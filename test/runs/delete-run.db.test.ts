@@ -193,7 +193,7 @@ describe("DeleteRun", () => {
     expect((await rowsOf(runId)).run_results).toBe(0);
   });
 
-  test("frees its labels, and its results their ids", async () => {
+  test("frees its labels, and does not reuse its id", async () => {
     const { runId } = await fullRun("freed");
     await remove({ runId });
     const next = await newRun(service, "qa", { labels: ["freed"] });
@@ -201,7 +201,7 @@ describe("DeleteRun", () => {
     expect(next.runId).not.toBe(runId);
   });
 
-  test("an etag guards it", async () => {
+  test("is guarded by an etag", async () => {
     const { runId, etag } = await newRun(service, "qa");
     const { run } = await service.runs.updateRun({ runId, patch: { description: "changed" } });
     expect(await refusalOf(remove({ runId, etag }))).toEqual({

@@ -134,7 +134,7 @@ describe("ListIncomplete", () => {
     expect([...first.items, ...second.items].map(({ itemId }) => itemId)).toEqual(["q1", "q2", "q4", "q5"]);
   });
 
-  test("keeps pages below the bytes of a message, items included", async () => {
+  test("keeps pages below the size limit of a message, items included", async () => {
     const large = "x".repeat(700_000);
     for (const itemId of ["a", "b", "c", "d", "e"]) {
       const items = [{ itemId, inputJson: JSON.stringify(large) }];

@@ -18,7 +18,7 @@ import { testResources } from "../support/resources.ts";
 export interface RunServiceUnderTest {
   readonly runs: Client<typeof RunService>;
   readonly upserts: Client<typeof UpsertService>;
-  /** Makes the service stop: streams end. */
+  /** Stops the service: streams end. */
   stop(): void;
 }
 
@@ -90,7 +90,7 @@ export async function newRun(
 /** A result as a caller sends it. */
 export type ResultInit = MessageInitShape<typeof RunResultSchema>;
 
-/** A success, as a caller sends it. */
+/** Returns a success as a caller sends it. */
 export function success(itemId: string, output: unknown, more: ResultInit = {}): ResultInit {
   return {
     itemId,
@@ -100,7 +100,7 @@ export function success(itemId: string, output: unknown, more: ResultInit = {}):
   } as ResultInit;
 }
 
-/** A failure, as a caller sends it. */
+/** Returns a failure as a caller sends it. */
 export function failed(itemId: string, message: string, more: ResultInit = {}): ResultInit {
   return { itemId, repetition: 1, outcome: { case: "error", value: { message } }, ...more } as ResultInit;
 }
@@ -149,7 +149,7 @@ export function invalid(field: string) {
   return { code: "InvalidArgument", reason: "INVALID_FIELD", metadata: expect.objectContaining({ field }) };
 }
 
-/** Names a dataset in a request. */
+/** Returns the reference to a dataset by its name. */
 export function named(name: string) {
   return { by: { case: "name", value: name } } as const;
 }

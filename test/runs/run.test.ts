@@ -39,7 +39,7 @@ describe("finishVerdict", () => {
 });
 
 describe("defaultName", () => {
-  test("is made from target and dataset, and fits", () => {
+  test("is made from target and dataset, and fits the length limit", () => {
     expect(defaultName("capitals", { targetId: "gpt-5" })).toBe("gpt-5 on capitals");
     expect(defaultName("capitals", { targetId: "" })).toBe("capitals");
     expect([...defaultName("𝕏".repeat(128), { targetId: "t" })]).toHaveLength(128);

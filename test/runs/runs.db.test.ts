@@ -263,7 +263,7 @@ describe("ListRuns", () => {
     expect(seen).toEqual(ids);
   });
 
-  test("keeps pages below the bytes of a message", async () => {
+  test("keeps pages below the size limit of a message", async () => {
     await mirror(service, "wordy", questions(1));
     for (let n = 0; n < 60; n++) {
       await newRun(service, "wordy", { metadataJson: `{"text":"${"x".repeat(60_000)}"}` });

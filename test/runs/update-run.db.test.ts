@@ -125,7 +125,7 @@ describe("UpdateRun", () => {
     expect(await read({ runId })).toEqual(after);
   });
 
-  test("of 20 updates with one etag, exactly one is made", async () => {
+  test("of 20 updates with one etag, exactly one succeeds", async () => {
     const { runId, etag } = await newRun(service, "qa");
     const outcomes = await Promise.allSettled(
       Array.from({ length: 20 }, (_, n) => update({ runId, patch: { etag, description: `${n}` } })),
@@ -167,7 +167,7 @@ describe("UpdateRun", () => {
     }
   });
 
-  test("is made once for one request_id, sent ten times at once and again later", async () => {
+  test("takes effect once for one request_id, sent ten times at once and again later", async () => {
     const { runId } = await newRun(service, "qa");
     const request = { runId, patch: { description: "once" }, requestId: randomUUID() };
     const answers = await Promise.all(Array.from({ length: 10 }, () => update(request)));

@@ -16,18 +16,18 @@ const tables = ["run_results", "open_cells", "item_revisions", "run_workers"];
 let database: TestDatabase;
 let service: RunServiceUnderTest;
 beforeAll(async () => {
-  // One connection, whose statistics of use can be had at once.
+  // One connection, whose usage statistics can be read at once.
   database = await newTestDatabase({ connections: 1 });
   service = await runService(database.pool);
   await mirror(service, "qa", questions(1000));
-  // As on a server that is new: nobody has counted yet what the tables hold.
+  // As on a new server: the tables have no statistics yet.
   for (const table of tables) {
     await database.pool.query(`alter table ${table} set (autovacuum_enabled = off)`);
   }
 });
 afterAll(() => database.drop());
 
-/** Rows that were read from the tables that leasing looks at. */
+/** Returns the number of rows read so far from the tables that leasing reads. */
 async function rowsRead(): Promise<number> {
   await database.pool.query("select pg_stat_force_next_flush()");
   const { rows } = await database.pool.query<{ read: bigint }>(
@@ -38,7 +38,7 @@ async function rowsRead(): Promise<number> {
   return Number(rows[0]?.read);
 }
 
-/** Rows that are read while a worker has a result taken and gets its next cell. */
+/** Returns the number of rows read while a worker sends a result and gets its next cell. */
 async function costOfTurn(worker: Worker, lease: WorkAssignment) {
   const before = await rowsRead();
   worker.answer([lease, 1]);
@@ -47,8 +47,8 @@ async function costOfTurn(worker: Worker, lease: WorkAssignment) {
   return { next, rows: (await rowsRead()) - before };
 }
 
-describe("leasing cells of a run of thousands, on tables without statistics", () => {
-  test("reads the same few rows at its beginning and near its end", async () => {
+describe("leasing cells of a run with thousands, on tables without statistics", () => {
+  test("reads the same few rows at the beginning and near the end of the run", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 5 });
     await using worker = startWorker(service, { runId, workerId: "one" });
     const [first] = (await worker.assignments()) as [WorkAssignment];
@@ -61,7 +61,7 @@ describe("leasing cells of a run of thousands, on tables without statistics", ()
       const before = await rowsRead();
       bulk.answer(...leases.map((lease) => [lease, 1] as const));
       await bulk.acks();
-      // Of each cell a few rows: its lease, its item, and what is leased instead.
+      // A few rows per cell: its lease, its item, and the cell that is leased next.
       expect((await rowsRead()) - before).toBeLessThan(20 * 900);
     }
     const late = await costOfTurn(worker, early.next);
@@ -69,7 +69,7 @@ describe("leasing cells of a run of thousands, on tables without statistics", ()
     expect(late.rows).toBeLessThan(100);
   });
 
-  test("passes cells that are done once, and not again", async () => {
+  test("passes over finished cells only once", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 5 });
     for (let repetition = 1; repetition <= 4; repetition++) {
       const results = Array.from({ length: 1000 }, (_, n) => success(`q${n + 1}`, 1, { repetition }));

@@ -18,7 +18,7 @@ import { type Hello, openWorker, startWorker, type Worker, type WorkRequest } fr
 
 let database: TestDatabase;
 let service: RunServiceUnderTest;
-/** The same runs at a service on a port of its own. */
+/** A service on a port, with the same database. */
 let real: TestService;
 let remote: Pick<RunServiceUnderTest, "runs">;
 let runId: string;
@@ -37,13 +37,13 @@ afterAll(async () => {
 
 type Frame = NonNullable<WorkRequest["frame"]>;
 
-/** How a stream fails whose first frame this is. */
+/** Returns the error of a stream that begins with this frame. */
 async function refusalOfHello(hello: Hello) {
   await using worker = startWorker(remote, hello);
   return await refusalOf(worker.next());
 }
 
-/** How a stream fails that goes on with this frame, made from two leases. */
+/** Returns the error of a stream that continues with this frame, made from two leases. */
 async function refusalOfFrame(frame: (one: WorkAssignment, two: WorkAssignment) => Frame) {
   await using worker = startWorker(remote, { runId, capacity: 2, workerId: "failing" });
   const [one, two] = (await worker.assigned(2)) as [WorkAssignment, WorkAssignment];
@@ -106,7 +106,7 @@ describe("a hello", () => {
     ["release", { case: "release", value: {} }],
     ["results", { case: "results", value: {} }],
     ["nothing", undefined],
-  ])("has to come first, not %s", async (received, frame) => {
+  ])("must come first, not %s", async (received, frame) => {
     await using worker = openWorker(remote);
     worker.send(frame ?? ({ case: undefined } as unknown as Frame));
     expect(await refusalOf(worker.next())).toEqual({
@@ -116,7 +116,7 @@ describe("a hello", () => {
     });
   });
 
-  test("has to come at all", async () => {
+  test("must not be missing", async () => {
     await using worker = openWorker(remote);
     worker.end();
     expect(await refusalOf(worker.next())).toMatchObject({
@@ -268,7 +268,7 @@ describe("a later frame", () => {
     expect(await refusalOfFrame(frame)).toEqual(refusal);
   });
 
-  test("that is refused leaves those in front of it as they are, answered", async () => {
+  test("that is refused leaves the answers to earlier frames as they are", async () => {
     await using worker = startWorker(remote, { runId, capacity: 2, workerId: "half" });
     const [one, two] = (await worker.assigned(2)) as [WorkAssignment, WorkAssignment];
     worker.answer([one, 1]);
@@ -279,7 +279,7 @@ describe("a later frame", () => {
     expect(results.map((result) => result.repetition)).toContain(one.repetition);
   });
 
-  test("may release leases that have ended, or were never given", async () => {
+  test("may release leases that have ended or never existed", async () => {
     await using worker = startWorker(remote, { runId, workerId: "releasing" });
     const [one] = (await worker.assignments()) as [WorkAssignment];
     worker.answer([one, 1]);
@@ -298,7 +298,7 @@ async function drain(worker: Worker): Promise<void> {
 }
 
 describe("a stream", () => {
-  test("ends with SHUTTING_DOWN when its server stops, and its worker goes on at another", async () => {
+  test("ends with SHUTTING_DOWN when its server stops, and its worker continues at another", async () => {
     const { runId } = await newRun(service, "qa");
     const stopped = await startTestService({ database });
     await using first = startWorker({ runs: stopped.client(RunService) }, { runId, capacity: 20 });
@@ -329,11 +329,11 @@ describe("a stream", () => {
     expect(rows).toHaveLength(20);
   });
 
-  test("whose database connection is terminated in the middle fails as unavailable, and its worker comes back", async () => {
+  test("whose database connection is terminated in the middle fails as unavailable, and its worker rejoins", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(remote, { runId });
     const [lease] = (await worker.assignments()) as [WorkAssignment];
-    // The tick waits for the lock on the run; its connection goes away meanwhile.
+    // The tick waits for the lock on the run; its connection is terminated meanwhile.
     const locking = await database.pool.connect();
     await locking.query("begin");
     await locking.query("select from runs where run_id = $1 for update", [runId]);

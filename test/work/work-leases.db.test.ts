@@ -26,7 +26,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Lets all leases of a run, or of one worker in it, come to their deadline. */
+/** Moves the deadlines of all leases of a run, or of one worker in it, into the past. */
 async function expire(runId: string, workerId = "") {
   const { rowCount } = await database.pool.query(
     `update open_cells set deadline = clock_timestamp()
@@ -41,7 +41,7 @@ const outputsOf = async (runId: string) =>
   (await service.runs.listResults({ runId })).results.map(({ outcome }) => outcome.value);
 
 describe("a lease", () => {
-  test("that ends sends its cell to another worker; a late success counts if the cell has none", async () => {
+  test("that expires frees its cell for another worker; a late success counts if the cell has none", async () => {
     const { runId } = await newRun(service, "one");
     await using slow = startWorker(service, { runId, workerId: "slow" });
     const [late] = await only(slow);
@@ -60,7 +60,7 @@ describe("a lease", () => {
     await quick.finished();
   });
 
-  test("that ended counts neither for an error nor against a success", async () => {
+  test("that has expired counts neither for an error nor against a success", async () => {
     const { runId } = await newRun(service, "qa");
     await using slow = startWorker(service, { runId, workerId: "slow", capacity: 3 });
     const [one, two, three] = (await slow.assigned(3)) as [WorkAssignment, WorkAssignment, WorkAssignment];
@@ -77,7 +77,7 @@ describe("a lease", () => {
     expect(await quick.acks()).toEqual(["RECORDED"]);
   });
 
-  test("takes one result: another one for it is no longer under it", async () => {
+  test("covers a single result, and no second one", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, capacity: 3 });
     const [one, two, three] = (await worker.assigned(3)) as [WorkAssignment, WorkAssignment, WorkAssignment];
@@ -96,7 +96,7 @@ describe("a lease", () => {
     expect((await worker.finished()).run?.counts).toMatchObject({ succeeded: 2n, failed: 1n });
   });
 
-  test("lasts as long as heartbeats come, and those that ended are told once", async () => {
+  test("lasts while heartbeats arrive, and its loss is reported once", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, capacity: 3, leaseSeconds: 20 });
     const leases = await worker.assigned(3);
@@ -121,7 +121,7 @@ describe("a lease", () => {
     expect((await worker.renewal()).lostLeaseIds).toEqual([]);
   });
 
-  test("ends by the clock: an idle worker gets the cell of one that is silent, and the silent one no other before it speaks", async () => {
+  test("expires at its deadline: an idle worker gets the cell of a silent one, which gets no other cell until it sends a frame", async () => {
     const { runId } = await newRun(service, "one");
     await using silent = startWorker(service, { runId, workerId: "silent", leaseSeconds: 1 });
     const [first] = await only(silent);
@@ -129,7 +129,7 @@ describe("a lease", () => {
     expect(await idle.idle()).toMatchObject({ leasedCellCount: 1n });
     const [second] = await only(idle);
     expect(cellsOf([second])).toEqual(cellsOf([first]));
-    // The cell comes back while nobody but the silent one has room, and waits.
+    // The cell comes back while only the silent worker has room, so it waits.
     idle.heartbeat(0);
     await idle.renewal();
     idle.release(second);
@@ -141,7 +141,7 @@ describe("a lease", () => {
     await silent.finished();
   });
 
-  test("given back goes to another worker, and to the same one if it is the only one", async () => {
+  test("that is released goes to another worker, or to the same one if it is the only one", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, workerId: "a" });
     const [q1] = await only(worker);
@@ -159,7 +159,7 @@ describe("a lease", () => {
     expect(back.attempt).toBe(1);
   });
 
-  test("ends when somebody else records a success; an error of somebody else leaves it", async () => {
+  test("ends when another caller records a success, but not when it records an error", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, capacity: 2 });
     const [q1, q2] = (await worker.assigned(2)) as [WorkAssignment, WorkAssignment];
@@ -173,7 +173,7 @@ describe("a lease", () => {
     ]);
   });
 
-  test("lets scores come with its result, and with the same result again", async () => {
+  test("accepts scores with its result, and with the same result sent again", async () => {
     const { runId } = await newRun(service, "one");
     await using worker = startWorker(service, { runId });
     const [lease] = await only(worker);
@@ -191,7 +191,7 @@ describe("a lease", () => {
   });
 });
 
-describe("a worker that comes back", () => {
+describe("a worker that rejoins", () => {
   test.each([
     ["at the same server", () => service],
     ["at another server", () => other],
@@ -213,7 +213,7 @@ describe("a worker that comes back", () => {
     await young.finished();
   });
 
-  test("finds its leases kept while its stream was cut, with a deadline of its own again", async () => {
+  test("keeps its leases although its stream was cut, with a new deadline", async () => {
     const { runId } = await newRun(service, "qa");
     const gone = startWorker(service, { runId, workerId: "a", capacity: 2, leaseSeconds: 100 });
     const before = await gone.assigned(2);
@@ -226,7 +226,7 @@ describe("a worker that comes back", () => {
     expect(Number(after[0]?.deadline?.seconds)).toBeGreaterThan(Number(before[0]?.deadline?.seconds) + 90);
   });
 
-  test("sends results again that were not acknowledged, and hears of each what became of it", async () => {
+  test("sends unacknowledged results again, and gets the outcome of each", async () => {
     const { runId } = await newRun(service, "qa");
     const cut = startWorker(service, { runId, capacity: 3, maxAttempts: 2 });
     const leases = (await cut.assigned(3)) as [WorkAssignment, WorkAssignment, WorkAssignment];
@@ -248,7 +248,7 @@ describe("when the run ends", () => {
   test.each([
     ["finished", (runId: string) => other.runs.finishRun({ runId }), Run_State.FAILED],
     ["cancelled", (runId: string) => other.runs.cancelRun({ runId }), Run_State.CANCELLED],
-  ])("%s at another server, all workers are told, busy, idle and draining", async (_, end, state) => {
+  ])("%s at another server, all workers are notified: busy, idle and draining", async (_, end, state) => {
     const { runId } = await newRun(service, "qa");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 2 });
     await busy.assigned(2);
@@ -272,12 +272,12 @@ describe("when the run ends", () => {
     expect((await late.finished()).run?.state).toBe(state);
   });
 
-  test("results are dropped, unless they were there before", async () => {
+  test("results are dropped, unless they were recorded before", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, capacity: 2 });
     const [q1, q2] = (await worker.assigned(2)) as [WorkAssignment, WorkAssignment];
     await service.runs.recordResults({ runId, results: [success("q1", "there")] });
-    // As if the news of the end were still under way.
+    // As if the notification of the end had not arrived yet.
     await database.pool.query(
       "update runs set state = 'cancelled', complete_time = now() where run_id = $1",
       [runId],
@@ -287,7 +287,7 @@ describe("when the run ends", () => {
     await worker.finished();
   });
 
-  test("a run that is deleted fails the streams of its workers", async () => {
+  test("by being deleted, the streams of its workers fail", async () => {
     const { runId } = await newRun(service, "qa");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 3 });
     const [lease] = (await busy.assigned(3)) as [WorkAssignment];
@@ -300,7 +300,7 @@ describe("when the run ends", () => {
     expect(await refusalOf(busy.next())).toEqual(gone);
   });
 
-  test("finishing while sixty workers work at two servers: each result is counted or dropped", async () => {
+  test("while sixty workers work at two servers, each result is counted or dropped", async () => {
     await mirror(service, "many", questions(400));
     for (let round = 0; round < 3; round++) {
       const { runId } = await newRun(service, "many");
@@ -321,7 +321,7 @@ describe("when the run ends", () => {
       const { run } = await service.runs.finishRun({ runId });
       await Promise.all(work);
       const counted = run?.counts?.succeeded ?? 0n;
-      // What was recorded and not acknowledged is counted as well: the stream may end in between.
+      // Results that were recorded but not acknowledged count as well: the stream may end in between.
       expect(counted).toBeGreaterThanOrEqual(BigInt(acks.filter((ack) => ack === "1").length));
       expect((await outputsOf(runId)).length).toBeLessThanOrEqual(Number(counted));
     }

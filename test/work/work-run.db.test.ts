@@ -33,7 +33,7 @@ afterAll(() => database.drop());
 const runOf = async (runId: string) => (await service.runs.getRun({ runId })).run;
 const countsOf = async (runId: string) => (await runOf(runId))?.counts;
 
-/** Answers everything until there is nothing left, and gives the cells in the order in which they came. */
+/** Answers everything until nothing is left, and returns the cells in the order in which they came. */
 async function workToTheEnd(worker: Worker, answerTo: (one: WorkAssignment) => unknown = () => 1) {
   const cells: string[] = [];
   for (;;) {
@@ -47,7 +47,7 @@ async function workToTheEnd(worker: Worker, answerTo: (one: WorkAssignment) => u
 }
 
 describe("WorkRun", () => {
-  test("leases all cells, all items once before any again, and finishes", async () => {
+  test("leases all cells, each item once before any repetition, and finishes", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 2 });
     await using worker = startWorker(service, { runId, capacity: 4 });
     const { cells, run } = await workToTheEnd(worker);
@@ -71,7 +71,7 @@ describe("WorkRun", () => {
     expect(await runOf(runId)).toMatchObject({ state: Run_State.RUNNING, startTime: expect.anything() });
   });
 
-  test("sends items as the run sees them, however the dataset goes on", async () => {
+  test("sends items as of the version of the run, whatever is written later", async () => {
     await mirror(service, "moving", { a: "before", b: { input: 1, splits: ["test"] } });
     const { runId } = await newRun(service, "moving", { splits: ["test"] });
     await mirror(service, "moving", { a: "after", b: { input: 2, splits: ["test"] }, c: "new" });
@@ -89,7 +89,7 @@ describe("WorkRun", () => {
     expect(rest).toEqual([]);
   });
 
-  test("gives a worker as many leases as it has room for, in one frame", async () => {
+  test("fills the capacity of a worker with leases in one frame", async () => {
     const { runId } = await newRun(service, "many");
     await using worker = startWorker(service, { runId, capacity: 200 });
     const first = await worker.assignments();
@@ -102,7 +102,7 @@ describe("WorkRun", () => {
     expect(await worker.assignments()).toHaveLength(60);
   });
 
-  test("gives a worker that asks for none no more, and lets it finish what it has", async () => {
+  test("leases no more to a worker whose capacity is 0, and takes the results of its leases", async () => {
     const { runId } = await newRun(service, "qa");
     await using worker = startWorker(service, { runId, capacity: 2 });
     const [one, two] = (await worker.assignments()) as [WorkAssignment, WorkAssignment];
@@ -115,7 +115,7 @@ describe("WorkRun", () => {
     expect(await countsOf(runId)).toMatchObject({ succeeded: 2n });
   });
 
-  test("frames of large items hold at most 3 MiB", async () => {
+  test("sends frames of at most 3 MiB for large items", async () => {
     const large = Object.fromEntries(
       Array.from({ length: 8 }, (_, n) => [`large${n}`, `${n}${"x".repeat(900_000)}`]),
     );
@@ -133,7 +133,7 @@ describe("WorkRun", () => {
     expect(sizes).toEqual([3, 3, 3, 3]);
   });
 
-  test("passes over cells that have a success, and over failures without attempts left", async () => {
+  test("skips cells that have a success, and failures without attempts left", async () => {
     const { runId } = await newRun(service, "qa");
     await service.runs.recordResults({
       runId,
@@ -150,7 +150,7 @@ describe("WorkRun", () => {
     expect(again.map((one) => [one.item?.itemId, one.attempt])).toEqual([["q2", 2]]);
   });
 
-  test("repeats a cell that fails until it has had its attempts, also when it fails in the very same words", async () => {
+  test("leases a failing cell again until it has had its attempts, even if the error is identical", async () => {
     const { runId } = await newRun(service, "one");
     await using worker = startWorker(service, { runId, maxAttempts: 3 });
     for (const attempt of [1, 2, 3]) {
@@ -174,7 +174,7 @@ describe("WorkRun", () => {
     expect(run?.counts).toMatchObject({ succeeded: 5n, failed: 0n });
   });
 
-  test("says that there is nothing to do, and leases again when a cell comes back", async () => {
+  test("reports that there is nothing to do, and leases again when a cell comes back", async () => {
     const { runId } = await newRun(service, "qa");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 5 });
     const held = await busy.assigned(5);
@@ -203,7 +203,7 @@ describe("WorkRun", () => {
     expect(cellsOf(await there.assignments())).toEqual(["q3/1", "q4/1", "q5/1"]);
   });
 
-  test("an idle worker is given cells whose results are deleted or become errors", async () => {
+  test("an idle worker gets cells whose results are deleted or become errors", async () => {
     const { runId } = await newRun(service, "qa");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 5 });
     const held = await busy.assigned(5);
@@ -219,7 +219,7 @@ describe("WorkRun", () => {
     expect(await idle.assignments()).toMatchObject([{ item: { itemId: "q3" }, attempt: 3 }]);
   });
 
-  test("leases no cells of purged items, and drops what still comes for them", async () => {
+  test("leases no cells of purged items, and drops late results for them", async () => {
     await mirror(service, "purging", questions(6));
     const { runId } = await newRun(service, "purging");
     const purge = (itemId: string) =>
@@ -247,7 +247,7 @@ describe("WorkRun", () => {
     expect(cellsOf(await other.assignments())).toEqual(["q6/1"]);
   });
 
-  test("shares what comes back among those who wait", async () => {
+  test("shares returned cells among the waiting workers", async () => {
     const { runId } = await newRun(service, "many");
     await using busy = startWorker(service, { runId, workerId: "busy", capacity: 300 });
     await busy.assigned(300);
@@ -262,7 +262,7 @@ describe("WorkRun", () => {
     expect(shares.map((share) => share.length)).toEqual([125, 50, 125]);
   });
 
-  test("forty workers at two servers: every cell once, counts add up", async () => {
+  test("forty workers at two servers answer every cell once, and counts add up", async () => {
     const { runId } = await newRun(service, "many", { repetitions: 2 });
     const reports = await Promise.all(
       Array.from({ length: 40 }, async (_, n) => {

@@ -7,13 +7,13 @@ import { decideWork, groupsOfDistinctCells } from "../../src/work/work.ts";
 describe("the id of a lease", () => {
   const cell = { itemId: "q1", repetition: 2 };
 
-  test("looks like all ids and tells its number", () => {
+  test("looks like all ids and contains its number", () => {
     const id = leaseId("runs1", 1_234_567n, cell);
     expect(id).toMatch(/^leas[0-9a-z]{26}$/);
     expect(leaseNumber(id)).toBe(1_234_567n);
   });
 
-  test("is another one for another run, number, item or repetition", () => {
+  test("differs for another run, number, item or repetition", () => {
     const ids = [
       leaseId("runs1", 1n, cell),
       leaseId("runs2", 1n, cell),
@@ -31,7 +31,7 @@ describe("the id of a lease", () => {
     },
   );
 
-  test("never has a number that the database could not take", () => {
+  test("never has a number that does not fit into the database", () => {
     expect(leaseNumber(`leas${"v".repeat(26)}`)).toBeLessThan(2n ** 63n);
   });
 });
@@ -127,12 +127,12 @@ describe("decideWork", () => {
 describe("groupsOfDistinctCells", () => {
   const cell = (itemId: string, repetition = 1) => ({ itemId, repetition });
 
-  test("keeps all together as long as they are distinct", () => {
+  test("keeps distinct cells together", () => {
     expect(groupsOfDistinctCells([cell("a"), cell("b"), cell("a", 2)])).toEqual([[0, 1, 2]]);
     expect(groupsOfDistinctCells([])).toEqual([]);
   });
 
-  test("puts each further result of a cell behind the one before", () => {
+  test("puts each further result of a cell into a later group", () => {
     expect(groupsOfDistinctCells([cell("a"), cell("a"), cell("b"), cell("a")])).toEqual([[0, 2], [1], [3]]);
   });
 });
@@ -158,26 +158,26 @@ describe("assignCells", () => {
     ];
   };
 
-  test("fills everybody if there is enough", () => {
+  test("fills all workers if there are enough cells", () => {
     expect(assign(cells(10), [worker("a", 0, 3), worker("b", 5, 2)], "never")).toEqual([3, 2, 5]);
   });
 
-  test("gives to those who hold the fewest, whatever they have room for", () => {
+  test("prefers the workers that hold the fewest leases, regardless of their capacity", () => {
     expect(assign(cells(10), [worker("a", 0, 100), worker("b", 0, 100)], "never")).toEqual([5, 5, 0]);
     expect(assign(cells(10), [worker("a", 6, 100), worker("b", 0, 100)], "never")).toEqual([2, 8, 0]);
     expect(assign(cells(10), [worker("a", 0, 2), worker("b", 0, 100)], "never")).toEqual([2, 8, 0]);
   });
 
-  test("gives to the first of those who hold equally many", () => {
+  test("prefers the first of the workers that hold equally many", () => {
     expect(assign(cells(1), [worker("a", 1, 1), worker("b", 1, 1)], "never")).toEqual([1, 0, 0]);
   });
 
-  test("gives nobody a cell that has had the attempts they would give it", () => {
+  test("leaves a cell that has had the attempts that its workers allow", () => {
     expect(assign(cells(3, 2), [worker("a", 0, 9, 2), worker("b", 9, 9, 3)], "never")).toEqual([0, 3, 0]);
     expect(assign(cells(3, 3), [worker("a", 0, 9, 2), worker("b", 0, 9, 3)], "never")).toEqual([0, 0, 3]);
   });
 
-  test("gives a cell back to the worker that had it only if it may return and no other can have it", () => {
+  test("returns a cell to the worker that had it only if it may return and no other worker can take it", () => {
     expect(assign(cells(2, 0, "a"), [worker("a", 0, 9), worker("b", 5, 1)], "never")).toEqual([0, 1, 1]);
     expect(assign(cells(2, 0, "a"), [worker("a", 0, 9), worker("b", 5, 1)], "as a last resort")).toEqual([
       1, 1, 0,

@@ -22,27 +22,27 @@ type ResultInit = MessageInitShape<typeof RunResultSchema>;
 /** A worker that is driven by hand, frame by frame. */
 export interface Worker extends AsyncDisposable {
   send(frame: NonNullable<WorkRequest["frame"]>): void;
-  /** Sends results of leases: `4` as an output, an Error as a failure. */
+  /** Sends the results of leases: an Error as a failure, anything else, such as `4`, as an output. */
   answer(...answers: readonly (readonly [WorkAssignment, unknown, ResultInit?])[]): void;
   heartbeat(capacity?: number): void;
   release(...assignments: readonly WorkAssignment[]): void;
-  /** The next frame; undefined behind the last. */
+  /** Reads the next frame; undefined after the last one. */
   next(): Promise<Frame | undefined>;
-  /** The next frame has to be of this kind. */
+  /** Reads the next frame, which must be of this kind. */
   assignments(): Promise<WorkAssignment[]>;
   acks(): Promise<string[]>;
   renewal(): Promise<WorkRenewal>;
   idle(): Promise<WorkIdle>;
   finished(): Promise<WorkFinished>;
-  /** Assignments until there are so many, in however many frames. */
+  /** Reads assignments until there are `count`, in any number of frames. */
   assigned(count: number): Promise<WorkAssignment[]>;
-  /** Ends the input, as a client does that is done. */
+  /** Ends the input, as a client does when it is done. */
   end(): void;
   /** Cuts the stream. */
   cut(): void;
 }
 
-/** What a worker says first, with its lease in seconds. */
+/** The first frame of a worker, with its lease in seconds. */
 export interface Hello extends Omit<MessageInitShape<typeof WorkHelloSchema>, "leaseDuration" | "$typeName"> {
   readonly leaseSeconds?: number;
 }
@@ -54,7 +54,7 @@ export function duration(seconds: number) {
   });
 }
 
-/** Opens a stream, and says hello on it. */
+/** Opens a stream and sends the hello. */
 export function startWorker({ runs }: Pick<RunServiceUnderTest, "runs">, hello: Hello): Worker {
   const { leaseSeconds, ...rest } = hello;
   const leaseDuration = leaseSeconds === undefined ? {} : { leaseDuration: duration(leaseSeconds) };
@@ -63,7 +63,7 @@ export function startWorker({ runs }: Pick<RunServiceUnderTest, "runs">, hello: 
   return worker;
 }
 
-/** Opens a stream that nothing was said on. */
+/** Opens a stream without sending anything. */
 export function openWorker({ runs }: Pick<RunServiceUnderTest, "runs">): Worker {
   const outgoing = new Outgoing<WorkRequest>();
   const over = new AbortController();
@@ -108,7 +108,7 @@ export function openWorker({ runs }: Pick<RunServiceUnderTest, "runs">): Worker 
     cut: () => over.abort(),
     async [Symbol.asyncDispose]() {
       over.abort();
-      // It may have failed before, which its test has seen or does not care for.
+      // It may have failed before; its test has seen the error or does not need it.
       await incoming.return?.().catch(() => undefined);
     },
   };
@@ -121,7 +121,7 @@ function outcomeOf(output: unknown) {
     : ({ case: "outputJson", value: JSON.stringify(output) } as const);
 }
 
-/** The cells of assignments, as `q1/1`. */
+/** Returns the cells of assignments, each as `q1/1`. */
 export function cellsOf(assignments: readonly WorkAssignment[]): string[] {
   return assignments.map(({ item, repetition }) => `${item?.itemId}/${repetition}`);
 }
