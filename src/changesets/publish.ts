@@ -127,8 +127,8 @@ async function match(client: Client, changeset: Changeset, target: Target): Prom
 }
 
 /**
- * Fails with ITEM_PURGED if the write has a revision of a purged item. Most are refused when they are staged; this finds revisions
- * that were staged before the item was purged, or assigned to it by matching and rebasing.
+ * Fails with ITEM_PURGED if the write has a revision of a purged item. Most are refused when they are staged; this finds those
+ * staged before the item was purged, or assigned to it by matching and rebasing.
  */
 async function requireNothingPurged(client: Client, changeset: Changeset): Promise<void> {
   if (bringsBackPurged(changeset)) return;
