@@ -107,7 +107,7 @@ const lengthAllowed = new Map([
 
 /** First words of the names of procedures. Names of rules and parts that keep state begin with none of them. */
 const verbs = new Set(
-  `add answer apply ask assign begin cancel carry check claim close commit compare compile copy count create cut deal
+  `add answer apply ask assign begin cancel carry check claim close commit compare compile copy count create cut
   decide delete describe diff discard drop end erase export find finish fit follow get group import index insert inspect
   join lease list load lock look match merge open parse plan prepare process publish purge put query read rebase receive record
   release renew resolve restore resume return run send serve stage start stop stream supersede sweep tag take touch
