@@ -31,8 +31,7 @@ export function newConnectHandler(
   return (request, response) => {
     const handler = handlers.get(request.url?.split("?", 1)[0] ?? "");
     if (handler === undefined) {
-      response.statusCode = 404;
-      response.end();
+      refuseUnknown(request.headers["content-type"] ?? "", response);
       return;
     }
     handler(universalRequestFromNodeRequest(request, response, undefined, undefined))
@@ -46,6 +45,22 @@ export function newConnectHandler(
         }
       });
   };
+}
+
+/**
+ * Answers a call of a method that there is not. A gRPC client takes a bare 404 for a fault of a proxy; what it knows is the
+ * status UNIMPLEMENTED, in an answer that consists of headers alone (gRPC over HTTP2, "Trailers-Only"). Connect's own protocol
+ * reads 404 as that.
+ */
+function refuseUnknown(contentType: string, response: Parameters<RequestHandler>[1]): void {
+  if (contentType.startsWith("application/grpc")) {
+    response.setHeader("content-type", contentType);
+    response.setHeader("grpc-status", `${Code.Unimplemented}`);
+    response.setHeader("grpc-message", "the service has no such method");
+  } else {
+    response.statusCode = 404;
+  }
+  response.end();
 }
 
 /** Whether nobody is there any more to write to. */

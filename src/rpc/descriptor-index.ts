@@ -15,9 +15,13 @@ export interface DescriptorIndex {
   findExtensionNumbers(messageName: string): number[] | undefined;
 }
 
-/** Indexes the files that declare `services`, and all they import. */
-export function indexDescriptors(services: readonly DescService[]): DescriptorIndex {
+/** Indexes the files that declare `services`, other files, and all that these import. */
+export function indexDescriptors(
+  services: readonly DescService[],
+  others: readonly DescFile[],
+): DescriptorIndex {
   const files = new Set<DescFile>();
+  for (const file of others) addWithImports(file, files);
   for (const service of services) addWithImports(service.file, files);
   const registry = createRegistry(...files);
   const fileByName = new Map(Array.from(files, (file) => [file.proto.name, file]));

@@ -4,8 +4,9 @@ import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "../../gen/google/rpc/error_details_pb.js";
 import { StorageError } from "../blobs/blob-store.ts";
 import { databaseFault } from "../db/sqlstate.ts";
-import { Failure, type FieldViolation, failure, type Reason } from "../failure.ts";
+import { Failure, failure, type Reason } from "../failure.ts";
 import type { Logger } from "../log.ts";
+import { fitIntoTrailer } from "./error-trailer.ts";
 
 /** The status code of each reason, as the comments of the contract's `ErrorReason` promise it. */
 export const codes: Readonly<Record<Reason, Code>> = {
@@ -81,15 +82,6 @@ const retryDelays: Partial<Readonly<Record<Reason, number>>> = {
   STORAGE_UNAVAILABLE: 1_000,
 };
 
-/** Maximum size of an encoded BadRequest. Many clients refuse trailers beyond 8 KiB, and base64 adds a third. */
-const maxBadRequestBytes = 4 * 1024;
-
-/**
- * Maximum length of a text in an error, in UTF-16 units: enough for any id and for a path a person can read. A path
- * into deep JSON may be as long as the item itself and would not fit into a trailer.
- */
-const maxTextLength = 500;
-
 /** The call that failed. */
 export interface FailedCall {
   /** `itembank.v1.ItemService/GetItem`, for the log. */
@@ -151,44 +143,29 @@ function isAbortError(error: unknown): boolean {
 function failureToConnectError({ reason: name, facts, violations, message }: Failure): ConnectError {
   // `failure` accepts only names of the table.
   const reason = name as Reason;
-  const metadata: Record<string, string> = {};
-  for (const [fact, value] of Object.entries(facts)) {
-    if (value !== undefined) metadata[fact] = shortened(String(value));
-  }
+  const delay = retryDelays[reason];
+  const {
+    message: shortMessage,
+    facts: metadata,
+    violations: fieldViolations,
+  } = fitIntoTrailer({
+    message,
+    facts,
+    violations,
+  });
   const details: OutgoingDetail[] = [
     detail(ErrorInfoSchema, { reason: `ERROR_REASON_${reason}`, domain: "itembank.dev", metadata }),
   ];
-  const fieldViolations = fitting(violations);
   if (fieldViolations.length > 0) details.push(detail(BadRequestSchema, { fieldViolations }));
-  const delay = retryDelays[reason];
   if (delay !== undefined) {
     const retryDelay = { seconds: BigInt(Math.floor(delay / 1000)), nanos: (delay % 1000) * 1_000_000 };
     details.push(detail(RetryInfoSchema, { retryDelay }));
   }
-  return new ConnectError(shortened(message), codes[reason], undefined, details);
+  return new ConnectError(shortMessage, codes[reason], undefined, details);
 }
 
 type OutgoingDetail = { readonly desc: DescMessage; readonly value: MessageInitShape<DescMessage> };
 
 function detail<D extends DescMessage>(desc: D, value: MessageInitShape<D>): OutgoingDetail {
   return { desc, value };
-}
-
-/** Returns the first violations that fit into the bound, in order. The first always fits. */
-function fitting(violations: readonly FieldViolation[]): FieldViolation[] {
-  const kept: FieldViolation[] = [];
-  let bytes = 0;
-  for (const violation of violations) {
-    const short = { field: shortened(violation.field), description: shortened(violation.description) };
-    // Tag and length of each text, and of the message around the two, take at most three bytes.
-    bytes += Buffer.byteLength(short.field) + Buffer.byteLength(short.description) + 9;
-    if (bytes > maxBadRequestBytes) break;
-    kept.push(short);
-  }
-  return kept;
-}
-
-/** Cuts a long text, and replaces lone surrogates, which cannot be encoded. */
-function shortened(text: string): string {
-  return (text.length > maxTextLength ? `${text.slice(0, maxTextLength - 1)}…` : text).toWellFormed();
 }

@@ -1,4 +1,4 @@
-import type { DescService } from "@bufbuild/protobuf";
+import type { DescFile, DescService } from "@bufbuild/protobuf";
 import { Code, type ConnectRouter } from "@connectrpc/connect";
 import {
   ServerReflection,
@@ -12,10 +12,14 @@ import { type DescriptorIndex, indexDescriptors } from "./descriptor-index.ts";
 
 /**
  * Registers server reflection, v1 and v1alpha, so that clients such as `buf curl` and grpcurl need no schema. It
- * describes `services` and itself. Unknown names are errors within the stream, which continues.
+ * describes `services`, itself, and `details`: files that no service imports, but that clients need to read its errors.
+ * Unknown names are errors within the stream, which continues.
  */
-export function reflectionRoutes(services: readonly DescService[]): (router: ConnectRouter) => void {
-  const index = indexDescriptors([...services, ServerReflection, ServerReflectionV1Alpha]);
+export function reflectionRoutes(
+  services: readonly DescService[],
+  details: readonly DescFile[],
+): (router: ConnectRouter) => void {
+  const index = indexDescriptors([...services, ServerReflection, ServerReflectionV1Alpha], details);
   return (router) => {
     router.service(ServerReflection, {
       async *serverReflectionInfo(requests) {

@@ -1,5 +1,7 @@
 import type { ConnectRouter, Interceptor } from "@connectrpc/connect";
+import { file_google_rpc_error_details } from "../../gen/google/rpc/error_details_pb.js";
 import { Health } from "../../gen/health/v1/health_pb.js";
+import { file_itembank_v1_error_reason } from "../../gen/itembank/v1/error_reason_pb.js";
 import type { Resources } from "../api/resources.ts";
 import type { Config, ListenAddress } from "../config.ts";
 import { failure } from "../failure.ts";
@@ -55,7 +57,7 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   const stopping = new AbortController();
   const told = [...services, Health];
   const health = newHealth(told.map((service) => service.typeName));
-  const reflection = reflectionRoutes(told);
+  const reflection = reflectionRoutes(told, [file_google_rpc_error_details, file_itembank_v1_error_reason]);
   const calls = callInterceptor(log, stopping.signal);
   const newHandler = (interceptors: Interceptor[], addServices: (router: ConnectRouter) => void) =>
     newConnectHandler(

@@ -39,6 +39,28 @@ async function* one<T>(message: T) {
 
 const getServerInfo = "/itembank.v1.SystemService/GetServerInfo";
 
+describe("a method that there is not", () => {
+  const path = "/itembank.v1.ItemService/GetItems";
+
+  test("is UNIMPLEMENTED for a gRPC client", async () => {
+    const client = new grpc.Client(new URL(service.url).host, grpc.credentials.createInsecure());
+    const pass = (bytes: Buffer) => bytes;
+    const error = await new Promise<grpc.ServiceError | null>((resolve) => {
+      client.makeUnaryRequest(path, pass, pass, Buffer.alloc(0), (refusal) => resolve(refusal));
+    });
+    client.close();
+    expect(error).toMatchObject({
+      code: grpc.status.UNIMPLEMENTED,
+      details: "the service has no such method",
+    });
+  });
+
+  test("is 404 for everybody else", async () => {
+    const answer = await fetch(service.url + path, { method: "POST", body: "{}" });
+    expect(answer.status).toBe(404);
+  });
+});
+
 describe("JSON of the Connect protocol", () => {
   const call = (method: string, body: unknown) =>
     fetch(`${service.url}/itembank.v1.${method}`, {

@@ -110,6 +110,8 @@ describe.each<[string, DescService]>([
     ["itembank.v1.ItemService.GetItem", "itembank/v1/item_service.proto"],
     ["itembank.v1.UPSERT_MODE_MIRROR", "itembank/v1/upsert.proto"],
     ["google.protobuf.Timestamp", "google/protobuf/timestamp.proto"],
+    ["google.rpc.ErrorInfo", "google/rpc/error_details.proto"],
+    ["itembank.v1.ErrorReason", "itembank/v1/error_reason.proto"],
   ])("finds the symbol %s in %s", async (symbol, file) => {
     const [answer] = await ask(version, [{ case: "fileContainingSymbol", value: symbol }]);
     expect(fileNames(answer)[0]).toBe(file);
