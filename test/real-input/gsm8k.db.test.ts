@@ -23,7 +23,7 @@ import { comparePairs } from "../comparisons/paired-model.ts";
 import { startTestService, type TestService } from "../support/service.ts";
 import { importFile } from "../uploads/sending.ts";
 
-/** GSM8K lies beside the project where it is developed. It is not part of it. */
+/** GSM8K is not part of the project. The tests run where its files lie beside the project. */
 const folder = new URL("../../../shared/data/gsm8k/", import.meta.url);
 const present = existsSync(folder);
 if (!present)
@@ -48,7 +48,7 @@ function read<T>(name: string): T[] {
     .map((line) => JSON.parse(line));
 }
 
-/** How often a text occurs in the file: a count that shares nothing with the service, not even a JSON parser. */
+/** Counts the matches of a pattern in a file: independent of the service, down to the JSON parser. */
 function countText(name: string, pattern: RegExp): number {
   return readFileSync(new URL(name, folder), "utf8").match(pattern)?.length ?? 0;
 }
@@ -65,7 +65,7 @@ function toItems(split: string, problems: readonly Problem[]) {
   }));
 }
 
-/** Streams items in as one version. */
+/** Imports items as one version. */
 async function importAll(
   client: Client<typeof UpsertService>,
   items: ReturnType<typeof toItems>,
@@ -138,7 +138,7 @@ describe.skipIf(!present)("GSM8K", () => {
   let items: Client<typeof ItemService>;
   let runs: Client<typeof RunService>;
   const runIds = new Map<string, string>();
-  /** Of each model, in the order of the file. */
+  /** The result ids of each model, in the order of the file. */
   const resultIds = new Map<string, string[]>();
   const problems = present ? read<Problem>("test.jsonl") : [];
   const solutions = present ? read<Solutions>("example_model_solutions.jsonl") : [];
@@ -151,7 +151,7 @@ describe.skipIf(!present)("GSM8K", () => {
   });
   afterAll(() => service.close());
 
-  test("the 1,319 test problems make one version and read back as they are in the file", async () => {
+  test("the 1,319 test problems make one version and read back as in the file", async () => {
     const receipt = await importAll(upserts, toItems("test", problems));
     expect(receipt).toMatchObject({
       version: 1n,
@@ -161,61 +161,58 @@ describe.skipIf(!present)("GSM8K", () => {
     expect((await readAll(items, 1n)).map(contentOf)).toEqual(toItems("test", problems));
   });
 
-  test.each(models)(
-    "the published outputs of %s make a run, and read back as they are in the file",
-    async (model) => {
-      const { run } = await runs.createRun({
-        dataset: named,
-        at: { by: { case: "version", value: 1n } },
-        run: { targetType: "model", targetId: model },
-      });
-      const runId = run?.runId ?? "";
-      runIds.set(model, runId);
-      const sent = solutions.map((solution, index) => ({
-        itemId: idOf("test", index),
-        repetition: 1,
-        outcome: { case: "outputJson" as const, value: JSON.stringify(solution[model].solution) },
-        scores: [{ name: "correct", value: solution[model].is_correct ? 1 : 0 }],
-      }));
-      async function* frames() {
-        for (let first = 0; first < sent.length; first += 500) {
-          yield { runId, frameNumber: BigInt(first), results: sent.slice(first, first + 500) };
-        }
+  test.each(models)("the published outputs of %s make a run, and read back as in the file", async (model) => {
+    const { run } = await runs.createRun({
+      dataset: named,
+      at: { by: { case: "version", value: 1n } },
+      run: { targetType: "model", targetId: model },
+    });
+    const runId = run?.runId ?? "";
+    runIds.set(model, runId);
+    const sent = solutions.map((solution, index) => ({
+      itemId: idOf("test", index),
+      repetition: 1,
+      outcome: { case: "outputJson" as const, value: JSON.stringify(solution[model].solution) },
+      scores: [{ name: "correct", value: solution[model].is_correct ? 1 : 0 }],
+    }));
+    async function* frames() {
+      for (let first = 0; first < sent.length; first += 500) {
+        yield { runId, frameNumber: BigInt(first), results: sent.slice(first, first + 500) };
       }
-      let created = 0n;
-      for await (const { counts } of runs.streamRecordResults(frames())) created += counts?.created ?? 0n;
-      expect(created).toBe(1319n);
-      expect((await runs.finishRun({ runId })).run).toMatchObject({
-        state: Run_State.COMPLETED,
-        counts: { expected: 1319n, succeeded: 1319n, failed: 0n, missing: 0n },
-      });
+    }
+    let created = 0n;
+    for await (const { counts } of runs.streamRecordResults(frames())) created += counts?.created ?? 0n;
+    expect(created).toBe(1319n);
+    expect((await runs.finishRun({ runId })).run).toMatchObject({
+      state: Run_State.COMPLETED,
+      counts: { expected: 1319n, succeeded: 1319n, failed: 0n, missing: 0n },
+    });
 
-      const received: RunResult[] = [];
-      for await (const { frame } of runs.streamResults({ runId, follow: true })) {
-        if (frame.case === "batch") received.push(...frame.value.results);
-      }
-      resultIds.set(
-        model,
-        received.map(({ resultId }) => resultId),
-      );
-      expect(received.map((result) => Number(result.sequence))).toEqual(sent.map((_, index) => index + 1));
-      expect(
-        received.map(({ itemId, repetition, outcome, scores }) => ({
-          itemId,
-          repetition,
-          outcome,
-          scores: scores.map(({ name, value }) => ({ name, value })),
-        })),
-      ).toEqual(sent);
-    },
-  );
+    const received: RunResult[] = [];
+    for await (const { frame } of runs.streamResults({ runId, follow: true })) {
+      if (frame.case === "batch") received.push(...frame.value.results);
+    }
+    resultIds.set(
+      model,
+      received.map(({ resultId }) => resultId),
+    );
+    expect(received.map((result) => Number(result.sequence))).toEqual(sent.map((_, index) => index + 1));
+    expect(
+      received.map(({ itemId, repetition, outcome, scores }) => ({
+        itemId,
+        repetition,
+        outcome,
+        scores: scores.map(({ name, value }) => ({ name, value })),
+      })),
+    ).toEqual(sent);
+  });
 
   const orderedPairs = models.flatMap((base) =>
     models.filter((candidate) => candidate !== base).map((candidate) => [base, candidate] as const),
   );
 
   test.each(orderedPairs)(
-    "every figure of the comparison of %s with %s is the one worked out from the file",
+    "every figure of the comparison of %s with %s equals the one computed from the file",
     async (base, candidate) => {
       const { summary, rows } = await compare(runs, {
         baseRunId: runIds.get(base) ?? "",
@@ -269,7 +266,7 @@ describe.skipIf(!present)("GSM8K", () => {
     },
   );
 
-  test("a tolerance and the other direction turn the verdict, and not the numbers", async () => {
+  test("a tolerance and the other direction change the verdict, but not the numbers", async () => {
     const [base, candidate] = ["6b_finetuning", "175b_verification"] as const;
     const ask = async (setting: { tolerance?: number; direction?: ScoreDirection }) => {
       const request = {
@@ -291,7 +288,7 @@ describe.skipIf(!present)("GSM8K", () => {
       losses: plain?.wins,
     });
     expect((await ask({ tolerance: plain?.meanDifference ?? 0 }))?.verdict).toBe(Verdict.INCONCLUSIVE);
-    // No mark differs by more than 1.
+    // Marks differ by at most 1.
     expect(await ask({ tolerance: 1 })).toMatchObject({
       verdict: Verdict.EQUIVALENT,
       ties: 1319n,
@@ -299,7 +296,7 @@ describe.skipIf(!present)("GSM8K", () => {
     });
   });
 
-  test("the 7,473 training problems on top make one more version, and version 1 stays as it was", async () => {
+  test("adding the 7,473 training problems makes one more version, and version 1 stays unchanged", async () => {
     const before = await readAll(items, 1n);
     const receipt = await importAll(upserts, toItems("train", read<Problem>("train.jsonl")));
     expect(receipt).toMatchObject({
@@ -311,7 +308,7 @@ describe.skipIf(!present)("GSM8K", () => {
     expect(await readAll(items, 2n)).toHaveLength(8792);
   });
 
-  test("a run on version 2 takes over what was answered on version 1, and the rest is left to do", async () => {
+  test("a run on version 2 carries the results of version 1, and the other cells are incomplete", async () => {
     const [model] = models;
     const { run } = await runs.createRun({
       dataset: named,
@@ -341,7 +338,7 @@ describe.skipIf(!present)("GSM8K", () => {
     await runs.deleteRun({ runId });
   });
 
-  test("the same import again makes no version", async () => {
+  test("repeating the import makes no version", async () => {
     const receipt = await importAll(upserts, toItems("test", problems));
     expect(receipt).toMatchObject({ noOp: true, version: 2n, counts: { unchanged: 1319n } });
   });

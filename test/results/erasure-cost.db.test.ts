@@ -16,13 +16,13 @@ import { datasetHandle } from "../support/handles.ts";
 let database: TestDatabase;
 let service: RunServiceUnderTest;
 beforeAll(async () => {
-  // One connection, whose statistics of use can be had at once.
+  // One connection, whose usage statistics can be read at once.
   database = await newTestDatabase({ connections: 1 });
   service = await runService(database.pool);
 });
 afterAll(() => database.drop());
 
-/** Rows that were read from a table so far. */
+/** Returns the number of rows that have been read from a table so far. */
 async function rowsRead(table: string): Promise<number> {
   await database.pool.query("select pg_stat_force_next_flush()");
   const { rows } = await database.pool.query<{ read: bigint }>(
@@ -32,7 +32,7 @@ async function rowsRead(table: string): Promise<number> {
   return Number(rows[0]?.read);
 }
 
-/** A dataset of a thousand items, with results that were scored twice in three runs. */
+/** Creates a dataset of a thousand items, with results that were scored twice in three runs. */
 async function newDataset(name: string): Promise<DatasetHandle> {
   const { datasetId } = await mirror(service, name, questions(1000));
   for (let run = 0; run < 3; run++) {

@@ -160,7 +160,7 @@ describe("RecordScores", () => {
     ["failed", Run_State.FAILED, (runId: string) => service.runs.finishRun({ runId, failureMessage: "x" })],
     ["cancelled", Run_State.CANCELLED, (runId: string) => service.runs.cancelRun({ runId })],
   ])(
-    "scores results of a run that %s; whoever comes back for them is told, following or not",
+    "scores results of a run that ended as %s; later streams return them, with and without follow",
     async (_, state, end) => {
       const { runId, first, of } = await judgedRun();
       await end(runId);
@@ -238,8 +238,8 @@ describe("RecordScores refuses", () => {
     ["no score", undefined, "scores[1].score"],
     ["no name", { value: 1 }, "scores[1].score.name"],
     ["a long name", { name: "n".repeat(129), value: 1 }, "scores[1].score.name"],
-    ["nothing said", { name: "t" }, "scores[1].score"],
-    ["a value that is no number", { name: "t", value: Number.NaN }, "scores[1].score.value"],
+    ["no content", { name: "t" }, "scores[1].score"],
+    ["a value that is not a number", { name: "t", value: Number.NaN }, "scores[1].score.value"],
     ["a value and an error", { name: "t", value: 1, error: "no" }, "scores[1].score.error"],
     ["a long label", { name: "t", label: "l".repeat(257) }, "scores[1].score.label"],
     [

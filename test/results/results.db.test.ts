@@ -251,12 +251,12 @@ describe("RecordResults", () => {
     ["a long trace", success("q1", 1, { traceId: "t".repeat(129) }), "results[1].trace_id"],
     ["negative tokens", success("q1", 1, { usage: { outputTokens: -1n } }), "results[1].usage.output_tokens"],
     [
-      "endless cost",
+      "an infinite cost",
       success("q1", 1, { usage: { cost: Number.POSITIVE_INFINITY } }),
       "results[1].usage.cost",
     ],
     [
-      "no code of a currency",
+      "an invalid currency code",
       success("q1", 1, { usage: { currencyCode: "euro" } }),
       "results[1].usage.currency_code",
     ],
@@ -270,17 +270,17 @@ describe("RecordResults", () => {
     ["a score without a name", success("q1", 1, { scores: [{ value: 1 }] }), "results[1].scores[0].name"],
     ["an empty score", success("q1", 1, { scores: [{ name: "s" }] }), "results[1].scores[0]"],
     [
-      "a score that is no number",
+      "a score that is not a number",
       success("q1", 1, { scores: [{ name: "s", value: Number.NaN }] }),
       "results[1].scores[0].value",
     ],
     [
-      "a score that failed and did not",
+      "a score with a value and an error",
       success("q1", 1, { scores: [{ name: "s", value: 1, error: "no" }] }),
       "results[1].scores[0].error",
     ],
     [
-      "two scores of one name",
+      "two scores with one name",
       success("q1", 1, {
         scores: [
           { name: "s", value: 1 },

@@ -83,7 +83,7 @@ describe("StreamRecordResults", () => {
     ["RUN_NOT_FOUND", () => ({ runId: "runs", results: [success("q1", 1)] })],
     ["RESULT_FINAL", (runId: string) => ({ runId, results: [success("q4", 1), success("q2", "other")] })],
   ])(
-    "a frame that fails with %s ends the stream; those before it stay, those behind it never come",
+    "a frame that fails with %s ends the stream; earlier frames stay recorded, later ones are not written",
     async (reason, bad) => {
       const { runId } = await newRun(service, "qa");
       const answered: bigint[] = [];

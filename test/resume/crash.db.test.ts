@@ -17,11 +17,11 @@ import { type ServiceProcess, startServiceProcess } from "./service-process.ts";
 
 const seed = Number(process.env.TEST_SEED ?? (Date.now() % 2 ** 31) + 1);
 
-/** What the import finds: a quarter of its rows. */
+/** The number of rows in the dataset before the import: a quarter of those imported. */
 const baseRows = 5_000;
 const importedRows = 20_000;
 
-/** A generator of whole numbers from 0 to below `below` (Lehmer's, of Park and Miller). */
+/** Returns a generator of whole numbers from 0 to below `below` (the Lehmer generator of Park and Miller). */
 function newRandom(start: number): (below: number) => number {
   let state = start;
   return (below) => {
@@ -30,7 +30,7 @@ function newRandom(start: number): (below: number) => number {
   };
 }
 
-/** Content that is rare enough to tell rows apart, and common enough for rows without an id to find an item. */
+/** Returns content that is rare enough to distinguish rows, and common enough for rows without an id to match an item. */
 const content = (random: (below: number) => number) =>
   JSON.stringify({ question: `What is ${random(5_000)} and ${"again ".repeat(random(8))}?` });
 
@@ -42,7 +42,7 @@ function makeRows(): { base: ImportedRow[]; rows: ImportedRow[] } {
     inputJson: content(random),
     splits: splits(),
   }));
-  // Half of what is there comes again as it was, a quarter changed, a quarter not at all; the rest is new.
+  // Half of the base rows are imported unchanged, a quarter changed, a quarter not at all; the other rows are new.
   const known = base.slice(0, (baseRows * 3) / 4);
   const again = known.map((row, index) => (index % 3 === 0 ? { ...row, inputJson: content(random) } : row));
   const fresh = Array.from({ length: importedRows - again.length }, (_, index) => ({
@@ -59,10 +59,10 @@ function makeRows(): { base: ImportedRow[]; rows: ImportedRow[] } {
 
 const { base, rows } = makeRows();
 
-/** For imports that nothing is to happen to. */
+/** Recovery for imports that must not be interrupted. */
 const unexpected = () => Promise.reject(new Error("the stream broke, although nothing was done to it"));
 
-/** A dataset with the base rows, and the rows mirrored into it. */
+/** Creates a dataset with the base rows, then mirrors the rows into it. */
 async function importInto(
   transport: Transport,
   datasetName: string,
@@ -81,7 +81,7 @@ async function importInto(
   );
 }
 
-/** All items of the latest version: those with ids of the caller's by id, the contents of the others as a multiset. */
+/** Returns all items of the latest version: those with ids of the caller by id, the contents of the others as a multiset. */
 async function itemsOf(transport: Transport, name: string) {
   const named: Record<string, string> = {};
   const unnamed: string[] = [];
@@ -97,7 +97,7 @@ async function itemsOf(transport: Transport, name: string) {
   return { named, unnamed: unnamed.sort() };
 }
 
-/** What no import may leave behind. */
+/** Checks that no import has left rows behind. */
 async function expectNothingLeft(db: Pick<pg.Client, "query">): Promise<void> {
   const { rows: left } = await db.query(
     `select (select count(*)::integer from item_revisions revision
@@ -112,7 +112,7 @@ async function expectNothingLeft(db: Pick<pg.Client, "query">): Promise<void> {
   expect(left).toEqual([{ unpublished: 0, base_hits: 0, wants: 0, unfinished: 0 }]);
 }
 
-/** Compares an import that was struck with one that went through in one stream. */
+/** Compares an interrupted import with one that succeeded in a single stream. */
 async function expectAsClean(transport: Transport, struck: ImportReport, name: string): Promise<void> {
   const clean = await importInto(transport, `${name}, clean`, { transport, recovered: unexpected });
   expect(clean.streams).toBe(1);
@@ -127,7 +127,7 @@ async function expectAsClean(transport: Transport, struck: ImportReport, name: s
   expect(await itemsOf(transport, name)).toEqual(await itemsOf(transport, `${name}, clean`));
 }
 
-/** Strikes again and again, each time a random number of bytes after the last one has been recovered from. */
+/** Strikes repeatedly, each time a random number of bytes after the recovery from the previous strike. */
 class Strikes {
   readonly #proxy: CuttingProxy;
   readonly #most: number;
@@ -135,7 +135,7 @@ class Strikes {
   readonly #random = newRandom(seed + 2);
   readonly #strike: () => Promise<void>;
   count = 0;
-  /** What the last strike takes to recover from. */
+  /** The recovery from the last strike. */
   recovery: Promise<void> = Promise.resolve();
 
   constructor(
@@ -158,7 +158,7 @@ class Strikes {
   }
 }
 
-/** A service that can die, and a way to it that stays the same. */
+/** A service that can die, behind a proxy whose address stays the same. */
 class Setup {
   readonly #environment: Record<string, string>;
   #service: ServiceProcess | undefined;
@@ -190,7 +190,7 @@ class Setup {
     await this.#service?.end("SIGTERM");
   }
 
-  /** Has the same import made twice, once with strikes, and compares what became of it. */
+  /** Runs the same import twice, once with strikes, and compares the outcomes. */
   async importUnder(
     name: string,
     plan: { most: number; bytesBetween: number; databaseCrashes?: boolean },
@@ -206,12 +206,12 @@ class Setup {
         return strikes.recovery;
       },
     }).finally(() => {
-      // Also if it failed: the next test needs a service that is there.
+      // Also after a failure: the next test needs a running service.
       onFailure();
       return strikes.recovery;
     });
     expect(report.streams).toBeGreaterThan(1);
-    // Only a crash of the database may take back what was acknowledged and not yet durable.
+    // Only a crash of the database may lose rows that were acknowledged as not yet durable.
     if (!plan.databaseCrashes) expect(report.mostRowsLost).toBe(0);
     expect(strikes.count).toBeGreaterThanOrEqual(plan.most / 2);
     await expectAsClean(this.#direct(), report, name);
@@ -331,7 +331,7 @@ describe("a service that is stopped", () => {
     const [name, requestId] = ["sends ahead", randomUUID()];
     const stream = openStream(setup.service, name, requestId);
     await stream.answer();
-    // More than the service reads ahead, so that much is still unread when it has to stop.
+    // More than the service reads ahead, so that much is still unread when it stops.
     for (let offset = 0; offset < 100_000; offset += 1_000) stream.outgoing.push(batch(offset, 1_000));
     expect(await stream.answer()).toMatchObject({ case: "progress" });
     let durable = 0n;
@@ -346,7 +346,7 @@ describe("a service that is stopped", () => {
       readToTheEnd().catch((thrown) => thrown),
       setup.service.end("SIGTERM"),
     ]);
-    // Calls that do not end by themselves are waited for 2.5 seconds, and their connections half a second more.
+    // The service waits 2.5 seconds for calls that do not end by themselves, and half a second more for their connections.
     expect(performance.now() - begin).toBeLessThan(2_500);
     expect(error).toMatchObject({ code: Code.Unavailable });
     stream.outgoing.end();
@@ -380,7 +380,7 @@ function openStream(service: ServiceProcess, name: string, requestId: string) {
   return { outgoing, answer: async () => (await next.next()).value?.frame };
 }
 
-/** So many rows from this number on. */
+/** Returns a frame of `count` rows, numbered from `offset`. */
 function batch(offset: number, count: number) {
   const items = Array.from({ length: count }, (_, index) => ({
     itemId: `k${offset + index}`,
@@ -389,7 +389,7 @@ function batch(offset: number, count: number) {
   return { frame: { case: "batch", value: { offset: BigInt(offset), items } } } as const;
 }
 
-/** The embedded database of a service, from its files. */
+/** Returns the process id and URL of the embedded database of a service, from its files. */
 async function postmasterOf(dataDir: string): Promise<{ pid: number; url: string }> {
   const [pid, , , port] = (await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n");
   const password = (await readFile(join(dataDir, "postgres.password"), "utf8")).trim();

@@ -1,14 +1,14 @@
 import { connect, createServer, type Socket } from "node:net";
 
-/** Stands between a client and a service, and hurts one of them in the middle of what the client sends. */
+/** A proxy between a client and a service that can disrupt either in the middle of a message of the client. */
 export interface CuttingProxy {
-  /** `http://127.0.0.1:…`, the same for all services behind it. */
+  /** The address of the proxy, `http://127.0.0.1:…`, which stays the same when `target` changes. */
   readonly url: string;
-  /** Where connections go from now on. */
+  /** The service to which new connections go. */
   target: URL;
-  /** Cuts all connections, without a word to either side. */
+  /** Destroys all connections, without notice to either side. */
   cut(): void;
-  /** Calls `strike` once that many more bytes of the client have been passed on; it may fall anywhere in a frame. */
+  /** Calls `strike` once this many more bytes of the client have been forwarded, which may be anywhere in a frame. */
   strikeAfter(bytes: number, strike: () => void): void;
   close(): Promise<void>;
 }
@@ -23,7 +23,7 @@ export async function newCuttingProxy(target: URL): Promise<CuttingProxy> {
     const both = [client, upstream];
     for (const socket of both) {
       sockets.add(socket.setNoDelay());
-      // Broken connections are what the proxy is for. The other side gets to know as if there were no proxy.
+      // Broken connections are expected. The other side notices them as it would without the proxy.
       socket.on("error", () => undefined);
       socket.on("close", () => {
         sockets.delete(socket);

@@ -22,20 +22,20 @@ export interface Import {
   readonly requestId: string;
   readonly mode: UpsertMode;
   readonly rows: readonly ImportedRow[];
-  /** Gives a whole number from 0 to below `below`: sizes of frames, and which rows are offered first. */
+  /** Returns a whole number from 0 to below `below`; decides the sizes of frames and which rows are offered first. */
   readonly random: (below: number) => number;
 }
 
-/** How an import went. */
+/** The course of an import. */
 export interface ImportReport {
   readonly receipt: Receipt;
-  /** How often a stream was opened. */
+  /** The number of streams that were opened. */
   readonly streams: number;
-  /** The largest step back: rows that had been acknowledged, though not as durable, and were gone afterwards. */
+  /** The largest loss: rows that had been acknowledged, though not as durable, and were missing afterwards. */
   readonly mostRowsLost: number;
 }
 
-/** Whether it is an error of a service that is away, or of a connection that broke, in the words of connect-node. */
+/** Whether connect-node reports an unavailable service or a broken connection. */
 function isInterruption(error: unknown): error is ConnectError {
   if (!(error instanceof ConnectError)) return false;
   if (error.code === Code.Unavailable || error.code === Code.Canceled) return true;
@@ -43,7 +43,7 @@ function isInterruption(error: unknown): error is ConnectError {
   return error.code === Code.Aborted && error.details.length === 0;
 }
 
-/** The most frames that may wait for their answers: enough to keep the server busy, few enough to be cut in the middle. */
+/** The most frames without an answer: enough to keep the server busy, few enough to be interrupted in the middle. */
 const mostUnanswered = 32;
 
 /** A frame of an import, as a client sends it. */
@@ -51,11 +51,11 @@ export type Request = MessageInitShape<typeof StreamUpsertItemsRequestSchema>;
 type Frame = NonNullable<Request["frame"]>;
 
 /**
- * Imports rows, and resumes after every failure until there is a receipt. Some rows are offered first, some are sent
- * again although the server has them.
+ * Imports rows, and resumes after every failure until it has the receipt. Some rows are offered first, some are sent again
+ * although the server has them.
  *
- * @param recovered is waited for before the next attempt: until whatever broke is there again.
- * @throws Error if an error is none of a broken connection, or if the server goes back behind what it called durable.
+ * @param recovered Awaited before the next attempt; resolves once the broken part works again.
+ * @throws Error if an error is not due to a broken connection, or if the server loses rows that it had reported as durable.
  */
 export async function importWithResumptions(
   transport: Transport,
@@ -77,7 +77,7 @@ export async function importWithResumptions(
   }
 }
 
-/** One stream, from where the import stands to its receipt. */
+/** Runs one stream, from the present offset of the import to its receipt. */
 async function runStream(
   transport: Transport,
   { datasetName, requestId, mode, rows, random }: Import,
@@ -101,7 +101,7 @@ async function runStream(
     outgoing.push({ frame });
     unanswered++;
   };
-  /** The next frame: bodies that are wanted, or the next rows, or the commit once nothing is outstanding. */
+  /** Sends the next frame: wanted bodies, or the next rows, or the commit once nothing is outstanding. */
   const sendNext = (): boolean => {
     const size = 1 + random(400);
     if (missing.length > 0) {
@@ -150,7 +150,7 @@ async function runStream(
         missing.push(...frame.value.positions.map((one) => rows[from + one] as ImportedRow));
       }
       if (!opened) {
-        // Going back a little is allowed, and happens to clients that count for themselves.
+        // Sending some rows again is allowed, and happens to clients that keep their own count.
         position = Math.max(0, known.next - random(50));
         opened = true;
       }

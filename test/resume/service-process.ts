@@ -3,13 +3,13 @@ import { once } from "node:events";
 
 const main = new URL("../../src/main.ts", import.meta.url).pathname;
 
-/** The service in a process of its own, so that it can die. */
+/** The service in a process of its own, which can be killed. */
 export interface ServiceProcess {
   readonly url: URL;
   readonly pid: number;
-  /** Ends it as its user does, or at once. Returns when it is gone. */
+  /** Stops the process gracefully or kills it. Resolves once it has exited. */
   end(signal: "SIGTERM" | "SIGKILL"): Promise<void>;
-  /** What it has written to its log so far. */
+  /** Returns the log that it has written so far. */
   log(): string;
 }
 

@@ -2,14 +2,14 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
 
-/** What a worker tells. Times are microseconds since 1970 by the clock of the database. */
+/** An event that a worker reports. Times are microseconds since 1970 by the clock of the database. */
 export type WorkerEvent =
   | {
       readonly kind: "leased";
       readonly cell: string;
       readonly leaseId: string;
       readonly attempt: number;
-      /** When it was leased, or leased again to the worker that came back. */
+      /** When it was leased, or its lease renewed for a worker that rejoined. */
       readonly leased: number;
     }
   | {
@@ -22,12 +22,12 @@ export type WorkerEvent =
   | { readonly kind: "broken" }
   | { readonly kind: "finished" };
 
-/** A worker in a process of its own, so that it can die. */
+/** A worker in a process of its own, which can be killed. */
 export interface WorkerProcess {
   readonly workerId: string;
-  /** Kills it, and returns when it is gone. */
+  /** Kills the process. Resolves once it has exited. */
   kill(): Promise<void>;
-  /** Returns when it has ended by itself. Throws if it failed or was killed. */
+  /** Resolves once the process has ended by itself. Rejects if it failed or was killed. */
   end(): Promise<void>;
 }
 
@@ -56,7 +56,7 @@ export function startWorkerProcess(
   child.stderr.on("data", (chunk) => {
     log += chunk;
   });
-  // Lines of a process that is killed in the middle of one are cut.
+  // The last line of a killed process may be incomplete.
   createInterface({ input: child.stdout }).on("line", (line) => {
     if (line.endsWith("}")) onEvent(JSON.parse(line));
   });

@@ -1,6 +1,6 @@
 /**
- * A worker in a process of its own: it answers the cells of a run until there is nothing left to do, coming back whenever its
- * stream breaks. Tells what it does on standard output, one `WorkerEvent` as JSON per line.
+ * A worker in a process of its own: it answers the cells of a run until there is nothing left to do, and rejoins whenever its
+ * stream breaks. Reports its work on standard output, one `WorkerEvent` as JSON per line.
  *
  *     node worker-program.ts <address> <run_id> <worker_id> <capacity> <lease in milliseconds>
  */
@@ -23,15 +23,15 @@ import type { WorkerEvent } from "./worker-process.ts";
 const [address = "", runId = "", workerId = "", capacity = "1", lease = "5000"] = process.argv.slice(2);
 const leaseMilliseconds = Number(lease);
 
-/** How long to wait before a stream is opened again: the service may be away for a few seconds, and needs the processor to start. */
+/** Milliseconds before a stream is opened again: a restart of the service takes a few seconds, and needs the processor. */
 const pauseMilliseconds = 300;
 
 type Frame = NonNullable<MessageInitShape<typeof WorkRunRequestSchema>["frame"]>;
 type Result = MessageInitShape<typeof WorkResultSchema>;
 
-/** Leases at work in this process, through breaks of the stream. */
+/** Leases that this process works on, across breaks of the stream. */
 const atWork = new Set<string>();
-/** Results that were not acknowledged, by lease. */
+/** Results that have not been acknowledged, by lease. */
 const unacknowledged = new Map<string, Result>();
 let send: (frame: Frame) => void = () => undefined;
 
@@ -77,7 +77,7 @@ function take({ frame }: WorkRunResponse): void {
   }
 }
 
-/** One stream. Resolves with whether there is nothing left to do; rejects with an error that no break explains. */
+/** Runs one stream. Resolves with whether nothing is left to do; rejects with an error that no broken connection explains. */
 function stream(): Promise<boolean> {
   const client = newGrpcJsClient(RunService, address);
   const call = client.WorkRun?.() as grpc.ClientDuplexStream<{ frame: Frame }, WorkRunResponse>;
@@ -95,7 +95,7 @@ function stream(): Promise<boolean> {
     call.on("end", () => resolve(isFinished));
     call.on("error", (error: grpc.ServiceError) => {
       const { CANCELLED, UNAVAILABLE, INTERNAL, UNKNOWN } = grpc.status;
-      // What grpc-js says about connections that break in the middle, among them RST_STREAM and ECONNRESET.
+      // The errors of grpc-js for broken connections, among them RST_STREAM and ECONNRESET.
       const isBreak =
         [CANCELLED, UNAVAILABLE].includes(error.code) ||
         ([INTERNAL, UNKNOWN].includes(error.code) &&

@@ -16,10 +16,10 @@ const repetitions = 3;
 const workerCount = 24;
 const leaseMilliseconds = 2_000;
 
-/** Acknowledged results between two strikes. */
+/** The number of acknowledged results between two strikes. */
 const resultsBetweenStrikes = 40;
 
-/** What happens, one after the other. Each is recovered from while the next one comes. */
+/** The strikes, in order. Recovery from one overlaps with the next. */
 const strikes = [
   "kill a worker for good",
   "cut the network",
@@ -80,11 +80,11 @@ async function resultsOf(runId: string): Promise<RunResult[]> {
 
 const cellOf = ({ itemId, repetition }: RunResult) => `${itemId}/${repetition}`;
 
-/** Microseconds. */
+/** Returns the create_time of a result in microseconds. */
 const createTimeOf = ({ createTime }: RunResult) =>
   Number(createTime?.seconds ?? 0n) * 1e6 + (createTime?.nanos ?? 0) / 1e3;
 
-/** All workers of a run: those that live, and what any of them has told. */
+/** All workers of a run: the living ones, and the events of all. */
 class Crew {
   readonly events: (WorkerEvent & { readonly workerId: string })[] = [];
   readonly living = new Map<string, WorkerProcess>();
@@ -113,7 +113,7 @@ class Crew {
     });
   }
 
-  /** Kills a worker, and starts it again under its name or not. */
+  /** Kills a worker, and if `comesBack` starts it again under its name. */
   async kill(random: number, comesBack: boolean): Promise<void> {
     const worker = [...this.living.values()][random % this.living.size];
     if (worker === undefined) throw new Error("no worker is left");
@@ -122,7 +122,7 @@ class Crew {
     if (comesBack) this.start(worker.workerId);
   }
 
-  /** Waits until so many results were acknowledged. Throws if a worker fails that nobody has killed. */
+  /** Waits until `count` results have been acknowledged. Throws if a worker fails without having been killed. */
   async acknowledged(count: number): Promise<void> {
     for (;;) {
       if (this.#failure !== undefined) throw this.#failure.error;
@@ -179,7 +179,7 @@ describe(`${workerCount} workers in processes of their own (TEST_SEED=${seed})`,
 
     const leased = crew.events.filter((event) => event.kind === "leased");
     const acknowledged = crew.events.filter((event) => event.kind === "acknowledged");
-    // Dealing and recording read one clock under one lock, so the times tell their order.
+    // Leasing and recording read one clock under one lock, so their times are in order.
     const repeated = leased.filter(
       (event) => event.leased >= createTimeOf(successes.get(event.cell) as RunResult),
     );
@@ -189,11 +189,11 @@ describe(`${workerCount} workers in processes of their own (TEST_SEED=${seed})`,
     expect(lost).toEqual([]);
     const recorded = kept.filter((event) => event.outcome === "RECORDED").map((event) => event.cell);
     expect(new Set(recorded).size).toBe(recorded.length);
-    // What failed has failed once, and everything else never: no lease that was lost counts as an attempt.
+    // Every seventh item has failed once, all others never: a lost lease does not count as an attempt.
     for (const result of results) {
       expect(result.attempt).toBe(Number(result.itemId.slice(1)) % 7 === 0 ? 2 : 1);
     }
-    // All have worked that were there.
+    // The work was shared among the workers.
     expect(new Set(acknowledged.map((event) => event.workerId)).size).toBeGreaterThan(workerCount / 2);
     const { rows } = await database.pool.query("select from open_cells");
     expect(rows).toEqual([]);

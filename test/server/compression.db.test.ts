@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** A long answer to a caller who takes gzip, and how it is encoded: as sent, before anything unpacks it. */
+/** Returns a long answer to a caller that accepts gzip, and its encoding: as sent, before anything decompresses it. */
 async function longAnswer(compress: boolean): Promise<{ encoding: string | undefined; body: Buffer }> {
   const service = await startTestService({ database, config: { compress } });
   try {
@@ -40,13 +40,13 @@ async function longAnswer(compress: boolean): Promise<{ encoding: string | undef
 }
 
 describe("Answers", () => {
-  test("travel as they are unless the service is told to compress them", async () => {
+  test("are not compressed unless the service is configured to do so", async () => {
     const { encoding, body } = await longAnswer(false);
     expect(encoding).toBeUndefined();
     expect(JSON.parse(body.toString()).dataset.description).toHaveLength(4000);
   });
 
-  test("are compressed for callers who take them so, where it is", async () => {
+  test("are compressed, if configured, for callers that accept it", async () => {
     const { encoding, body } = await longAnswer(true);
     expect(encoding).toBe("gzip");
     expect(body.length).toBeLessThan(1000);

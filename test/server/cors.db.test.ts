@@ -25,7 +25,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-/** What a browser asks in advance. */
+/** Sends the preflight request of a browser. */
 function preflight(service: TestService, from: string): Promise<Response> {
   return fetch(service.url + method, {
     method: "OPTIONS",
@@ -37,7 +37,7 @@ function preflight(service: TestService, from: string): Promise<Response> {
   });
 }
 
-/** A call as a page makes it. */
+/** Sends a call as a page does. */
 async function call(service: TestService, from: string): Promise<Response> {
   const headers = { origin: from, "content-type": "application/json" };
   return fetch(service.url + method, { method: "POST", headers, body: "{}" });
@@ -46,7 +46,7 @@ async function call(service: TestService, from: string): Promise<Response> {
 const allowedOrigin = (response: Response) => response.headers.get("access-control-allow-origin");
 
 describe("a page of an allowed origin", () => {
-  test("is told in advance what it may send", async () => {
+  test("gets the allowed methods and headers in a preflight", async () => {
     const response = await preflight(open, origin);
     expect(response.status).toBe(204);
     expect(allowedOrigin(response)).toBe(origin);
@@ -103,7 +103,7 @@ describe("a page of another origin", () => {
     },
   );
 
-  test("hears nothing from a service without the setting", async () => {
+  test("gets no permission from a service without the setting", async () => {
     const asked = await preflight(closed, origin);
     expect([asked.ok, allowedOrigin(asked), asked.headers.get("vary")]).toEqual([false, null, null]);
     expect(allowedOrigin(await call(closed, origin))).toBeNull();

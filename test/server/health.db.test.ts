@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** A client made by the package that publishes the protocol. */
+/** Returns a client from the package that publishes the protocol. */
 function healthClient(address: string) {
   const Health = grpc.makeClientConstructor(service, "Health");
   const client = new Health(address, grpc.credentials.createInsecure());
@@ -40,7 +40,7 @@ function healthClient(address: string) {
   };
 }
 
-/** Takes statuses off a watch one by one. */
+/** Returns a function that reads the statuses of a watch one by one. */
 function statuses(watch: grpc.ClientReadableStream<{ status: string }>): () => Promise<string | undefined> {
   const iterator = watch[Symbol.asyncIterator]();
   return async () => (await iterator.next()).value?.status;
@@ -61,7 +61,7 @@ describe("health", () => {
     await server.close();
   });
 
-  test("of a service that is not there is NOT_FOUND, and SERVICE_UNKNOWN to watch", async () => {
+  test("of an unknown service is NOT_FOUND, and SERVICE_UNKNOWN to a watch", async () => {
     const server = await startTestService({ database });
     const client = healthClient(server.address);
     await expect(client.check("itembank.v1.Nothing")).rejects.toMatchObject({ code: grpc.status.NOT_FOUND });
@@ -108,12 +108,12 @@ describe("health", () => {
     await rm(config.dataDir, { recursive: true, force: true });
   });
 
-  test("turns NOT_SERVING when the service stops, for those who watch and those who ask", async () => {
+  test("turns NOT_SERVING when the service stops, for watches and checks", async () => {
     const server = await startTestService({ database });
     const client = healthClient(server.address);
     const next = statuses(client.watch("itembank.v1.RunService"));
     expect(await next()).toBe("SERVING");
-    // A request that is not complete keeps the service from stopping at once.
+    // An incomplete request keeps the service from stopping at once.
     const unfinished = request(`${server.url}/itembank.v1.SystemService/GetServerInfo`, {
       method: "POST",
       headers: { "content-type": "application/json" },

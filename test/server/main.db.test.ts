@@ -21,13 +21,13 @@ afterAll(() => rm(dataDir, { recursive: true, force: true }));
 
 interface Process {
   readonly child: ChildProcess;
-  /** Resolves with the exit code, or the signal that ended it. */
+  /** Resolves with the exit code or the signal that ended it. */
   readonly exit: Promise<number | string>;
   readonly stdout: Promise<string>;
   readonly stderr: Promise<string>;
 }
 
-/** Runs the service as its user does, with nothing else set. */
+/** Runs the service as users do, with no other settings. */
 function run(environment: Record<string, string>): Process {
   const child = spawn(process.execPath, [main], {
     env: {
@@ -46,7 +46,7 @@ function run(environment: Record<string, string>): Process {
   };
 }
 
-/** The line that says the service is ready. */
+/** Waits for the line that reports that the service is ready. */
 async function greeting({ child }: Process): Promise<string> {
   const [chunk] = await once(child.stdout ?? child, "data");
   return String(chunk);
@@ -57,17 +57,17 @@ function isAlive(pid: number): boolean {
     process.kill(pid, 0);
     return true;
   } catch {
-    // There is no such process.
+    // The process does not exist.
     return false;
   }
 }
 
-/** The process of the embedded database. */
+/** Returns the process id of the embedded database. */
 async function postgresPid(): Promise<number> {
   return Number((await readFile(join(dataDir, "postgres", "postmaster.pid"), "utf8")).split("\n")[0]);
 }
 
-/** The address to try, from the line that says the service is ready. */
+/** Returns the address to try, from the line that reports that the service is ready. */
 function urlIn(line: string): string {
   return /http:\/\/\S+GetServerInfo/.exec(line)?.[0] ?? "";
 }
@@ -78,7 +78,7 @@ async function serverInfo(line: string): Promise<number> {
 }
 
 describe("the embedded database", () => {
-  test("starts and stops with the service, which says in one line where it is and how to try it", async () => {
+  test("starts and stops with the service, which prints in one line its address and how to try it", async () => {
     const service = run({});
     const line = await greeting(service);
     expect(line).toMatch(
@@ -123,7 +123,7 @@ describe("the embedded database", () => {
     expect(existsSync(join(dataDir, "service.pid"))).toBe(false);
   });
 
-  test("stops at once, too, when a second signal ends a service that waits for a call", async () => {
+  test("also stops when a second signal ends a service that waits for a call", async () => {
     const service = run({});
     const line = await greeting(service);
     const postgres = await postgresPid();
@@ -165,7 +165,7 @@ describe("a given database", () => {
     expect(await service.exit).toBe(0);
   });
 
-  test("that is not there ends the start with one line", async () => {
+  test("that does not exist ends the start with one line", async () => {
     const service = run({ ITEMBANK_DATABASE_URL: "postgres://itembank:hunter2@127.0.0.1:1/itembank" });
     expect(await service.exit).toBe(1);
     expect(await service.stderr).toBe("itembank: connect ECONNREFUSED 127.0.0.1:1\n");

@@ -32,7 +32,7 @@ const transports: [string, (baseUrl: string) => Transport][] = [
   ["Connect over HTTP/1.1", (baseUrl) => createConnectTransport({ baseUrl, httpVersion: "1.1" })],
 ];
 
-/** A stream of one message. */
+/** Yields one message. */
 async function* one<T>(message: T) {
   yield message;
 }
@@ -74,7 +74,7 @@ describe("JSON of the Connect protocol", () => {
     ["a field within a guard", { options: { guard: { maxDeleteCounts: "1" } } }, "maxDeleteCounts"],
     ["an option", { options: { validateOnli: true } }, "validateOnli"],
     ["a field of the request", { dryRun: true }, "dryRun"],
-  ])("refuses %s that the server does not know, and does nothing", async (_, more, name) => {
+  ])("refuses %s that the server does not know, and has no effect", async (_, more, name) => {
     const dataset = { name: `unknown ${name}` };
     const items = [{ itemId: "a", inputJson: "1" }];
     await call("UpsertService/UpsertItems", { dataset, items, options: { createIfMissing: true } });
@@ -153,7 +153,7 @@ describe("the port", () => {
     client.close();
   });
 
-  test("understands requests that arrive byte by byte", async () => {
+  test("reads requests that arrive byte by byte", async () => {
     const socket = await open();
     const answer = text(socket);
     const request = [
@@ -172,7 +172,7 @@ describe("the port", () => {
     expect(await answer).toContain('"contentHashAlgorithms":["sha256-jcs-v1"]');
   });
 
-  test("understands an HTTP/2 preface in pieces", async () => {
+  test("reads an HTTP/2 preface in pieces", async () => {
     const socket = await open();
     const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for (const piece of [preface.slice(0, 1), preface.slice(1, 3), preface.slice(3, 23), preface.slice(23)]) {
@@ -199,7 +199,7 @@ describe("the port", () => {
 
   test.each([
     ["no host", "HTTP/1.0", ""],
-    ["a host that is none", "HTTP/1.1", "host: [\r\n"],
+    ["an invalid host", "HTTP/1.1", "host: [\r\n"],
   ])("answers 400 to %s", async (_, version, header) => {
     const socket = await open();
     const answer = text(socket);
@@ -209,7 +209,7 @@ describe("the port", () => {
     expect(await answer).toMatch(/^HTTP\/1.1 400 /);
   });
 
-  test("answers 400 to an HTTP/2 request with an authority that is none", async () => {
+  test("answers 400 to an HTTP/2 request with an invalid authority", async () => {
     const session = connectHttp2(service.url);
     const headers = { ":method": "POST", ":path": getServerInfo, ":authority": "[" };
     const stream = session.request(headers).end();
@@ -220,8 +220,8 @@ describe("the port", () => {
 
   test.each([
     ["garbage", Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])],
-    ["a preface that goes wrong", Buffer.from("PRI * HTTP/1.1\r\n\r\n")],
-    ["a preface that stops", Buffer.from("PRI * HT")],
+    ["an invalid preface", Buffer.from("PRI * HTTP/1.1\r\n\r\n")],
+    ["an incomplete preface", Buffer.from("PRI * HT")],
     ["nothing", Buffer.alloc(0)],
   ])("survives %s", async (_, bytes) => {
     const socket = await open();

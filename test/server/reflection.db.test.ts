@@ -22,7 +22,7 @@ afterAll(() => service.close());
 
 const buf = new URL("../../node_modules/.bin/buf", import.meta.url).pathname;
 
-/** Runs `buf curl` where there is no schema to be found. */
+/** Runs `buf curl` in a folder without a schema. */
 async function bufCurl(...args: string[]): Promise<string> {
   const { stdout } = await promisify(execFile)(buf, ["curl", "--http2-prior-knowledge", ...args], {
     cwd: tmpdir(),
@@ -32,7 +32,7 @@ async function bufCurl(...args: string[]): Promise<string> {
 
 type Question = ServerReflectionRequest["messageRequest"];
 
-/** Asks over grpc-js, several questions on one stream. Both versions have the same fields. */
+/** Sends several questions on one stream over grpc-js. Both versions have the same fields. */
 async function ask(version: DescService, questions: Question[]) {
   const client = newGrpcJsClient(version, service.address);
   const call: grpc.ClientDuplexStream<{ messageRequest: Question }, ServerReflectionResponse> =
@@ -45,7 +45,7 @@ async function ask(version: DescService, questions: Question[]) {
   return answers;
 }
 
-/** Names of the files in an answer. */
+/** Returns the names of the files in an answer. */
 function fileNames(answer: ServerReflectionResponse["messageResponse"] | undefined): string[] {
   if (answer?.case !== "fileDescriptorResponse") throw new Error(`the answer is ${answer?.case}`);
   return answer.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes).name);
@@ -67,7 +67,7 @@ describe("buf curl, without a schema", () => {
     });
   });
 
-  test("speaks v1alpha as well", async () => {
+  test("works over v1alpha as well", async () => {
     expect(await bufCurl("--reflect-protocol", "grpc-v1alpha", "--list-methods", service.url)).toContain(
       "itembank.v1.SystemService/GetServerInfo",
     );
@@ -92,7 +92,7 @@ describe.each<[string, DescService]>([
     });
   });
 
-  test("gives files with all they import, the one asked for first", async () => {
+  test("returns files with their imports, the requested one first", async () => {
     const [answer] = await ask(version, [
       { case: "fileByFilename", value: "itembank/v1/system_service.proto" },
     ]);
@@ -117,7 +117,7 @@ describe.each<[string, DescService]>([
     expect(fileNames(answer)[0]).toBe(file);
   });
 
-  test("gives the numbers of extensions, of which there are none", async () => {
+  test("returns no numbers of extensions, since there are none", async () => {
     const [answer] = await ask(version, [{ case: "allExtensionNumbersOfType", value: "itembank.v1.Item" }]);
     expect(answer).toMatchObject({
       case: "allExtensionNumbersResponse",
@@ -125,7 +125,7 @@ describe.each<[string, DescService]>([
     });
   });
 
-  test("says within the stream what it does not find, and goes on", async () => {
+  test("reports unknown names within the stream, and continues", async () => {
     const answers = await ask(version, [
       { case: "fileByFilename", value: "no.proto" },
       { case: "fileContainingSymbol", value: "itembank.v1.Nothing" },

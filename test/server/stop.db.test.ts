@@ -21,7 +21,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** An address that nobody listens on. */
+/** Returns an address on which no server listens. */
 async function freeAddress(): Promise<ListenAddress> {
   const service = await startTestService({ database });
   await service.close();
@@ -29,14 +29,14 @@ async function freeAddress(): Promise<ListenAddress> {
   return { host: hostname, port: Number(port) };
 }
 
-/** Milliseconds that something takes. */
+/** Returns the milliseconds that work takes. */
 async function duration(work: Promise<unknown>): Promise<number> {
   const begin = performance.now();
   await work;
   return performance.now() - begin;
 }
 
-/** The status that a stream ends with. */
+/** Resolves with the status of a stream when it ends. */
 const endOf = (call: grpc.ClientReadableStream<unknown>) =>
   new Promise<grpc.StatusObject>((resolve) => {
     call.on("error", () => undefined);
@@ -45,12 +45,12 @@ const endOf = (call: grpc.ClientReadableStream<unknown>) =>
   });
 
 describe("stopping the service", () => {
-  test("takes a moment if nobody uses it", async () => {
+  test("takes a moment if it is idle", async () => {
     const service = await startTestService({ database });
     expect(await duration(service.close())).toBeLessThan(1_000);
   });
 
-  test("may be asked for twice", async () => {
+  test("is idempotent", async () => {
     const service = await startTestService({ database });
     await Promise.all([service.close(), service.close()]);
     await service.close();
@@ -72,7 +72,7 @@ describe("stopping the service", () => {
     for (const client of [upserts, reflection, health]) client.close();
   });
 
-  test("tells streams of the contract that it is SHUTTING_DOWN", async () => {
+  test("ends streams of the contract with SHUTTING_DOWN", async () => {
     const service = await startTestService({ database });
     const client = newGrpcJsClient(UpsertService, service.address);
     const end = endOf(client.StreamUpsertItems?.());
@@ -132,18 +132,18 @@ describe("stopping the service", () => {
 });
 
 describe("starting the service", () => {
-  test("on a database that is not there fails, says so and leaves nothing open", async () => {
+  test("without a reachable database fails with its error, and leaves nothing open", async () => {
     const databaseUrl = "postgres://itembank:hunter2@127.0.0.1:1/itembank";
     const starting = startTestService({ database, config: { databaseUrl } });
     await expect(starting).rejects.toThrow("ECONNREFUSED 127.0.0.1:1");
     await expect(starting).rejects.not.toThrow("hunter2");
   });
 
-  test("that fails when most is open already gives all of it back", async () => {
+  test("that fails late releases everything that was opened", async () => {
     await using own = new AsyncDisposableStack();
     const broken = await newTestDatabase();
     own.defer(() => broken.drop());
-    // What page tokens are sealed with is read last.
+    // The secret of page tokens is read last.
     await broken.pool.query("drop table secrets");
     const { host, port } = await freeAddress();
     const dataDir = await mkdtemp(join(tmpdir(), "itembank-test-"));

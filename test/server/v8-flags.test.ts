@@ -4,11 +4,11 @@ import { getHeapStatistics } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { v8Flags } from "../../src/server/v8-flags.ts";
 
-/** What a process says about itself before it runs its program. */
+/** The report of a process about itself before it runs its program. */
 interface Told {
   readonly pid: number;
   readonly flags: readonly string[];
-  /** Depends on the size of semi-spaces, and so on the flag that V8 heeds only when a process starts. */
+  /** Depends on the size of semi-spaces, and so on the flag that V8 reads only when a process starts. */
   readonly heapLimit: number;
 }
 
@@ -16,7 +16,7 @@ const telling = `data:text/javascript,import { getHeapStatistics } from "node:v8
 const heapLimit = getHeapStatistics().heap_size_limit;
 console.error("TOLD " + JSON.stringify({ pid: process.pid, flags: process.execArgv, heapLimit }));`;
 
-/** Runs a program on Node. Says what each process told that it was, one after the other, and what it wrote besides. */
+/** Runs a program on Node. Returns the reports of its successive processes, and the rest of standard error. */
 function run(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
   const { NODE_OPTIONS: options = "", ...settings } = environment;
   const { stderr, status } = spawnSync(process.execPath, args, {
@@ -34,18 +34,18 @@ function run(args: readonly string[], environment: Readonly<Record<string, strin
 
 const path = (name: string) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 
-/** What a process is that is started with the flags, or with others. */
+/** Returns the heap limit of a process that is started with these flags. */
 function heapLimitWith(...flags: readonly string[]): number | undefined {
   return run([...flags, "--eval", ""]).told[0]?.heapLimit;
 }
 
 describe("the flags of V8", () => {
   const refusal = /^itembank: ITEMBANK_LISTEN=here: expected host:port/;
-  // Both stop at an address that they cannot use, which they look at after they have seen to the flags.
+  // Both stop at an invalid address, which they read after they have set the flags.
   test.each([
     ["src/main.ts", [path("src/main.ts")], { ITEMBANK_LISTEN: "here" }],
     ["itembank serve", [path("bin/itembank.js"), "serve", "--listen", "here"], {}],
-  ])("hold for %s, which takes them on under the same process number", (_, args, environment) => {
+  ])("hold for %s, which restarts with them under the same process id", (_, args, environment) => {
     const { told, said, status } = run(args, environment);
     expect(said).toMatch(refusal);
     expect(status).toBe(1);
@@ -55,7 +55,7 @@ describe("the flags of V8", () => {
     expect(told[1]?.heapLimit).not.toBe(heapLimitWith());
   });
 
-  test("are left to whoever sets them otherwise, with either spelling", () => {
+  test("do not override flags that are set already, in either spelling", () => {
     const [semiSpaces = "", external = ""] = v8Flags;
     const settings = { ITEMBANK_LISTEN: "here", NODE_OPTIONS: "--max_semi_space_size=32" };
     const { told } = run([external, path("src/main.ts")], settings);

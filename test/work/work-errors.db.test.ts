@@ -200,7 +200,7 @@ describe("a later frame", () => {
       invalid("results.results[1].lease_id"),
     ],
     [
-      "a lease that was made up",
+      "a forged lease",
       (one) => ({
         case: "results",
         value: { results: [{ leaseId: `leas${"0".repeat(26)}`, result: resultOf(one) }] },
@@ -216,7 +216,7 @@ describe("a later frame", () => {
       invalid("results.results[0].lease_id"),
     ],
     [
-      "a result that is no result",
+      "a malformed result",
       (one) => ({
         case: "results",
         value: {
@@ -226,7 +226,7 @@ describe("a later frame", () => {
       invalid("results.results[0].result"),
     ],
     [
-      "an output that is no JSON",
+      "an output that is not JSON",
       (one) => ({
         case: "results",
         value: {
@@ -255,7 +255,7 @@ describe("a later frame", () => {
       limit("max_worker_capacity", 1000, 1001),
     ],
     [
-      "a release of what is no lease",
+      "a release of a malformed lease_id",
       (one) => ({ case: "release", value: { leaseIds: [one.leaseId, "gpu-3"] } }),
       invalid("release.lease_ids[1]"),
     ],

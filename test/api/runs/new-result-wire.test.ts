@@ -12,7 +12,7 @@ const good = { repetition: 1, outcome: { case: "outputJson", value: '"x"' } } as
 const wire = (init: ResultInit) => create(RunResultSchema, init);
 
 describe("resultsFromWire", () => {
-  test("says of each bad result where its first fault is, in the order of the request", async () => {
+  test("reports the first fault of each bad result, in the order of the request", async () => {
     const second = { seconds: 1n };
     const bad: [field: string, init: ResultInit][] = [
       [".retry_count", { ...good, itemId: "a", retryCount: -1, traceId: "t".repeat(129) }],
@@ -38,7 +38,7 @@ describe("resultsFromWire", () => {
     });
   });
 
-  test("counts all bad results and lists a hundred", async () => {
+  test("counts all bad results and lists at most a hundred", async () => {
     const results = Array.from({ length: 150 }, (_, n) => wire({ ...good, itemId: `q${n}`, retryCount: -1 }));
     const thrown = expect.objectContaining({ facts: expect.objectContaining({ violation_count: 150 }) });
     const refused = resultsFromWire(results);
@@ -55,7 +55,7 @@ describe("resultsFromWire", () => {
     await expect(resultsFromWire(twice, { field, repeatsCells: true })).resolves.toHaveLength(2);
   });
 
-  test("says which limit a result is beyond, and where", async () => {
+  test("reports the limit that a result exceeds, and where", async () => {
     const output = JSON.stringify("x".repeat(limits.maxItemBytes));
     const results = [wire({ itemId: "a", outcome: { case: "outputJson", value: output } })];
     await expect(resultsFromWire(results)).rejects.toMatchObject({
@@ -71,7 +71,7 @@ function score(name: string) {
 }
 
 describe("lateScoresFromWire", () => {
-  test("says of each bad score where its first fault is", () => {
+  test("reports the first fault of each bad score", () => {
     const scores = [
       { resultId: "r" },
       { resultId: "", score: score("s") },
