@@ -131,31 +131,36 @@ describe("while the service stops", () => {
   });
 
   test("unary calls finish", async () => {
+    const [begun, stopped] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const { system, stop } = await serve({
       system: {
         async getServerInfo() {
-          await sleep(100);
+          begun.resolve();
+          await stopped.promise;
           return { serverVersion: "1" };
         },
       },
     });
     const call = system.getServerInfo({});
-    await sleep(50);
+    await begun.promise;
     stop();
+    stopped.resolve();
     expect(await call).toMatchObject({ serverVersion: "1" });
   });
 
   test("server streams end, even though their handlers wait for something else", async () => {
+    const waiting = Promise.withResolvers<void>();
     const { items, stop } = await serve({
       items: {
         async *streamItems() {
           yield {};
+          waiting.resolve();
           await new Promise(() => undefined);
         },
       },
     });
     const reading = errorOf(read(items.streamItems({})));
-    await sleep(50);
+    await waiting.promise;
     stop();
     const error = await reading;
     expect(error.code).toBe(Code.Unavailable);
@@ -163,10 +168,12 @@ describe("while the service stops", () => {
   });
 
   test("handlers that wait for a frame are woken, and may still answer", async () => {
+    const waiting = Promise.withResolvers<void>();
     const { upserts, stop } = await serve({
       upserts: {
         async *streamUpsertItems(requests) {
           try {
+            waiting.resolve();
             for await (const _ of requests);
           } finally {
             yield { frame: { case: "progress", value: { nextOffset: 7n } } };
@@ -180,7 +187,7 @@ describe("while the service stops", () => {
       for await (const { frame } of upserts.streamUpsertItems(silent(hangUp.signal)))
         frames.push(frame.value);
     })();
-    await sleep(50);
+    await waiting.promise;
     stop();
     expect(reasonOf(await errorOf(reading))).toBe("ERROR_REASON_SHUTTING_DOWN");
     expect(frames).toMatchObject([{ nextOffset: 7n }]);
@@ -189,8 +196,9 @@ describe("while the service stops", () => {
 });
 
 describe("a handler that waits for a frame", () => {
-  /** Serves a handler that reads to the end, and returns the way it ended. */
+  /** Serves a handler that reads to the end. Returns when it begins, and the way it ended. */
   async function served() {
+    const waiting = Promise.withResolvers<void>();
     let report: (outcome: unknown) => void = () => undefined;
     const outcome = new Promise<unknown>((resolve) => {
       report = resolve;
@@ -200,6 +208,7 @@ describe("a handler that waits for a frame", () => {
         // biome-ignore lint/correctness/useYield: it answers nothing.
         async *streamUpsertItems(requests) {
           try {
+            waiting.resolve();
             for await (const _ of requests);
             report("the end of the input");
           } catch (error) {
@@ -209,7 +218,7 @@ describe("a handler that waits for a frame", () => {
         },
       },
     });
-    return { upserts, outcome };
+    return { upserts, waiting: waiting.promise, outcome };
   }
 
   test("learns of the deadline", async () => {
@@ -224,10 +233,10 @@ describe("a handler that waits for a frame", () => {
   });
 
   test("is released when the client cancels, whether or not that looks like an end", async () => {
-    const { upserts, outcome } = await served();
+    const { upserts, waiting, outcome } = await served();
     const cancel = new AbortController();
     const call = errorOf(read(upserts.streamUpsertItems(silent(cancel.signal), { signal: cancel.signal })));
-    await sleep(50);
+    await waiting;
     cancel.abort();
     await call;
     expect(await outcome).toBeDefined();

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { untilStopped } from "../../src/rpc/streams.ts";
 
@@ -77,7 +76,6 @@ describe("reading until the service stops", () => {
     await reading.next();
     stopping.abort();
     await expect(reading.next()).rejects.toThrow(shuttingDown);
-    await sleep(0);
-    expect(returned).toBe(2);
+    await expect.poll(() => returned).toBe(2);
   });
 });

@@ -1,6 +1,4 @@
 import { rm } from "node:fs/promises";
-import { request } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { service } from "grpc-health-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -9,6 +7,7 @@ import { newLog } from "../../src/log.ts";
 import { startServer } from "../../src/server/start-server.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { startTestService, testConfig } from "../support/service.ts";
+import { unfinishedRequest } from "../support/unfinished-request.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -114,12 +113,7 @@ describe("health", () => {
     const next = statuses(client.watch("itembank.v1.RunService"));
     expect(await next()).toBe("SERVING");
     // An incomplete request keeps the service from stopping at once.
-    const unfinished = request(`${server.url}/itembank.v1.SystemService/GetServerInfo`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-    });
-    unfinished.on("error", () => undefined).write("{");
-    await sleep(100);
+    const unfinished = await unfinishedRequest(`${server.url}/itembank.v1.SystemService/GetServerInfo`);
 
     const stopped = server.close();
     expect(await next()).toBe("NOT_SERVING");

@@ -2,7 +2,6 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
-import { request } from "node:http";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,6 +9,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { serverVersion } from "../../src/api/system/version.ts";
+import { unfinishedRequest } from "../support/unfinished-request.ts";
 
 const main = new URL("../../src/main.ts", import.meta.url).pathname;
 
@@ -127,17 +127,16 @@ describe("the embedded database", () => {
     const service = run({});
     const line = await greeting(service);
     const postgres = await postgresPid();
-    const headers = { "content-type": "application/json" };
-    const unfinished = request(urlIn(line), { method: "POST", headers });
-    unfinished.on("error", () => undefined).write("{");
-    await sleep(100);
+    const unfinished = await unfinishedRequest(urlIn(line));
     service.child.kill("SIGTERM");
+    // Signals that come within 300 milliseconds are one.
     await sleep(500);
     const begin = performance.now();
     service.child.kill("SIGTERM");
     expect(await service.exit).toBe(143);
     expect(performance.now() - begin).toBeLessThan(500);
-    while (isAlive(postgres)) await sleep(20);
+    unfinished.destroy();
+    await expect.poll(() => isAlive(postgres), { timeout: 10_000 }).toBe(false);
   });
 
   test("belongs to one service at a time", async () => {

@@ -1,10 +1,10 @@
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
-import { request } from "node:http";
 import { connect as connectHttp2 } from "node:http2";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.js";
@@ -14,6 +14,7 @@ import type { ListenAddress } from "../../src/config.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import { startTestService } from "../support/service.ts";
+import { unfinishedRequest } from "../support/unfinished-request.ts";
 
 let database: TestDatabase;
 beforeAll(async () => {
@@ -44,6 +45,16 @@ const endOf = (call: grpc.ClientReadableStream<unknown>) =>
     call.on("status", resolve);
   });
 
+/** The first frame of an import, which is answered. */
+const open = (name: string) => ({
+  case: "open",
+  value: {
+    dataset: { by: { case: "name", value: name } },
+    requestId: randomUUID(),
+    options: { createIfMissing: true },
+  },
+});
+
 describe("stopping the service", () => {
   test("takes a moment if it is idle", async () => {
     const service = await startTestService({ database });
@@ -61,12 +72,13 @@ describe("stopping the service", () => {
     const upserts = newGrpcJsClient(UpsertService, service.address);
     const reflection = newGrpcJsClient(ServerReflection, service.address);
     const health = newGrpcJsClient(Health, service.address);
-    const ends = [
-      endOf(upserts.StreamUpsertItems?.()),
-      endOf(reflection.ServerReflectionInfo?.()),
-      endOf(health.Watch?.({ service: "" })),
-    ];
-    await sleep(200);
+    const importing = upserts.StreamUpsertItems?.();
+    const reflecting = reflection.ServerReflectionInfo?.();
+    const watching = health.Watch?.({ service: "" });
+    importing.write({ frame: open("open when it stops") });
+    reflecting.write({ messageRequest: { case: "listServices", value: "" } });
+    await Promise.all([importing, reflecting, watching].map((stream) => once(stream, "data")));
+    const ends = [importing, reflecting, watching].map(endOf);
     expect(await duration(service.close())).toBeLessThan(1_000);
     for (const { code } of await Promise.all(ends)) expect(code).toBe(grpc.status.UNAVAILABLE);
     for (const client of [upserts, reflection, health]) client.close();
@@ -75,8 +87,10 @@ describe("stopping the service", () => {
   test("ends streams of the contract with SHUTTING_DOWN", async () => {
     const service = await startTestService({ database });
     const client = newGrpcJsClient(UpsertService, service.address);
-    const end = endOf(client.StreamUpsertItems?.());
-    await sleep(200);
+    const stream = client.StreamUpsertItems?.();
+    stream.write({ frame: open("told that it stops") });
+    await once(stream, "data");
+    const end = endOf(stream);
     await service.close();
     const { metadata } = await end;
     expect(String(metadata.get("grpc-status-details-bin")[0])).toContain("ERROR_REASON_SHUTTING_DOWN");
@@ -90,12 +104,9 @@ describe("stopping the service", () => {
     const halfPreface = connect({ host: hostname, port: Number(port) }).on("error", () => undefined);
     halfPreface.write("PRI * HT");
     const idleSession = connectHttp2(service.url).on("error", () => undefined);
-    const halfRequest = request(`${service.url}/itembank.v1.SystemService/GetServerInfo`, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-    });
-    halfRequest.on("error", () => undefined).write("{");
-    await sleep(200);
+    await once(idleSession, "remoteSettings");
+    // Connections are taken in their order, so the service has the others as well.
+    const halfRequest = await unfinishedRequest(`${service.url}/itembank.v1.SystemService/GetServerInfo`);
     expect(await duration(service.close())).toBeLessThan(5_000);
     for (const socket of [silent, halfPreface]) socket.destroy();
     idleSession.destroy();
