@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
-import { streamItems } from "../reading/dataset-items.ts";
+import { streamItemMessages } from "../reading/dataset-items.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { datasetRef, versionSelector } from "../rpc/dataset-ref.ts";
 import { invalidField } from "../rpc/error.ts";
@@ -25,10 +25,10 @@ export async function dryRun<Input, Output, Expected>(
   const summary = new SummaryBuilder();
   let expected = 0;
 
-  async function* cells(signal: AbortSignal): AsyncGenerator<Cell<Input, Expected>> {
+  async function* cells(signal: AbortSignal): AsyncGenerator<Cell> {
     const pinned = { dataset: { datasetId }, version, splits, signal };
     let left = itemCount;
-    for await (const item of streamItems<Input, Expected>(connection, pinned)) {
+    for await (const item of streamItemMessages(connection, pinned)) {
       if (item.purged) continue;
       if (left-- <= 0) return;
       expected += repetitions;

@@ -23,7 +23,7 @@ const maxTextBytes = 16 * 1024;
 const maxLabelLength = 256;
 
 /**
- * Runs an evaluator. Any failure becomes the error of the score, so that it is counted and visible.
+ * Runs an evaluator on a subject of its own. Any failure becomes the error of the score, so that it is counted and visible.
  *
  * @returns undefined if there is nothing to judge
  * @throws the reason of `signal`, and nothing else
@@ -31,7 +31,7 @@ const maxLabelLength = 256;
 export async function evaluate<Input, Output, Expected>(
   name: string,
   evaluator: Evaluator<Input, Output, Expected>,
-  subject: Omit<Subject<Input, Output, Expected>, "signal">,
+  newSubject: () => Omit<Subject<Input, Output, Expected>, "signal">,
   timeoutMs: number | undefined,
   signal: AbortSignal,
 ): Promise<ScoreInit | undefined> {
@@ -46,7 +46,7 @@ export async function evaluate<Input, Output, Expected>(
     completeTime: timestampNow(),
   });
   try {
-    const verdict = await attempt((own) => run({ ...subject, signal: own }), timeoutMs, signal);
+    const verdict = await attempt((own) => run({ ...newSubject(), signal: own }), timeoutMs, signal);
     return verdict === null ? undefined : score(judge(verdict));
   } catch (error) {
     signal.throwIfAborted();

@@ -1,5 +1,4 @@
 import { IncompleteView } from "../../gen/itembank/v1/run_service_pb.js";
-import { readItem } from "../reading/read-item.ts";
 import type { Connection } from "../rpc/connection.ts";
 import type { Cell } from "./run-cell.ts";
 
@@ -10,11 +9,11 @@ const pageSize = 1_000;
  * Yields the cells of a run that lack a success, in order of item and repetition: all cells of a new run, the rest of an
  * interrupted one. No cell is yielded twice, whatever is recorded meanwhile.
  */
-export async function* openCells<Input, Expected>(
+export async function* openCells(
   { runs }: Connection,
   runId: string,
   signal: AbortSignal,
-): AsyncGenerator<Cell<Input, Expected>> {
+): AsyncGenerator<Cell> {
   let pageToken = "";
   do {
     const page = await runs.listIncomplete(
@@ -23,9 +22,8 @@ export async function* openCells<Input, Expected>(
     );
     for (const { item, missingRepetitions, failedRepetitions } of page.items) {
       if (item === undefined || item.purged) continue;
-      const read = readItem<Input, Expected>(item);
       const repetitions = [...missingRepetitions, ...failedRepetitions].sort((one, other) => one - other);
-      for (const repetition of repetitions) yield { item: read, repetition };
+      for (const repetition of repetitions) yield { item, repetition };
     }
     pageToken = page.nextPageToken;
   } while (pageToken !== "");

@@ -1,10 +1,11 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { timestampNow } from "@bufbuild/protobuf/wkt";
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import type { Limits } from "../../gen/itembank/v1/limits_pb.js";
 import type { RunResultSchema, UsageSchema } from "../../gen/itembank/v1/result_pb.js";
 import { plainJson } from "../json/json-value.ts";
 import type { Platform } from "../platform.ts";
-import type { ReadItem } from "../reading/read-item.ts";
+import { readItem } from "../reading/read-item.ts";
 import { jittered } from "../rpc/backoff.ts";
 import { knownOptions } from "../rpc/option-names.ts";
 import { sleep } from "../rpc/sleep.ts";
@@ -23,8 +24,12 @@ export type ResultInit = MessageInitShape<typeof RunResultSchema> & {
 type UsageInit = MessageInitShape<typeof UsageSchema>;
 
 /** One cell of a run. */
-export interface Cell<Input, Expected> {
-  readonly item: ReadItem<Input, Expected>;
+export interface Cell {
+  /**
+   * The item as it was received: every attempt and every evaluator reads it anew, so that what one of them changes does not
+   * reach another.
+   */
+  readonly item: Item;
   readonly repetition: number;
 }
 
@@ -65,7 +70,7 @@ class OutputError extends Error {
  */
 export async function runCell<Input, Output, Expected>(
   setting: CellSetting<Input, Output, Expected>,
-  { item, repetition }: Cell<Input, Expected>,
+  { item, repetition }: Cell,
   signal: AbortSignal,
 ): Promise<ResultInit> {
   const { options, gate, runId } = setting;
@@ -90,7 +95,7 @@ export async function runCell<Input, Output, Expected>(
     try {
       const output = await attempt(
         (own) =>
-          options.task(item, {
+          options.task(readItem<Input, Expected>(item), {
             repetition,
             attempt: failures + rateLimits + 1,
             signal: own,
@@ -154,16 +159,19 @@ function spell<Input, Output, Expected>(
 
 async function judge<Input, Output, Expected>(
   { options }: CellSetting<Input, Output, Expected>,
-  item: ReadItem<Input, Expected>,
+  message: Item,
   output: Output,
   repetition: number,
   signal: AbortSignal,
 ): Promise<ScoreInit[]> {
-  const { input, expectedOutput } = item;
-  const subject = { input, output, expectedOutput, item, repetition };
+  const newSubject = () => {
+    const item = readItem<Input, Expected>(message);
+    const { input, expectedOutput } = item;
+    return { input, output: structuredClone(output), expectedOutput, item, repetition };
+  };
   const scores = await Promise.all(
     Object.entries(options.evaluators ?? {}).map(([name, evaluator]) =>
-      evaluate(name, evaluator, subject, options.timeoutMs, signal),
+      evaluate(name, evaluator, newSubject, options.timeoutMs, signal),
     ),
   );
   return scores.filter((score) => score !== undefined);

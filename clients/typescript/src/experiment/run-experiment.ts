@@ -115,7 +115,7 @@ async function workOnRun<Input, Output, Expected>(
       runId,
       expected: () => Number(counts?.expected ?? 0n),
       succeeded: Number(counts?.succeeded ?? 0n),
-      cells: (signal) => openCells<Input, Expected>(connection, runId, signal),
+      cells: (signal) => openCells(connection, runId, signal),
       record: (result, signal) => recorder.add(result, signal),
     });
     await recorder.finish();

@@ -39,14 +39,15 @@ export interface TaskContext {
 
 /**
  * The subject of an experiment. Returns the output for an item, any JSON, `null` included. Throwing fails the attempt. An error
- * with the status 429 is a rate limit: it holds back all attempts for the time in its `retry-after`.
+ * with the status 429 is a rate limit: it holds back all attempts for the time in its `retry-after`. Every attempt gets an item of
+ * its own, so that a task may change it.
  */
 export type Task<Input, Output, Expected> = (
   item: ReadItem<Input, Expected>,
   context: TaskContext,
 ) => Output | Promise<Output>;
 
-/** An output for an evaluator to score. */
+/** An output for an evaluator to score. Every evaluator gets an item of its own, and a structured clone of the output. */
 export interface Subject<Input, Output, Expected> {
   readonly input: Input;
   readonly output: Output;

@@ -6,14 +6,14 @@ import { defaultConcurrency } from "./task.ts";
 import { forEachAtATime } from "./workers.ts";
 
 /** Cells to work on, and where their results go. */
-export interface CellWork<Input, Expected> {
+export interface CellWork {
   /** Empty in a dry run. */
   readonly runId: string;
   /** Returns the number of all cells, as far as known. */
   expected(): number;
   /** The number of cells that had succeeded before. */
   readonly succeeded: number;
-  cells(signal: AbortSignal): AsyncGenerator<Cell<Input, Expected>>;
+  cells(signal: AbortSignal): AsyncGenerator<Cell>;
   record(result: ResultInit, signal: AbortSignal): Promise<void> | void;
 }
 
@@ -25,7 +25,7 @@ export interface CellWork<Input, Expected> {
 export async function workOnCells<Input, Output, Expected>(
   connection: Connection,
   options: RunExperimentOptions<Input, Output, Expected>,
-  work: CellWork<Input, Expected>,
+  work: CellWork,
 ): Promise<void> {
   const { concurrency = defaultConcurrency, onProgress, onResult, signal } = options;
   const { platform } = connection;
@@ -45,7 +45,7 @@ export async function workOnCells<Input, Output, Expected>(
       running,
       pausedUntil: gate.opensAt > Date.now() ? new Date(gate.opensAt) : undefined,
     });
-  const workOn = async (cell: Cell<Input, Expected>, stop: AbortSignal) => {
+  const workOn = async (cell: Cell, stop: AbortSignal) => {
     running++;
     const result = await runCell(setting, cell, stop).finally(() => running--);
     if (result.outcome?.case === "outputJson") succeeded++;

@@ -6,7 +6,6 @@ import { type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb
 import type { Run } from "../../gen/itembank/v1/run_pb.js";
 import type { WorkRunRequestSchema, WorkRunResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import { WorkAck_Outcome, type WorkAssignment } from "../../gen/itembank/v1/work_pb.js";
-import { readItem } from "../reading/read-item.ts";
 import { Changes } from "../rpc/changes.ts";
 import type { Connection } from "../rpc/connection.ts";
 import { ItembankError } from "../rpc/error.ts";
@@ -185,7 +184,7 @@ export class Worker<Input, Output, Expected> {
     if (item === undefined || this.#running.has(leaseId) || this.#results.has(leaseId)) return;
     const cell = new AbortController();
     this.#running.set(leaseId, cell);
-    const work = runCell(this.#setting, { item: readItem<Input, Expected>(item), repetition }, cell.signal);
+    const work = runCell(this.#setting, { item, repetition }, cell.signal);
     work.then(
       (result) => {
         if (!this.#running.delete(leaseId)) return;

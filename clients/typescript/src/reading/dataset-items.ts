@@ -1,3 +1,4 @@
+import type { Item } from "../../gen/itembank/v1/item_pb.js";
 import type { StreamItemsResponse } from "../../gen/itembank/v1/item_service_pb.js";
 import type { Connection } from "../rpc/connection.ts";
 import { type DatasetLike, datasetRef, type VersionLike, versionSelector } from "../rpc/dataset-ref.ts";
@@ -32,15 +33,33 @@ export interface ItemsRead {
 /** Yields all items of a version in ascending byte order of their ids. Resumes after a broken stream, on the same version. */
 export async function* streamItems<Input, Expected>(
   connection: Connection,
-  { dataset, version, splits = [], signal }: StreamItemsOptions,
+  options: StreamItemsOptions,
 ): AsyncGenerator<ReadItem<Input, Expected>, ItemsRead> {
+  const messages = streamItemMessages(connection, options);
+  try {
+    for (;;) {
+      const { done, value } = await messages.next();
+      if (done) return value;
+      yield readItem<Input, Expected>(value);
+    }
+  } finally {
+    // Ends the stream if the caller stops reading.
+    await messages.return(undefined as never);
+  }
+}
+
+/** Yields the same items as they are received. */
+export async function* streamItemMessages(
+  connection: Connection,
+  { dataset, version, splits = [], signal }: StreamItemsOptions,
+): AsyncGenerator<Item, ItemsRead> {
   const request = { dataset: datasetRef(dataset), at: versionSelector(version), splits: [...splits] };
   let cursor = "";
   const open = () => connection.items.streamItems({ ...request, cursor }, signal ? { signal } : {});
   const isLast = ({ frame }: StreamItemsResponse) => frame.case === "end";
   for await (const { frame } of resumed(connection, open, isLast, signal)) {
     if (frame.case === "batch") {
-      for (const item of frame.value.items) yield readItem<Input, Expected>(item);
+      yield* frame.value.items;
       cursor = frame.value.cursor;
     }
     if (frame.case === "end") {

@@ -30,7 +30,7 @@ export function readItem<Input, Expected>(item: Item): ReadItem<Input, Expected>
     input: (inputJson === "" ? undefined : parseJson(inputJson)) as Input,
     ...(expectedOutputJson && { expectedOutput: parseJson(expectedOutputJson) as Expected }),
     ...(metadataJson && { metadata: parseJson(metadataJson) as Readonly<Record<string, unknown>> }),
-    splits,
+    splits: [...splits],
     contentHash: toHex(item.contentHash),
     version: Number(item.version),
     createTime: date(item.createTime),

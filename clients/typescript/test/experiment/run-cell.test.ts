@@ -1,21 +1,12 @@
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, test } from "vitest";
+import { ItemSchema } from "../../gen/itembank/v1/item_pb.js";
 import { TimeoutError } from "../../src/experiment/attempt.ts";
 import { RateGate } from "../../src/experiment/rate-gate.ts";
 import { type ResultInit, runCell } from "../../src/experiment/run-cell.ts";
 import type { WorkOptions } from "../../src/experiment/task.ts";
-import type { ReadItem } from "../../src/reading/read-item.ts";
 
-const item: ReadItem<number, number> = {
-  itemId: "q1",
-  input: 2,
-  expectedOutput: 4,
-  splits: [],
-  contentHash: "",
-  version: 1,
-  createTime: undefined,
-  updateTime: undefined,
-  purged: false,
-};
+const item = create(ItemSchema, { itemId: "q1", inputJson: "2", expectedOutputJson: "4", version: 1n });
 
 const platform = {
   sha256: () => new Uint8Array(),

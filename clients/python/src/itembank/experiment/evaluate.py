@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
@@ -51,13 +51,15 @@ def evaluators_by_name(given: Evaluators) -> dict[str, Evaluator]:
     return named
 
 
-async def evaluate(name: str, evaluator: Evaluator, subject: Subject, timeout: float | None) -> Score | None:
-    """Runs an evaluator. Any failure becomes the error of the score, so that it is counted and visible. Returns None if there
-    is nothing to judge.
+async def evaluate(
+    name: str, evaluator: Evaluator, new_subject: Callable[[], Subject], timeout: float | None
+) -> Score | None:
+    """Runs an evaluator on a subject of its own. Any failure becomes the error of the score, so that it is counted and visible.
+    Returns None if there is nothing to judge.
     """
     start_time = now()
     try:
-        verdict = await attempt(evaluator.evaluate, (subject,), timeout, threading.Event())
+        verdict = await attempt(evaluator.evaluate, (new_subject(),), timeout, threading.Event())
         if verdict is None:
             return None
         score = _judge(verdict)

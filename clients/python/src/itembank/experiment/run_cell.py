@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import inspect
 import json
 import time
@@ -20,8 +21,9 @@ from itembank.experiment.task import Evaluator, Subject, Task, TaskContext, Work
 from itembank.experiment.task import Usage as TaskUsage
 from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import plain_json
-from itembank.reading.read_item import ReadItem
+from itembank.reading.read_item import read_item
 from itembank.rpc.retry import jittered
+from itembank.v1.item_pb2 import Item
 from itembank.v1.limits_pb2 import Limits
 from itembank.v1.result_pb2 import ResultError, RunResult, Usage
 
@@ -39,7 +41,9 @@ max_rate_limits = 20
 class Cell:
     """One cell of a run."""
 
-    item: ReadItem
+    item: Item
+    """The item as it was received: every attempt and every evaluator reads it anew, so that what one of them changes does not
+    reach another."""
     repetition: int
 
 
@@ -96,10 +100,11 @@ async def run_cell(setting: CellSetting, cell: Cell) -> RunResult:
             retry_count=failures + rate_limits,
         )
         started = time.monotonic()
-        arguments = (cell.item, context) if setting.takes_context else (cell.item,)
+        item = read_item(cell.item)
+        arguments = (item, context) if setting.takes_context else (item,)
         try:
             output = await attempt(setting.task, arguments, setting.timeout, context.stopped)
-            plain, result.output_json = _spell(output, setting.limits.max_item_bytes)
+            result.output_json = _spell(output, setting.limits.max_item_bytes)
         except Exception as error:
             limit = rate_limit_of(error)
             if limit is not None and rate_limits < max_rate_limits:
@@ -115,12 +120,15 @@ async def run_cell(setting: CellSetting, cell: Cell) -> RunResult:
             return _fitting(result, setting.limits)
         _complete(result, context, started)
         setting.gate.succeeded()
-        result.scores.extend(await _judge(setting, cell, plain))
+        result.scores.extend(await _judge(setting, cell, output))
         return _fitting(result, setting.limits)
 
 
 async def _judge(setting: CellSetting, cell: Cell, output: Any) -> list[Any]:
-    subject = Subject(cell.item.input, output, cell.item.expected_output, cell.item, cell.repetition)
+    def subject() -> Subject:
+        item = read_item(cell.item)
+        return Subject(item.input, copy.deepcopy(output), item.expected_output, item, cell.repetition)
+
     scores = await asyncio.gather(
         *(evaluate(name, one, subject, setting.timeout) for name, one in setting.evaluators.items())
     )
@@ -146,7 +154,7 @@ def _usage_to_wire(usage: TaskUsage) -> Usage:
     )
 
 
-def _spell(output: Any, max_bytes: int) -> tuple[Any, str]:
+def _spell(output: Any, max_bytes: int) -> str:
     """Serializes the output as JSON. Raises OutputError."""
     try:
         plain = plain_json(output, "$.output")
@@ -157,7 +165,7 @@ def _spell(output: Any, max_bytes: int) -> tuple[Any, str]:
     if size > max_bytes:
         message = f"the output has {size:,} bytes; the server accepts at most {max_bytes:,}"
         raise OutputError("OUTPUT_TOO_LARGE", message)
-    return output, text
+    return text
 
 
 def _fitting(result: RunResult, limits: Limits) -> RunResult:

@@ -18,8 +18,7 @@ from itembank.experiment.run_cell import Cell, CellSetting, new_setting, run_cel
 from itembank.experiment.summary import ExperimentSummary, SummaryBuilder
 from itembank.experiment.task import Task, WorkOptions, default_concurrency
 from itembank.progress import open_bar
-from itembank.reading.read_item import read_item
-from itembank.reading.reads import stream_items, stream_results
+from itembank.reading.reads import stream_item_messages, stream_results
 from itembank.reading.streams import Ended
 from itembank.refs import VersionLike, dataset_ref, version_selector
 from itembank.rpc.channel import reading
@@ -229,9 +228,8 @@ async def _open_cells(connection: Connection, run_id: str) -> AsyncIterator[Cell
         for one in page.items:
             if one.item.purged:
                 continue
-            item = read_item(one.item)
             for repetition in sorted([*one.missing_repetitions, *one.failed_repetitions]):
-                yield Cell(item, repetition)
+                yield Cell(one.item, repetition)
         if not page.next_page_token:
             return
         request.page_token = page.next_page_token
@@ -251,7 +249,7 @@ async def _dry_run(
     async def cells() -> AsyncIterator[Cell]:
         nonlocal expected
         left = item_count
-        items = stream_items(connection, pinned, version.version, options.get("splits", ()))
+        items = stream_item_messages(connection, pinned, version.version, options.get("splits", ()))
         async with reading(items) as batches:
             async for batch in batches:
                 if isinstance(batch, Ended):

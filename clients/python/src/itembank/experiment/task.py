@@ -49,12 +49,12 @@ class TaskContext:
 Task = Callable[[ReadItem], Any | Awaitable[Any]] | Callable[[ReadItem, TaskContext], Any | Awaitable[Any]]
 """The subject of an experiment. Returns the output for an item, any JSON, None included. Raising fails the attempt. An error
 with the status 429 is a rate limit: it holds back all attempts for the time in its `retry-after`. A task that is not a
-coroutine function runs in a thread."""
+coroutine function runs in a thread. Every attempt gets an item of its own, so that a task may change it."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """An output for an evaluator to score."""
+    """An output for an evaluator to score. Every evaluator gets an item of its own, and a copy of the output."""
 
     input: Any
     output: Any

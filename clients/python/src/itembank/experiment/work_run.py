@@ -14,7 +14,6 @@ from itembank.errors import ItembankError, interrupted
 from itembank.experiment.run_cell import Cell, CellSetting, new_setting, run_cell
 from itembank.experiment.task import Task, WorkOptions, default_concurrency
 from itembank.progress import open_bar
-from itembank.reading.read_item import read_item
 from itembank.rpc.changes import Changes
 from itembank.rpc.channel import reading
 from itembank.rpc.connection import Connection
@@ -230,7 +229,7 @@ class Worker:
         lease_id = assignment.lease_id
         if lease_id in self._running or lease_id in self._results:
             return
-        cell = Cell(read_item(assignment.item), assignment.repetition)
+        cell = Cell(assignment.item, assignment.repetition)
         self._running[lease_id] = asyncio.create_task(self._work_on(lease_id, cell))
 
     async def _work_on(self, lease_id: str, cell: Cell) -> None:

@@ -32,7 +32,7 @@ from itembank.v1.dataset_service_pb2 import (
     WatchDatasetRequest,
     WatchDatasetResponse,
 )
-from itembank.v1.item_pb2 import ITEM_VIEW_FULL, ITEM_VIEW_KEYS, ItemChange
+from itembank.v1.item_pb2 import ITEM_VIEW_FULL, ITEM_VIEW_KEYS, Item, ItemChange
 from itembank.v1.item_service_pb2 import ItemsEnd, StreamItemsRequest, StreamItemsResponse
 from itembank.v1.query_service_pb2 import ExportEnd, ExportItemsRequest, QueryEnd, QueryRequest
 from itembank.v1.result_pb2 import RESULT_VIEW_BASIC, RESULT_VIEW_WITH_ITEM, RunResult
@@ -61,6 +61,15 @@ async def stream_items(
     connection: Connection, dataset: DatasetRef, version: VersionLike | None, splits: Iterable[str]
 ) -> Batches[ReadItem, ItemsEnd]:
     """Yields all items of a version in ascending byte order of their ids."""
+    async with reading(stream_item_messages(connection, dataset, version, splits)) as batches:
+        async for batch in batches:
+            yield batch if isinstance(batch, Ended) else [read_item(item) for item in batch]
+
+
+async def stream_item_messages(
+    connection: Connection, dataset: DatasetRef, version: VersionLike | None, splits: Iterable[str]
+) -> Batches[Item, ItemsEnd]:
+    """Yields the same items as they are received."""
     request = StreamItemsRequest(dataset=dataset, at=version_selector(version), splits=splits)
 
     def open_stream() -> AsyncIterable[StreamItemsResponse]:
@@ -71,7 +80,7 @@ async def stream_items(
 
     async for frame in resumed(connection, open_stream, is_last):
         if frame.HasField("batch"):
-            yield [read_item(item) for item in frame.batch.items]
+            yield list(frame.batch.items)
             request.cursor = frame.batch.cursor
         if frame.HasField("end"):
             yield Ended(frame.end)
