@@ -18,7 +18,10 @@ function wireBytes({ message, facts, violations }: ReturnType<typeof fitIntoTrai
     ),
     anyPack(BadRequestSchema, create(BadRequestSchema, { fieldViolations: violations })),
   ];
-  const detailBytes = details.reduce((sum, any) => sum + any.value.length + any.typeUrl.length + 12, 0);
+  const detailBytes = details.reduce(
+    (sum, { value, typeUrl }) => sum + value.length + typeUrl.length + 12,
+    0,
+  );
   const percent = message.replace(/[^ -$&-~]+/gu, encodeURIComponent);
   return percent.length + Math.ceil(((Buffer.byteLength(message) + detailBytes + 8) * 4) / 3);
 }
