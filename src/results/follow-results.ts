@@ -78,8 +78,8 @@ export async function* followResults(
         "after_sequence",
         `must not be after ${run.sequence}, the last sequence number of the run`,
       );
-    for await (const behind of streamChanges(pool, run, { after: through, view }, batch)) {
-      through = behind;
+    for await (const sequence of streamChanges(pool, run, { after: through, view }, batch)) {
+      through = sequence;
       yield { kind: "batch" };
       follower?.spoke();
       heartbeatIsDue = false;
@@ -108,7 +108,7 @@ function streamChanges(
   batch: ResultBatch,
 ): AsyncGenerator<bigint> {
   return streamPages(pool, scope.datasetId, after, {
-    read: (behind, size) => copyChanges(pool, scope, { after: behind, size, view }),
+    read: (sequence, size) => copyChanges(pool, scope, { after: sequence, size, view }),
     frames({ results, items }) {
       const { row } = results;
       let last = 0;

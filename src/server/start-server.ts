@@ -55,9 +55,9 @@ export async function startServer({ config, log, onListening }: ServerOptions): 
   const held = stack.use(new AsyncDisposableStack());
 
   const stopping = new AbortController();
-  const told = [...services, Health];
-  const health = newHealth(told.map((service) => service.typeName));
-  const reflection = reflectionRoutes(told, [file_google_rpc_error_details, file_itembank_v1_error_reason]);
+  const listed = [...services, Health];
+  const health = newHealth(listed.map((service) => service.typeName));
+  const reflection = reflectionRoutes(listed, [file_google_rpc_error_details, file_itembank_v1_error_reason]);
   const calls = callInterceptor(log, stopping.signal);
   const newHandler = (interceptors: Interceptor[], addServices: (router: ConnectRouter) => void) =>
     newConnectHandler(

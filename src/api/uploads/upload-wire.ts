@@ -17,6 +17,7 @@ import { Faults } from "../../faults.ts";
 import { type FileFormat, formatByName } from "../../files/file-format.ts";
 import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
+import { grouped } from "../../quantities.ts";
 import { fingerprint } from "../../rpc/fingerprint.ts";
 import { boundedText, pageSize, requestId } from "../../rpc/request-wire.ts";
 import { timestampToWire } from "../../rpc/time-wire.ts";
@@ -109,7 +110,7 @@ function newUploadFromWire(projectId: ProjectId, open: UploadOpen): NewUpload {
 function nameFromWire(field: string, text: string): string {
   const bytes = Buffer.byteLength(text);
   if (bytes > maxNameBytes)
-    throw invalidField(field, `has ${bytes} bytes; at most ${maxNameBytes} are allowed`);
+    throw invalidField(field, `has ${grouped(bytes)} bytes; at most ${maxNameBytes} are allowed`);
   return boundedText(field, text, 0, maxNameBytes);
 }
 
