@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
-import { ResultView } from "../../gen/itembank/v1/result_pb.js";
+import { ItemSchema } from "../../gen/itembank/v1/item_pb.js";
+import { ResultView, type RunResult, RunResultSchema } from "../../gen/itembank/v1/result_pb.js";
 import { Run_State } from "../../gen/itembank/v1/run_pb.js";
 import type { StreamResultsResponse } from "../../gen/itembank/v1/run_service_pb.js";
 import {
@@ -7,6 +8,7 @@ import {
   failed,
   invalid,
   mirror,
+  named,
   newRun,
   questions,
   type RunServiceUnderTest,
@@ -15,6 +17,7 @@ import {
   success,
 } from "../runs/run-service.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { unsetFields } from "../support/unset-fields.ts";
 
 let database: TestDatabase;
 let service: RunServiceUnderTest;
@@ -151,15 +154,25 @@ describe("StreamResults", () => {
       failed("q14", ""),
     ];
     await service.runs.recordResults({ runId, results });
-    const request = { runId, view: ResultView.WITH_ITEM };
-    const listed = (await service.runs.listResults({ ...request, pageSize: 100 })).results;
-    expect(listed).toHaveLength(results.length);
-    const bySequence = listed.toSorted((one, other) => Number(one.sequence - other.sequence));
-    for await (const { frame } of runs.streamResults(request)) {
-      if (frame.case === "batch") expect(frame.value.results).toEqual(bySequence);
+    const { run: carrying } = await service.runs.createRun({
+      dataset: named("many"),
+      run: {},
+      carryFromRunId: runId,
+    });
+    const streamed: RunResult[] = [];
+    for (const id of [runId, carrying?.runId ?? ""]) {
+      const request = { runId: id, view: ResultView.WITH_ITEM };
+      const listed = (await service.runs.listResults({ ...request, pageSize: 100 })).results;
+      const bySequence = listed.toSorted((one, other) => Number(one.sequence - other.sequence));
+      const whole = await collect({ ...service, runs }, request);
+      expect(whole.results).toEqual(bySequence);
+      streamed.push(...whole.results);
+      const [first] = (await collect({ ...service, runs }, { runId: id })).results;
+      expect(first).toEqual({ ...bySequence[0], item: undefined });
     }
-    const [first] = (await collect({ ...service, runs }, { runId })).results;
-    expect(first).toEqual({ ...bySequence[0], item: undefined });
+    // Both failures stay behind.
+    expect(streamed).toHaveLength(2 * results.length - 2);
+    expect(unsetFields(RunResultSchema, streamed, [ItemSchema])).toEqual([]);
   });
 
   test("two followers see every change while ten writers write, one of them on a stream that is cut and resumed", async () => {
