@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createDataset } from "../../src/datasets/calls/create-dataset.ts";
-import { updateDataset } from "../../src/datasets/calls/update-dataset.ts";
+import { createDataset } from "../../src/dataset-calls/create-dataset.ts";
+import { updateDataset } from "../../src/dataset-calls/update-dataset.ts";
 import {
   clockOf,
   createReserved,

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { updateDataset } from "../../src/datasets/calls/update-dataset.ts";
+import { updateDataset } from "../../src/dataset-calls/update-dataset.ts";
 import { getDataset } from "../../src/datasets/dataset-store.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
-import { deleteDataset } from "../../src/datasets/calls/delete-dataset.ts";
+import { deleteDataset } from "../../src/dataset-calls/delete-dataset.ts";
 import type { Client } from "../../src/db/pool.ts";
 import { transaction } from "../../src/db/transaction.ts";
 import { deleteRun } from "../../src/runs/delete-run.ts";

@@ -9,9 +9,9 @@ import {
   UpdateDatasetResponseSchema,
 } from "../../../gen/itembank/v1/dataset_service_pb.js";
 import { projectOf } from "../../auth/project.ts";
-import { createDataset } from "../../datasets/calls/create-dataset.ts";
-import { deleteDataset } from "../../datasets/calls/delete-dataset.ts";
-import { updateDataset } from "../../datasets/calls/update-dataset.ts";
+import { createDataset } from "../../dataset-calls/create-dataset.ts";
+import { deleteDataset } from "../../dataset-calls/delete-dataset.ts";
+import { updateDataset } from "../../dataset-calls/update-dataset.ts";
 import { maxDatasetNameLength } from "../../datasets/dataset.ts";
 import { getDataset, listDatasets } from "../../datasets/dataset-store.ts";
 import { answerOnce } from "../../rpc/answer-once.ts";

@@ -1,8 +1,8 @@
-import type { Client } from "../../db/pool.ts";
-import { failure } from "../../failure.ts";
-import type { ProjectId } from "../../handles.ts";
-import type { Dataset, DatasetDefinition } from "../dataset.ts";
-import { clockOf, createReserved, getDataset, reserveDataset } from "../dataset-store.ts";
+import type { Dataset, DatasetDefinition } from "../datasets/dataset.ts";
+import { clockOf, createReserved, getDataset, reserveDataset } from "../datasets/dataset-store.ts";
+import type { Client } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
 
 /**
  * Creates an empty dataset. If imports have reserved one with the name, it is created, and they will write to it.

@@ -1,12 +1,12 @@
-import { withIndexOrder } from "../../db/planner.ts";
-import type { Client } from "../../db/pool.ts";
-import { Failure, type FieldViolation, failure } from "../../failure.ts";
-import type { DatasetHandle } from "../../handles.ts";
-import { type ItemFilter, listItems } from "../../items/item-page-store.ts";
-import { streamWritten } from "../../items/written-store.ts";
-import { limits } from "../../limits.ts";
-import type { ItemSchemas } from "../../schemas/item-schemas.ts";
-import { listChangesetIds } from "../../versions/version-store.ts";
+import { withIndexOrder } from "../db/planner.ts";
+import type { Client } from "../db/pool.ts";
+import { Failure, type FieldViolation, failure } from "../failure.ts";
+import type { DatasetHandle } from "../handles.ts";
+import { type ItemFilter, listItems } from "../items/item-page-store.ts";
+import { streamWritten } from "../items/written-store.ts";
+import { limits } from "../limits.ts";
+import type { ItemSchemas } from "../schemas/item-schemas.ts";
+import { listChangesetIds } from "../versions/version-store.ts";
 
 /** The items to check: those of version `through` that versions after `after` wrote; 0 means all of them. */
 export interface CheckedItems {

@@ -1,11 +1,11 @@
-import { notifyAfterCommit } from "../../db/notifications.ts";
-import type { Client } from "../../db/pool.ts";
-import { failure } from "../../failure.ts";
-import type { ProjectId } from "../../handles.ts";
-import { versionsChannel } from "../../versions/version.ts";
-import { type DatasetRef, requireEtag } from "../dataset.ts";
-import { lockDataset } from "../dataset-store.ts";
-import { countRuns, deleteDatasetRows, listLockedTags } from "../deletion-store.ts";
+import { type DatasetRef, requireEtag } from "../datasets/dataset.ts";
+import { lockDataset } from "../datasets/dataset-store.ts";
+import { countRuns, deleteDatasetRows, listLockedTags } from "../datasets/deletion-store.ts";
+import { notifyAfterCommit } from "../db/notifications.ts";
+import type { Client } from "../db/pool.ts";
+import { failure } from "../failure.ts";
+import type { ProjectId } from "../handles.ts";
+import { versionsChannel } from "../versions/version.ts";
 
 /** The dataset to delete, and the guards. */
 export interface DatasetDeletion {

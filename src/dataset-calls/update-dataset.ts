@@ -1,6 +1,3 @@
-import type { Client } from "../../db/pool.ts";
-import type { DatasetHandle, ProjectId } from "../../handles.ts";
-import { compileItemSchemas, isSameSchema, type SchemaTexts } from "../../schemas/item-schemas.ts";
 import {
   type Dataset,
   type DatasetPatch,
@@ -8,9 +5,12 @@ import {
   datasetDefinitionOf,
   isSameDatasetDefinition,
   requireEtag,
-} from "../dataset.ts";
-import { claimName, claimTableName } from "../dataset-name-store.ts";
-import { clockOf, getDataset, lockDataset, updateDatasetDefinition } from "../dataset-store.ts";
+} from "../datasets/dataset.ts";
+import { claimName, claimTableName } from "../datasets/dataset-name-store.ts";
+import { clockOf, getDataset, lockDataset, updateDatasetDefinition } from "../datasets/dataset-store.ts";
+import type { Client } from "../db/pool.ts";
+import type { DatasetHandle, ProjectId } from "../handles.ts";
+import { compileItemSchemas, isSameSchema, type SchemaTexts } from "../schemas/item-schemas.ts";
 import { checkItems } from "./check-items.ts";
 
 /** The dataset to change, and the changes. */
