@@ -16,10 +16,10 @@ export type ConnectHandlerOptions = Omit<
 >;
 
 /**
- * Answers requests with the handlers of a router, as `connectNodeAdapter` does, and 404 where there is none. That adapter writes
- * every answer that it cannot deliver to the console, past the log, and takes most clients that leave while something is being
- * written for faults of the server: only some of the errors that Node has for it mean a disconnected client there (ECANCELED and EPIPE
- * do not). Here a client that has left is worth a line at `debug`; the log has its call already.
+ * Answers requests with the handlers of a router, as `connectNodeAdapter` does. That adapter writes every answer that it cannot
+ * deliver to the console, past the log, and takes most clients that disconnect during a write for faults of the server: of the errors
+ * that Node raises for it, it leaves out ECANCELED and EPIPE. Here a client that has left costs a line at `debug`; the log has its
+ * call already.
  */
 export function newConnectHandler(
   { routes, ...options }: ConnectHandlerOptions,

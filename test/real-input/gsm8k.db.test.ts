@@ -26,8 +26,6 @@ import { importFile } from "../uploads/sending.ts";
 /** GSM8K is not part of the project. The tests run where its files lie beside the project. */
 const folder = new URL("../../../shared/data/gsm8k/", import.meta.url);
 const present = existsSync(folder);
-if (!present)
-  console.warn("skipped: there is no GSM8K beside the project, so nothing is tested on real input");
 
 interface Problem {
   readonly question: string;
@@ -132,7 +130,7 @@ const contentOf = ({ itemId, inputJson, expectedOutputJson, splits }: Item) => (
   splits,
 });
 
-describe.skipIf(!present)("GSM8K", () => {
+describe.skipIf(!present)("GSM8K (needs its files beside the project)", () => {
   let service: TestService;
   let upserts: Client<typeof UpsertService>;
   let items: Client<typeof ItemService>;
