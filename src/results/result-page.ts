@@ -27,6 +27,7 @@ export const resultColumns = [
   "create_time",
 ] as const;
 
+/** The name of a column of a result. */
 export type ResultColumn = (typeof resultColumns)[number];
 
 /** Bounds of a page. It holds at least one result, however large. */

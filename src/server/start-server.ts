@@ -31,6 +31,7 @@ export interface Server extends AsyncDisposable {
   close(): Promise<void>;
 }
 
+/** Options of startServer. */
 export interface ServerOptions {
   readonly config: Config;
   readonly log: Logger;

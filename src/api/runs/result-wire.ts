@@ -57,6 +57,7 @@ function usageToWire({ inputTokens, outputTokens, cost, currencyCode }: Usage): 
   return wire;
 }
 
+/** Converts the counts of a recording to their wire message. */
 export function recordedCountsToWire(counts: RecordedCounts): MessageInitShape<typeof RecordedCountsSchema> {
   return {
     created: BigInt(counts.created),
