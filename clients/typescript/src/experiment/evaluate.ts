@@ -16,7 +16,12 @@ import {
 /** A Score of the contract, as plain data. */
 export type ScoreInit = MessageInitShape<typeof ScoreSchema>;
 
-const kinds = { code: AnnotatorKind.CODE, llm: AnnotatorKind.LLM, human: AnnotatorKind.HUMAN };
+/** The kinds of annotators that an evaluator may be. */
+export const evaluatorKinds = {
+  code: AnnotatorKind.CODE,
+  llm: AnnotatorKind.LLM,
+  human: AnnotatorKind.HUMAN,
+};
 
 /** The limits of the contract: bytes of an explanation or error, and characters of a label. */
 const maxTextBytes = 16 * 1024;
@@ -41,7 +46,7 @@ export async function evaluate<Input, Output, Expected>(
   const score = (judged: ScoreInit): ScoreInit => ({
     ...judged,
     name,
-    annotatorKind: kinds[kind],
+    annotatorKind: evaluatorKinds[kind],
     startTime,
     completeTime: timestampNow(),
   });

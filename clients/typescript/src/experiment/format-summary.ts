@@ -9,7 +9,7 @@ const maxExample = 80;
  *     COMPLETED  reader-2 on data… version 3  (runs…)
  *     cells      300 = 290 succeeded + 8 failed + 2 missing
  *     latency    p50 210 ms, p95 480 ms
- *     correct    0.871  n 288 of 290, 2 evaluators failed
+ *     correct    0.871  n 288 of 290, 2 evaluators failed: no such column
  *     TIMEOUT    6 ×  no answer within 1000 ms
  */
 export function formatSummary(summary: ExperimentSummary): string {
@@ -30,16 +30,14 @@ export function formatSummary(summary: ExperimentSummary): string {
     rows.push(["latency", `p50 ${milliseconds(latencyMs.p50)}, p95 ${milliseconds(latencyMs.p95)}`]);
   for (const score of summary.scores) rows.push([score.name, describeScore(score, succeeded)]);
   for (const failure of summary.failures) {
-    const example = failure.example.replace(/\s+/g, " ");
-    const shown = example.length > maxExample ? `${example.slice(0, maxExample - 1)}…` : example;
-    rows.push([failure.code || "failed", `${count(failure.count)} ×  ${shown}`]);
+    rows.push([failure.code || "failed", `${count(failure.count)} ×  ${line(failure.example)}`]);
   }
   const width = Math.max(...rows.map(([title]) => title.length));
   return rows.map(([title, text]) => `${title.padEnd(width)}  ${text}`.trimEnd()).join("\n");
 }
 
 function describeScore(
-  { n, mean, labelled, labels, failed, unscored }: ScoreSummary,
+  { n, mean, labelled, labels, failed, unscored, firstError }: ScoreSummary,
   succeeded: number,
 ): string {
   const parts: string[] = [];
@@ -48,9 +46,17 @@ function describeScore(
   }
   const named = Object.entries(labels).map(([label, times]) => `${label} ${count(times)}`);
   if (named.length > 0) parts.push(named.slice(0, 5).join(", ") + (named.length > 5 ? ", …" : ""));
-  if (failed > 0) parts.push(`${count(failed)} evaluator${failed === 1 ? "" : "s"} failed`);
   if (unscored > 0) parts.push(`${count(unscored)} not scored`);
+  if (firstError !== undefined) {
+    parts.push(`${count(failed)} evaluator${failed === 1 ? "" : "s"} failed: ${line(firstError)}`);
+  }
   return parts.join(", ");
+}
+
+/** A message as at most one line of a terminal. */
+function line(message: string): string {
+  const text = message.trim().replace(/\s+/g, " ");
+  return text.length > maxExample ? `${text.slice(0, maxExample - 1)}…` : text;
 }
 
 const count = (value: number) => value.toLocaleString("en-US");

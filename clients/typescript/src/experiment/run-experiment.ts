@@ -10,8 +10,8 @@ import { ExperimentInterruptedError } from "./experiment-interrupted.ts";
 import type { ExperimentResult, RunExperimentOptions } from "./experiment-options.ts";
 import { openCells } from "./open-cells.ts";
 import { ResultRecorder } from "./result-recorder.ts";
-import { SummaryBuilder } from "./summary.ts";
-import type { WorkOptions } from "./task.ts";
+import { type ExperimentSummary, SummaryBuilder } from "./summary.ts";
+import { checkFunctions } from "./work-functions.ts";
 import { workOnCells } from "./work-on-cells.ts";
 
 /** The time to record finished results when the experiment ends early. */
@@ -24,36 +24,53 @@ export async function runExperiment<Input, Output, Expected>(
 ): Promise<ExperimentResult> {
   const { signal, finish = true, minSuccessRatio = 0 } = options;
   signal?.throwIfAborted();
-  checkEvaluators(options);
+  checkFunctions(options);
   if (options.dryRun !== undefined) return dryRun(connection, options, options.dryRun);
   const run = await openRun(connection, options);
   const call = signal ? { signal } : {};
-  const hadEnded = run.state >= Run_State.COMPLETED;
-  const notRecorded = hadEnded ? 0 : await workOnRun(connection, options, run);
-  const ended =
-    finish && !hadEnded
-      ? (await connection.runs.finishRun({ runId: run.runId, minSuccessRatio }, call)).run
-      : (await connection.runs.getRun({ runId: run.runId }, call)).run;
-  const summary = new SummaryBuilder();
-  for await (const result of streamRunResults(connection, { runId: run.runId, ...call })) summary.add(result);
-  return {
-    run: ended,
-    runId: run.runId,
-    version: Number(run.datasetVersion),
-    notRecorded,
-    summary: summary.ofRun(ended as Run),
-  };
+  const { runId } = run;
+  const result = { runId, version: Number(run.datasetVersion) };
+  if (run.state >= Run_State.COMPLETED) {
+    const summary = await summarize(connection, run, signal);
+    requireKnownEvaluators(run, summary, Object.keys(options.evaluators ?? {}));
+    return { ...result, run, notRecorded: 0, summary };
+  }
+  const notRecorded = await workOnRun(connection, options, run);
+  const worked = finish
+    ? (await connection.runs.finishRun({ runId, minSuccessRatio }, call)).run
+    : (await connection.runs.getRun({ runId }, call)).run;
+  const summary = await summarize(connection, worked as Run, signal);
+  return { ...result, run: worked, notRecorded, summary };
 }
 
-/** Checks the names of evaluators before any work is wasted. @throws ItembankError INVALID_FIELD for an invalid score name */
-export function checkEvaluators({
-  evaluators = {},
-}: Pick<WorkOptions<never, never, never>, "evaluators">): void {
-  for (const name of Object.keys(evaluators)) {
-    if (name === "" || name.length > 128 || !name.isWellFormed()) {
-      throw invalidField("evaluators", `${JSON.stringify(name)} cannot name a score: 1 to 128 characters`);
-    }
-  }
+async function summarize(
+  connection: Connection,
+  run: Run,
+  signal: AbortSignal | undefined,
+): Promise<ExperimentSummary> {
+  const summary = new SummaryBuilder();
+  const results = streamRunResults(connection, { runId: run.runId, ...(signal && { signal }) });
+  for await (const result of results) summary.add(result);
+  return summary.ofRun(run);
+}
+
+/**
+ * Verifies that a run that has ended was judged with all evaluators, which would not run any more.
+ *
+ * @throws ItembankError RUN_ENDED
+ */
+function requireKnownEvaluators(run: Run, { scores }: ExperimentSummary, names: readonly string[]): void {
+  const unknown = names.filter((name) => scores.every((score) => score.name !== name));
+  if (unknown.length === 0) return;
+  throw runEnded(run, `it has no scores of ${unknown.join(", ")}, and evaluators no longer run on it`);
+}
+
+function runEnded({ runId, state }: Run, consequence: string): ItembankError {
+  return new ItembankError(`run ${runId} is in ${Run_State[state]}: ${consequence}`, {
+    code: Code.FailedPrecondition,
+    reason: "RUN_ENDED",
+    facts: { run_id: runId, state: `STATE_${Run_State[state]}` },
+  });
 }
 
 /** Creates the run, or gets the one to resume. */
@@ -68,11 +85,7 @@ async function openRun<Input, Output, Expected>(
       throw invalidField("repetitions", `is ${options.repetitions}, but the run has ${run.repetitions}`);
     }
     if (run.state >= Run_State.COMPLETED && (run.counts?.succeeded ?? 0n) < (run.counts?.expected ?? 0n)) {
-      throw new ItembankError(`run ${run.runId} is in ${Run_State[run.state]}, so it cannot be continued`, {
-        code: Code.FailedPrecondition,
-        reason: "RUN_ENDED",
-        facts: { run_id: run.runId, state: `STATE_${Run_State[run.state]}` },
-      });
+      throw runEnded(run, "it cannot be continued");
     }
     return run;
   }

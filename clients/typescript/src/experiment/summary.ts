@@ -17,6 +17,8 @@ export interface ScoreSummary {
   readonly failed: number;
   /** Successes without this score. */
   readonly unscored: number;
+  /** The error of the first result that the evaluator failed on. Undefined if there is none. */
+  readonly firstError: string | undefined;
 }
 
 /** Failures of one kind. */
@@ -56,6 +58,7 @@ interface MutableScore {
   labelled: number;
   labels: Map<string, number>;
   failed: number;
+  firstError: string | undefined;
 }
 
 /** Accumulates results into a summary. */
@@ -80,11 +83,12 @@ export class SummaryBuilder {
     for (const { name, value, label, error } of scores) {
       let score = this.#scores.get(name);
       if (score === undefined) {
-        score = { sum: 0, n: 0, labelled: 0, labels: new Map(), failed: 0 };
+        score = { sum: 0, n: 0, labelled: 0, labels: new Map(), failed: 0, firstError: undefined };
         this.#scores.set(name, score);
       }
       if (error !== "") {
         score.failed++;
+        score.firstError ??= error;
         continue;
       }
       if (label !== "") score.labels.set(label, (score.labels.get(label) ?? 0) + 1);
@@ -126,7 +130,7 @@ export class SummaryBuilder {
       failed,
       missing: run.expected - succeeded - failed,
       scores: [...this.#scores]
-        .map(([name, { sum, n, labelled, labels, failed: errors }]) => ({
+        .map(([name, { sum, n, labelled, labels, failed: errors, firstError }]) => ({
           name,
           n,
           mean: n === 0 ? undefined : sum / n,
@@ -134,6 +138,7 @@ export class SummaryBuilder {
           labels: Object.fromEntries([...labels].sort(([, one], [, other]) => other - one)),
           failed: errors,
           unscored: succeeded - n - labelled - errors,
+          firstError,
         }))
         .sort((one, other) => (one.name < other.name ? -1 : 1)),
       failures: [...this.#failures]

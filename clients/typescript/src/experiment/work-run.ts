@@ -4,7 +4,7 @@ import type { Connection } from "../rpc/connection.ts";
 import { ItembankError } from "../rpc/error.ts";
 import { newUuid } from "../rpc/uuid.ts";
 import { RateGate } from "./rate-gate.ts";
-import { checkEvaluators } from "./run-experiment.ts";
+import { checkFunctions } from "./work-functions.ts";
 import type { WorkRunOptions, WorkRunResult } from "./work-run-options.ts";
 import { Worker } from "./worker.ts";
 
@@ -15,7 +15,7 @@ export async function workRun<Input, Output, Expected>(
 ): Promise<WorkRunResult> {
   const { signal, runId, workerId = newUuid() } = options;
   signal?.throwIfAborted();
-  checkEvaluators(options);
+  checkFunctions(options);
   if (!connection.duplex) {
     throw new ItembankError(
       "a worker needs a connection that streams both ways, which browsers do not have",

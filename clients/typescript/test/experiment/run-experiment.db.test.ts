@@ -315,6 +315,20 @@ describe("an experiment that is interrupted", () => {
     expect(again.summary).toEqual(whole.summary);
   });
 
+  test("takes no evaluators that its run was not judged with, once that has ended", async () => {
+    await sums("judged", 2);
+    const judged = await itembank.runExperiment({ dataset: "judged", task: add, evaluators: { correct } });
+    const { runId } = judged;
+    const resume = (evaluators: Record<string, typeof correct>) =>
+      itembank.runExperiment({ runId, task: add, evaluators });
+    await expect(resume({ correct, exact: correct, close: correct })).rejects.toMatchObject({
+      reason: "RUN_ENDED",
+      message: `run ${runId} is in COMPLETED: it has no scores of exact, close, and evaluators no longer run on it`,
+      facts: { run_id: runId, state: "STATE_COMPLETED" },
+    });
+    expect((await resume({ correct })).summary).toEqual(judged.summary);
+  });
+
   test("because its run has ended stops at once", async () => {
     await sums("cancelled", 2_000);
     let runId = "";

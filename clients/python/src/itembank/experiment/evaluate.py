@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from itembank.errors import invalid_field
 from itembank.experiment.attempt import attempt
+from itembank.experiment.call_signature import can_bind, describe_parameters
 from itembank.experiment.error_text import describe_failure, shortened
 from itembank.experiment.task import Evaluator, Evaluators, Judgement, Subject
 from itembank.payloads.json_values import is_well_formed, object_json, plain_json
@@ -27,7 +28,8 @@ max_name_length = 128
 
 
 def evaluators_by_name(given: Evaluators) -> dict[str, Evaluator]:
-    """Returns evaluators by name. Raises InvalidArgumentError for an invalid score name, before any work is wasted."""
+    """Returns evaluators by name. Raises InvalidArgumentError for an invalid score name, and for a function that cannot be called
+    with a subject alone, before any work is wasted."""
     if isinstance(given, Mapping):
         pairs = list(given.items())
     else:
@@ -46,6 +48,12 @@ def evaluators_by_name(given: Evaluators) -> dict[str, Evaluator]:
         if not callable(evaluator.evaluate) or evaluator.kind not in kinds:
             raise invalid_field(
                 "evaluators", f"{name!r} must be a function, or an Evaluator of kind code, llm or human"
+            )
+        if not can_bind(evaluator.evaluate, 1):
+            raise invalid_field(
+                "evaluators",
+                f"{name!r} takes {describe_parameters(evaluator.evaluate)}, but is called with one argument: a Subject, "
+                "which has input, output, expected_output, item and repetition",
             )
         named[name] = evaluator
     return named

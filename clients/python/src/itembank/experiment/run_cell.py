@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import inspect
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -13,7 +12,9 @@ from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
 
+from itembank.errors import invalid_field
 from itembank.experiment.attempt import attempt
+from itembank.experiment.call_signature import can_bind, describe_parameters, takes_two
 from itembank.experiment.error_text import to_result_error
 from itembank.experiment.evaluate import evaluate, evaluators_by_name, now
 from itembank.experiment.rate_gate import RateGate, rate_limit_of
@@ -72,9 +73,19 @@ class CellSetting:
 
 
 def new_setting(task: Task, options: WorkOptions, limits: Limits, run_id: str) -> CellSetting:
+    """Checks the task and the evaluators. Raises InvalidArgumentError."""
+    if not callable(task):
+        raise invalid_field("task", f"must be a function, not {task!r}")
+    takes_context = takes_two(task)
+    if not can_bind(task, 2 if takes_context else 1):
+        raise invalid_field(
+            "task",
+            f"takes {describe_parameters(task)}, but is called with an item, and with a TaskContext if it has a "
+            "second parameter named context",
+        )
     return CellSetting(
         task=task,
-        takes_context=_takes_two(task),
+        takes_context=takes_context,
         evaluators=evaluators_by_name(options.get("evaluators", {})),
         timeout=options.get("timeout"),
         retries=options.get("retries", default_retries),
@@ -186,14 +197,3 @@ def _fitting(result: RunResult, limits: Limits) -> RunResult:
         retry_count=result.retry_count,
         error=ResultError(code="RESULT_TOO_LARGE", message=message),
     )
-
-
-def _takes_two(task: Task) -> bool:
-    """Whether a task takes its context as well. A task that cannot be inspected gets the item alone."""
-    try:
-        parameters = inspect.signature(task).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    required = [one for one in positional if one.default is one.empty]
-    return len(required) >= 2 or any(one.name == "context" for one in positional[1:])

@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 
-from itembank.errors import ExperimentInterruptedError, error_of, invalid_field
+from itembank.errors import ExperimentInterruptedError, ItembankError, error_of, invalid_field
 from itembank.experiment.result_recorder import ResultRecorder
 from itembank.experiment.run_cell import Cell, CellSetting, new_setting, run_cell
 from itembank.experiment.summary import ExperimentSummary, SummaryBuilder
@@ -119,13 +119,11 @@ async def run_experiment(connection: Connection, task: Task, options: Experiment
     if "dry_run" in options:
         return await _dry_run(connection, setting, options, options["dry_run"])
     run = await _open_run(connection, options)
-    had_ended = run.state >= Run.STATE_COMPLETED
-    not_recorded = 0
-    if not had_ended:
-        not_recorded = await _work_on_run(
-            connection, new_setting(task, options, limits, run.run_id), options, run
-        )
-    if options.get("finish", True) and not had_ended:
+    if run.state >= Run.STATE_COMPLETED:
+        return await _ended_result(connection, setting, run)
+    setting = new_setting(task, options, limits, run.run_id)
+    not_recorded = await _work_on_run(connection, setting, options, run)
+    if options.get("finish", True):
         finish = FinishRunRequest(run_id=run.run_id, min_success_ratio=options.get("min_success_ratio", 0.0))
         ended = (await connection.runs.FinishRun(finish)).run
     else:
@@ -136,6 +134,28 @@ async def run_experiment(connection: Connection, task: Task, options: Experiment
         version=run.dataset_version,
         not_recorded=not_recorded,
         summary=await summarize_run(connection, ended),
+    )
+
+
+async def _ended_result(connection: Connection, setting: CellSetting, run: Run) -> ExperimentResult:
+    """Returns the result of a run that ended before. Raises PreconditionError (RUN_ENDED) for evaluators that it has no scores
+    of, because they would not run.
+    """
+    summary = await summarize_run(connection, run)
+    unknown = setting.evaluators.keys() - {score.name for score in summary.scores}
+    if unknown:
+        names = ", ".join(sorted(map(repr, unknown)))
+        raise _run_ended(run, f"it has no scores of {names}, and evaluators no longer run on it")
+    return ExperimentResult(run, run.run_id, run.dataset_version, 0, summary)
+
+
+def _run_ended(run: Run, consequence: str) -> ItembankError:
+    state = Run.State.Name(run.state)
+    return error_of(
+        grpc.StatusCode.FAILED_PRECONDITION,
+        f"run {run.run_id} is in {state}: {consequence}",
+        reason="RUN_ENDED",
+        facts={"run_id": run.run_id, "state": state},
     )
 
 
@@ -158,13 +178,7 @@ async def _open_run(connection: Connection, options: ExperimentOptions) -> Run:
                 "repetitions", f"is {options['repetitions']}, but the run has {run.repetitions}"
             )
         if run.state >= Run.STATE_COMPLETED and run.counts.succeeded < run.counts.expected:
-            state = Run.State.Name(run.state)
-            raise error_of(
-                grpc.StatusCode.FAILED_PRECONDITION,
-                f"run {run.run_id} is in {state}, so it cannot be continued",
-                reason="RUN_ENDED",
-                facts={"run_id": run.run_id, "state": state},
-            )
+            raise _run_ended(run, "it cannot be continued")
         return run
     request = CreateRunRequest(
         dataset=_dataset_of(options),

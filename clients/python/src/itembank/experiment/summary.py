@@ -34,6 +34,8 @@ class ScoreSummary:
     """Results that the evaluator failed on."""
     unscored: int
     """Successes without this score."""
+    first_error: str | None
+    """The error of the first result that the evaluator failed on. None if there is none."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class ExperimentSummary:
         COMPLETED  reader-2 on data… version 3  (runs…)
         cells      300 = 290 succeeded + 8 failed + 2 missing
         latency    p50 210 ms, p95 480 ms
-        correct    0.871  n 288 of 290, 2 evaluators failed
+        correct    0.871  n 288 of 290, 2 evaluators failed: no such column
         TIMEOUT    6 ×  no answer within 1 s
     """
 
@@ -98,17 +100,17 @@ class ExperimentSummary:
             rows.append(("latency", f"p50 {_duration(self.latency.p50)}, p95 {_duration(self.latency.p95)}"))
         rows += [(score.name, _describe(score, self.succeeded)) for score in self.scores]
         for failure in self.failures:
-            example = " ".join(failure.example.split())
-            shown = example if len(example) <= max_example else f"{example[: max_example - 1]}…"
-            rows.append((failure.code or "failed", f"{failure.count:,} ×  {shown}"))
+            rows.append((failure.code or "failed", f"{failure.count:,} ×  {_line(failure.example)}"))
         width = max(len(title) for title, _ in rows)
         return "\n".join(f"{title:<{width}}  {text}".rstrip() for title, text in rows)
 
     def to_pandas(self) -> pd.DataFrame:
-        """Returns one row per score: name, n, mean, labelled, failed, unscored. The attributes of the frame hold the rest."""
+        """Returns one row per score: name, n, mean, labelled, failed, unscored, first_error. The attributes of the frame hold
+        the rest.
+        """
         import pandas as pd
 
-        columns = ["name", "n", "mean", "labelled", "failed", "unscored"]
+        columns = ["name", "n", "mean", "labelled", "failed", "unscored", "first_error"]
         frame: pd.DataFrame = pd.DataFrame(
             [[getattr(score, name) for name in columns] for score in self.scores], columns=columns
         )
@@ -124,6 +126,7 @@ class _Score:
     labelled: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     failed: int = 0
+    first_error: str | None = None
 
 
 class SummaryBuilder:
@@ -149,6 +152,7 @@ class SummaryBuilder:
             score = self._scores.setdefault(given.name, _Score())
             if given.error:
                 score.failed += 1
+                score.first_error = score.first_error or given.error
                 continue
             if given.label:
                 score.labels[given.label] += 1
@@ -206,6 +210,7 @@ class SummaryBuilder:
             labels=dict(score.labels.most_common()),
             failed=score.failed,
             unscored=self._succeeded - score.n - score.labelled - score.failed,
+            first_error=score.first_error,
         )
 
 
@@ -221,11 +226,18 @@ def _describe(score: ScoreSummary, succeeded: int) -> str:
     named = [f"{label} {count:,}" for label, count in score.labels.items()]
     if named:
         parts.append(", ".join(named[:5]) + (", …" if len(named) > 5 else ""))
-    if score.failed:
-        parts.append(f"{score.failed:,} evaluator{'' if score.failed == 1 else 's'} failed")
     if score.unscored:
         parts.append(f"{score.unscored:,} not scored")
+    if score.first_error is not None:
+        failed = f"{score.failed:,} evaluator{'' if score.failed == 1 else 's'} failed"
+        parts.append(f"{failed}: {_line(score.first_error)}")
     return ", ".join(parts)
+
+
+def _line(message: str) -> str:
+    """Formats a message as at most one line of a terminal."""
+    text = " ".join(message.split())
+    return text if len(text) <= max_example else f"{text[: max_example - 1]}…"
 
 
 def _decimal(value: float) -> str:
