@@ -163,6 +163,10 @@ const messages = {
     `${grouped(f.violation_count)} ${f.violation_count === 1 ? "item violates" : "items violate"} the schema, the first at ${f.path}: item ${JSON.stringify(f.item_id)} (${f.keyword})`,
   DATASET_IN_USE: (f: { dataset_id: string; run_count: bigint; locked_tags: string }) =>
     `the dataset has ${plural(f.run_count, "run")}${f.locked_tags ? ` and the locked tags ${f.locked_tags}` : ""}; set force to delete them as well`,
+  TAG_CONFLICT: (f: { tag: string; expected_tagged_version: bigint; tagged_version: bigint }) =>
+    f.tagged_version === 0n
+      ? `the tag ${f.tag} is on no version, not on version ${f.expected_tagged_version}`
+      : `the tag ${f.tag} is on version ${f.tagged_version}, not on ${f.expected_tagged_version}`,
   TAG_LOCKED: (f: { tag: string; version: bigint }) =>
     `the tag ${f.tag} is locked on version ${f.version}; unlock it first`,
   ITEM_PURGED: (f: { index?: number | bigint; item_id: string }) =>

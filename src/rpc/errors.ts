@@ -44,6 +44,7 @@ export const codes: Readonly<Record<Reason, Code>> = {
 
   VERSION_CONFLICT: Code.Aborted,
   ETAG_MISMATCH: Code.Aborted,
+  TAG_CONFLICT: Code.Aborted,
   WRITE_CONTENTION: Code.Aborted,
   STREAM_SUPERSEDED: Code.Aborted,
 

@@ -1,26 +1,36 @@
 import type { BlobStore } from "../blobs/blob-store.ts";
-import type { Pool } from "../db/pool.ts";
-import { transaction } from "../db/transaction.ts";
-import type { ProjectId } from "../handles.ts";
+import type { Client } from "../db/pool.ts";
+import type { ProjectId, UploadHandle } from "../handles.ts";
 import type { Logger } from "../log.ts";
 import { deleteSegmentBlobs } from "./delete-segment-blobs.ts";
 import { deleteSegments } from "./segment-store.ts";
-import { uploadNotReady } from "./upload.ts";
+import { type Segment, uploadNotReady } from "./upload.ts";
 import { deleteUploadRow, lockUpload } from "./upload-store.ts";
 
-/** Deletes an upload and its bytes. @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied */
-export async function deleteUpload(
-  { pool, blobs, log }: { readonly pool: Pool; readonly blobs: BlobStore; readonly log: Logger },
-  projectId: ProjectId,
-  id: string,
+/** An upload that is deleted but for its bytes. */
+export interface DeletedUpload {
+  readonly uploadId: UploadHandle;
+  readonly segments: readonly Segment[];
+}
+
+/**
+ * Deletes an upload. Its bytes go once that is committed, see `deleteBytes`.
+ *
+ * @throws Failure UPLOAD_NOT_FOUND; UPLOAD_NOT_READY while it is being applied
+ */
+export async function deleteUpload(client: Client, projectId: ProjectId, id: string): Promise<DeletedUpload> {
+  const upload = await lockUpload(client, projectId, { uploadId: id });
+  if (upload.state === "processing") throw uploadNotReady(upload);
+  const segments = await deleteSegments(client, upload.uploadId);
+  await deleteUploadRow(client, upload);
+  return { uploadId: upload.uploadId, segments };
+}
+
+/** Deletes the bytes of a deleted upload. Never throws. */
+export async function deleteBytes(
+  { blobs, log }: { readonly blobs: BlobStore; readonly log: Logger },
+  { uploadId, segments }: DeletedUpload,
 ): Promise<void> {
-  const { uploadId, segments } = await transaction(pool, async (client) => {
-    const upload = await lockUpload(client, projectId, { uploadId: id });
-    if (upload.state === "processing") throw uploadNotReady(upload);
-    const dropped = await deleteSegments(client, upload.uploadId);
-    await deleteUploadRow(client, upload);
-    return { uploadId: upload.uploadId, segments: dropped };
-  });
   try {
     await deleteSegmentBlobs(blobs, uploadId, segments);
   } catch (error) {

@@ -14,6 +14,14 @@ export interface TagName {
   readonly tag: string;
 }
 
+/** Where a tag is to be put. */
+export interface TagChange {
+  readonly at: VersionSelector;
+  readonly locked: boolean;
+  /** The version that must have the tag now, 0 for none; undefined allows any. */
+  readonly expectedVersion: bigint | undefined;
+}
+
 /** A version with its tags, and the version that had the tag before: 0 if none did. */
 export interface TaggedVersion {
   readonly version: DatasetVersion;
@@ -25,18 +33,26 @@ export interface TaggedVersion {
  * time.
  *
  * @throws Failure DATASET_NOT_FOUND, VERSION_NOT_FOUND, TAG_NOT_FOUND (of the selector), INVALID_FIELD for version 0,
- * TAG_LOCKED if it is locked on another version.
+ * TAG_LOCKED if it is locked on another version, TAG_CONFLICT if it is not on the expected one.
  */
 export async function tagVersion(
   client: Client,
   { projectId, ref, tag }: TagName,
-  { at, locked }: { readonly at: VersionSelector; readonly locked: boolean },
+  { at, locked, expectedVersion }: TagChange,
 ): Promise<TaggedVersion> {
   // The lock serializes calls for the same tag, which may not have a row yet.
   const dataset = await lockDataset(client, projectId, ref);
   const version = await resolveVersion(client, dataset, at);
   if (version === 0n) throw invalidField("at", "is version 0, which cannot be tagged");
   const present = await findTag(client, dataset.datasetId, tag);
+  const presentVersion = present?.version ?? 0n;
+  if (expectedVersion !== undefined && presentVersion !== expectedVersion) {
+    throw failure("TAG_CONFLICT", {
+      tag,
+      expected_tagged_version: expectedVersion,
+      tagged_version: presentVersion,
+    });
+  }
   if (present?.locked && present.version !== version) throw tagLocked(present);
   if (present?.version !== version || present.locked !== locked) {
     const updateTime = await clockOf(client, dataset.datasetId);
@@ -44,7 +60,7 @@ export async function tagVersion(
   }
   return {
     version: await getVersion(client, dataset, version),
-    previousVersion: present?.version ?? 0n,
+    previousVersion: presentVersion,
   };
 }
 

@@ -320,7 +320,9 @@ describe("finding, listing and deleting", () => {
   test("deletes an upload with its bytes, and frees its request_id", async () => {
     const requestId = randomUUID();
     const { uploadId } = await send(uploads, "abc", { filename: "a.csv" }, { requestId });
-    await uploads.deleteUpload({ uploadId });
+    const deletion = { uploadId, requestId: crypto.randomUUID() };
+    await uploads.deleteUpload(deletion);
+    await uploads.deleteUpload(deletion);
     const keys = await Array.fromAsync(service.resources.blobs.list(`uploads/${uploadId}`));
     expect(keys).toEqual([]);
     expect((await refusalOf(uploads.deleteUpload({ uploadId }))).reason).toBe("UPLOAD_NOT_FOUND");

@@ -242,6 +242,47 @@ describe("TagVersion", () => {
     expect(second.previousVersion).toBe(1n);
   });
 
+  test("moves a tag only from the version that the caller expects, so that of two moves one wins", async () => {
+    const { dataset } = await withVersions(3);
+    const move = (version: bigint, expectedTaggedVersion: bigint) =>
+      service.client.tagVersion({
+        dataset: identified(dataset.datasetId),
+        tag: "prod",
+        at: at.version(version),
+        expectedTaggedVersion,
+      });
+    expect((await move(1n, 0n)).previousVersion).toBe(0n);
+    const moves = await Promise.allSettled([move(2n, 1n), move(3n, 1n)]);
+    expect(moves.map(({ status }) => status).toSorted()).toEqual(["fulfilled", "rejected"]);
+    const tagged = (
+      await service.client.listVersions({
+        dataset: identified(dataset.datasetId),
+        taggedOnly: true,
+      })
+    ).versions.map(({ version }) => version);
+    expect(await refusalOf(move(2n, 1n))).toEqual({
+      code: "Aborted",
+      reason: "TAG_CONFLICT",
+      metadata: { tag: "prod", expected_tagged_version: "1", tagged_version: `${tagged[0]}` },
+    });
+    expect((await refusalOf(move(2n, 0n))).reason).toBe("TAG_CONFLICT");
+  });
+
+  test("answers a repeated request as it did first, wherever the tag is by then", async () => {
+    const { dataset } = await withVersions(2);
+    const ref = identified(dataset.datasetId);
+    const request = { dataset: ref, tag: "prod", at: at.version(1n), requestId: crypto.randomUUID() };
+    const first = await service.client.tagVersion(request);
+    await tag(dataset, "prod", 2n);
+    expect(await service.client.tagVersion(request)).toEqual(first);
+    expect(tagNames(await getVersion(dataset))).toEqual(["prod"]);
+
+    const untagging = { dataset: ref, tag: "prod", requestId: crypto.randomUUID() };
+    const removed = await service.client.untagVersion(untagging);
+    expect(await service.client.untagVersion(untagging)).toEqual(removed);
+    expect((await refusalOf(untag(dataset, "prod"))).reason).toBe("TAG_NOT_FOUND");
+  });
+
   test("does not move a locked tag until it is unlocked", async () => {
     const { dataset } = await withVersions(2);
     await tag(dataset, "prod", 1n, true);

@@ -309,6 +309,14 @@ export declare type DeleteUploadRequest = Message<"itembank.v1.DeleteUploadReque
    * @generated from field: string upload_id = 1;
    */
   uploadId: string;
+
+  /**
+   * A UUID. Repeating the call with it returns the first answer. Without one, a
+   * repeated call fails with UPLOAD_NOT_FOUND.
+   *
+   * @generated from field: string request_id = 2;
+   */
+  requestId: string;
 };
 
 /**

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import type { ServiceImpl } from "@connectrpc/connect";
 import {
-  type DatasetService,
+  DatasetService,
   GetVersionResponseSchema,
   ListVersionsResponseSchema,
   TagVersionResponseSchema,
@@ -9,7 +9,8 @@ import {
 } from "../../../gen/itembank/v1/dataset_service_pb.js";
 import { projectOf } from "../../auth/project.ts";
 import { getDataset } from "../../datasets/dataset-store.ts";
-import { snapshot, transaction } from "../../db/transaction.ts";
+import { snapshot } from "../../db/transaction.ts";
+import { answerOnce } from "../../rpc/answer-once.ts";
 import { pageSize } from "../../rpc/request-wire.ts";
 import { tagVersion, untagVersion } from "../../versions/tag-version.ts";
 import { getVersion, listVersions, resolveVersion } from "../../versions/version-store.ts";
@@ -17,6 +18,8 @@ import { newWatching, watchDataset } from "../../versions/watch-dataset.ts";
 import { datasetRefFromWire } from "../messages/dataset-wire.ts";
 import { selectorFromWire, tagFromWire, versionToWire, watchFrameToWire } from "../messages/version-wire.ts";
 import type { Resources } from "../resources.ts";
+
+const { method } = DatasetService;
 
 type VersionMethods = "getVersion" | "listVersions" | "tagVersion" | "untagVersion" | "watchDataset";
 
@@ -67,11 +70,19 @@ export function versionHandler(
         ref: datasetRefFromWire("dataset", request.dataset),
         tag: tagFromWire("tag", request.tag),
       };
-      const at = selectorFromWire("at", request.at);
-      const { version, previousVersion } = await transaction(pool, (client) =>
-        tagVersion(client, name, { at, locked: request.locked }),
-      );
-      return create(TagVersionResponseSchema, { version: versionToWire(version), previousVersion });
+      const change = {
+        at: selectorFromWire("at", request.at),
+        locked: request.locked,
+        expectedVersion: request.expectedTaggedVersion,
+      };
+      const { projectId } = name;
+      return answerOnce(pool, { projectId, method: method.tagVersion, request }, async (client) => {
+        const { version, previousVersion } = await tagVersion(client, name, change);
+        return {
+          response: create(TagVersionResponseSchema, { version: versionToWire(version), previousVersion }),
+          resourceId: version.datasetId,
+        };
+      });
     },
 
     async untagVersion(request, context) {
@@ -80,8 +91,14 @@ export function versionHandler(
         ref: datasetRefFromWire("dataset", request.dataset),
         tag: tagFromWire("tag", request.tag),
       };
-      const version = await transaction(pool, (client) => untagVersion(client, name));
-      return create(UntagVersionResponseSchema, { version: versionToWire(version) });
+      const { projectId } = name;
+      return answerOnce(pool, { projectId, method: method.untagVersion, request }, async (client) => {
+        const version = await untagVersion(client, name);
+        return {
+          response: create(UntagVersionResponseSchema, { version: versionToWire(version) }),
+          resourceId: version.datasetId,
+        };
+      });
     },
 
     async *watchDataset(request, context) {

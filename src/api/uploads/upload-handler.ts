@@ -8,11 +8,12 @@ import {
   ListUploadsResponseSchema,
   type SendUploadRequest,
   SendUploadResponseSchema,
-  type UploadService,
+  UploadService,
 } from "../../../gen/itembank/v1/upload_service_pb.js";
 import { authorOf, projectOf } from "../../auth/project.ts";
 import { failure, invalidField } from "../../failure.ts";
-import { deleteUpload } from "../../uploads/delete-upload.ts";
+import { answerOnce } from "../../rpc/answer-once.ts";
+import { type DeletedUpload, deleteBytes, deleteUpload } from "../../uploads/delete-upload.ts";
 import { listUploadPage } from "../../uploads/list-uploads.ts";
 import { openUpload, type UploadSession } from "../../uploads/send-upload.ts";
 import type { Upload, UploadRef } from "../../uploads/upload.ts";
@@ -57,8 +58,16 @@ export function uploadHandler(resources: Resources): Partial<ServiceImpl<typeof 
     },
 
     async deleteUpload(request, context) {
-      await deleteUpload(resources, projectOf(context), uploadIdFromWire("upload_id", request.uploadId));
-      return create(DeleteUploadResponseSchema, {});
+      const projectId = projectOf(context);
+      const uploadId = uploadIdFromWire("upload_id", request.uploadId);
+      let deleted: DeletedUpload | undefined;
+      const call = { projectId, method: UploadService.method.deleteUpload, request };
+      const response = await answerOnce(pool, call, async (client) => {
+        deleted = await deleteUpload(client, projectId, uploadId);
+        return { response: create(DeleteUploadResponseSchema, {}), resourceId: undefined };
+      });
+      if (deleted !== undefined) await deleteBytes(resources, deleted);
+      return response;
     },
 
     async applyUpload(request, context) {

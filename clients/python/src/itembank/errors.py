@@ -75,7 +75,7 @@ class NotFoundError(ItembankError, LookupError):
 
 
 class ConflictError(ItembankError):
-    """Another write came first: VERSION_CONFLICT, ETAG_MISMATCH, ITEM_EXISTS, RESULT_FINAL and others."""
+    """Another write came first: VERSION_CONFLICT, ETAG_MISMATCH, TAG_CONFLICT, ITEM_EXISTS, RESULT_FINAL and others."""
 
 
 class PreconditionError(ItembankError):

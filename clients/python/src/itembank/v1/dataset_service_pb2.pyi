@@ -474,11 +474,23 @@ class TagVersionRequest(_message.Message):
     AT_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
     LOCKED_FIELD_NUMBER: _builtins.int
+    EXPECTED_TAGGED_VERSION_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
     """Required. The tag, see VersionTag."""
     locked: _builtins.bool
     """Whether the tag is locked afterwards. Unlocking a tag means tagging the
     same version again with false.
+    """
+    expected_tagged_version: _builtins.int
+    """If set, the version that carries the tag now, 0 if none does. Of two callers
+    that move a tag from the same version, the second then fails with
+    TAG_CONFLICT.
+    """
+    request_id: _builtins.str
+    """A UUID. Repeating the call with it returns the first answer and changes
+    nothing, even if the tag has moved since. Empty means that a repeated call
+    is another one.
     """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
@@ -495,12 +507,16 @@ class TagVersionRequest(_message.Message):
         at: _dataset_pb2.VersionSelector | None = ...,
         tag: _builtins.str = ...,
         locked: _builtins.bool = ...,
+        expected_tagged_version: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_tagged_version", b"_expected_tagged_version", "at", b"at", "dataset", b"dataset", "expected_tagged_version", b"expected_tagged_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "dataset", b"dataset", "locked", b"locked", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_tagged_version", b"_expected_tagged_version", "at", b"at", "dataset", b"dataset", "expected_tagged_version", b"expected_tagged_version", "locked", b"locked", "request_id", b"request_id", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__expected_tagged_version: _TypeAlias = _typing.Literal["expected_tagged_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_tagged_version: _TypeAlias = _typing.Literal["_expected_tagged_version", b"_expected_tagged_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_tagged_version) -> _WhichOneofReturnType__expected_tagged_version | None: ...
 
 Global___TagVersionRequest: _TypeAlias = TagVersionRequest  # noqa: Y015
 
@@ -540,8 +556,13 @@ class UntagVersionRequest(_message.Message):
 
     DATASET_FIELD_NUMBER: _builtins.int
     TAG_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     tag: _builtins.str
     """Required. The tag."""
+    request_id: _builtins.str
+    """A UUID. Repeating the call with it returns the first answer. Without one, a
+    repeated call fails with TAG_NOT_FOUND.
+    """
     @_builtins.property
     def dataset(self) -> _dataset_pb2.DatasetRef:
         """Required. The dataset."""
@@ -551,10 +572,11 @@ class UntagVersionRequest(_message.Message):
         *,
         dataset: _dataset_pb2.DatasetRef | None = ...,
         tag: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "tag", b"tag"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dataset", b"dataset", "request_id", b"request_id", "tag", b"tag"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -157,8 +157,9 @@ class DatasetServiceServicer(object):
 
     def TagVersion(self, request, context):
         """Puts a tag on a version. A tag on another version moves, in one step,
-        unless it is locked: then the call fails with TAG_LOCKED. Repeating the
-        call changes nothing.
+        unless it is locked: then the call fails with TAG_LOCKED. If
+        expected_tagged_version is set and the tag is elsewhere, it fails with
+        TAG_CONFLICT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -58,8 +58,9 @@ class DatasetServiceStub:
     """
     TagVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.TagVersionRequest, _dataset_service_pb2.TagVersionResponse]
     """Puts a tag on a version. A tag on another version moves, in one step,
-    unless it is locked: then the call fails with TAG_LOCKED. Repeating the
-    call changes nothing.
+    unless it is locked: then the call fails with TAG_LOCKED. If
+    expected_tagged_version is set and the tag is elsewhere, it fails with
+    TAG_CONFLICT.
     """
     UntagVersion: _grpc.UnaryUnaryMultiCallable[_dataset_service_pb2.UntagVersionRequest, _dataset_service_pb2.UntagVersionResponse]
     """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
@@ -112,8 +113,9 @@ class DatasetServiceAsyncStub(DatasetServiceStub):
     """
     TagVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.TagVersionRequest, _dataset_service_pb2.TagVersionResponse]  # type: ignore[assignment]
     """Puts a tag on a version. A tag on another version moves, in one step,
-    unless it is locked: then the call fails with TAG_LOCKED. Repeating the
-    call changes nothing.
+    unless it is locked: then the call fails with TAG_LOCKED. If
+    expected_tagged_version is set and the tag is elsewhere, it fails with
+    TAG_CONFLICT.
     """
     UntagVersion: _aio.UnaryUnaryMultiCallable[_dataset_service_pb2.UntagVersionRequest, _dataset_service_pb2.UntagVersionResponse]  # type: ignore[assignment]
     """Removes a tag. Fails with TAG_LOCKED or TAG_NOT_FOUND."""
@@ -211,8 +213,9 @@ class DatasetServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dataset_service_pb2.TagVersionResponse, _abc.Awaitable[_dataset_service_pb2.TagVersionResponse]]:
         """Puts a tag on a version. A tag on another version moves, in one step,
-        unless it is locked: then the call fails with TAG_LOCKED. Repeating the
-        call changes nothing.
+        unless it is locked: then the call fails with TAG_LOCKED. If
+        expected_tagged_version is set and the tag is elsewhere, it fails with
+        TAG_CONFLICT.
         """
 
     @_abc_1.abstractmethod

@@ -214,6 +214,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
         {"request_id": "9f0c..."} or {"worker_id": "gpu-3"}
     """
+    ERROR_REASON_TAG_CONFLICT: _ErrorReason.ValueType  # 64
+    """ABORTED. The tag is not on the version that the caller expected, 0 for none.
+
+        {"tag": "prod", "expected_tagged_version": "12", "tagged_version": "13"}
+    """
     ERROR_REASON_INCOMPLETE_STREAM: _ErrorReason.ValueType  # 70
     """FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The
     import stays open.
@@ -534,6 +539,11 @@ ERROR_REASON_STREAM_SUPERSEDED: ErrorReason.ValueType  # 63
 """ABORTED. A newer stream of the same import or worker has taken over.
 
     {"request_id": "9f0c..."} or {"worker_id": "gpu-3"}
+"""
+ERROR_REASON_TAG_CONFLICT: ErrorReason.ValueType  # 64
+"""ABORTED. The tag is not on the version that the caller expected, 0 for none.
+
+    {"tag": "prod", "expected_tagged_version": "12", "tagged_version": "13"}
 """
 ERROR_REASON_INCOMPLETE_STREAM: ErrorReason.ValueType  # 70
 """FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The

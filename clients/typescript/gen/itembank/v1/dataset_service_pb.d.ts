@@ -448,6 +448,24 @@ export declare type TagVersionRequest = Message<"itembank.v1.TagVersionRequest">
    * @generated from field: bool locked = 4;
    */
   locked: boolean;
+
+  /**
+   * If set, the version that carries the tag now, 0 if none does. Of two callers
+   * that move a tag from the same version, the second then fails with
+   * TAG_CONFLICT.
+   *
+   * @generated from field: optional int64 expected_tagged_version = 5;
+   */
+  expectedTaggedVersion?: bigint | undefined;
+
+  /**
+   * A UUID. Repeating the call with it returns the first answer and changes
+   * nothing, even if the tag has moved since. Empty means that a repeated call
+   * is another one.
+   *
+   * @generated from field: string request_id = 6;
+   */
+  requestId: string;
 };
 
 /**
@@ -502,6 +520,14 @@ export declare type UntagVersionRequest = Message<"itembank.v1.UntagVersionReque
    * @generated from field: string tag = 2;
    */
   tag: string;
+
+  /**
+   * A UUID. Repeating the call with it returns the first answer. Without one, a
+   * repeated call fails with TAG_NOT_FOUND.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
 };
 
 /**
@@ -990,8 +1016,9 @@ export declare const DatasetService: GenService<{
   },
   /**
    * Puts a tag on a version. A tag on another version moves, in one step,
-   * unless it is locked: then the call fails with TAG_LOCKED. Repeating the
-   * call changes nothing.
+   * unless it is locked: then the call fails with TAG_LOCKED. If
+   * expected_tagged_version is set and the tag is elsewhere, it fails with
+   * TAG_CONFLICT.
    *
    * @generated from rpc itembank.v1.DatasetService.TagVersion
    */

@@ -355,6 +355,15 @@ export enum ErrorReason {
   STREAM_SUPERSEDED = 63,
 
   /**
+   * ABORTED. The tag is not on the version that the caller expected, 0 for none.
+   *
+   *     {"tag": "prod", "expected_tagged_version": "12", "tagged_version": "13"}
+   *
+   * @generated from enum value: ERROR_REASON_TAG_CONFLICT = 64;
+   */
+  TAG_CONFLICT = 64,
+
+  /**
    * FAILED_PRECONDITION. The rows that arrived do not match the `commit`. The
    * import stays open.
    *
