@@ -1,5 +1,5 @@
 /**
- * Checks the sources without running them: style, types, and the contract. Runs all checks, prints the output of those that
+ * Checks the sources without running them: style, types, dead code, and the contract. Runs all checks, prints the output of those that
  * fail, and exits with 1 if any does.
  */
 import { execFileSync, spawnSync } from "node:child_process";
@@ -10,6 +10,7 @@ type Check = readonly [title: string, command: string, ...args: string[]];
 const checks: Check[] = [
   ["sources are formatted and free of lint", "biome", "ci", "--error-on-warnings", "."],
   ["types hold", "tsc", "--noEmit"],
+  ["nothing is exported, installed or kept that nobody uses", "knip", "--no-progress"],
   ["the contract follows its style", "buf", "lint"],
   ["the contract is formatted", "buf", "format", "--diff", "--exit-code", "proto"],
   [

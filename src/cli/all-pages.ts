@@ -4,7 +4,7 @@ interface Page {
 }
 
 /** The largest page that a server returns. */
-export const maxPageSize = 1000;
+const maxPageSize = 1000;
 
 /** Yields the elements of all pages as they arrive, at most `limit`. */
 export async function* allPages<P extends Page, T>(

@@ -75,7 +75,7 @@ export async function nameOf(cli: Cli, work: Import): Promise<string> {
 }
 
 /** Returns the options that distinguish two writes of the same file. */
-export function optionsText({ options, asPlan }: Import): string {
+function optionsText({ options, asPlan }: Import): string {
   const { yes: _, requestId: __, ...others } = options;
   return JSON.stringify({ ...others, asPlan });
 }

@@ -32,7 +32,7 @@ export function readPlanDifferences(plan: Changeset, headVersion: bigint, size =
  * Merges lists in ascending order of item_id. A list of full size may continue, so the window ends where the first of those
  * lists ends.
  */
-export function mergeLists(lists: readonly (readonly PlannedDifference[])[], size: number): DifferenceWindow {
+function mergeLists(lists: readonly (readonly PlannedDifference[])[], size: number): DifferenceWindow {
   const ends = lists.flatMap((list) => (list.length === size ? [list.at(-1)?.itemId ?? ""] : []));
   const through = ends.sort(compareBytes)[0];
   const differences: Difference[] = lists

@@ -13,7 +13,7 @@ export interface MemberColumn {
  * Objects with more different members than this get no columns: they are maps, and a table with a column per key is of
  * no use.
  */
-export const maxMemberColumns = 1_000;
+const maxMemberColumns = 1_000;
 
 /** The same for objects within members, which become structs. */
 const maxStructMembers = 100;

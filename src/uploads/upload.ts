@@ -4,8 +4,7 @@ import type { FileFormat } from "../files/file-format.ts";
 import type { DatasetHandle, ProjectId, UploadHandle } from "../handles.ts";
 
 /** The states of an upload. `consumed` and `expired` are final. */
-export const uploadStates = ["receiving", "pending", "processing", "consumed", "expired"] as const;
-export type UploadState = (typeof uploadStates)[number];
+export type UploadState = "receiving" | "pending" | "processing" | "consumed" | "expired";
 
 /** A file that has been sent, or is being sent, and can become items of a dataset, once. */
 export interface Upload {

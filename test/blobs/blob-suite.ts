@@ -122,7 +122,7 @@ export function describeBlobs(name: string, open: () => BlobStore): void {
   });
 }
 
-export async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
+async function bytesOf(stream: AsyncIterable<Uint8Array>): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(stream));
 }
 

@@ -47,7 +47,7 @@ export interface Hello extends Omit<MessageInitShape<typeof WorkHelloSchema>, "l
   readonly leaseSeconds?: number;
 }
 
-export function duration(seconds: number) {
+function duration(seconds: number) {
   return create(DurationSchema, {
     seconds: BigInt(Math.floor(seconds)),
     nanos: Math.round((seconds % 1) * 1e9),

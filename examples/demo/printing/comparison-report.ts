@@ -12,7 +12,7 @@ import { grouped } from "../../../src/quantities.ts";
 import type { GroupComparison } from "../comparison.ts";
 
 /** Formats a share as a percentage with one decimal: `45.8 %`. */
-export function percent(share: number): string {
+function percent(share: number): string {
   return `${(share * 100).toFixed(1)} %`;
 }
 

@@ -6,15 +6,6 @@ import { type Json, plainJson } from "./json-value.ts";
 /** The name of the algorithm that computes content hashes here, as the contract has it. */
 export const contentHashAlgorithm = "sha256-jcs-v1";
 
-/** The content that is hashed, as JSON texts. */
-export interface ContentTexts {
-  readonly inputJson: string;
-  /** Absent if there is none, which is not the same as `null`. */
-  readonly expectedOutputJson?: string | undefined;
-  /** A JSON object. Absent or empty if there is none. */
-  readonly metadataJson?: string | undefined;
-}
-
 /** Texts and the hash of their content. */
 export interface HashedContent {
   readonly inputJson: string;
@@ -59,21 +50,6 @@ export function hashContent(
     metadataJson: annotations?.text ?? "",
     contentHash: platform.sha256(`{${members.join(",")}}`),
   };
-}
-
-/**
- * Returns the content hash of an item whose payloads are JSON texts.
- *
- * @throws JsonProblem, as `hashContent` does
- */
-export function contentHashOfTexts(platform: Platform, texts: ContentTexts): Uint8Array {
-  const { inputJson, expectedOutputJson, metadataJson } = texts;
-  return hashContent(
-    platform,
-    { kind: "text", text: inputJson },
-    expectedOutputJson === undefined ? undefined : { kind: "text", text: expectedOutputJson },
-    metadataJson ? { kind: "text", text: metadataJson } : undefined,
-  ).contentHash;
 }
 
 function spell(payload: Payload, root: string): { readonly text: string; readonly canonical: string } {

@@ -122,7 +122,7 @@ class Visit {
 }
 
 /** Whether an object was made by a literal, by JSON.parse or by Object.create(null), in this realm or another. */
-export function isPlain(object: object): boolean {
+function isPlain(object: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(object);
   return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
 }

@@ -86,7 +86,7 @@ export interface UpsertPlan {
 }
 
 /** Converts the counts of a receipt. */
-export function countsOf(counts: ChangeCounts | undefined): Counts {
+function countsOf(counts: ChangeCounts | undefined): Counts {
   return {
     received: Number(counts?.received ?? 0n),
     created: Number(counts?.created ?? 0n),
