@@ -11,6 +11,11 @@ export function newId(prefix: IdPrefix): string {
   return prefix + ulid(tick()).toLowerCase();
 }
 
+/** Whether a text has the form of a dataset's id. */
+export function isDatasetId(text: string): boolean {
+  return /^data[0-9a-z]{26}$/.test(text);
+}
+
 /**
  * The form of item ids that the server assigns. Callers may send such an id back, so the form proves its origin, not
  * its owner.

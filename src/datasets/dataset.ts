@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Instant } from "../db/instant.ts";
 import { failure } from "../failure.ts";
 import type { DatasetHandle, ProjectId } from "../handles.ts";
+import { isDatasetId } from "../ids.ts";
 import { isSameJson } from "../json/json-object.ts";
 import { isReservedWord } from "./reserved-words.ts";
 
@@ -71,6 +72,8 @@ export function nameProblem(name: string): string | undefined {
   if (!name.isWellFormed()) return "contains a lone surrogate";
   if (/\p{Cc}/u.test(name)) return "contains a control character";
   if (name.trim() === "") return "must not be only white space";
+  // The command line and the clients take either, and would find the wrong dataset.
+  if (isDatasetId(name)) return "must not look like the id of a dataset";
   return undefined;
 }
 

@@ -230,14 +230,20 @@ async function recordLocked(
       itemVersion: itemVersions.get(result.itemId) ?? 0n,
     }));
   });
-  const { resultIds } = await writeResults(client, run, decided.flat());
+  const { resultIds, rescored } = await writeResults(client, run, decided.flat());
   const ids = cutInto(resultIds, lengths);
-  return decided.map((own, index) => ({ counts: countKinds(own), resultIds: ids[index] ?? [] }));
+  return decided.map((own, index) => ({ counts: countKinds(own, rescored), resultIds: ids[index] ?? [] }));
 }
 
-function countKinds(decided: readonly { readonly decision: ResultDecision }[]): RecordedCounts {
-  const counts = { created: 0, replaced: 0, unchanged: 0 };
-  for (const { decision } of decided) counts[decision.kind]++;
+function countKinds(
+  decided: readonly { readonly decision: ResultDecision }[],
+  rescored: ReadonlySet<bigint>,
+): RecordedCounts {
+  const counts = { created: 0, replaced: 0, unchanged: 0, rescored: 0 };
+  for (const { decision } of decided) {
+    const isRescored = decision.kind === "unchanged" && rescored.has(decision.current.number);
+    counts[isRescored ? "rescored" : decision.kind]++;
+  }
   return counts;
 }
 

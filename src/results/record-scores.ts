@@ -114,7 +114,7 @@ function assignSequences(run: LockedRun, changes: readonly ResultChange[]): Resc
 }
 
 function countScores(changes: readonly ScoreChange[]): RecordedCounts {
-  const counts = { created: 0, replaced: 0, unchanged: 0 };
+  const counts = { created: 0, replaced: 0, unchanged: 0, rescored: 0 };
   for (const { created, replaced, unchanged } of changes) {
     counts.created += created;
     counts.replaced += replaced.length;

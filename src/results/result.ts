@@ -96,6 +96,8 @@ export interface RecordedCounts {
   readonly created: number;
   readonly replaced: number;
   readonly unchanged: number;
+  /** Results that were there already and got other scores. Always 0 where scores are counted. */
+  readonly rescored: number;
 }
 
 /** A request to record, and the present state of its cells. */

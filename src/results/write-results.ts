@@ -19,6 +19,8 @@ export interface DecidedResult {
 export interface WrittenResults {
   /** The id of each result, in their order. */
   readonly resultIds: readonly string[];
+  /** The numbers of the results that were there already and got other scores. */
+  readonly rescored: ReadonlySet<bigint>;
   /** The last sequence number of the run after the write. */
   readonly sequence: bigint;
 }
@@ -46,7 +48,11 @@ export async function writeResults(
   const sequences = fresh.length + rescorings.length;
   if (sequences > 0) await advanceRun(client, run, { ...countsOf(decided), sequences });
   await syncOpenCells(client, run, fresh.map(cellOf));
-  return { resultIds, sequence: run.sequence + BigInt(sequences) };
+  return {
+    resultIds,
+    rescored: new Set(rescorings.map(({ number }) => number)),
+    sequence: run.sequence + BigInt(sequences),
+  };
 }
 
 function cellOf({ result: { itemId, repetition, error }, attempt }: SequencedResult): CellChange {

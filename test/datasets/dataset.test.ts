@@ -76,6 +76,7 @@ describe("a name", () => {
 
   test.each([
     [" ", "must not be only white space"],
+    [`data${"0".repeat(26)}`, "must not look like the id of a dataset"],
     ["\u3000\u00a0", "must not be only white space"],
     ["a\tb", "contains a control character"],
     ["a\u0085", "contains a control character"],

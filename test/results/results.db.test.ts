@@ -39,6 +39,18 @@ const recorded = (created: number, replaced: number, unchanged: number) =>
   });
 
 describe("RecordResults", () => {
+  test("counts a result whose output was there and whose score was not as rescored, never as unchanged", async () => {
+    const { runId } = await newRun(service, "qa");
+    const scored = (itemId: string, value: number) => success(itemId, 1, { scores: [{ name: "s", value }] });
+    const results = ["q1", "q2", "q3"].map((itemId) => scored(itemId, 1));
+    await record({ runId, results });
+    const again = await record({
+      runId,
+      results: [scored("q1", 1), scored("q2", 0), success("q3", 1, { scores: [{ name: "t", value: 1 }] })],
+    });
+    expect(again.counts).toMatchObject({ created: 0n, replaced: 0n, unchanged: 1n, rescored: 2n });
+  });
+
   test("counts cells, and missing = 15 - succeeded - failed at any time", async () => {
     const { runId } = await newRun(service, "qa", { repetitions: 3 });
     expect(await countsOf(runId)).toEqual([15n, 0n, 0n, 15n]);

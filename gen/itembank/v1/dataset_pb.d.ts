@@ -29,7 +29,8 @@ export declare type Dataset = Message<"itembank.v1.Dataset"> & {
 
   /**
    * Required. Unique in the project, compared byte by byte. 1 to 128
-   * characters, none of them a control character, not only white space.
+   * characters, none of them a control character, not only white space, and not
+   * of the form of a dataset_id.
    *
    * @generated from field: string name = 2;
    */

@@ -416,11 +416,19 @@ export declare type RecordedCounts = Message<"itembank.v1.RecordedCounts"> & {
   replaced: bigint;
 
   /**
-   * Results that were already recorded.
+   * Results that were already recorded, with these scores.
    *
    * @generated from field: int64 unchanged = 3;
    */
   unchanged: bigint;
+
+  /**
+   * Results that were already recorded, of which a score was added or replaced.
+   * Always 0 in the answer of RecordScores, which counts scores.
+   *
+   * @generated from field: int64 rescored = 4;
+   */
+  rescored: bigint;
 };
 
 /**

@@ -63,5 +63,6 @@ export function recordedCountsToWire(counts: RecordedCounts): MessageInitShape<t
     created: BigInt(counts.created),
     replaced: BigInt(counts.replaced),
     unchanged: BigInt(counts.unchanged),
+    rescored: BigInt(counts.rescored),
   };
 }

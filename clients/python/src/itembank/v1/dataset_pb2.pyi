@@ -46,7 +46,8 @@ class Dataset(_message.Message):
     """
     name: _builtins.str
     """Required. Unique in the project, compared byte by byte. 1 to 128
-    characters, none of them a control character, not only white space.
+    characters, none of them a control character, not only white space, and not
+    of the form of a dataset_id.
     """
     table_name: _builtins.str
     """The name of the dataset in SQL, see QueryService. Has to match

@@ -466,22 +466,28 @@ class RecordedCounts(_message.Message):
     CREATED_FIELD_NUMBER: _builtins.int
     REPLACED_FIELD_NUMBER: _builtins.int
     UNCHANGED_FIELD_NUMBER: _builtins.int
+    RESCORED_FIELD_NUMBER: _builtins.int
     created: _builtins.int
     """Results of cells that had none."""
     replaced: _builtins.int
     """Results that replaced another."""
     unchanged: _builtins.int
-    """Results that were already recorded."""
+    """Results that were already recorded, with these scores."""
+    rescored: _builtins.int
+    """Results that were already recorded, of which a score was added or replaced.
+    Always 0 in the answer of RecordScores, which counts scores.
+    """
     def __init__(
         self,
         *,
         created: _builtins.int = ...,
         replaced: _builtins.int = ...,
         unchanged: _builtins.int = ...,
+        rescored: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "replaced", b"replaced", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "replaced", b"replaced", "rescored", b"rescored", "unchanged", b"unchanged"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
