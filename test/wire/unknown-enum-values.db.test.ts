@@ -69,6 +69,7 @@ const calls: Readonly<Record<string, () => JsonObject[]>> = {
   "RecordResults results[0].scores[0].annotator_kind": () => [{ runId, results: [result] }],
   "StreamRecordResults results[0].scores[0].annotator_kind": () => [{ runId, results: [result] }],
   "RecordScores scores[0].score.annotator_kind": () => [{ runId, scores: [{ resultId, score }] }],
+  "ListDatasets view": () => [{ view: unknown }],
   "ListRuns states[0]": () => [{ states: [unknown] }],
   "GetResult view": () => [{ resultId, view: unknown }],
   "ListResults outcome": () => [{ runId, outcome: unknown }],
