@@ -132,9 +132,16 @@ function cancellation(reason: unknown): ConnectError {
   return new ConnectError("the call was cancelled", Code.Canceled, undefined, undefined, reason);
 }
 
-/** Whether an answer could not be written because its HTTP/2 stream, and usually its connection, is gone. */
+/**
+ * Whether an answer could not be written because its HTTP/2 stream, and usually its connection, is gone: before it was
+ * written, or while that waited for a slow client.
+ */
 function isClientGone(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "ERR_HTTP2_INVALID_STREAM";
+  if (!(error instanceof Error && "code" in error)) return false;
+  return (
+    error.code === "ERR_HTTP2_INVALID_STREAM" ||
+    (error.code === "ECANCELED" && "syscall" in error && error.syscall === "write")
+  );
 }
 
 function isAbortError(error: unknown): boolean {

@@ -141,6 +141,24 @@ describe("an AbortError", () => {
   });
 });
 
+describe("an answer that could not be written", () => {
+  test.each([
+    ["before it was written", { code: "ERR_HTTP2_INVALID_STREAM" }],
+    ["while it waited for a slow client", { code: "ECANCELED", syscall: "write" }],
+  ])("is CANCELED if the stream was gone %s, or has the reason of its call", (_, about) => {
+    const gone = Object.assign(new Error("gone"), about);
+    expect(toConnectError(gone, silent).code).toBe(Code.Canceled);
+    const late = new ConnectError("too late", Code.DeadlineExceeded);
+    const call = { method: "m", signal: AbortSignal.abort(late) };
+    expect(toConnectError(gone, silent, call).code).toBe(Code.DeadlineExceeded);
+  });
+
+  test("is INTERNAL if something else was cancelled", () => {
+    const other = Object.assign(new Error("cancelled"), { code: "ECANCELED", syscall: "read" });
+    expect(toConnectError(other, silent).code).toBe(Code.Internal);
+  });
+});
+
 describe("any other error", () => {
   test("has its cause in the log, under the id that the client receives", () => {
     const lines: string[] = [];
