@@ -155,6 +155,7 @@ describe("the service itself", () => {
     // A call that never ends keeps the service from stopping for some seconds.
     const unfinished = await unfinishedRequest(`http://${address}/itembank.v1.SystemService/GetServerInfo`);
     child.kill("SIGTERM");
+    // Signals that come within 300 milliseconds are one.
     await sleep(500);
     const begin = performance.now();
     child.kill("SIGTERM");

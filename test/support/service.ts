@@ -6,7 +6,7 @@ import type { DescService } from "@bufbuild/protobuf";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
 import { type Config, readConfig } from "../../src/config.ts";
-import { newLog } from "../../src/log.ts";
+import { type Logger, newLog } from "../../src/log.ts";
 import { type Server, startServer } from "../../src/server/start-server.ts";
 import { newTestDatabase, type TestDatabase } from "./database.ts";
 
@@ -28,13 +28,19 @@ export interface TestServiceOptions {
   /** A database that the suite creates and drops itself. */
   readonly database?: TestDatabase;
   readonly config?: Partial<Config>;
+  /** Silent by default. */
+  readonly log?: Logger;
 }
 
 /** Starts a service. Call it in `beforeAll`, and `close` in `afterAll`. */
-export async function startTestService({ database, config }: TestServiceOptions = {}): Promise<TestService> {
+export async function startTestService({
+  database,
+  config,
+  log = newLog("silent"),
+}: TestServiceOptions = {}): Promise<TestService> {
   const ownDatabase = database ?? (await newTestDatabase());
   const settings = { ...readConfig({}), ...testConfig(ownDatabase), ...config };
-  const server = await startServer({ config: settings, log: newLog("silent") });
+  const server = await startServer({ config: settings, log });
   const address = `${server.address.host}:${server.address.port}`;
   const url = `http://${address}`;
   const transport = createGrpcTransport({ baseUrl: url });

@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Client } from "@connectrpc/connect";
 import type * as grpc from "@grpc/grpc-js";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
@@ -9,6 +8,7 @@ import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { newGrpcJsClient } from "../support/grpc-js.ts";
 import { invalid, refusalOf, refused } from "../support/refusal.ts";
 import { startTestService, type TestService } from "../support/service.ts";
+import { settled } from "../support/settled.ts";
 import { addVersion, addVersions } from "./history.ts";
 
 let database: TestDatabase;
@@ -242,8 +242,7 @@ describe("WatchDataset", () => {
       if (frame.case === "version") seen.push(Number(frame.value.version));
     });
     stream.pause();
-    await sleep(300);
-    const whilePaused = asked.mock.calls.length;
+    const whilePaused = await settled(() => asked.mock.calls.length);
     await publish(dataset, "late");
     stream.resume();
     await vi.waitFor(() => expect(seen.length).toBe(count + 1), 10_000);

@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from "node:timers/promises";
+import { once } from "node:events";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -11,6 +11,7 @@ import {
   type StreamResultsResponse,
 } from "../../gen/itembank/v1/run_service_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
+import { newCallLog } from "../support/call-log.ts";
 import { newGrpcJsClient, reasonOf } from "../support/grpc-js.ts";
 import { expectNothingLeaked } from "../support/leaks.ts";
 import { startTestService, type TestService } from "../support/service.ts";
@@ -21,12 +22,17 @@ type Recording = grpc.ClientDuplexStream<Request, StreamRecordResultsResponse>;
 const itemCount = 5_000;
 const dataset = { by: { case: "name" as const, value: "streamed" } };
 
+/** A dataset of so many frames that grpc-js, which reads sixteen ahead, does not take all of them. */
+const many = { by: { case: "name" as const, value: "many frames" } };
+const manyCount = 40_000;
+
+const calls = newCallLog();
 let service: TestService;
 let items: ReturnType<typeof newGrpcJsClient>;
 let datasets: ReturnType<typeof newGrpcJsClient>;
 let runs: ReturnType<typeof newGrpcJsClient>;
 beforeAll(async () => {
-  service = await startTestService({ config: { heartbeatSeconds: 1 } });
+  service = await startTestService({ config: { heartbeatSeconds: 1 }, log: calls.log });
   items = newGrpcJsClient(ItemService, service.address);
   datasets = newGrpcJsClient(DatasetService, service.address);
   runs = newGrpcJsClient(RunService, service.address);
@@ -38,6 +44,13 @@ beforeAll(async () => {
         itemId: `k${String(first + index).padStart(5, "0")}`,
         inputJson: JSON.stringify({ text: "x".repeat(1000), number: first + index }),
       })),
+    });
+  }
+  for (let first = 0; first < manyCount; first += 1000) {
+    await service.client(UpsertService).upsertItems({
+      dataset: many,
+      options: { createIfMissing: true },
+      items: Array.from({ length: 1000 }, (_, index) => ({ itemId: `k${first + index}`, inputJson: "1" })),
     });
   }
 });
@@ -103,16 +116,16 @@ describe("StreamItems, called by grpc-js", () => {
   });
 
   test("waits for a slow reader without holding a connection, and ends at the deadline", async () => {
-    const stream = start({}, { deadline: Date.now() + 1_500 });
-    stream.once("data", () => stream.pause());
-    await sleep(300);
-    await expectNothingLeaked(service);
+    const isOver = calls.over("StreamItems");
+    const stream = start({ dataset: many }, { deadline: Date.now() + 1_500 });
     const ended = over(stream);
-    await sleep(1_400);
+    stream.once("data", () => stream.pause());
+    await once(stream, "data");
+    await expectNothingLeaked(service);
+    // The service learns of it by its own clock or by the client's.
+    expect(await isOver).toMatch(/^(deadline_exceeded|canceled)$/);
     stream.resume();
-    // Frames in flight at the deadline may still arrive complete.
-    const error = await ended;
-    if (error !== undefined) expect(error.code).toBe(grpc.status.DEADLINE_EXCEEDED);
+    expect((await ended)?.code).toBe(grpc.status.DEADLINE_EXCEEDED);
   });
 
   test("refuses a cursor of another call", async () => {
@@ -152,16 +165,16 @@ describe("DiffVersions, called by grpc-js", () => {
   });
 
   test("waits for a slow reader without holding a connection, and ends at the deadline", async () => {
-    const stream = start({}, { deadline: Date.now() + 1_500 });
-    stream.once("data", () => stream.pause());
-    await sleep(300);
-    await expectNothingLeaked(service);
+    const isOver = calls.over("DiffVersions");
+    const stream = start({ dataset: many }, { deadline: Date.now() + 1_500 });
     const ended = over(stream);
-    await sleep(1_400);
+    stream.once("data", () => stream.pause());
+    await once(stream, "data");
+    await expectNothingLeaked(service);
+    // The service learns of it by its own clock or by the client's.
+    expect(await isOver).toMatch(/^(deadline_exceeded|canceled)$/);
     stream.resume();
-    // Frames in flight at the deadline may still arrive complete.
-    const error = await ended;
-    if (error !== undefined) expect(error.code).toBe(grpc.status.DEADLINE_EXCEEDED);
+    expect((await ended)?.code).toBe(grpc.status.DEADLINE_EXCEEDED);
   });
 });
 
@@ -264,13 +277,18 @@ describe("StreamRecordResults and StreamResults, called by grpc-js", () => {
 
   test("a follower that disconnects leaves no resources in use", async () => {
     const runId = await newRun();
+    const recording = record();
+    recording.stream.end(frame(runId, 0));
+    await recording.ended;
+    const isOver = calls.over("StreamResults");
     const follower = runs.StreamResults?.({
       runId,
       follow: true,
     }) as grpc.ClientReadableStream<StreamResultsResponse>;
+    await once(follower, "data");
     const ended = over(follower.on("data", () => undefined));
-    await sleep(100);
     follower.cancel();
     expect((await ended)?.code).toBe(grpc.status.CANCELLED);
+    expect(await isOver).toBe("canceled");
   });
 });
