@@ -24,8 +24,8 @@ const count = Math.max(Number(process.argv[2] ?? 100_000), 20_000);
 const items = benchRows(count);
 const dataset = { by: { case: "name", value: "bench" } } as const;
 
-/** The milliseconds of each turn, in ascending order. */
-type Turns = readonly number[];
+/** Milliseconds of waits, in ascending order. */
+type Waits = readonly number[];
 
 /** Runs a worker that answers at once, and returns how long it waited for each next assignment, in milliseconds. */
 async function work(
@@ -34,14 +34,14 @@ async function work(
   cells: number,
 ): Promise<number[]> {
   const outgoing = new PassThrough({ objectMode: true });
-  const turns: number[] = [];
+  const waits: number[] = [];
   let answered = 0;
   let sent = 0;
   const send = (request: Request) => outgoing.write(request);
   send({ frame: { case: "hello", value: { runId, workerId, capacity } } });
   for await (const { frame } of client.workRun(outgoing as AsyncIterable<Request>)) {
     if (frame.case !== "assignments" || outgoing.writableEnded) continue;
-    if (sent > 0) turns.push(performance.now() - sent);
+    if (sent > 0) waits.push(performance.now() - sent);
     if (answered >= cells) {
       // Its last cells are for others.
       send({ frame: { case: "release", value: {} } });
@@ -52,7 +52,7 @@ async function work(
     sent = performance.now();
     send({ frame: { case: "results", value: { results: frame.value.assignments.map(answer) } } });
   }
-  return turns;
+  return waits;
 }
 
 function answer({ leaseId, item, repetition }: WorkAssignment) {
@@ -64,7 +64,7 @@ function answer({ leaseId, item, repetition }: WorkAssignment) {
 }
 
 /** Measures sequential calls of RecordResults that record one result each. */
-async function record(client: Client<typeof RunService>, runId: string, calls: number): Promise<Turns> {
+async function record(client: Client<typeof RunService>, runId: string, calls: number): Promise<Waits> {
   const taken: number[] = [];
   for (let n = 0; n < calls; n++) {
     const outcome = { case: "outputJson", value: '{"answer":42}' } as const;
@@ -75,7 +75,7 @@ async function record(client: Client<typeof RunService>, runId: string, calls: n
   return taken.toSorted((one, other) => one - other);
 }
 
-const quantile = (turns: Turns, share: number) => turns[Math.floor((turns.length - 1) * share)] ?? Number.NaN;
+const quantile = (waits: Waits, share: number) => waits[Math.floor((waits.length - 1) * share)] ?? Number.NaN;
 
 const service = await startBenchService();
 try {
@@ -86,7 +86,7 @@ try {
   await work(runs, { runId: await newRun(), workerId: "warm-up", capacity: 1 }, 300);
 
   const table = new Table({
-    head: ["", "turns", "median ms", "of a call", "99 % ms", "cells/s"],
+    head: ["", "waits", "median ms", "of a call", "99 % ms", "cells/s"],
     style: { head: [], border: [] },
   });
   const calls = await record(runs, await newRun(), 500);
@@ -107,14 +107,14 @@ try {
       ),
     );
     const seconds = (performance.now() - began) / 1000;
-    const turns = all.flat().toSorted((one, other) => one - other);
-    const median = quantile(turns, 0.5);
+    const waits = all.flat().toSorted((one, other) => one - other);
+    const median = quantile(waits, 0.5);
     table.push([
       what,
-      turns.length,
+      waits.length,
       median.toFixed(2),
       (median / call).toFixed(1),
-      quantile(turns, 0.99).toFixed(2),
+      quantile(waits, 0.99).toFixed(2),
       Math.round((workers * cells) / seconds).toLocaleString("en"),
     ]);
   };

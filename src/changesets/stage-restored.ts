@@ -87,6 +87,6 @@ function restoredVersionOf({ changesetId, restoredVersion }: Changeset): bigint 
   return restoredVersion;
 }
 
-function byId(heads: readonly ItemKey[]): ReadonlyMap<string, ItemKey> {
-  return new Map(heads.map((head) => [head.itemId, head]));
+function byId(keys: readonly ItemKey[]): ReadonlyMap<string, ItemKey> {
+  return new Map(keys.map((key) => [key.itemId, key]));
 }

@@ -105,10 +105,10 @@ export async function compareWithBase(
   const findings = rows.map((row): BaseFinding => (isUnchanged(row) ? "unchanged" : undefined));
   const others = itemIds.filter((itemId, position) => findings[position] === undefined && hashes.has(itemId));
   if (others.length === 0) return findings;
-  const heads = new Map(
-    (await listItemKeys(client, datasetId, version, others)).map((head) => [head.itemId, head]),
+  const keys = new Map(
+    (await listItemKeys(client, datasetId, version, others)).map((key) => [key.itemId, key]),
   );
-  return findings.map((finding, position) => finding ?? heads.get(itemIds[position] ?? ""));
+  return findings.map((finding, position) => finding ?? keys.get(itemIds[position] ?? ""));
 }
 
 /** Returns the content hashes of the items that exist in a version, by id. */

@@ -93,7 +93,7 @@ async function checkAhead(
 /** What items are checked for. */
 interface Fitting extends Pick<DatasetUpdate, "signal"> {
   readonly patch: DatasetPatch;
-  /** What was checked before. */
+  /** The check that was made before. */
   readonly checked: Checked | undefined;
 }
 

@@ -46,7 +46,7 @@ export function pageStatement({ rows, orderBy, size, limit }: PageStatement): st
     order by position`;
 }
 
-/** The page that the rows of such a statement are. */
+/** Returns the page that the rows of such a statement make up. */
 export function cutPage<R extends CutRow, T>(rows: readonly R[], fromRow: (row: R) => T): Page<T> {
   return { rows: rows.map(fromRow), more: BigInt(rows.length) < (rows[0]?.found ?? 0n) };
 }

@@ -20,7 +20,7 @@ export interface Block {
 /**
  * Reads rows with one column, a JSON text, in the binary format of PostgreSQL's COPY from a file descriptor. It blocks
  * while there are none: the engine asks for rows from within a call, and cannot be asked to come back later. `CopiedColumns`
- * reads the same format from a whole page in memory, which is no option for a version of any size.
+ * reads the same format from a whole page in memory, which would not do for versions of any size.
  */
 export class CopyReader {
   readonly #descriptor: number;

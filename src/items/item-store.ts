@@ -136,10 +136,10 @@ interface SizedRow {
 }
 
 /**
- * Cuts the rows read for a page of `limit` rows, at most one row more than that, to the page: `isLast` if nothing
- * follows. The first row is on it, however large.
+ * Returns the page of `limit` rows without the row that may have been read in excess of it: `isLast` if nothing follows. The
+ * first row is on the page, however large.
  */
-export function cutPage<R extends SizedRow>(
+export function withoutExcess<R extends SizedRow>(
   rows: readonly R[],
   limit: number,
 ): { page: readonly R[]; isLast: boolean } {

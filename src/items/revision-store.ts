@@ -3,13 +3,13 @@ import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 import type { ChangeKind, ItemRevision } from "./item.ts";
 import {
-  cutPage,
   type ItemRow,
   itemFromRow,
   keyColumns,
   keySize,
   payloadColumns,
   payloadSize,
+  withoutExcess,
 } from "./item-store.ts";
 
 /** Bounds of a page. It has at least one entry, however large. */
@@ -78,7 +78,7 @@ export async function listItemRevisions(
      order by made_by desc`,
     values: [datasetId, itemId, before, entries + 1, bytes],
   });
-  const { page, isLast } = cutPage(rows, entries);
+  const { page, isLast } = withoutExcess(rows, entries);
   return { revisions: page.map(fromRow), isLast };
 }
 

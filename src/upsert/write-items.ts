@@ -236,24 +236,22 @@ export async function deleteItems(
   { itemIds, expectedItemVersion }: ItemDeletion,
 ): Promise<WriteResult> {
   return writeOnce(resources, writeTarget, request, async (client, changeset, target) => {
-    const heads = new Map(
-      (await listItemKeys(client, target.datasetId, target.headVersion, itemIds)).map((head) => [
-        head.itemId,
-        head,
+    const keys = new Map(
+      (await listItemKeys(client, target.datasetId, target.headVersion, itemIds)).map((key) => [
+        key.itemId,
+        key,
       ]),
     );
     for (const itemId of itemIds) {
-      requireItemVersion(itemId, heads.get(itemId)?.version ?? 0n, expectedItemVersion);
+      requireItemVersion(itemId, keys.get(itemId)?.version ?? 0n, expectedItemVersion);
     }
     const outcome = await publish(client, changeset, target, {
       planOnly: false,
-      deletions: [...heads.values()],
+      deletions: [...keys.values()],
     });
     return {
       ...outcome,
-      rows: itemIds.map(
-        (itemId): RowOutcome => ({ itemId, kind: heads.has(itemId) ? "deleted" : "missing" }),
-      ),
+      rows: itemIds.map((itemId): RowOutcome => ({ itemId, kind: keys.has(itemId) ? "deleted" : "missing" })),
     };
   });
 }

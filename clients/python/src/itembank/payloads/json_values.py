@@ -33,7 +33,7 @@ def plain_json(value: Any, root: str) -> Any:
 
 
 def object_json(value: Any, root: str) -> str:
-    """The text of a value that stands for a JSON object. Raises JsonProblemError as `plain_json` does, and for what is no
+    """The text of a value that stands for a JSON object. Raises JsonProblemError as `plain_json` does, and for anything but an
     object.
     """
     plain = plain_json(value, root)
