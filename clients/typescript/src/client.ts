@@ -247,7 +247,7 @@ export function newClient(route: Route, options: ClientOptions): ItembankClient 
     watchDataset: (given) => watchDataset(connection, knownOptions("watchDataset", given, watchOptionNames)),
     compareRuns: async (given) =>
       compareRuns(connection, knownOptions("compareRuns", given, compareOptionNames)),
-    contentHash: (item) => toHex(prepareRow(platform, undefined, {}, item, 0).item.contentHash),
+    contentHash: (item) => toHex(prepareRow({ platform, conversion: {} }, item, 0).item.contentHash),
     close: () => route.close(),
     [Symbol.dispose]: () => route.close(),
   };

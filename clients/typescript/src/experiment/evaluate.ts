@@ -37,8 +37,7 @@ export async function evaluate<Input, Output, Expected>(
   name: string,
   evaluator: Evaluator<Input, Output, Expected>,
   newSubject: () => Omit<Subject<Input, Output, Expected>, "signal">,
-  timeoutMs: number | undefined,
-  signal: AbortSignal,
+  { timeoutMs, signal }: { readonly timeoutMs: number | undefined; readonly signal: AbortSignal },
 ): Promise<ScoreInit | undefined> {
   const [run, kind] =
     typeof evaluator === "function" ? [evaluator, "code" as const] : [evaluator.evaluate, evaluator.kind];

@@ -112,7 +112,7 @@ export async function runCell<Input, Output, Expected>(
       const outputJson = spell(setting, output);
       const answered = { ...result(), outcome: { case: "outputJson", value: outputJson } } as const;
       gate.succeeded();
-      return { ...answered, scores: await judge(setting, item, output, repetition, signal) };
+      return { ...answered, scores: await judge(setting, { item, output, repetition }, signal) };
     } catch (error) {
       signal.throwIfAborted();
       const limit = rateLimitOf(error);
@@ -159,9 +159,11 @@ function spell<Input, Output, Expected>(
 
 async function judge<Input, Output, Expected>(
   { options }: CellSetting<Input, Output, Expected>,
-  message: Item,
-  output: Output,
-  repetition: number,
+  {
+    item: message,
+    output,
+    repetition,
+  }: { readonly item: Item; readonly output: Output; readonly repetition: number },
   signal: AbortSignal,
 ): Promise<ScoreInit[]> {
   const newSubject = () => {
@@ -171,7 +173,7 @@ async function judge<Input, Output, Expected>(
   };
   const scores = await Promise.all(
     Object.entries(options.evaluators ?? {}).map(([name, evaluator]) =>
-      evaluate(name, evaluator, newSubject, options.timeoutMs, signal),
+      evaluate(name, evaluator, newSubject, { timeoutMs: options.timeoutMs, signal }),
     ),
   );
   return scores.filter((score) => score !== undefined);

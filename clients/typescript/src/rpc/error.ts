@@ -165,14 +165,20 @@ export function invalidField(field: string, problem: string): ItembankError {
   });
 }
 
+/** A value beyond a field of `Limits`. */
+export interface Excess {
+  /** The field: `max_item_bytes`. */
+  readonly limit: string;
+  readonly maximum: bigint | number;
+  readonly received: number;
+  /** What exceeds it, as the beginning of the message: `row 7`. */
+  readonly about: string;
+  /** Facts besides those of the limit. */
+  readonly facts?: Readonly<Record<string, string>>;
+}
+
 /** Makes the error for a value beyond a field of `Limits`. */
-export function limitExceeded(
-  limit: string,
-  maximum: bigint | number,
-  received: number,
-  about: string,
-  facts: Readonly<Record<string, string>> = {},
-): ItembankError {
+export function limitExceeded({ limit, maximum, received, about, facts }: Excess): ItembankError {
   const measured = (count: bigint | number) =>
     `${count.toLocaleString("en-US")}${limit.endsWith("_bytes") ? " bytes" : ""}`;
   return new ItembankError(`${about}: ${measured(received)} exceeds ${limit} (${measured(maximum)})`, {

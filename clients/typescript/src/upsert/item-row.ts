@@ -71,15 +71,21 @@ const setByServer = new Set(
   ),
 );
 
+/** What rows are converted with. */
+export interface RowSetting<Row> {
+  readonly platform: Platform;
+  /** Undefined leaves the sizes of items unchecked. */
+  readonly limits?: Pick<Limits, "maxItemBytes">;
+  readonly conversion: RowConversion<Row>;
+}
+
 /**
- * Converts row number `index` to an item. Without `limits`, its size is not checked.
+ * Converts row number `index` to an item.
  *
  * @throws ItembankError INVALID_JSON, INVALID_FIELD or LIMIT_EXCEEDED, naming the row
  */
 export function prepareRow<Row>(
-  platform: Platform,
-  limits: Pick<Limits, "maxItemBytes"> | undefined,
-  conversion: RowConversion<Row>,
+  { platform, limits, conversion }: RowSetting<Row>,
   row: Row,
   index: number,
 ): PreparedRow {
@@ -96,7 +102,13 @@ export function prepareRow<Row>(
     );
     if (limits !== undefined && size > limits.maxItemBytes) {
       const facts = { index: String(index), item_id: itemId };
-      throw limitExceeded("max_item_bytes", limits.maxItemBytes, size, `row ${index}`, facts);
+      throw limitExceeded({
+        limit: "max_item_bytes",
+        maximum: limits.maxItemBytes,
+        received: size,
+        about: `row ${index}`,
+        facts,
+      });
     }
     const keys = [itemId, ...splits].reduce((sum, text) => sum + platform.byteLength(text) + 4, 0);
     const { expectedOutputJson, ...others } = content;

@@ -8,7 +8,7 @@ import { ItembankError, invalidField, limitExceeded } from "../rpc/error.ts";
 import { knownOptions } from "../rpc/option-names.ts";
 import { newUuid } from "../rpc/uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
-import { prepareRow } from "./item-row.ts";
+import { prepareRow, type RowSetting } from "./item-row.ts";
 import { countRows, openRows } from "./row-source.ts";
 import { RowWindow } from "./row-window.ts";
 import {
@@ -119,9 +119,10 @@ async function importRows<Row>(
   const limits = await connection.limits(signal);
   const offering = await holdsItems(connection, open.dataset, options);
   const plan: ImportPlan = { open: { ...open, contentHashAlgorithm }, offering, limits };
+  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion: options };
   const window = new RowWindow(
     openRows(options.items),
-    (row: Row, index) => prepareRow(connection.platform, limits, options, row, index),
+    (row: Row, index) => prepareRow(setting, row, index),
     { rows: maxBufferedRows, bytes: options.maxBufferedBytes ?? defaultBufferedBytes },
   );
   const backoff = new Backoff(connection.retry, connection.retry.resumeAttempts);
@@ -200,22 +201,19 @@ async function upsertInOneCall<Row>(
 ): Promise<Receipt> {
   const { signal, onProgress } = options;
   const limits = await connection.limits(signal);
+  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion: options };
   const source = openRows(options.items);
   const items: Item[] = [];
   let bytes = 0;
+  const about = "this connection cannot stream, so an upsert must fit into one call";
   const refuse = (limit: string, maximum: bigint | number, received: number) =>
-    limitExceeded(
-      limit,
-      maximum,
-      received,
-      "this connection cannot stream, so an upsert must fit into one call",
-    );
+    limitExceeded({ limit, maximum, received, about });
   try {
     for (;;) {
       const { done, value } = await source.next();
       signal?.throwIfAborted();
       if (done) break;
-      const row = prepareRow(connection.platform, limits, options, value, items.length);
+      const row = prepareRow(setting, value, items.length);
       items.push(row.item);
       bytes += row.bytes;
       if (items.length > limits.maxBatchSize)

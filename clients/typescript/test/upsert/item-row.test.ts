@@ -14,7 +14,11 @@ const limits = { maxItemBytes: 1000n };
 
 /** Returns the item of a row. */
 function itemOf(row: unknown, conversion: RowConversion<never> = {}) {
-  const { item } = prepareRow(platform, limits, conversion as RowConversion<unknown>, row, 17);
+  const { item } = prepareRow(
+    { platform, limits, conversion: conversion as RowConversion<unknown> },
+    row,
+    17,
+  );
   const { itemId, inputJson, expectedOutputJson, metadataJson, splits } = item;
   return {
     inputJson,
@@ -201,7 +205,7 @@ describe("the size of a row", () => {
         splits: ["a", "ß".repeat(64)],
       },
     ]) {
-      const { item, bytes } = prepareRow(platform, undefined, {}, row, 0);
+      const { item, bytes } = prepareRow({ platform, conversion: {} }, row, 0);
       // Three more bytes for tag and length in the enclosing message, counted as overhead.
       expect(toBinary(ItemSchema, item).length + 4).toBeLessThanOrEqual(bytes);
     }
