@@ -12,7 +12,7 @@ import {
   newName,
   present,
   refusalOf,
-} from "./dataset-service.ts";
+} from "../datasets/dataset-service.ts";
 
 let database: TestDatabase;
 let service: DatasetService;

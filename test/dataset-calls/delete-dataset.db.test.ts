@@ -5,8 +5,8 @@ import { addRun } from "../datasets/rows.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitForLock } from "../support/locks.ts";
 import { addVersion } from "../versions/history.ts";
-import { type DatasetService, datasetService, identified, invalid, refusalOf } from "./dataset-service.ts";
-import { addItemRows, rowsOf } from "./rows.ts";
+import { type DatasetService, datasetService, identified, invalid, refusalOf } from "../datasets/dataset-service.ts";
+import { addItemRows, rowsOf } from "../datasets/rows.ts";
 
 let database: TestDatabase;
 let service: DatasetService;
