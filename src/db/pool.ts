@@ -51,8 +51,11 @@ export function newPool({ url, connections, log }: PoolOptions): Pool {
   pool.on("connect", (client) => {
     client.on("error", (error) => log.debug({ error: error.message }, "a database connection was lost"));
   });
-  // An idle connection that breaks is replaced on the next use.
-  pool.on("error", (error) => log.warn({ error: error.message }, "an idle database connection was lost"));
+  // An idle connection that breaks is replaced on the next use. A pool that ends does not wait until its connections are closed, so
+  // that a database that stops next may close them first.
+  pool.on("error", (error) => {
+    if (!pool.ending) log.warn({ error: error.message }, "an idle database connection was lost");
+  });
   return pool;
 }
 
