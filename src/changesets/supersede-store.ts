@@ -20,7 +20,8 @@ export async function supersede(
   itemIds: readonly string[],
   version: bigint,
 ): Promise<number> {
-  // Staged revisions of other open writes have no end either: only published ones are updated.
+  // Staged revisions of other open writes have no end either: only published ones are updated. On the array from a subselect, see
+  // “Planner idioms” in docs/storage.md.
   const { rowCount } = await client.query(
     `update item_revisions revision set superseded_at = $3
      from changesets changeset

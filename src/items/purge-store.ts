@@ -12,7 +12,8 @@ export async function listPurged(
   datasetId: DatasetHandle,
   itemIds: readonly string[],
 ): Promise<ReadonlySet<string>> {
-  // Most datasets have none, and find that out without sending their ids.
+  // Most datasets have none, and find that out without sending their ids. On the array from a subselect, see “Planner idioms” in
+  // docs/storage.md.
   if (itemIds.length === 0 || !(await hasPurged(db, datasetId))) return new Set();
   const { rows } = await db.query<{ item_id: string }>(
     "select item_id from purges where dataset_id = $1 and item_id = any((select $2::text[])::text[])",

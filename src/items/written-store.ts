@@ -33,7 +33,8 @@ export async function* streamWritten(
   written: Written,
 ): AsyncGenerator<WrittenItem[]> {
   const { itemIds: given, changesetIds, at } = written;
-  // The rows of a changeset are stored together, so block ranges find them; given items are found by key.
+  // The rows of a changeset are stored together, so block ranges find them; given items are found by key, see
+  // “Planner idioms” in docs/storage.md.
   const found =
     given === undefined
       ? writtenBy("any($2::bigint[])", "''")
@@ -70,6 +71,7 @@ export async function* streamWritten(
   await client.query("close written_rows");
 }
 
+/** On the array from a subselect, see “Planner idioms” in docs/storage.md. */
 async function listWritten(
   client: Client,
   datasetId: DatasetHandle,

@@ -179,7 +179,7 @@ function keyFromRow(row: SnapshotRow): SnapshotKey {
   return { datasetId: row.dataset_id, version: row.version, purgeCount: row.purge_count };
 }
 
-/** Returns the numbers of purged items of the given datasets that exist. */
+/** Returns the numbers of purged items of the given datasets that exist. On the array, see “Planner idioms” in docs/storage.md. */
 export async function listPurgeCounts(
   db: Queryable,
   datasetIds: readonly string[],

@@ -1,7 +1,7 @@
 import type { Queryable } from "../db/pool.ts";
 import type { DatasetHandle } from "../handles.ts";
 
-/** Returns the latest versions of the given datasets that exist. */
+/** Returns the latest versions of the given datasets that exist. On the array, see “Planner idioms” in docs/storage.md. */
 export async function listHeadVersions(
   db: Queryable,
   datasetIds: readonly string[],

@@ -58,7 +58,10 @@ export async function renewLeases(
     .sort((one, other) => Number(one.number - other.number));
 }
 
-/** Releases the leases of a worker with these numbers, or all if no number is given. Returns how many it released. */
+/**
+ * Releases the leases of a worker with these numbers, or all if no number is given. Returns how many it released. On the array, see
+ * “Planner idioms” in docs/storage.md.
+ */
 export async function releaseLeases(
   client: Client,
   { datasetId, runId }: LockedRun,
@@ -106,7 +109,10 @@ export async function findLeases(
   return found;
 }
 
-/** Ends the leases on cells. Cells that have a success have been deleted, and are skipped. */
+/**
+ * Ends the leases on cells. Cells that have a success have been deleted, and are skipped. On `ctid`, see “Planner idioms” in
+ * docs/storage.md.
+ */
 export async function endLeases(
   client: Client,
   { datasetId, runId }: LockedRun,

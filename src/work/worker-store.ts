@@ -30,7 +30,7 @@ export async function openStream(
   return rows[0]?.stream_number ?? 0n;
 }
 
-/** Returns the newest stream of each of these workers. */
+/** Returns the newest stream of each of these workers. On the array, see “Planner idioms” in docs/storage.md. */
 export async function findStreams(
   db: Queryable,
   { datasetId, runId }: RunScope,
