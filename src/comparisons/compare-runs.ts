@@ -23,7 +23,7 @@ export interface CompareRequest {
 }
 
 /** Two runs, compared. */
-export interface Comparison {
+export interface RunComparison {
   readonly base: Run;
   readonly candidate: Run;
   /** The items that both cover, in ascending byte order of item_id. */
@@ -45,7 +45,7 @@ export async function compareRuns(
   pool: Pool,
   projectId: ProjectId,
   { baseRunId, candidateRunId, settings }: CompareRequest,
-): Promise<Comparison> {
+): Promise<RunComparison> {
   return snapshot(pool, async (client) => {
     const base = await getRun(client, projectId, baseRunId);
     const candidate = await getRun(client, projectId, candidateRunId);

@@ -13,7 +13,7 @@ import {
   ComparisonView as WireView,
 } from "../../../gen/itembank/v1/comparison_pb.js";
 import type { CompareRunsResponseSchema } from "../../../gen/itembank/v1/run_service_pb.js";
-import type { Comparison } from "../../comparisons/compare-runs.ts";
+import type { RunComparison } from "../../comparisons/compare-runs.ts";
 import {
   type ComparisonItem,
   type ComparisonSide,
@@ -75,7 +75,10 @@ export function settingsFromWire(field: string, settings: readonly WireSetting[]
 type ComparisonFrame = MessageInitShape<typeof CompareRunsResponseSchema>;
 
 /** Yields the frames of a comparison: the summary, the rows in a view that has them, and the end. */
-export function* comparisonToWire(comparison: Comparison, view: ComparisonView): Generator<ComparisonFrame> {
+export function* comparisonToWire(
+  comparison: RunComparison,
+  view: ComparisonView,
+): Generator<ComparisonFrame> {
   const { items } = comparison;
   yield {
     frame: {

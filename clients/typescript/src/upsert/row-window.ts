@@ -3,7 +3,7 @@ import type { PreparedRow } from "./item-row.ts";
 import type { RowIterator } from "./row-source.ts";
 
 /** The capacity of a window. */
-export interface WindowBounds {
+export interface WindowCapacity {
   readonly rows: number;
   /** Bytes of encoded rows. */
   readonly bytes: number;
@@ -17,14 +17,14 @@ const waitMilliseconds = 10;
 
 /**
  * The rows of a source that the server may still ask for: from the first that is not durable to the last that was read. The
- * source is read once, and no further ahead than the bounds allow.
+ * source is read once, and no further ahead than the capacity allows.
  */
 export class RowWindow<Row> {
   /** Signals new rows, or the end of the source. */
   readonly changes = new Changes();
   readonly #source: RowIterator<Row>;
   readonly #prepare: (row: Row, index: number) => PreparedRow;
-  readonly #bounds: WindowBounds;
+  readonly #capacity: WindowCapacity;
   readonly #space = new Changes();
   #rows: PreparedRow[] = [];
   /** The number of the first row that is kept. */
@@ -41,11 +41,11 @@ export class RowWindow<Row> {
   constructor(
     source: RowIterator<Row>,
     prepare: (row: Row, index: number) => PreparedRow,
-    bounds: WindowBounds,
+    capacity: WindowCapacity,
   ) {
     this.#source = source;
     this.#prepare = prepare;
-    this.#bounds = bounds;
+    this.#capacity = capacity;
   }
 
   /** The number of rows read. */
@@ -144,6 +144,6 @@ export class RowWindow<Row> {
   }
 
   #isFull(): boolean {
-    return this.#rows.length - this.#released >= this.#bounds.rows || this.#bytes >= this.#bounds.bytes;
+    return this.#rows.length - this.#released >= this.#capacity.rows || this.#bytes >= this.#capacity.bytes;
   }
 }
