@@ -35,9 +35,7 @@ export function diffCommand(act: Act): Command {
 async function diff(
   cli: Cli,
   { planned, summary = false }: Options,
-  name: string,
-  before: string | undefined,
-  after: string | undefined,
+  ...[name, before, after]: [name: string, before?: string, after?: string]
 ): Promise<number> {
   if ((before === undefined) === (planned === undefined)) {
     throw new CommandError(
