@@ -13,15 +13,10 @@ import {
 } from "node:fs/promises";
 import { dirname, join, resolve } from "node:path";
 import { type BlobEntry, BlobMissing, type BlobStore, requireKey, StorageError } from "./blob-store.ts";
+import { removeAbandoned } from "./remove-abandoned.ts";
 
 /** Where blobs are written before they get their names. On the same file system, so that renaming is atomic. */
 const partialFolder = ".partial";
-
-/**
- * How old an unfinished file must be before it is removed. Its writer is long dead then; a directory may be shared, so
- * younger files may belong to another process.
- */
-const abandonedMilliseconds = 24 * 3_600_000;
 
 /** Bytes per read: few enough reads for a disk, little memory. */
 const readBytes = 256 * 1024;
@@ -181,16 +176,6 @@ async function requireWritable(directory: string): Promise<void> {
   if (found === undefined) return requireWritable(dirname(directory));
   if (!found.isDirectory()) throw new Error(`${directory} is not a directory`);
   await access(directory, constants.W_OK);
-}
-
-async function removeAbandoned(partial: string): Promise<void> {
-  const names = await readdir(partial).catch(ignoring("ENOENT"));
-  for (const name of names ?? []) {
-    const file = join(partial, name);
-    const found = await stat(file).catch(ignoring("ENOENT"));
-    if (found !== undefined && Date.now() - found.mtimeMs > abandonedMilliseconds)
-      await rm(file, { force: true });
-  }
 }
 
 function isCode(error: unknown, code: string): boolean {
