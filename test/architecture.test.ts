@@ -165,16 +165,18 @@ function importsOf(path: string, text: string): { readonly name: string; readonl
   });
 }
 
-const sources: SourceFile[] = ["src", "bench", "examples", "clients/typescript/src"].flatMap(filesUnder).map((path) => {
-  const text = readFileSync(join(root, path), "utf8");
-  const imports = importsOf(path, text);
-  return {
-    path,
-    text,
-    imports: imports.map(({ name }) => name),
-    runtimeImports: imports.filter(({ isTypeOnly }) => !isTypeOnly).map(({ name }) => name),
-  };
-});
+const sources: SourceFile[] = ["src", "bench", "examples", "clients/typescript/src"]
+  .flatMap(filesUnder)
+  .map((path) => {
+    const text = readFileSync(join(root, path), "utf8");
+    const imports = importsOf(path, text);
+    return {
+      path,
+      text,
+      imports: imports.map(({ name }) => name),
+      runtimeImports: imports.filter(({ isTypeOnly }) => !isTypeOnly).map(({ name }) => name),
+    };
+  });
 const sourceAt = new Map(sources.map((file) => [file.path, file]));
 
 const rooms = floors.flat();

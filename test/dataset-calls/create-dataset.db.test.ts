@@ -1,9 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { reserveDataset } from "../../src/datasets/dataset-store.ts";
 import { transaction } from "../../src/db/transaction.ts";
-import { newTestDatabase, type TestDatabase } from "../support/database.ts";
-import { defaultProject } from "../support/handles.ts";
-import { faultyFieldsOf, refused } from "../support/refusal.ts";
 import {
   type DatasetService,
   datasetService,
@@ -13,6 +10,9 @@ import {
   newName,
   refusalOf,
 } from "../datasets/dataset-service.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { defaultProject } from "../support/handles.ts";
+import { faultyFieldsOf, refused } from "../support/refusal.ts";
 
 let database: TestDatabase;
 let service: DatasetService;

@@ -1,12 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { transaction } from "../../src/db/transaction.ts";
-import { addRun } from "../datasets/rows.ts";
+import {
+  type DatasetService,
+  datasetService,
+  identified,
+  invalid,
+  refusalOf,
+} from "../datasets/dataset-service.ts";
+import { addItemRows, addRun, rowsOf } from "../datasets/rows.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 import { waitForLock } from "../support/locks.ts";
 import { addVersion } from "../versions/history.ts";
-import { type DatasetService, datasetService, identified, invalid, refusalOf } from "../datasets/dataset-service.ts";
-import { addItemRows, rowsOf } from "../datasets/rows.ts";
 
 let database: TestDatabase;
 let service: DatasetService;

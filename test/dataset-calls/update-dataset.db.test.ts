@@ -2,8 +2,6 @@ import type { MessageInitShape } from "@bufbuild/protobuf";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Dataset } from "../../gen/itembank/v1/dataset_pb.js";
 import type { UpdateDatasetRequestSchema } from "../../gen/itembank/v1/dataset_service_pb.js";
-import { newTestDatabase, type TestDatabase } from "../support/database.ts";
-import { addVersion } from "../versions/history.ts";
 import {
   type DatasetService,
   datasetService,
@@ -13,6 +11,8 @@ import {
   present,
   refusalOf,
 } from "../datasets/dataset-service.ts";
+import { newTestDatabase, type TestDatabase } from "../support/database.ts";
+import { addVersion } from "../versions/history.ts";
 
 let database: TestDatabase;
 let service: DatasetService;
