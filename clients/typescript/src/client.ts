@@ -55,7 +55,8 @@ import type { Connection, Services } from "./rpc/connection.ts";
 import { type DatasetAddress, datasetRef } from "./rpc/dataset-ref.ts";
 import { datasetNames, knownOptions, type OptionNames } from "./rpc/option-names.ts";
 import { newServiceClient } from "./rpc/service-client.ts";
-import { type ItemInit, prepareRow } from "./upsert/item-row.ts";
+import type { ItemInit } from "./upsert/item-init.ts";
+import { prepareRow } from "./upsert/item-row.ts";
 import { applyUpsert, upsertDataset } from "./upsert/upsert-dataset.ts";
 import { type UpsertDatasetOptions, upsertOptionNames } from "./upsert/upsert-options.ts";
 import {

@@ -36,6 +36,7 @@ from itembank.rpc.background import background
 from itembank.rpc.channel import AsyncChannel, CallSettings, SyncChannel, Token
 from itembank.rpc.connection import Connection, new_connection
 from itembank.rpc.retry import RetrySettings
+from itembank.upsert.column_mapping import Columns
 from itembank.upsert.item_row import ItemId, RowConversion, RowMap
 from itembank.upsert.options import NewDataset, UpsertOptions, UpsertProgress
 from itembank.upsert.outcome import AsyncUpsertPlan, Guards, UpsertPlan, UpsertResult
@@ -180,6 +181,12 @@ class AsyncClient:
         name: str | None = None,
         dataset_id: str | None = None,
         item_id: ItemId | None = None,
+        input: Columns | None = None,
+        expected_output: Columns | None = None,
+        metadata: Columns | None = None,
+        splits: str | None = None,
+        rest: Literal["input", "metadata"] | None = None,
+        drop: Sequence[str] = (),
         map: RowMap | None = None,
         mode: Literal["merge", "mirror"] = "merge",
         create: bool | NewDataset | None = None,
@@ -199,8 +206,9 @@ class AsyncClient:
         `items` is a list, a generator, an iterable, an async iterable, or a pandas DataFrame. It is read once. Without `map`,
         a dict with a member `input` (or `input_json`) is an item: its other members may be `item_id`, `expected_output`,
         `metadata` and `splits`, and the members that reading an item returns. Any other member is refused, because it would
-        be lost, except the one that `item_id` names. A row of any other kind is the input as a whole. Rows of a DataFrame
-        are dicts by column, without missing values.
+        be lost, except the one that `item_id` names. Dicts of other layouts, such as question and answer, need `input`,
+        `expected_output` and `metadata` to name their columns. A row of any other kind is the input as a whole. Rows of a
+        DataFrame are dicts by column, without missing values.
 
         With `plan=True`, returns a plan of the changes instead, to be applied or discarded.
 
@@ -212,6 +220,12 @@ class AsyncClient:
             name=name,
             dataset_id=dataset_id,
             item_id=item_id,
+            input=input,
+            expected_output=expected_output,
+            metadata=metadata,
+            splits=splits,
+            rest=rest,
+            drop=drop,
             map=map,
             mode=mode,
             create=create,
@@ -538,6 +552,12 @@ class Client:
         name: str | None = None,
         dataset_id: str | None = None,
         item_id: ItemId | None = None,
+        input: Columns | None = None,
+        expected_output: Columns | None = None,
+        metadata: Columns | None = None,
+        splits: str | None = None,
+        rest: Literal["input", "metadata"] | None = None,
+        drop: Sequence[str] = (),
         map: RowMap | None = None,
         mode: Literal["merge", "mirror"] = "merge",
         create: bool | NewDataset | None = None,
@@ -557,8 +577,9 @@ class Client:
         `items` is a list, a generator, an iterable, an async iterable, or a pandas DataFrame. It is read once. Without `map`,
         a dict with a member `input` (or `input_json`) is an item: its other members may be `item_id`, `expected_output`,
         `metadata` and `splits`, and the members that reading an item returns. Any other member is refused, because it would
-        be lost, except the one that `item_id` names. A row of any other kind is the input as a whole. Rows of a DataFrame
-        are dicts by column, without missing values.
+        be lost, except the one that `item_id` names. Dicts of other layouts, such as question and answer, need `input`,
+        `expected_output` and `metadata` to name their columns. A row of any other kind is the input as a whole. Rows of a
+        DataFrame are dicts by column, without missing values.
 
         With `plan=True`, returns a plan of the changes instead, to be applied or discarded.
 
@@ -570,6 +591,12 @@ class Client:
             name=name,
             dataset_id=dataset_id,
             item_id=item_id,
+            input=input,
+            expected_output=expected_output,
+            metadata=metadata,
+            splits=splits,
+            rest=rest,
+            drop=drop,
             map=map,
             mode=mode,
             create=create,

@@ -5,37 +5,47 @@ import { hashContent, type Payload } from "../json/content-hash.ts";
 import { JsonProblem } from "../json/json-problem.ts";
 import type { Platform } from "../platform.ts";
 import { invalidField, invalidJson, limitExceeded } from "../rpc/error.ts";
-
-/** An item as values. */
-export interface ItemValues {
-  /** The stable key. A row without one is matched by its content. */
-  readonly itemId?: string | undefined;
-  readonly input: unknown;
-  /** Undefined if there is none; `null` is a value. */
-  readonly expectedOutput?: unknown;
-  readonly metadata?: object | undefined;
-  readonly splits?: readonly string[] | undefined;
-}
-
-/** An item as JSON texts, whose spelling is kept: `1.0` stays `1.0`, and members stay in their order. */
-export interface ItemTexts {
-  readonly itemId?: string | undefined;
-  readonly inputJson: string;
-  readonly expectedOutputJson?: string | undefined;
-  /** Empty if there is none. */
-  readonly metadataJson?: string | undefined;
-  readonly splits?: readonly string[] | undefined;
-}
-
-/** An item to write, as values or as JSON texts. */
-export type ItemInit = ItemValues | ItemTexts;
+import { ColumnMapping, type ColumnOptions, requireNoAnswer } from "./column-mapping.ts";
+import type { ItemInit, ItemTexts, ItemValues } from "./item-init.ts";
 
 /** How rows become items. */
-export interface RowConversion<Row> {
+export interface RowConversion<Row> extends ColumnOptions {
   /** The member of a row that is its id, or a function that returns the id, or undefined for a row without one. */
   readonly itemId?: string | ((row: Row, index: number) => string | number | bigint | undefined) | undefined;
   /** Converts a row to an item. For the default, see `UpsertDatasetOptions.items`. */
   readonly map?: ((row: Row, index: number) => ItemInit) | undefined;
+}
+
+/** How rows become items, with the columns that are named, if any. */
+export interface Conversion<Row> extends Pick<RowConversion<Row>, "itemId" | "map"> {
+  readonly columns?: ColumnMapping;
+}
+
+const layout = new ColumnMapping({});
+
+/**
+ * Returns the conversion that options describe.
+ *
+ * @throws ItembankError INVALID_FIELD for names of columns that contradict each other, or `map`
+ */
+export function newConversion<Row>(options: RowConversion<Row>): Conversion<Row> {
+  const { itemId, map } = options;
+  const columns = new ColumnMapping(options);
+  if (map !== undefined && columns.isSet) {
+    throw invalidField("map", "converts whole rows, so that no columns can be named as well");
+  }
+  return { itemId, map, columns };
+}
+
+/**
+ * Checks rows that are all there already, so that nothing of them is sent if one cannot be converted.
+ *
+ * @throws ItembankError INVALID_FIELD naming the row
+ */
+export function checkRows<Row>(conversion: Conversion<Row>, rows: unknown): void {
+  if (conversion.map !== undefined || !Array.isArray(rows)) return;
+  for (const [index, row] of rows.entries()) itemOf(conversion, row, index);
+  conversion.columns?.requireAll();
 }
 
 /** A row that is ready to send. */
@@ -45,38 +55,12 @@ export interface PreparedRow {
   readonly bytes: number;
 }
 
-type ItemMember = keyof ItemValues | keyof ItemTexts;
-
-/** The members of an item, in both spellings, with their names here. */
-const itemMembers: ReadonlyMap<string, ItemMember> = new Map([
-  ["itemId", "itemId"],
-  ["item_id", "itemId"],
-  ["input", "input"],
-  ["inputJson", "inputJson"],
-  ["input_json", "inputJson"],
-  ["expectedOutput", "expectedOutput"],
-  ["expected_output", "expectedOutput"],
-  ["expectedOutputJson", "expectedOutputJson"],
-  ["expected_output_json", "expectedOutputJson"],
-  ["metadata", "metadata"],
-  ["metadataJson", "metadataJson"],
-  ["metadata_json", "metadataJson"],
-  ["splits", "splits"],
-]);
-
-/** Members that the server sets. They are ignored, so that items that were read can be written again. */
-const setByServer = new Set(
-  "contentHash content_hash version createTime create_time updateTime update_time purged $typeName $unknown".split(
-    " ",
-  ),
-);
-
 /** What rows are converted with. */
 export interface RowSetting<Row> {
   readonly platform: Platform;
   /** Undefined leaves the sizes of items unchecked. */
   readonly limits?: Pick<Limits, "maxItemBytes">;
-  readonly conversion: RowConversion<Row>;
+  readonly conversion: Conversion<Row>;
 }
 
 /**
@@ -89,9 +73,13 @@ export function prepareRow<Row>(
   row: Row,
   index: number,
 ): PreparedRow {
-  const init = conversion.map ? conversion.map(row, index) : itemOf(row, index, conversion.itemId);
+  const init = conversion.map ? conversion.map(row, index) : itemOf(conversion, row, index);
   const itemId = idOf(conversion, init, row, index);
-  const splits = [...(init.splits ?? [])];
+  const { splits: given = [] } = init;
+  if (!Array.isArray(given)) {
+    throw invalidField(`items[${index}].splits`, `is ${describe(given)}, not an array of strings`);
+  }
+  const splits: string[] = [...given];
   requireText(itemId, index, "item_id");
   for (const split of splits) requireText(split, index, "splits");
   try {
@@ -125,24 +113,18 @@ export function prepareRow<Row>(
 const overhead = 34 + 6 * 4;
 
 /** Converts a row without `map`. */
-function itemOf(row: unknown, index: number, idMember: unknown): ItemInit {
-  const isItem = isObject(row) && ("input" in row || "inputJson" in row || "input_json" in row);
-  if (!isItem) return { input: row };
-  const init: { [Member in ItemMember]?: unknown } = {};
-  for (const [name, value] of Object.entries(row)) {
-    const member = itemMembers.get(name);
-    if (member === undefined) {
-      if (setByServer.has(name) || name === idMember) continue;
-      throw invalidField(
-        `items[${index}].${name}`,
-        "is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
-      );
-    }
-    if (value === undefined) continue;
-    if (member in init) throw invalidField(`items[${index}].${name}`, `is present twice, also as ${member}`);
-    init[member] = value;
+function itemOf<Row>({ itemId, columns = layout }: Conversion<Row>, row: unknown, index: number): ItemInit {
+  if (columns.isSet) {
+    if (!isObject(row))
+      throw invalidField(`items[${index}]`, `is ${describe(row)}, which has no columns to name`);
+    return columns.membersOf(row, index, itemId);
   }
-  return init as ItemInit;
+  if (!isObject(row)) return { input: row };
+  if ("input" in row || "inputJson" in row || "input_json" in row) {
+    return layout.membersOf(row, index, itemId);
+  }
+  requireNoAnswer(row, index, itemId);
+  return { input: row };
 }
 
 function payloadsOf(
@@ -168,7 +150,7 @@ function payload(value: unknown, text: string | undefined): Payload | undefined 
   return value === undefined ? undefined : { kind: "value", value };
 }
 
-function idOf<Row>({ itemId: from }: RowConversion<Row>, init: ItemInit, row: Row, index: number): string {
+function idOf<Row>({ itemId: from }: Conversion<Row>, init: ItemInit, row: Row, index: number): string {
   const field = `items[${index}].item_id`;
   if (from === undefined) {
     const own: unknown = init.itemId ?? "";

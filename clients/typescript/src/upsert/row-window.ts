@@ -25,6 +25,7 @@ export class RowWindow<Row> {
   readonly #source: RowIterator<Row>;
   readonly #prepare: (row: Row, index: number) => PreparedRow;
   readonly #capacity: WindowCapacity;
+  readonly #onEnd: () => void;
   readonly #space = new Changes();
   #rows: PreparedRow[] = [];
   /** The number of the first row that is kept. */
@@ -34,18 +35,22 @@ export class RowWindow<Row> {
   #bytes = 0;
   #end = 0;
   #ended = false;
+  #skipped = false;
   #fault: { readonly error: unknown } | undefined;
   #reading: Promise<void> | undefined;
   #closed = false;
 
+  /** @param onEnd called after the last row, unless rows were skipped; throwing is an error of the source */
   constructor(
     source: RowIterator<Row>,
     prepare: (row: Row, index: number) => PreparedRow,
     capacity: WindowCapacity,
+    onEnd: () => void = () => undefined,
   ) {
     this.#source = source;
     this.#prepare = prepare;
     this.#capacity = capacity;
+    this.#onEnd = onEnd;
   }
 
   /** The number of rows read. */
@@ -123,9 +128,15 @@ export class RowWindow<Row> {
       const next = this.#source.next();
       const { done, value } = "then" in next ? await next : next;
       if (this.#closed) return;
-      if (done) return;
+      if (done) {
+        if (!this.#skipped) this.#onEnd();
+        return;
+      }
       const index = this.#end++;
-      if (index < this.#start) continue;
+      if (index < this.#start) {
+        this.#skipped = true;
+        continue;
+      }
       const row = this.#prepare(value, index);
       this.#rows.push(row);
       this.#bytes += row.bytes;

@@ -8,7 +8,7 @@ import { ItembankError, invalidField, limitExceeded } from "../rpc/error.ts";
 import { knownOptions } from "../rpc/option-names.ts";
 import { newUuid } from "../rpc/uuid.ts";
 import { type ImportPlan, ImportStream } from "./import-stream.ts";
-import { prepareRow, type RowSetting } from "./item-row.ts";
+import { type Conversion, checkRows, newConversion, prepareRow, type RowSetting } from "./item-row.ts";
 import { countRows, openRows } from "./row-source.ts";
 import { RowWindow } from "./row-window.ts";
 import {
@@ -54,6 +54,8 @@ export async function upsertDataset<Row>(
   if (typeof options.items !== "object" || options.items === null) {
     throw invalidField("items", "must be an array, an iterable or a stream");
   }
+  const conversion = newConversion(options);
+  checkRows(conversion, options.items);
   const dataset = datasetRef({ name: options.name, datasetId: options.datasetId });
   const open: Opening = {
     dataset,
@@ -63,8 +65,8 @@ export async function upsertDataset<Row>(
   let receipt: Receipt;
   try {
     receipt = connection.duplex
-      ? await importRows(connection, options, open)
-      : await upsertInOneCall(connection, options, open);
+      ? await importRows(connection, options, conversion, open)
+      : await upsertInOneCall(connection, options, conversion, open);
   } catch (error) {
     if (options.requestId === undefined) await giveUp(connection, dataset, open.requestId, error);
     throw error;
@@ -113,17 +115,19 @@ async function finished(
 async function importRows<Row>(
   connection: Connection,
   options: UpsertDatasetOptions<Row>,
+  conversion: Conversion<Row>,
   open: Opening,
 ): Promise<Receipt> {
   const { signal } = options;
   const limits = await connection.limits(signal);
   const offering = await holdsItems(connection, open.dataset, options);
   const plan: ImportPlan = { open: { ...open, contentHashAlgorithm }, offering, limits };
-  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion: options };
+  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion };
   const window = new RowWindow(
     openRows(options.items),
     (row: Row, index) => prepareRow(setting, row, index),
     { rows: maxBufferedRows, bytes: options.maxBufferedBytes ?? defaultBufferedBytes },
+    () => conversion.columns?.requireAll(),
   );
   const backoff = new Backoff(connection.retry, connection.retry.resumeAttempts);
   const rowsTotal = countRows(options.items);
@@ -197,11 +201,12 @@ async function holdsItems(
 async function upsertInOneCall<Row>(
   connection: Connection,
   options: UpsertDatasetOptions<Row>,
+  conversion: Conversion<Row>,
   open: Opening,
 ): Promise<Receipt> {
   const { signal, onProgress } = options;
   const limits = await connection.limits(signal);
-  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion: options };
+  const setting: RowSetting<Row> = { platform: connection.platform, limits, conversion };
   const source = openRows(options.items);
   const items: Item[] = [];
   let bytes = 0;
@@ -223,6 +228,7 @@ async function upsertInOneCall<Row>(
   } finally {
     source.stop();
   }
+  conversion.columns?.requireAll();
   const { receipt } = await connection.upserts.upsertItems({ ...open, items }, signal ? { signal } : {});
   const count = items.length;
   onProgress?.({

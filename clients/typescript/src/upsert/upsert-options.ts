@@ -47,8 +47,9 @@ export interface UpsertDatasetOptions<Row> extends DatasetAddress, RowConversion
    *
    * Without `map`, an object with a member `input` (or `inputJson`) is an item: its other members may be `itemId`,
    * `expectedOutput`, `metadata` and `splits`, also in snake_case, and the members that reading an item returns. Any other
-   * member is refused, because it would be lost, except the one that `itemId` names. A row of any other kind is the input as
-   * a whole.
+   * member is refused, because it would be lost, except the one that `itemId` names. Objects of other layouts, such as question
+   * and answer, need `input`, `expectedOutput` and `metadata` to name their columns. A row of any other kind is the input as a
+   * whole.
    */
   readonly items: Rows<Row>;
   /** Whether to keep (`merge`, the default) or delete (`mirror`) items that are not among the rows. */
@@ -95,6 +96,12 @@ export const upsertOptionNames: OptionNames<UpsertDatasetOptions<never>> = {
   ...datasetNames,
   items: true,
   itemId: true,
+  input: true,
+  expectedOutput: true,
+  metadata: true,
+  splits: true,
+  rest: true,
+  drop: true,
   map: true,
   mode: true,
   plan: true,

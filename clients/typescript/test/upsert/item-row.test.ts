@@ -2,7 +2,8 @@ import { hash } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import type { Platform } from "../../src/platform.ts";
 import { ItembankError } from "../../src/rpc/error.ts";
-import { type ItemInit, prepareRow, type RowConversion } from "../../src/upsert/item-row.ts";
+import type { ItemInit } from "../../src/upsert/item-init.ts";
+import { prepareRow, type RowConversion } from "../../src/upsert/item-row.ts";
 
 const platform: Platform = {
   sha256: (text) => hash("sha256", text, "buffer"),
@@ -75,7 +76,12 @@ describe("a row with an input is an item", () => {
     [
       "another member",
       { input: 1, category: "x" },
-      "INVALID_FIELD items[17].category: is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
+      'INVALID_FIELD items[17].category: would be lost: "category" is not part of an item. Name the columns in `input`, `expectedOutput` or `metadata`, or say `rest: "metadata"`, `rest: "input"` or `drop: ["category"]`',
+    ],
+    [
+      "splits in one text",
+      { input: 1, splits: "train" },
+      "INVALID_FIELD items[17].splits: is a string, not an array of strings",
     ],
     [
       "a member twice",
@@ -130,7 +136,7 @@ describe("a row with an input is an item", () => {
 });
 
 describe("any other row is the input as a whole", () => {
-  test.each([["text"], [5], [null], [[1, 2]], [{ question: "2+2?", answer: 4 }]])("%j", (row) => {
+  test.each([["text"], [5], [null], [[1, 2]], [{ question: "2+2?", of: 4 }]])("%j", (row) => {
     expect(itemOf(row)).toEqual({ inputJson: JSON.stringify(row) });
   });
 

@@ -39,6 +39,50 @@ async function itemsOf(name: string, version?: number) {
   }));
 }
 
+describe("rows of other layouts", () => {
+  const rows = [
+    { question: "2+2?", answer: "4", level: "easy" },
+    { question: "3+3?", answer: "6", level: "easy" },
+  ];
+
+  test("become items by the columns that are named", async () => {
+    const named = { input: "question", expectedOutput: "answer", rest: "metadata" } as const;
+    await itembank.upsertDataset({ name: "sums of others", items: rows, ...named });
+    const items = await itemsOf("sums of others");
+    expect(
+      items.map(({ inputJson, expectedOutputJson }) => `${inputJson} ${expectedOutputJson}`).sort(),
+    ).toEqual(['"2+2?" "4"', '"3+3?" "6"']);
+    expect(items[0]?.metadataJson).toBe('{"level":"easy"}');
+  });
+
+  test.each<[string, object, string]>([
+    ["with an answer", {}, "items[0].answer: is named like an answer"],
+    [
+      "with a column without a use",
+      { input: "question", expectedOutput: "answer" },
+      'items[0].level: would be lost: "level"',
+    ],
+    [
+      "without a column that is named",
+      { input: "question", metadata: "m", drop: ["answer", "level"] },
+      'metadata: names the column "m"',
+    ],
+  ])("%s are refused, and nothing is written", async (_, named, message) => {
+    const generated = async function* () {
+      yield* rows;
+    };
+    for (const items of [rows, generated()]) {
+      await expect(
+        itembank.upsertDataset<unknown>({ name: "refused sums", items, ...named }),
+      ).rejects.toThrow(message);
+    }
+    const dataset = { by: { case: "name", value: "refused sums" } } as const;
+    await expect(itembank.datasets.getDataset({ dataset })).rejects.toMatchObject({
+      reason: "DATASET_NOT_FOUND",
+    });
+  });
+});
+
 describe("an upsert", () => {
   test("creates the dataset, and returns the counts", async () => {
     const result = await itembank.upsertDataset({

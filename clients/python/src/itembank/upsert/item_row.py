@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from itembank.errors import invalid_field, invalid_json, limit_exceeded
@@ -12,6 +12,8 @@ from itembank.payloads.content_hash import JsonText, hash_content
 from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import is_well_formed
 from itembank.reading.read_item import ReadItem
+from itembank.upsert.column_mapping import ColumnMapping, require_no_answer
+from itembank.upsert.row_source import columns_of
 from itembank.v1.item_pb2 import Item
 
 ItemId = str | Callable[[Any], Any]
@@ -19,35 +21,6 @@ ItemId = str | Callable[[Any], Any]
 
 RowMap = Callable[[Any], Mapping[str, Any]]
 """Converts a row to an item: a mapping with the member input (or input_json), and optional others."""
-
-_members = {
-    "item_id": "item_id",
-    "itemId": "item_id",
-    "input": "input",
-    "input_json": "input_json",
-    "inputJson": "input_json",
-    "expected_output": "expected_output",
-    "expectedOutput": "expected_output",
-    "expected_output_json": "expected_output_json",
-    "expectedOutputJson": "expected_output_json",
-    "metadata": "metadata",
-    "metadata_json": "metadata_json",
-    "metadataJson": "metadata_json",
-    "splits": "splits",
-}
-"""The members of an item, in both spellings, with their names here."""
-
-_set_by_server = {
-    "content_hash",
-    "contentHash",
-    "version",
-    "create_time",
-    "createTime",
-    "update_time",
-    "updateTime",
-    "purged",
-}
-"""Members that the server sets. They are ignored, so that items that were read can be written again."""
 
 _overhead = 6
 """Bytes of an item in a message besides itself: its tag and its length."""
@@ -67,6 +40,29 @@ class RowConversion:
 
     item_id: ItemId | None = None
     map: RowMap | None = None
+    columns: ColumnMapping = field(default_factory=ColumnMapping)
+
+    def __post_init__(self) -> None:
+        """Raises InvalidArgumentError if both `map` and names of columns are given."""
+        if self.map is not None and self.columns.is_set:
+            raise invalid_field("map", "converts whole rows, so that no columns can be named as well")
+
+    def check(self, items: Any) -> None:
+        """Checks rows that are all there already, so that nothing of them is sent if one cannot be converted. Raises
+        InvalidArgumentError.
+        """
+        if self.map is not None:
+            return
+        columns = columns_of(items)
+        if columns is not None:
+            row = dict.fromkeys(columns)
+            if self.columns.is_set:
+                self.columns.check_columns(columns)
+            self._members_of(row, 0)
+        elif isinstance(items, Sequence):
+            for index, row in enumerate(items):
+                self._members_of(row, index)
+            self.columns.require_all()
 
     def prepare(self, row: Any, index: int, max_item_bytes: int | None) -> PreparedRow:
         """Converts row number `index` to an item. Raises InvalidArgumentError naming the row."""
@@ -99,13 +95,20 @@ class RowConversion:
             made = self.map(row)
             if not isinstance(made, Mapping):
                 raise invalid_field(f"items[{index}]", f"`map` returns a {type(made).__name__}, not a dict")
-            return _item_of(made, index, None, is_item=True)
+            return _item_of(made, index, None)
         if isinstance(row, ReadItem):
             return _item_again(row)
+        id_member = self.item_id if isinstance(self.item_id, str) else None
+        if self.columns.is_set:
+            if not isinstance(row, Mapping):
+                raise invalid_field(f"items[{index}]", f"is {_describe(row)}, which has no columns to name")
+            return self.columns.members_of(row, index, id_member)
         if not isinstance(row, Mapping):
             return {"input": row}
-        is_item = any(name in row for name in ("input", "input_json", "inputJson"))
-        return _item_of(row, index, self.item_id, is_item)
+        if any(name in row for name in ("input", "input_json", "inputJson")):
+            return _item_of(row, index, id_member)
+        require_no_answer(row, index, id_member)
+        return {"input": row}
 
     def _id_of(self, members: Mapping[str, Any], row: Any, index: int) -> str:
         field = f"items[{index}].item_id"
@@ -136,24 +139,12 @@ class RowConversion:
         )
 
 
-def _item_of(row: Mapping[Any, Any], index: int, id_member: ItemId | None, is_item: bool) -> dict[str, Any]:
-    """Returns the members of a row, by their names here. A row that is not an item is the input as a whole."""
-    if not is_item:
-        return {"input": row}
-    members: dict[str, Any] = {}
-    for name, value in row.items():
-        member = _members.get(name)
-        if member is None:
-            if name in _set_by_server or name == id_member:
-                continue
-            raise invalid_field(
-                f"items[{index}].{name}",
-                "is not part of an item, and would be lost beside `input`: move it into `metadata`, or pass `map`",
-            )
-        if member in members:
-            raise invalid_field(f"items[{index}].{name}", f"is present twice, also as {member}")
-        members[member] = value
-    return members
+_layout = ColumnMapping()
+
+
+def _item_of(row: Mapping[Any, Any], index: int, id_member: str | None) -> dict[str, Any]:
+    """Returns the members of a row that is laid out as an item, by their names here."""
+    return _layout.members_of(row, index, id_member)
 
 
 def _item_again(item: ReadItem) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
@@ -11,6 +11,7 @@ from itembank.errors import invalid_field
 from itembank.payloads.json_path import JsonProblemError
 from itembank.payloads.json_values import is_well_formed, object_json
 from itembank.rpc.enum_value import enum_value
+from itembank.upsert.column_mapping import ColumnMapping, Columns
 from itembank.upsert.item_row import ItemId, RowMap
 from itembank.upsert.outcome import Guards
 from itembank.v1.dataset_pb2 import Dataset
@@ -61,6 +62,19 @@ class UpsertOptions(TypedDict, total=False):
     item_id: ItemId
     """The member of a row that is its id, or a function that returns the id, or None for a row without one. Rows without an
     id are matched by their content."""
+    input: Columns
+    """The column that is the input, or several that are members of it. With any of `input`, `expected_output`, `metadata`,
+    `splits`, `rest` and `drop`, every column of a row needs a use."""
+    expected_output: Columns
+    """The same for the expected output."""
+    metadata: Columns
+    """The same for the metadata, of which a single column without dicts is a member, too."""
+    splits: str
+    """The column with the splits, a list or one name."""
+    rest: Literal["input", "metadata"]
+    """Adds all columns that have no use to the input or to the metadata, as members."""
+    drop: Sequence[str]
+    """Leaves these columns out."""
     map: RowMap
     """Converts a row to an item: a dict with `input` and optional `item_id`, `expected_output`, `metadata`, `splits`."""
     mode: Literal["merge", "mirror"]
@@ -106,6 +120,18 @@ def options_to_wire(options: UpsertOptions, plan: bool) -> UpsertOptionsMessage:
         replace_splits=options.get("replace_splits", False),
         validate_only=plan,
         note=note,
+    )
+
+
+def columns_to_name(options: UpsertOptions) -> ColumnMapping:
+    """Returns the columns that the options name. Raises InvalidArgumentError for names that contradict each other."""
+    return ColumnMapping(
+        input=options.get("input"),
+        expected_output=options.get("expected_output"),
+        metadata=options.get("metadata"),
+        splits=options.get("splits"),
+        rest=options.get("rest"),
+        drop=options.get("drop", ()),
     )
 
 

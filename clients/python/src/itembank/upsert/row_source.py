@@ -31,6 +31,11 @@ def count_rows(items: Any) -> int | None:
     return len(items) if isinstance(items, Sized) else None
 
 
+def columns_of(items: Any) -> list[Any] | None:
+    """Returns the columns of a DataFrame, and None for any other source."""
+    return list(items.columns) if _is_data_frame(items) else None
+
+
 def _is_data_frame(items: Any) -> bool:
     # A caller with a DataFrame has imported pandas.
     pandas = sys.modules.get("pandas")

@@ -33,7 +33,11 @@ class RowWindow:
         caller: Caller,
         max_rows: int,
         max_bytes: int,
+        on_end: Callable[[], None],
     ) -> None:
+        """`on_end` is called after the last row, unless rows were skipped. Raising is an error of the source."""
+        self._on_end = on_end
+        self._skipped = False
         self._source = source
         self._prepare = prepare
         self._caller = caller
@@ -109,6 +113,8 @@ class RowWindow:
     async def _take_in_thread(self) -> None:
         rows, read, is_over = await self._caller.read(self._take)
         self._keep(rows, read)
+        if is_over and not self._skipped:
+            self._on_end()
         self.is_complete = is_over
 
     def _take(self) -> tuple[list[PreparedRow], int, bool]:
@@ -125,7 +131,9 @@ class RowWindow:
                 return rows, read, True
             index = self.end + read
             read += 1
-            if index >= self._start:
+            if index < self._start:
+                self._skipped = True
+            else:
                 rows.append(self._prepare(row, index))
                 room -= rows[-1].size
         return rows, read, False
@@ -138,9 +146,15 @@ class RowWindow:
             try:
                 row = await anext(source)
             except StopAsyncIteration:
+                if not self._skipped:
+                    self._on_end()
                 self.is_complete = True
                 return
-            self._keep([self._prepare(row, self.end)] if self.end >= self._start else [], 1)
+            if self.end < self._start:
+                self._skipped = True
+                self._keep([], 1)
+            else:
+                self._keep([self._prepare(row, self.end)], 1)
             if self._is_full() or time.monotonic() > until:
                 break
         # A source that never waits must not starve other tasks.

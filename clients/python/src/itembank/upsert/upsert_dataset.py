@@ -16,7 +16,13 @@ from itembank.rpc.connection import Connection
 from itembank.rpc.retry import Backoff
 from itembank.upsert.import_stream import ImportPlan, ImportStream
 from itembank.upsert.item_row import RowConversion
-from itembank.upsert.options import UpsertOptions, UpsertProgress, guards_to_wire, options_to_wire
+from itembank.upsert.options import (
+    UpsertOptions,
+    UpsertProgress,
+    columns_to_name,
+    guards_to_wire,
+    options_to_wire,
+)
 from itembank.upsert.outcome import AsyncUpsertPlan, Guards, UpsertResult, plan_of, result_of
 from itembank.upsert.row_source import count_rows, open_rows
 from itembank.upsert.row_window import RowWindow
@@ -97,17 +103,19 @@ async def _import_rows(
     connection: Connection, items: Any, options: UpsertOptions, opening: UpsertOpen
 ) -> Receipt:
     """Streams rows, and resumes the stream until there is a receipt."""
+    conversion = RowConversion(options.get("item_id"), options.get("map"), columns_to_name(options))
     source = open_rows(items)
+    conversion.check(items)
     limits = await connection.limits()
     offering = await _holds_items(connection, opening.dataset)
     plan = ImportPlan(opening, offering, limits)
-    conversion = RowConversion(options.get("item_id"), options.get("map"))
     window = RowWindow(
         source,
         lambda row, index: conversion.prepare(row, index, limits.max_item_bytes),
         connection.caller,
         max_buffered_rows,
         options.get("max_buffered_bytes", default_buffered_bytes),
+        conversion.columns.require_all,
     )
     backoff = Backoff(connection.retry, connection.retry.resume_attempts)
     total = count_rows(items)
