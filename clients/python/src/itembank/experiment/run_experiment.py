@@ -215,10 +215,10 @@ async def _work_on_run(
             connection,
             setting,
             options,
-            _open_cells(connection, run.run_id),
-            lambda: counts.expected,
-            counts.succeeded,
-            recorder.add,
+            cells=_open_cells(connection, run.run_id),
+            expected=lambda: counts.expected,
+            succeeded=counts.succeeded,
+            record=recorder.add,
         )
         await recorder.finish()
     except BaseException as error:
@@ -281,7 +281,9 @@ async def _dry_run(
     async def record(result: RunResult) -> None:
         summary.add(result)
 
-    await _work_on_cells(connection, setting, options, cells(), lambda: expected, 0, record)
+    await _work_on_cells(
+        connection, setting, options, cells=cells(), expected=lambda: expected, succeeded=0, record=record
+    )
     return ExperimentResult(
         run=None,
         run_id="",
@@ -295,6 +297,7 @@ async def _work_on_cells(
     connection: Connection,
     setting: CellSetting,
     options: ExperimentOptions,
+    *,
     cells: AsyncIterator[Cell],
     expected: Callable[[], int],
     succeeded: int,
