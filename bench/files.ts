@@ -24,13 +24,18 @@ const rows = benchRows(Number(process.argv[2] ?? 1_000_000));
 /** Rows written at a time. */
 const rowsPerWrite = 10_000;
 
-/** Writes a file of all rows, with `before`, `between` and `after` around and between them. */
+/** Text around and between the rows of a file. */
+interface Framing {
+  readonly before?: string;
+  readonly between?: string;
+  readonly after?: string;
+}
+
+/** Writes a file of all rows. By default each is a line. */
 async function write(
   path: string,
-  before: string,
   encode: (row: BenchRow) => string,
-  between = "\n",
-  after = "\n",
+  { before = "", between = "\n", after = "\n" }: Framing = {},
 ): Promise<void> {
   await writeFile(path, before);
   for (let first = 0; first < rows.count; first += rowsPerWrite) {
@@ -74,9 +79,9 @@ try {
   const client = createClient(UploadService, createGrpcTransport({ baseUrl: service.url }));
   const files = ["csv", "jsonl", "json", "parquet"].map((ending) => join(directory, `rows.${ending}`));
   const [csv = "", jsonl = "", json = "", parquet = ""] = files;
-  await write(csv, "item_id,input,expected_output,metadata\n", csvRow);
-  await write(jsonl, "", jsonRow);
-  await write(json, "[", jsonRow, ",\n", "]");
+  await write(csv, csvRow, { before: "item_id,input,expected_output,metadata\n" });
+  await write(jsonl, jsonRow);
+  await write(json, jsonRow, { before: "[", between: ",\n", after: "]" });
   const instance = await DuckDBInstance.create(":memory:");
   const connection = await instance.connect();
   await connection.run(

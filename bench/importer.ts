@@ -28,7 +28,7 @@ export async function importBatches(
   mode: UpsertMode,
   rows: BenchRows,
 ): Promise<Imported> {
-  return run(client, name, mode, rows.count, async function* (acknowledged) {
+  return run(client, { name, mode, itemCount: rows.count }, async function* (acknowledged) {
     for (let offset = 0; offset < rows.count; offset += 1_000) {
       await acknowledged(offset - maxUnacknowledged);
       const items = Array.from(window(rows, offset, 1_000), toItem);
@@ -44,7 +44,7 @@ export async function importOffers(
   mode: UpsertMode,
   rows: BenchRows,
 ): Promise<Imported> {
-  return run(client, name, mode, rows.count, async function* (acknowledged, wanted) {
+  return run(client, { name, mode, itemCount: rows.count }, async function* (acknowledged, wanted) {
     for (let offset = 0; offset < rows.count; offset += 10_000) {
       await acknowledged(offset - maxUnacknowledged);
       const entries = Array.from(window(rows, offset, 10_000), (row) => ({
@@ -78,9 +78,7 @@ type Acknowledged = (complete: number, answered?: number) => Promise<void>;
 
 async function run(
   client: Client<typeof UpsertService>,
-  name: string,
-  mode: UpsertMode,
-  itemCount: number,
+  { name, mode, itemCount }: { name: string; mode: UpsertMode; itemCount: number },
   rowFrames: (acknowledged: Acknowledged, wanted: number[]) => AsyncGenerator<Frame>,
 ): Promise<Imported> {
   const wanted: number[] = [];

@@ -99,7 +99,7 @@ try {
     quantile(calls, 0.99).toFixed(2),
     "",
   ]);
-  const measure = async (what: string, runId: string, workers: number, capacity: number, cells: number) => {
+  const measure = async (what: string, runId: string, { workers = 1, capacity = 1, cells = 500 }) => {
     const began = performance.now();
     const all = await Promise.all(
       Array.from({ length: workers }, (_, n) =>
@@ -120,12 +120,12 @@ try {
   };
 
   const runId = await newRun();
-  await measure("1 worker, capacity 1", runId, 1, 1, 500);
-  await measure("64 workers, capacity 1", runId, 64, 1, 30);
-  await measure("64 workers, capacity 16", runId, 64, 16, 64);
-  await measure("1 worker, capacity 1,000", runId, 1, 1_000, count - 15_000);
-  await measure("1 worker, capacity 1, when most is done", runId, 1, 1, 500);
-  await measure("64 workers, capacity 1, when most is done", runId, 64, 1, 30);
+  await measure("1 worker, capacity 1", runId, {});
+  await measure("64 workers, capacity 1", runId, { workers: 64, cells: 30 });
+  await measure("64 workers, capacity 16", runId, { workers: 64, capacity: 16, cells: 64 });
+  await measure("1 worker, capacity 1,000", runId, { capacity: 1_000, cells: count - 15_000 });
+  await measure("1 worker, capacity 1, when most is done", runId, {});
+  await measure("64 workers, capacity 1, when most is done", runId, { workers: 64, cells: 30 });
   console.log(`${count.toLocaleString("en")} cells\n\n${table.toString()}`);
 } finally {
   await service.close();
