@@ -3,8 +3,14 @@ import { type Command, Option } from "commander";
 import {
   type ColumnMappingSchema,
   CellParsing as WireParsing,
+  ColumnMapping_Rest as WireRest,
 } from "../../clients/typescript/src/contract.ts";
-import type { ColumnMapping, ColumnSource } from "../files/column-mapping.ts";
+import {
+  type ColumnMapping,
+  type ColumnRest,
+  type ColumnSource,
+  requireConsistent,
+} from "../files/column-mapping.ts";
 import type { ValueParsing } from "../files/table.ts";
 
 /** Which columns of a file, or members of its objects, make up an item. */
@@ -15,12 +21,20 @@ export interface ColumnOptions {
   readonly metadata?: string;
   readonly splits?: string;
   readonly cells?: ValueParsing;
+  readonly rest?: ColumnRest;
+  readonly drop?: string;
 }
 
 const parsings: Readonly<Record<ValueParsing, WireParsing>> = {
   infer: WireParsing.INFER,
   text: WireParsing.TEXT,
   json: WireParsing.JSON,
+};
+
+const rests: Readonly<Record<ColumnRest, WireRest>> = {
+  refuse: WireRest.REFUSE,
+  input: WireRest.INPUT,
+  metadata: WireRest.METADATA,
 };
 
 export function withColumns(command: Command): Command {
@@ -31,88 +45,69 @@ export function withColumns(command: Command): Command {
     .option("--metadata <columns>", "the same for the metadata")
     .option("--splits <column>", "column with the splits")
     .addOption(
+      new Option("--rest <part>", "what the remaining columns become members of").choices(Object.keys(rests)),
+    )
+    .option("--drop <columns>", "columns (a,b) to leave out")
+    .addOption(
       new Option("--cells <how>", "how to parse text in CSV and Parquet").choices(Object.keys(parsings)),
     );
 }
 
-/** How columns become items, as the service takes it, and whether a file may lack some of the columns. */
-export interface ChosenColumns {
-  readonly mapping: ColumnMapping;
-  /** Whether the user named all the columns, so that a missing one is a mistake. */
-  readonly isExplicit: boolean;
+/** Returns the mapping that the options ask for. @throws Failure INVALID_FIELD for options that contradict each other */
+export function chooseColumns(options: ColumnOptions): ColumnMapping {
+  const { id, expected, metadata, splits, rest, drop, cells: parsing = "infer" } = options;
+  const input = sourceOf(options.input);
+  const named = {
+    itemId: id,
+    // With other columns added to it, the input is an object.
+    input:
+      rest === "input" && input?.kind === "column"
+        ? ({ kind: "members", members: [input.column] } as const)
+        : input,
+    expectedOutput: sourceOf(expected),
+    metadata: sourceOf(metadata),
+    splits,
+    rest,
+    dropped: drop === undefined ? [] : namesIn(drop),
+  };
+  requireConsistent(named);
+  return { named, parsing };
 }
 
-/** The columns of a file of items. */
-const ofItems = {
-  input: "input",
-  expected: "expected_output",
-  metadata: "metadata",
-  splits: "splits",
-} as const;
-
-/**
- * Returns the mapping that the options ask for. With no column named except the id, a file that has a column `input` is
- * read as a file of items, as it is without any option.
- *
- * @param names the columns that are known before the file is read; undefined if none are.
- */
-export function chooseColumns(options: ColumnOptions, names: readonly string[] | undefined): ChosenColumns {
-  const { id, input, expected, metadata, splits, cells: parsing = "infer" } = options;
-  const parts = [input, expected, metadata];
-  if ([id, splits, ...parts].every((one) => one === undefined)) {
-    return { mapping: { named: undefined, parsing }, isExplicit: true };
-  }
-  const isOfItems = names?.includes(ofItems.input) && parts.every((one) => one === undefined);
-  const given = isOfItems
-    ? { ...ofItems, ...(splits !== undefined && { splits }) }
-    : { input, expected, metadata, splits };
-  return {
-    mapping: {
-      named: {
-        itemId: id,
-        input: sourceOf(given.input),
-        expectedOutput: sourceOf(given.expected),
-        metadata: sourceOf(given.metadata),
-        splits: given.splits,
-      },
-      parsing,
-    },
-    isExplicit: !isOfItems,
-  };
+function namesIn(list: string): string[] {
+  return list.split(",").map((name) => name.trim());
 }
 
 function sourceOf(columns: string | undefined): ColumnSource | undefined {
   if (columns === undefined) return undefined;
   const [, braced] = /^\{(.*)\}$/.exec(columns) ?? [];
-  const members = (braced ?? columns).split(",").map((name) => name.trim());
+  const members = namesIn(braced ?? columns);
   return braced === undefined && members.length === 1
     ? { kind: "column", column: columns }
     : { kind: "members", members };
 }
 
-/**
- * Returns the mapping for a file that the service reads. Columns that the user did not name are left out if the file
- * lacks them.
- */
-export function columnsToWire(
-  { mapping: { named, parsing }, isExplicit }: ChosenColumns,
-  names: readonly string[] | undefined,
-): MessageInitShape<typeof ColumnMappingSchema> {
-  const has = (name: string | undefined) => name !== undefined && (isExplicit || names?.includes(name));
-  const source = (one: ColumnSource | undefined) => {
-    if (one === undefined) return undefined;
-    if (one.kind === "members") return { memberColumns: [...one.members] };
-    return has(one.column) ? { column: one.column } : undefined;
-  };
-  const [input, expectedOutput, metadata] = [named?.input, named?.expectedOutput, named?.metadata].map(
-    source,
+/** Returns a mapping as the service takes it. */
+export function columnsToWire({
+  named,
+  parsing,
+}: ColumnMapping): MessageInitShape<typeof ColumnMappingSchema> {
+  const [input, expectedOutput, metadata] = [named.input, named.expectedOutput, named.metadata].map(
+    sourceToWire,
   );
   return {
-    itemIdColumn: named?.itemId ?? "",
+    itemIdColumn: named.itemId ?? "",
     ...(input && { input }),
     ...(expectedOutput && { expectedOutput }),
     ...(metadata && { metadata }),
-    splitsColumn: has(named?.splits) ? (named?.splits ?? "") : "",
+    splitsColumn: named.splits ?? "",
     cellParsing: parsings[parsing],
+    ...(named.rest && { rest: rests[named.rest] }),
+    droppedColumns: [...named.dropped],
   };
+}
+
+function sourceToWire(source: ColumnSource | undefined) {
+  if (source === undefined) return undefined;
+  return source.kind === "column" ? { column: source.column } : { memberColumns: [...source.members] };
 }

@@ -1,10 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type Receipt, Upload_State } from "../../clients/typescript/src/contract.ts";
 import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-options.ts";
-import { csvColumns } from "../files/csv-table.ts";
-import { decompressed } from "../files/decompression.ts";
-import { utf8Chunks } from "../files/utf8.ts";
-import { limits } from "../limits.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";
 import { chooseColumns, columnsToWire } from "./column-options.ts";
 import type { Cli } from "./context.ts";
@@ -36,8 +32,7 @@ export async function importUpload(
   const { client, signal } = cli;
   const { name, options, asPlan } = work;
   await using source = await rereadable(work.source);
-  const names = source.format === "csv" ? await headerOf(source) : undefined;
-  const columns = columnsToWire(chooseColumns(options, names), names);
+  const columns = columnsToWire(chooseColumns(options));
   const requestId = await nameOf(cli, work);
   onName(requestId);
   const upload = await sendFile(cli, source, await uploadName(cli, source));
@@ -69,11 +64,6 @@ export async function importUpload(
   } finally {
     progress.stop();
   }
-}
-
-/** Reads the header of a CSV file. */
-function headerOf(source: FileSource): Promise<readonly string[]> {
-  return csvColumns(utf8Chunks(decompressed(source.open(), limits.maxUploadBytes)));
 }
 
 /** Returns the name of the upload, which the same command finds again until the upload is consumed or expires. */

@@ -7,7 +7,7 @@ import { objectRows } from "../files/json-table.ts";
 import { itemOfRow } from "../files/table-item.ts";
 import { utf8Chunks } from "../files/utf8.ts";
 import { limits } from "../limits.ts";
-import { type ChosenColumns, type ColumnOptions, chooseColumns } from "./column-options.ts";
+import { type ColumnOptions, chooseColumns } from "./column-options.ts";
 import type { FileSource } from "./file-source.ts";
 
 /**
@@ -24,17 +24,11 @@ export async function* jsonRows(
 ): AsyncGenerator<ItemTexts> {
   const text = utf8Chunks(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
   const pages = objectRows(source.format === "json" ? objectsOfArray(text) : objectsOfLines(text));
-  let chosen: ChosenColumns | undefined;
-  let finder: ColumnFinder | undefined;
+  const finder = new ColumnFinder(chooseColumns(options), true);
+  let isEmpty = true;
   for await (const page of pages) {
     for (const row of page) {
-      if (finder === undefined) {
-        chosen = chooseColumns(
-          options,
-          row.columns.map(({ name }) => name),
-        );
-        finder = new ColumnFinder(chosen.mapping, true);
-      }
+      isEmpty = false;
       const { itemId, input, expectedOutput, metadata, splits } = itemOfRow(row, finder.find(row), "json");
       yield {
         itemId,
@@ -45,8 +39,8 @@ export async function* jsonRows(
       };
     }
   }
-  if (finder === undefined) throw invalidFile("has no rows");
-  if (chosen?.isExplicit) finder.requireAll();
+  if (isEmpty) throw invalidFile("has no rows");
+  finder.requireAll();
 }
 
 async function* counted(

@@ -1,5 +1,5 @@
 import { invalidField } from "../failure.ts";
-import { invalidFile } from "./invalid-file.ts";
+import { type FilePosition, invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /** The source of one part of an item: a column as it is, or several as members of an object. */
@@ -7,26 +7,44 @@ export type ColumnSource =
   | { readonly kind: "column"; readonly column: string }
   | { readonly kind: "members"; readonly members: readonly string[] };
 
-/** A caller's mapping of columns to the parts of an item. */
+/** The uses of columns that a mapping does not name: members of a part, or none, so that they are refused. */
+export const columnRests = ["refuse", "input", "metadata"] as const;
+export type ColumnRest = (typeof columnRests)[number];
+
+/** A caller's mapping of columns to the parts of an item. Without a part, columns are mapped by their names. */
 export interface NamedColumns {
   readonly itemId: string | undefined;
-  /** Undefined takes all columns without another use, as members. */
   readonly input: ColumnSource | undefined;
   readonly expectedOutput: ColumnSource | undefined;
   readonly metadata: ColumnSource | undefined;
   readonly splits: string | undefined;
+  /** Undefined puts them into the input if that is undefined, and refuses them otherwise. */
+  readonly rest: ColumnRest | undefined;
+  /** Columns to leave out. */
+  readonly dropped: readonly string[];
 }
+
+/** A mapping that names no column. */
+export const noColumns: NamedColumns = {
+  itemId: undefined,
+  input: undefined,
+  expectedOutput: undefined,
+  metadata: undefined,
+  splits: undefined,
+  rest: undefined,
+  dropped: [],
+};
 
 /** The way from columns to items. */
 export interface ColumnMapping {
-  /** Undefined maps columns by their names, see `byName`. */
-  readonly named: NamedColumns | undefined;
+  readonly named: NamedColumns;
   readonly parsing: ValueParsing;
 }
 
 /** The columns of a part of an item, by their indexes; -1 for a column that these rows lack. */
 export type PartColumns =
-  | { readonly kind: "whole"; readonly index: number }
+  /** A column as it is; `members` are added to the object that it contains. */
+  | { readonly kind: "whole"; readonly index: number; readonly members: readonly number[] }
   | { readonly kind: "members"; readonly indexes: readonly number[] };
 
 /** The positions of the parts of items in rows with certain columns. */
@@ -38,65 +56,55 @@ export interface ItemColumns {
   readonly metadata: PartColumns | undefined;
   /** -1 if rows have none. */
   readonly splits: number;
-  /** Columns that no part uses. */
+  /** Columns that are left out. */
   readonly unused: readonly number[];
 }
 
-/** The mapping by default if there is a column called input: columns are parts as a whole. */
-const standardColumns: NamedColumns = {
+/** The columns of a file of items, which has a column called input. */
+const ofItems = {
   itemId: "item_id",
   input: { kind: "column", column: "input" },
   expectedOutput: { kind: "column", column: "expected_output" },
   metadata: { kind: "column", column: "metadata" },
   splits: "splits",
-};
-const standardColumnNames = ["item_id", "input", "expected_output", "metadata", "splits"];
+} as const satisfies Partial<NamedColumns>;
 
-/** The mapping by default if there is no column called input: all columns are members of the input. */
-const inputMembers: NamedColumns = {
-  itemId: undefined,
-  input: undefined,
-  expectedOutput: undefined,
-  metadata: undefined,
-  splits: undefined,
-};
+type RowPlace = Pick<TableRow, "columns" | "number" | "line"> & Partial<Pick<TableRow, "values">>;
 
 /**
  * Finds the parts of items among the columns of a file. Objects may lack members that others have, so an `open` file is
  * checked row by row; in others all columns are known from the first row on.
  */
 export class ColumnFinder {
-  readonly #mapping: ColumnMapping;
+  readonly #named: NamedColumns;
   readonly #isOpen: boolean;
-  /** The default mapping, which the first row decided. */
-  #byName: NamedColumns | undefined;
+  /** Whether columns are mapped by their names as those of a file of items, which the first row decides. */
+  #isOfItems: boolean | undefined;
+  /** Whether the one column of metadata contains objects, which its first value decides. */
+  #isObjects: boolean | undefined;
   #columns: readonly TableColumn[] | undefined;
   #found: ItemColumns | undefined;
   /** Columns that the mapping names and no row has had yet, each with the field that names it. */
   readonly #missing: Map<string, string>;
 
-  constructor(mapping: ColumnMapping, isOpen: boolean) {
-    this.#mapping = mapping;
+  constructor({ named }: Pick<ColumnMapping, "named">, isOpen: boolean) {
+    this.#named = named;
     this.#isOpen = isOpen;
-    this.#missing = new Map(mapping.named === undefined ? [] : fieldsByColumn(mapping.named));
+    this.#missing = new Map([...fieldsByColumn(named), ...fieldsByDroppedColumn(named)]);
   }
 
   /**
    * Returns the positions of the parts of a row's item.
    *
    * @throws Failure INVALID_FIELD if the mapping names a column that does not exist; INVALID_FILE for a column that is
-   * not allowed
+   * not allowed or that nothing uses, and for a row without the column of item ids
    */
-  find(row: Pick<TableRow, "columns" | "number" | "line">): ItemColumns {
-    if (row.columns === this.#columns && this.#found !== undefined) return this.#found;
-    const { columns } = row;
-    const indexes = new Map(columns.map(({ name }, index) => [name, index]));
-    for (const name of indexes.keys()) this.#missing.delete(name);
-    if (!this.#isOpen) this.requireAll();
-    const named = this.#mapping.named ?? this.#nameColumns(row, indexes);
-    this.#found = locate(named, indexes);
-    this.#columns = columns;
-    return this.#found;
+  find(row: RowPlace): ItemColumns {
+    if (row.columns !== this.#columns || this.#found === undefined) {
+      this.#found = this.#locate(row);
+      this.#columns = row.columns;
+    }
+    return this.#withMetadata(row, this.#found);
   }
 
   /** Verifies that every column that the mapping names was found. @throws Failure INVALID_FIELD */
@@ -106,37 +114,106 @@ export class ColumnFinder {
     }
   }
 
-  #nameColumns(
-    row: Pick<TableRow, "columns" | "number" | "line">,
-    indexes: ReadonlyMap<string, number>,
-  ): NamedColumns {
-    const where = (column: string) => ({
-      ...(this.#isOpen ? { row: row.number } : {}),
-      ...(this.#isOpen && row.line !== undefined ? { line: row.line } : {}),
-      column,
-    });
-    this.#byName ??= indexes.has("input") ? standardColumns : inputMembers;
-    if (this.#byName === inputMembers) {
-      if (indexes.has("input")) {
-        throw invalidFile(
-          "is missing in the first row; map the columns to the parts of an item explicitly",
-          where("input"),
-        );
-      }
-      return inputMembers;
+  #locate(row: RowPlace): ItemColumns {
+    const indexes = new Map(row.columns.map(({ name }, index) => [name, index]));
+    for (const name of indexes.keys()) this.#missing.delete(name);
+    const { itemId } = this.#named;
+    if (this.#isOpen && itemId !== undefined && !indexes.has(itemId)) {
+      throw invalidFile("is missing, although it has the item ids", this.#placeOf(row, itemId));
     }
-    for (const { name } of row.columns) {
-      if (standardColumnNames.includes(name)) continue;
+    if (!this.#isOpen) this.requireAll();
+    const named = this.#nameColumns(row, indexes);
+    if (named.input === undefined && named.rest !== undefined && named.rest !== "input") {
+      throw invalidField("columns.input", "is required, because columns.rest leaves no columns to it");
+    }
+    const found = locate(named, indexes);
+    const [first, ...others] = found.unmapped;
+    if (first !== undefined) {
+      const listed = others.map((name) => JSON.stringify(name)).join(", ");
+      const also = others.length === 0 ? "" : `, nor ${others.length === 1 ? "is" : "are"} ${listed}`;
+      const isByName = named !== this.#named;
       throw invalidFile(
-        `is not one of ${standardColumnNames.join(", ")}; map the columns to the parts of an item explicitly`,
-        where(name),
+        `${isByName ? `is not one of ${standardNames.join(", ")}` : "is not mapped"}${also}; map every column, set columns.rest or list columns to leave out in columns.dropped_columns`,
+        this.#placeOf(row, first),
       );
     }
-    return standardColumns;
+    return found;
+  }
+
+  #nameColumns(row: RowPlace, indexes: ReadonlyMap<string, number>): NamedColumns {
+    const named = this.#named;
+    if (named.input ?? named.expectedOutput ?? named.metadata) return named;
+    this.#isOfItems ??= indexes.has(ofItems.input.column);
+    if (this.#isOfItems) {
+      const dropped = new Set(named.dropped);
+      return {
+        ...ofItems,
+        itemId: named.itemId ?? unless(dropped, ofItems.itemId),
+        expectedOutput: dropped.has("expected_output") ? undefined : ofItems.expectedOutput,
+        metadata: dropped.has("metadata") ? undefined : ofItems.metadata,
+        splits: named.splits ?? unless(dropped, ofItems.splits),
+        rest: named.rest,
+        dropped: named.dropped,
+      };
+    }
+    if (indexes.has(ofItems.input.column)) {
+      throw invalidFile(
+        "is missing in the first row; map the columns to the parts of an item explicitly",
+        this.#placeOf(row, ofItems.input.column),
+      );
+    }
+    return named;
+  }
+
+  /** Decides whether the one column that the mapping names for the metadata is those, or a member of them. */
+  #withMetadata(row: RowPlace, found: ItemColumns): ItemColumns {
+    const { metadata } = found;
+    if (metadata?.kind !== "whole" || this.#named.metadata === undefined) return found;
+    const value = row.values?.[metadata.index];
+    const isText = row.columns[metadata.index]?.isText ?? false;
+    if (value !== undefined) {
+      const isObject = isText ? isObjectText(value) : value.startsWith("{");
+      this.#isObjects ??= isObject;
+      if (isObject && !this.#isObjects && !isText) {
+        throw invalidFile(
+          "is an object, unlike in earlier rows",
+          this.#placeOf(row, row.columns[metadata.index]?.name ?? ""),
+        );
+      }
+    }
+    if (this.#isObjects ?? true) return found;
+    return { ...found, metadata: { kind: "members", indexes: [metadata.index, ...metadata.members] } };
+  }
+
+  #placeOf({ number, line }: RowPlace, column: string): FilePosition {
+    return {
+      ...(this.#isOpen ? { row: number } : {}),
+      ...(this.#isOpen && line !== undefined ? { line } : {}),
+      column,
+    };
   }
 }
 
-function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): ItemColumns {
+const standardNames = ["item_id", "input", "expected_output", "metadata", "splits"];
+
+const unless = (dropped: ReadonlySet<string>, name: string) => (dropped.has(name) ? undefined : name);
+
+/** Whether a text is the JSON text of an object. */
+function isObjectText(text: string): boolean {
+  if (!text.trimStart().startsWith("{")) return false;
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    // It is any other text that begins with a brace.
+    return false;
+  }
+}
+
+function locate(
+  named: NamedColumns,
+  indexes: ReadonlyMap<string, number>,
+): ItemColumns & { readonly unmapped: readonly string[] } {
   const used = new Set<number>();
   const indexOf = (name: string | undefined): number => {
     const found = name === undefined ? -1 : (indexes.get(name) ?? -1);
@@ -145,7 +222,7 @@ function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): Item
   };
   const part = (source: ColumnSource | undefined): PartColumns | undefined => {
     if (source === undefined) return undefined;
-    if (source.kind === "column") return { kind: "whole", index: indexOf(source.column) };
+    if (source.kind === "column") return { kind: "whole", index: indexOf(source.column), members: [] };
     return { kind: "members", indexes: source.members.map(indexOf).filter((found) => found >= 0) };
   };
   const itemId = indexOf(named.itemId);
@@ -153,15 +230,51 @@ function locate(named: NamedColumns, indexes: ReadonlyMap<string, number>): Item
   const expectedOutput = part(named.expectedOutput);
   const metadata = part(named.metadata);
   const splits = indexOf(named.splits);
-  const unused = [...indexes.values()].filter((found) => !used.has(found));
+  const unused = named.dropped.map(indexOf).filter((found) => found >= 0);
+  const others = [...indexes].filter(([, found]) => !used.has(found));
+  const rest = named.rest ?? (input === undefined ? "input" : "refuse");
+  const left = (one: ColumnRest) => (rest === one ? others.map(([, found]) => found) : []);
   return {
     itemId,
-    input: input ?? { kind: "members", indexes: unused },
+    input: withMembers(input, left("input")) ?? { kind: "members", indexes: [] },
     expectedOutput,
-    metadata,
+    metadata: withMembers(metadata, left("metadata")),
     splits,
-    unused: input === undefined ? [] : unused,
+    unused,
+    unmapped: rest === "refuse" ? others.map(([name]) => name) : [],
   };
+}
+
+function withMembers(part: PartColumns | undefined, more: readonly number[]): PartColumns | undefined {
+  if (more.length === 0) return part;
+  if (part === undefined || (part.kind === "whole" && part.index < 0))
+    return { kind: "members", indexes: more };
+  return part.kind === "whole"
+    ? { ...part, members: more }
+    : { kind: "members", indexes: [...part.indexes, ...more] };
+}
+
+/** Verifies that a mapping does not contradict itself. @throws Failure INVALID_FIELD */
+export function requireConsistent(named: NamedColumns): void {
+  const { input, rest, dropped } = named;
+  if (rest === "input" && input?.kind === "column") {
+    throw invalidField(
+      "columns.rest",
+      "adds members to the input, so columns.input must have member_columns",
+    );
+  }
+  const fields = new Map(fieldsByColumn(named));
+  dropped.forEach((name, index) => {
+    const field = `columns.dropped_columns[${index}]`;
+    if (name === "") throw invalidField(field, "is required");
+    if (dropped.indexOf(name) < index) throw invalidField(field, "is a duplicate");
+    const use = fields.get(name);
+    if (use !== undefined) throw invalidField(field, `names the same column as ${use}`);
+  });
+}
+
+function fieldsByDroppedColumn({ dropped }: NamedColumns): [string, string][] {
+  return dropped.map((name, index) => [name, `columns.dropped_columns[${index}]`]);
 }
 
 /** Returns the columns that a mapping names, each with the field that names it first. */

@@ -63,11 +63,9 @@ async function literalsOf(
     line: 1,
   });
   const indexes = new Set<number>();
-  for (const part of [input, expectedOutput]) {
-    if (part?.kind === "whole") indexes.add(part.index);
-  }
   for (const part of [input, expectedOutput, metadata]) {
-    if (part?.kind === "members") for (const index of part.indexes) indexes.add(index);
+    if (part?.kind === "whole") indexes.add(part.index);
+    for (const index of part?.kind === "whole" ? part.members : (part?.indexes ?? [])) indexes.add(index);
   }
   const candidates = new Set([...indexes].flatMap((index) => names[index] ?? []));
   return candidates.size === 0 ? candidates : literalColumns(text(), candidates);

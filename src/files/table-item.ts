@@ -21,9 +21,10 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValuePar
   const splits = splitsOf(row, columns.splits);
   const input = partOf(row, columns.input, parsing);
   const expectedOutput = columns.expectedOutput && partOf(row, columns.expectedOutput, parsing);
-  // A whole column of metadata must hold objects, which text can only express as JSON.
+  // A column that is the metadata as a whole must contain objects, which text can only express as JSON.
   const metadata =
-    columns.metadata && partOf(row, columns.metadata, columns.metadata.kind === "whole" ? "json" : parsing);
+    columns.metadata &&
+    partOf(row, columns.metadata, parsing, columns.metadata.kind === "whole" ? "json" : parsing);
   if (input === undefined) throw invalidFile("has no input", positionOf(row, wholeOf(row, columns.input)));
   for (const index of columns.unused) requireUnused(row, index);
   const size =
@@ -48,19 +49,34 @@ export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValuePar
 }
 
 /** Returns the JSON text of a part; undefined if the row has none. */
-function partOf(row: TableRow, part: PartColumns, parsing: ValueParsing): string | undefined {
-  if (part.kind === "whole") {
-    const value = row.values[part.index];
-    return value === undefined ? undefined : jsonOf(present(row.columns[part.index]), value, parsing);
-  }
+function partOf(
+  row: TableRow,
+  part: PartColumns,
+  parsing: ValueParsing,
+  wholeParsing = parsing,
+): string | undefined {
+  if (part.kind === "members") return `{${membersOf(row, part.indexes, parsing)}}`;
+  const value = row.values[part.index];
+  const whole =
+    value === undefined ? undefined : jsonOf(present(row.columns[part.index]), value, wholeParsing);
+  const members = membersOf(row, part.members, parsing);
+  if (members === "") return whole;
+  if (whole === undefined) return `{${members}}`;
+  // Anything but an object stays as it is, and is refused as metadata.
+  const [, own] = /^\s*\{(.*)\}\s*$/s.exec(whole) ?? [];
+  if (own === undefined) return whole;
+  return own.trim() === "" ? `{${members}}` : `{${own},${members}}`;
+}
+
+function membersOf(row: TableRow, indexes: readonly number[], parsing: ValueParsing): string {
   let json = "";
-  for (const index of part.indexes) {
+  for (const index of indexes) {
     const value = row.values[index];
     if (value === undefined) continue;
     const column = present(row.columns[index]);
-    json += `${json === "" ? "{" : ","}${JSON.stringify(column.name)}:${jsonOf(column, value, parsing)}`;
+    json += `${json === "" ? "" : ","}${JSON.stringify(column.name)}:${jsonOf(column, value, parsing)}`;
   }
-  return json === "" ? "{}" : `${json}}`;
+  return json;
 }
 
 function jsonOf({ isText, isLiteral }: TableColumn, value: string, parsing: ValueParsing): string {
@@ -88,16 +104,21 @@ function textOfJson(json: string): string | undefined {
 
 function splitsOf(row: TableRow, index: number): readonly string[] {
   const value = row.values[index];
-  const isText = row.columns[index]?.isText;
-  if (value === undefined || value === (isText ? "" : "null")) return [];
-  const isList = !isText || value.trimStart().startsWith("[");
-  const splits = isList ? parsedOr(value) : value.split(";").map((name) => name.trim());
+  if (value === undefined) return [];
+  const given = row.columns[index]?.isText ? value : parsedOr(value);
+  if (given === "" || given === null) return [];
+  const splits = typeof given === "string" ? splitsOfText(given) : given;
   if (!Array.isArray(splits) || !splits.every((name) => typeof name === "string")) {
     throw invalidFile("must be a list of names", positionOf(row, index));
   }
   const problem = splitsProblem(splits);
   if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return normalizeSplits(splits);
+}
+
+/** A text is a JSON array, or consists of names with semicolons between them. */
+function splitsOfText(text: string): unknown {
+  return text.trimStart().startsWith("[") ? parsedOr(text) : text.split(";").map((name) => name.trim());
 }
 
 /** Returns the value of a JSON text; undefined if it is not JSON. */

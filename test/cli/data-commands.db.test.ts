@@ -91,6 +91,49 @@ describe("itembank import", () => {
     });
   });
 
+  test.each(["csv", "jsonl"])(
+    "puts the remaining columns where --rest says, and leaves out those of --drop, in %s",
+    async (format) => {
+      const rows =
+        format === "csv" ? "q,a,topic,note\nx,y,art,n\n" : '{"q":"x","a":"y","topic":"art","note":"n"}\n';
+      const load = (name: string, ...options: string[]) =>
+        itembank.withInput(rows, "import", name, "--format", format, ...options);
+      const parts = ["--input", "q", "--expected", "a"];
+      const refused = await load(`rest-${format}`, ...parts);
+      expect(refused.code).toBe(1);
+      expect(refused.stderr).toContain('column "topic" of the file: is not mapped, nor is "note"');
+      await load(`rest-${format}`, ...parts, "--rest", "metadata", "--drop", "note");
+      await load(`one-${format}`, ...parts, "--metadata", "topic", "--drop", "note");
+      await load(`in-${format}`, "--input", "q", "--rest", "input", "--drop", "note");
+      const itemOf = async (name: string) =>
+        JSON.parse((await itembank("items", "list", name, "--json")).stdout);
+      for (const name of ["rest", "one"]) {
+        expect(await itemOf(`${name}-${format}`)).toMatchObject({
+          input: "x",
+          expected_output: "y",
+          metadata: { topic: "art" },
+        });
+      }
+      expect(await itemOf(`in-${format}`)).toMatchObject({ input: { q: "x", a: "y", topic: "art" } });
+    },
+  );
+
+  test.each(["csv", "jsonl"])("refuses an --id that rows lack, in %s", async (format) => {
+    const rows = format === "csv" ? "input,expected_output\nx,y\n" : '{"input":"x","expected_output":"y"}\n';
+    const refused = await itembank.withInput(
+      rows,
+      "import",
+      `nope-${format}`,
+      "--format",
+      format,
+      "--id",
+      "nope",
+    );
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain('"nope"');
+    expect((await itembank("items", "list", `nope-${format}`)).code).not.toBe(0);
+  });
+
   test("shows how many items a mirror would delete, and deletes them only with --yes", async () => {
     await itembank("import", "mirrored items", await jsonl("mirrored", capitals), "--id", "code");
     const fewer = await jsonl("mirrored-fewer", capitals.slice(0, 1));

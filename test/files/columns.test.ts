@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { NamedColumns } from "../../src/files/column-mapping.ts";
+import { type NamedColumns, noColumns, requireConsistent } from "../../src/files/column-mapping.ts";
 import { faultOfFile, itemsOfFile } from "../uploads/reading.ts";
 
 const sales = "id,question,answer,level,source,set\nq1,2+2?,4,1,book,train\nq2,3+3?,6,2,web,test\n";
@@ -22,7 +22,7 @@ describe("columns", () => {
       reason: "INVALID_FILE",
       column: "answer",
       problem:
-        "is not one of item_id, input, expected_output, metadata, splits; map the columns to the parts of an item explicitly",
+        "is not one of item_id, input, expected_output, metadata, splits; map every column, set columns.rest or list columns to leave out in columns.dropped_columns",
     });
     expect(await faultOfFile("jsonl", '{"input":1}\n{"input":1,"answer":2}')).toMatchObject({
       row: 2,
@@ -56,13 +56,146 @@ describe("columns", () => {
     ]);
   });
 
-  test("that are not mapped are left out if the input is mapped", async () => {
-    expect(
-      await itemsOfFile("csv", sales, { named: { input: { kind: "column", column: "question" } } }),
-    ).toEqual([
-      { id: "", input: '"2+2?"' },
-      { id: "", input: '"3+3?"' },
-    ]);
+  describe("that are not mapped", () => {
+    const question = { input: { kind: "column", column: "question" } } as const;
+
+    test.each(["csv", "jsonl"] as const)(
+      "are refused by name if the input is mapped, in %s",
+      async (format) => {
+        const content =
+          format === "csv"
+            ? "question,answer,level\nx,y,1\n"
+            : '{"question":1}\n{"question":2,"answer":3,"level":4}';
+        expect(await faultOfFile(format, content, { named: question })).toEqual({
+          reason: "INVALID_FILE",
+          ...(format === "csv" ? {} : { row: 2, line: 2 }),
+          column: "answer",
+          problem:
+            'is not mapped, nor is "level"; map every column, set columns.rest or list columns to leave out in columns.dropped_columns',
+        });
+      },
+    );
+
+    test("are refused on demand even if the input is not mapped", async () => {
+      expect(await faultOfFile("csv", "input,a\nx,y\n", { named: { rest: "refuse" } })).toMatchObject({
+        column: "a",
+      });
+      expect(await faultOfFile("csv", "a,b\nx,y\n", { named: { rest: "refuse" } })).toMatchObject({
+        reason: "INVALID_FIELD",
+        field: "columns.input",
+      });
+    });
+
+    test("become members of the input", async () => {
+      const named = { input: { kind: "members", members: ["b"] }, itemId: "c", rest: "input" } as const;
+      expect(await itemsOfFile("csv", "a,b,c\n1,2,3\n", { named })).toEqual([
+        { id: "3", input: '{"b":2,"a":1}' },
+      ]);
+    });
+
+    test("become members of the metadata, beside those that it has", async () => {
+      const read = (metadata: Partial<NamedColumns>, lines: string) =>
+        itemsOfFile("jsonl", lines, { named: { ...question, ...metadata, rest: "metadata" } });
+      expect(await read({}, '{"question":1,"a":2,"b":[3]}\n{"question":4}')).toEqual([
+        { id: "", input: "1", metadata: '{"a":2,"b":[3]}' },
+        { id: "", input: "4" },
+      ]);
+      const whole = { metadata: { kind: "column", column: "m" } } as const;
+      expect(
+        await read(
+          whole,
+          '{"question":1,"a":2,"m": { } }\n{"m":{"x":1},"a":3,"question":1}\n{"question":1,"a":2}',
+        ),
+      ).toEqual([
+        { id: "", input: "1", metadata: '{"a":2}' },
+        { id: "", input: "1", metadata: '{"x":1,"a":3}' },
+        { id: "", input: "1", metadata: '{"a":2}' },
+      ]);
+      expect(await read(whole, '{"question":1,"a":2,"m":"x"}')).toEqual([
+        { id: "", input: "1", metadata: '{"m":"x","a":2}' },
+      ]);
+      const members = { metadata: { kind: "members", members: ["b"] } } as const;
+      expect(await read(members, '{"question":1,"a":2,"b":3}')).toEqual([
+        { id: "", input: "1", metadata: '{"b":3,"a":2}' },
+      ]);
+      expect(await itemsOfFile("csv", "input,level\nx,1\n", { named: { rest: "metadata" } })).toEqual([
+        { id: "", input: '"x"', metadata: '{"level":1}' },
+      ]);
+    });
+
+    test("never replace a member of the metadata", async () => {
+      const named = { ...question, metadata: { kind: "column", column: "m" }, rest: "metadata" } as const;
+      expect(await faultOfFile("jsonl", '{"question":1,"a":2,"m":{"a":1}}', { named })).toMatchObject({
+        reason: "INVALID_FILE",
+        row: 1,
+        problem: 'duplicate member "a"',
+      });
+    });
+
+    test("are left out if they are dropped by name", async () => {
+      expect(
+        await itemsOfFile("csv", sales, {
+          named: { ...question, dropped: ["id", "answer", "level", "source", "set"] },
+        }),
+      ).toMatchObject([{ input: '"2+2?"' }, { input: '"3+3?"' }]);
+      expect(await itemsOfFile("csv", "a,b\n1,2\n", { named: { dropped: ["a"] } })).toEqual([
+        { id: "", input: '{"b":2}' },
+      ]);
+      expect(
+        await itemsOfFile("csv", "input,metadata,x\n1,{,3\n", { named: { dropped: ["x", "metadata"] } }),
+      ).toEqual([{ id: "", input: "1" }]);
+    });
+  });
+
+  test("called input make a file one of items even if ids and splits are mapped", async () => {
+    const named = { itemId: "code", splits: "set" };
+    for (const [format, content] of [
+      ["csv", "code,input,expected_output,set\nc,x,y,test\n"],
+      ["jsonl", '{"code":"c","input":"x","expected_output":"y","set":"test"}'],
+    ] as const) {
+      expect(await itemsOfFile(format, content, { named })).toEqual([
+        { id: "c", input: '"x"', expectedOutput: '"y"', splits: ["test"] },
+      ]);
+    }
+  });
+
+  describe("of metadata", () => {
+    const named = {
+      input: { kind: "column", column: "q" },
+      metadata: { kind: "column", column: "category" },
+    } as const;
+    const metadataOf = async (format: "csv" | "jsonl", content: string) =>
+      (await itemsOfFile(format, content, { named })).map(({ metadata }) => metadata);
+
+    test("become a member if they contain no objects", async () => {
+      expect(await metadataOf("csv", "q,category\n1,art\n2,\n3,{x\n")).toEqual([
+        '{"category":"art"}',
+        "{}",
+        '{"category":"{x"}',
+      ]);
+      expect(await metadataOf("csv", "q,category\n1,2\n")).toEqual(['{"category":2}']);
+      expect(await metadataOf("jsonl", '{"q":1,"category":"art"}\n{"q":1,"category":null}')).toEqual([
+        '{"category":"art"}',
+        '{"category":null}',
+      ]);
+    });
+
+    test("are taken as they are if they contain objects", async () => {
+      expect(await metadataOf("csv", 'q,category\n1,\n2,"{""a"":1}"\n')).toEqual([undefined, '{"a":1}']);
+      expect(await metadataOf("jsonl", '{"q":1}\n{"q":1,"category":{"a":1}}')).toEqual([
+        undefined,
+        '{"a":1}',
+      ]);
+    });
+
+    test("are refused if they contain both", async () => {
+      expect(
+        await faultOfFile("jsonl", '{"q":1,"category":{}}\n{"q":1,"category":2}', { named }),
+      ).toMatchObject({ row: 2, column: "category", problem: "must be a JSON object" });
+      expect(
+        await faultOfFile("jsonl", '{"q":1,"category":2}\n{"q":1,"category":{}}', { named }),
+      ).toMatchObject({ row: 2, column: "category", problem: "is an object, unlike in earlier rows" });
+    });
   });
 
   test("may be used more than once, for different parts", async () => {
@@ -82,7 +215,7 @@ describe("columns", () => {
       itemId: "id",
       expectedOutput: { kind: "column", column: "answer" },
     };
-    const lines = '{"id":"a","q":1}\n{"q":2,"answer":null,"more":[]}\n{"id":null,"answer":3}';
+    const lines = '{"id":"a","q":1}\n{"id":"","q":2,"answer":null,"more":[]}\n{"id":null,"answer":3}';
     expect(await itemsOfFile("jsonl", lines, { named })).toEqual([
       { id: "a", input: '{"q":1}' },
       { id: "", input: '{"q":2,"more":[]}', expectedOutput: "null" },
@@ -104,6 +237,10 @@ describe("columns", () => {
 
   test("that a file lacks are reported by the field that names them", async () => {
     const missing = async (named: object) => faultOfFile("csv", "a,b\n1,2\n", { named });
+    expect(await missing({ dropped: ["c"], rest: "input" })).toMatchObject({
+      reason: "INVALID_FIELD",
+      field: "columns.dropped_columns[0]",
+    });
     expect(await missing({ itemId: "c" })).toMatchObject({
       reason: "INVALID_FIELD",
       field: "columns.item_id_column",
@@ -111,7 +248,7 @@ describe("columns", () => {
     expect(await missing({ input: { kind: "column", column: "c" } })).toMatchObject({
       field: "columns.input.column",
     });
-    expect(await missing({ input: { kind: "members", members: ["a", "c"] } })).toMatchObject({
+    expect(await missing({ input: { kind: "members", members: ["a", "c"] }, rest: "input" })).toMatchObject({
       field: "columns.input.member_columns[1]",
     });
     expect(
@@ -119,5 +256,42 @@ describe("columns", () => {
     ).toMatchObject({
       field: "columns.metadata.column",
     });
+  });
+
+  test("with item ids must be in every row", async () => {
+    for (const format of ["jsonl", "json"] as const) {
+      const file = (...rows: string[]) => (format === "jsonl" ? rows.join("\n") : `[${rows.join(",\n")}]`);
+      for (const part of [{}, { input: { kind: "column", column: "q" } } as const]) {
+        const problem = "is missing, although it has the item ids";
+        const fault = (...rows: string[]) =>
+          faultOfFile(format, file(...rows), { named: { ...part, itemId: "nope" } });
+        expect(await fault('{"q":1}', '{"q":2}')).toEqual({
+          reason: "INVALID_FILE",
+          row: 1,
+          line: 1,
+          column: "nope",
+          problem,
+        });
+        expect(await fault('{"q":1,"nope":"a"}', '{"q":2}')).toMatchObject({
+          row: 2,
+          column: "nope",
+          problem,
+        });
+      }
+    }
+  });
+
+  test("may not be dropped and used", async () => {
+    const check = (named: Partial<NamedColumns>) => () => requireConsistent({ ...noColumns, ...named });
+    const refusal = (field: string, problem: string) =>
+      expect.objectContaining({ reason: "INVALID_FIELD", facts: { field, problem } });
+    expect(check({ itemId: "a", dropped: ["b", "a"] })).toThrow(
+      refusal("columns.dropped_columns[1]", "names the same column as columns.item_id_column"),
+    );
+    expect(check({ dropped: ["b", "b"] })).toThrow(refusal("columns.dropped_columns[1]", "is a duplicate"));
+    expect(check({ dropped: [""] })).toThrow(refusal("columns.dropped_columns[0]", "is required"));
+    expect(check({ input: { kind: "column", column: "a" }, rest: "input" })).toThrow(
+      refusal("columns.rest", "adds members to the input, so columns.input must have member_columns"),
+    );
   });
 });

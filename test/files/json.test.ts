@@ -70,7 +70,7 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
   });
 
   test("refuses an unused value that is not valid", async () => {
-    const named: Partial<NamedColumns> = { input: { kind: "column", column: "a" } };
+    const named: Partial<NamedColumns> = { input: { kind: "column", column: "a" }, dropped: ["b"] };
     expect(await faultOfFile(format, file('{"a":1,"b":tru}'), { named })).toMatchObject({
       row: 1,
       column: "b",
@@ -117,18 +117,22 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
       '{"item_id":17,"input":1,"splits":["b","a"]}',
       '{"item_id":"0x\\u0061","input":1,"splits":null}',
       '{"item_id":12345678901234567890,"input":1,"splits":[]}',
+      '{"item_id":"one","input":1,"splits":"tr\\u0061in"}',
+      '{"item_id":"list","input":1,"splits":"[\\"b\\"]"}',
     );
     expect(await itemsOfFile(format, content)).toEqual([
       { id: "17", input: "1", splits: ["a", "b"] },
       { id: "0xa", input: "1" },
       { id: "12345678901234567890", input: "1" },
+      { id: "one", input: "1", splits: ["train"] },
+      { id: "list", input: "1", splits: ["b"] },
     ]);
     const fault = async (members: string) =>
       (await faultOfFile(format, file(`{"input":1,${members}}`))).problem;
     expect(await fault('"item_id":true')).toBe("must be a text or a number");
     expect(await fault('"item_id":{"a":1}')).toBe("must be a text or a number");
     expect(await fault('"item_id":"\\u0000"')).toBe("contains a control character");
-    expect(await fault('"splits":"train"')).toBe("must be a list of names");
+    expect(await fault('"splits":1')).toBe("must be a list of names");
     expect(await fault('"splits":[1]')).toBe("must be a list of names");
     expect(await fault('"metadata":null')).toBe("must be a JSON object");
     expect(await fault('"metadata":[]')).toBe("must be a JSON object");

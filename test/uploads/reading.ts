@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { openScratch } from "../../src/blobs/scratch.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { Failure } from "../../src/failure.ts";
-import type { NamedColumns } from "../../src/files/column-mapping.ts";
+import { type NamedColumns, noColumns } from "../../src/files/column-mapping.ts";
 import type { FileFormat } from "../../src/files/file-format.ts";
 import { fileRows } from "../../src/files/file-rows.ts";
 import { readTable } from "../../src/files/read-table.ts";
@@ -14,7 +14,7 @@ import type { SpelledItem } from "./sending.ts";
 
 /** The options for reading a file. */
 export interface Reading {
-  /** Columns by their use; omitted ones are unset. Undefined maps columns by their names. */
+  /** Columns by their use; omitted ones are unset. With no part, columns are mapped by their names. */
   readonly named?: Partial<NamedColumns>;
   readonly parsing?: ValueParsing;
   /** Bytes that arrive at a time. */
@@ -37,17 +37,7 @@ export async function itemsOfFile(
     log: newLog("silent"),
   });
   const { signal } = new AbortController();
-  const mapping = {
-    named: named && {
-      itemId: undefined,
-      input: undefined,
-      expectedOutput: undefined,
-      metadata: undefined,
-      splits: undefined,
-      ...named,
-    },
-    parsing,
-  };
+  const mapping = { named: { ...noColumns, ...named }, parsing };
   const open = async function* () {
     for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
   };

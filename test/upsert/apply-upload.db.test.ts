@@ -414,6 +414,31 @@ describe("a bad request", () => {
       invalid("columns.metadata.member_columns[1]"),
     ],
     [
+      "a column that is dropped and used",
+      { source: csv, dataset, options, columns: { input: { column: "input" }, droppedColumns: ["input"] } },
+      invalid("columns.dropped_columns[0]"),
+    ],
+    [
+      "a row without its id",
+      {
+        source: inline(FileFormat.JSONL, '{"id":"a","q":1}\n{"q":2}'),
+        dataset,
+        options,
+        columns: { itemIdColumn: "id" },
+      },
+      refused("InvalidArgument", "INVALID_FILE", { row: "2", column: "id" }),
+    ],
+    [
+      "a column that nothing uses",
+      {
+        source: inline(FileFormat.CSV, "input,other\n1,2\n"),
+        dataset,
+        options,
+        columns: { input: { column: "input" } },
+      },
+      refused("InvalidArgument", "INVALID_FILE", { column: "other" }),
+    ],
+    [
       "a column that no object has",
       {
         source: inline(FileFormat.JSONL, '{"a":1}\n{"b":2}'),

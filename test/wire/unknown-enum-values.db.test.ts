@@ -88,6 +88,7 @@ const calls: Readonly<Record<string, () => JsonObject[]>> = {
   "ListUploads states[0]": () => [{ states: [unknown] }],
   "ApplyUpload inline_file.format": () => [{ dataset, inlineFile: { ...inlineFile, format: unknown } }],
   "ApplyUpload columns.cell_parsing": () => [{ dataset, inlineFile, columns: { cellParsing: unknown } }],
+  "ApplyUpload columns.rest": () => [{ dataset, inlineFile, columns: { rest: unknown } }],
   "ApplyUpload options.mode": () => [{ dataset, inlineFile, options: { mode: unknown } }],
   "ApplyUpload format": () => [{ dataset, inlineFile, format: unknown }],
   "ExportItems format": () => [{ dataset, format: unknown }],

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import {
   type ColumnMapping as WireMapping,
   CellParsing as WireParsing,
+  ColumnMapping_Rest as WireRest,
   type ColumnSource as WireSource,
 } from "../../../gen/itembank/v1/upload_pb.js";
 import {
@@ -10,7 +11,13 @@ import {
 } from "../../../gen/itembank/v1/upload_service_pb.js";
 import { failure, invalidField } from "../../failure.ts";
 import { Faults } from "../../faults.ts";
-import type { ColumnMapping, ColumnSource } from "../../files/column-mapping.ts";
+import {
+  type ColumnMapping,
+  type ColumnRest,
+  type ColumnSource,
+  noColumns,
+  requireConsistent,
+} from "../../files/column-mapping.ts";
 import type { ValueParsing } from "../../files/table.ts";
 import type { ProjectId } from "../../handles.ts";
 import { limits } from "../../limits.ts";
@@ -80,13 +87,18 @@ function sourceFromWire({ source, format }: ApplyUploadRequest): ApplySource {
   }
 }
 
-/** Reads how columns become items. A message that only sets `cell_parsing` names no columns. */
+const rests: Readonly<Record<WireRest, ColumnRest | undefined>> = {
+  [WireRest.UNSPECIFIED]: undefined,
+  [WireRest.REFUSE]: "refuse",
+  [WireRest.INPUT]: "input",
+  [WireRest.METADATA]: "metadata",
+};
+
+/** Reads how columns become items. */
 function mappingFromWire(faults: Faults, mapping: WireMapping | undefined): ColumnMapping {
+  if (mapping === undefined) return { named: noColumns, parsing: "infer" };
   const parsing =
-    faults.check(() =>
-      enumFromWire("columns.cell_parsing", mapping?.cellParsing ?? WireParsing.UNSPECIFIED, parsings),
-    ) ?? "infer";
-  if (mapping === undefined) return { named: undefined, parsing };
+    faults.check(() => enumFromWire("columns.cell_parsing", mapping.cellParsing, parsings)) ?? "infer";
   const source = (name: string, wire: WireSource | undefined) =>
     faults.check(() => columnSourceFromWire(`columns.${name}`, wire));
   const named = {
@@ -95,9 +107,11 @@ function mappingFromWire(faults: Faults, mapping: WireMapping | undefined): Colu
     expectedOutput: source("expected_output", mapping.expectedOutput),
     metadata: source("metadata", mapping.metadata),
     splits: mapping.splitsColumn || undefined,
+    rest: faults.check(() => enumFromWire("columns.rest", mapping.rest, rests)),
+    dropped: mapping.droppedColumns,
   };
-  const namesNone = Object.values(named).every((one) => one === undefined);
-  return { named: namesNone && mapping.cellParsing !== WireParsing.UNSPECIFIED ? undefined : named, parsing };
+  faults.check(() => requireConsistent(named));
+  return { named, parsing };
 }
 
 function columnSourceFromWire(field: string, source: WireSource | undefined): ColumnSource | undefined {

@@ -51,8 +51,9 @@ export function importCommand(act: Act): Command {
     .addHelpText(
       "after",
       `
-If no columns are named, or only --id, a file with a column \`input\` is read as a file of items, with the columns item_id, input,
-expected_output, metadata and splits. Of any other file, all columns become members of the input.
+Without --input, --expected and --metadata, a file with a column \`input\` is read as a file of items, with the columns item_id, input,
+expected_output, metadata and splits. Of any other file, all columns become members of the input. Columns that are not named are
+refused, unless --rest or --drop says what becomes of them.
 
 An interrupted import publishes nothing. Run the same command again to resume it.`,
     )

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/upload.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.itembank.v1.Upload.State\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tmime_type\x18\x05 \x01(\t\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RECEIVING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x12\n\x0eSTATE_CONSUMED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\"\xf9\x01\n\rColumnMapping\x12\x16\n\x0eitem_id_column\x18\x01 \x01(\t\x12(\n\x05input\x18\x02 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x32\n\x0f\x65xpected_output\x18\x03 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12+\n\x08metadata\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x15\n\rsplits_column\x18\x05 \x01(\t\x12.\n\x0c\x63\x65ll_parsing\x18\x06 \x01(\x0e\x32\x18.itembank.v1.CellParsing\"6\n\x0c\x43olumnSource\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x16\n\x0emember_columns\x18\x02 \x03(\t*\x84\x01\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x14\n\x10\x46ILE_FORMAT_JSON\x10\x02\x12\x15\n\x11\x46ILE_FORMAT_JSONL\x10\x03\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x04*q\n\x0b\x43\x65llParsing\x12\x1c\n\x18\x43\x45LL_PARSING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x45LL_PARSING_INFER\x10\x01\x12\x15\n\x11\x43\x45LL_PARSING_TEXT\x10\x02\x12\x15\n\x11\x43\x45LL_PARSING_JSON\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bUploadProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/upload.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.itembank.v1.Upload.State\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tmime_type\x18\x05 \x01(\t\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RECEIVING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x12\n\x0eSTATE_CONSUMED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\"\x93\x03\n\rColumnMapping\x12\x16\n\x0eitem_id_column\x18\x01 \x01(\t\x12(\n\x05input\x18\x02 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x32\n\x0f\x65xpected_output\x18\x03 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12+\n\x08metadata\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x15\n\rsplits_column\x18\x05 \x01(\t\x12.\n\x0c\x63\x65ll_parsing\x18\x06 \x01(\x0e\x32\x18.itembank.v1.CellParsing\x12-\n\x04rest\x18\x08 \x01(\x0e\x32\x1f.itembank.v1.ColumnMapping.Rest\x12\x17\n\x0f\x64ropped_columns\x18\t \x03(\t\"P\n\x04Rest\x12\x14\n\x10REST_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREST_REFUSE\x10\x01\x12\x0e\n\nREST_INPUT\x10\x02\x12\x11\n\rREST_METADATA\x10\x03\"6\n\x0c\x43olumnSource\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x16\n\x0emember_columns\x18\x02 \x03(\t*\x84\x01\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x14\n\x10\x46ILE_FORMAT_JSON\x10\x02\x12\x15\n\x11\x46ILE_FORMAT_JSONL\x10\x03\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x04*q\n\x0b\x43\x65llParsing\x12\x1c\n\x18\x43\x45LL_PARSING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x45LL_PARSING_INFER\x10\x01\x12\x15\n\x11\x43\x45LL_PARSING_TEXT\x10\x02\x12\x15\n\x11\x43\x45LL_PARSING_JSON\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bUploadProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +33,18 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.upload_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\013UploadProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_FILEFORMAT']._serialized_start=908
-  _globals['_FILEFORMAT']._serialized_end=1040
-  _globals['_CELLPARSING']._serialized_start=1042
-  _globals['_CELLPARSING']._serialized_end=1155
+  _globals['_FILEFORMAT']._serialized_start=1062
+  _globals['_FILEFORMAT']._serialized_end=1194
+  _globals['_CELLPARSING']._serialized_start=1196
+  _globals['_CELLPARSING']._serialized_end=1309
   _globals['_UPLOAD']._serialized_start=75
   _globals['_UPLOAD']._serialized_end=597
   _globals['_UPLOAD_STATE']._serialized_start=466
   _globals['_UPLOAD_STATE']._serialized_end=597
   _globals['_COLUMNMAPPING']._serialized_start=600
-  _globals['_COLUMNMAPPING']._serialized_end=849
-  _globals['_COLUMNSOURCE']._serialized_start=851
-  _globals['_COLUMNSOURCE']._serialized_end=905
+  _globals['_COLUMNMAPPING']._serialized_end=1003
+  _globals['_COLUMNMAPPING_REST']._serialized_start=923
+  _globals['_COLUMNMAPPING_REST']._serialized_end=1003
+  _globals['_COLUMNSOURCE']._serialized_start=1005
+  _globals['_COLUMNSOURCE']._serialized_end=1059
 # @@protoc_insertion_point(module_scope)

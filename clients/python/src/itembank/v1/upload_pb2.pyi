@@ -231,17 +231,51 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 @_typing.final
 class ColumnMapping(_message.Message):
     """The columns of a file, or members of its objects, that make up an item. A
-    column may be used more than once. If no column is named, because the message
-    is unset or only cell_parsing is set:
+    column may be used more than once. A name that the file does not have fails
+    with INVALID_FIELD.
+
+    If none of input, expected_output and metadata is set:
 
     - if there is a column `input`, the columns item_id, input, expected_output,
-      metadata and splits, as far as they exist, become the fields of the item,
-      and any other column is refused;
-    - otherwise all columns become members of the input, and rows have no ids.
-      Ids of new items are assigned in the order of the rows.
+      metadata and splits, as far as they exist, become the fields of the item;
+      item_id_column and splits_column may name others for ids and splits;
+    - otherwise all columns become members of the input. Unless item_id_column is
+      set, rows have no ids. Ids of new items are assigned in the order of the
+      rows.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    class _Rest:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _RestEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ColumnMapping._Rest.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        REST_UNSPECIFIED: ColumnMapping._Rest.ValueType  # 0
+        """Same as INPUT if there is no source of the input, otherwise same as
+        REFUSE.
+        """
+        REST_REFUSE: ColumnMapping._Rest.ValueType  # 1
+        """The file is refused with INVALID_FILE, which names them."""
+        REST_INPUT: ColumnMapping._Rest.ValueType  # 2
+        """Members of the input, which must not be a single column."""
+        REST_METADATA: ColumnMapping._Rest.ValueType  # 3
+        """Members of the metadata, in addition to those of their source."""
+
+    class Rest(_Rest, metaclass=_RestEnumTypeWrapper):
+        """What columns that nothing else uses become."""
+
+    REST_UNSPECIFIED: ColumnMapping.Rest.ValueType  # 0
+    """Same as INPUT if there is no source of the input, otherwise same as
+    REFUSE.
+    """
+    REST_REFUSE: ColumnMapping.Rest.ValueType  # 1
+    """The file is refused with INVALID_FILE, which names them."""
+    REST_INPUT: ColumnMapping.Rest.ValueType  # 2
+    """Members of the input, which must not be a single column."""
+    REST_METADATA: ColumnMapping.Rest.ValueType  # 3
+    """Members of the metadata, in addition to those of their source."""
 
     ITEM_ID_COLUMN_FIELD_NUMBER: _builtins.int
     INPUT_FIELD_NUMBER: _builtins.int
@@ -249,22 +283,27 @@ class ColumnMapping(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     SPLITS_COLUMN_FIELD_NUMBER: _builtins.int
     CELL_PARSING_FIELD_NUMBER: _builtins.int
+    REST_FIELD_NUMBER: _builtins.int
+    DROPPED_COLUMNS_FIELD_NUMBER: _builtins.int
     item_id_column: _builtins.str
     """The column with the item_id, as text; a number counts as it is spelled.
-    Empty means that rows have no ids. A row whose cell is blank, null or
-    missing has none either.
+    Empty means that rows have no ids. A row whose cell is blank or null has
+    none either; a JSON object without the member fails with INVALID_FILE.
     """
     splits_column: _builtins.str
-    """The column with the splits: a list or, as text in CSV and Parquet, a JSON
-    array or semicolon-separated names. Empty means that rows have none.
+    """The column with the splits: a list, a text with a JSON array, or a text
+    with one name or several separated by semicolons. Empty means that rows
+    have none.
     """
     cell_parsing: Global___CellParsing.ValueType
     """How text in the cells of a CSV or Parquet file becomes values. JSON and
     JSONL already contain values.
     """
+    rest: Global___ColumnMapping.Rest.ValueType
+    """What columns that nothing else uses become."""
     @_builtins.property
     def input(self) -> Global___ColumnSource:
-        """The source of the input. Unset takes all columns that nothing else uses, as
+        """The source of the input. Unset takes the columns that rest leaves to it, as
         members.
         """
 
@@ -274,7 +313,13 @@ class ColumnMapping(_message.Message):
 
     @_builtins.property
     def metadata(self) -> Global___ColumnSource:
-        """The source of the metadata. Unset means there are none."""
+        """The source of the metadata. Unset means there are none, unless rest adds
+        some.
+        """
+
+    @_builtins.property
+    def dropped_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Columns to leave out. No other field may name them."""
 
     def __init__(
         self,
@@ -285,10 +330,12 @@ class ColumnMapping(_message.Message):
         metadata: Global___ColumnSource | None = ...,
         splits_column: _builtins.str = ...,
         cell_parsing: Global___CellParsing.ValueType = ...,
+        rest: Global___ColumnMapping.Rest.ValueType = ...,
+        dropped_columns: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expected_output", b"expected_output", "input", b"input", "metadata", b"metadata"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell_parsing", b"cell_parsing", "expected_output", b"expected_output", "input", b"input", "item_id_column", b"item_id_column", "metadata", b"metadata", "splits_column", b"splits_column"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cell_parsing", b"cell_parsing", "dropped_columns", b"dropped_columns", "expected_output", b"expected_output", "input", b"input", "item_id_column", b"item_id_column", "metadata", b"metadata", "rest", b"rest", "splits_column", b"splits_column"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,8 +354,9 @@ class ColumnSource(_message.Message):
     COLUMN_FIELD_NUMBER: _builtins.int
     MEMBER_COLUMNS_FIELD_NUMBER: _builtins.int
     column: _builtins.str
-    """The column whose value is the part. For metadata, it has to contain
-    objects, and text in it is read as JSON.
+    """The column whose value is the part. For metadata, a column whose first
+    value is an object, or text that is one in JSON, has to contain objects;
+    any other becomes their one member.
     """
     @_builtins.property
     def member_columns(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -173,29 +173,32 @@ export declare const Upload_StateSchema: GenEnum<Upload_State>;
 
 /**
  * The columns of a file, or members of its objects, that make up an item. A
- * column may be used more than once. If no column is named, because the message
- * is unset or only cell_parsing is set:
+ * column may be used more than once. A name that the file does not have fails
+ * with INVALID_FIELD.
+ *
+ * If none of input, expected_output and metadata is set:
  *
  * - if there is a column `input`, the columns item_id, input, expected_output,
- *   metadata and splits, as far as they exist, become the fields of the item,
- *   and any other column is refused;
- * - otherwise all columns become members of the input, and rows have no ids.
- *   Ids of new items are assigned in the order of the rows.
+ *   metadata and splits, as far as they exist, become the fields of the item;
+ *   item_id_column and splits_column may name others for ids and splits;
+ * - otherwise all columns become members of the input. Unless item_id_column is
+ *   set, rows have no ids. Ids of new items are assigned in the order of the
+ *   rows.
  *
  * @generated from message itembank.v1.ColumnMapping
  */
 export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
   /**
    * The column with the item_id, as text; a number counts as it is spelled.
-   * Empty means that rows have no ids. A row whose cell is blank, null or
-   * missing has none either.
+   * Empty means that rows have no ids. A row whose cell is blank or null has
+   * none either; a JSON object without the member fails with INVALID_FILE.
    *
    * @generated from field: string item_id_column = 1;
    */
   itemIdColumn: string;
 
   /**
-   * The source of the input. Unset takes all columns that nothing else uses, as
+   * The source of the input. Unset takes the columns that rest leaves to it, as
    * members.
    *
    * @generated from field: itembank.v1.ColumnSource input = 2;
@@ -210,15 +213,17 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
   expectedOutput?: ColumnSource | undefined;
 
   /**
-   * The source of the metadata. Unset means there are none.
+   * The source of the metadata. Unset means there are none, unless rest adds
+   * some.
    *
    * @generated from field: itembank.v1.ColumnSource metadata = 4;
    */
   metadata?: ColumnSource | undefined;
 
   /**
-   * The column with the splits: a list or, as text in CSV and Parquet, a JSON
-   * array or semicolon-separated names. Empty means that rows have none.
+   * The column with the splits: a list, a text with a JSON array, or a text
+   * with one name or several separated by semicolons. Empty means that rows
+   * have none.
    *
    * @generated from field: string splits_column = 5;
    */
@@ -231,6 +236,20 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
    * @generated from field: itembank.v1.CellParsing cell_parsing = 6;
    */
   cellParsing: CellParsing;
+
+  /**
+   * What columns that nothing else uses become.
+   *
+   * @generated from field: itembank.v1.ColumnMapping.Rest rest = 8;
+   */
+  rest: ColumnMapping_Rest;
+
+  /**
+   * Columns to leave out. No other field may name them.
+   *
+   * @generated from field: repeated string dropped_columns = 9;
+   */
+  droppedColumns: string[];
 };
 
 /**
@@ -238,6 +257,47 @@ export declare type ColumnMapping = Message<"itembank.v1.ColumnMapping"> & {
  * Use `create(ColumnMappingSchema)` to create a new message.
  */
 export declare const ColumnMappingSchema: GenMessage<ColumnMapping>;
+
+/**
+ * What columns that nothing else uses become.
+ *
+ * @generated from enum itembank.v1.ColumnMapping.Rest
+ */
+export enum ColumnMapping_Rest {
+  /**
+   * Same as INPUT if there is no source of the input, otherwise same as
+   * REFUSE.
+   *
+   * @generated from enum value: REST_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * The file is refused with INVALID_FILE, which names them.
+   *
+   * @generated from enum value: REST_REFUSE = 1;
+   */
+  REFUSE = 1,
+
+  /**
+   * Members of the input, which must not be a single column.
+   *
+   * @generated from enum value: REST_INPUT = 2;
+   */
+  INPUT = 2,
+
+  /**
+   * Members of the metadata, in addition to those of their source.
+   *
+   * @generated from enum value: REST_METADATA = 3;
+   */
+  METADATA = 3,
+}
+
+/**
+ * Describes the enum itembank.v1.ColumnMapping.Rest.
+ */
+export declare const ColumnMapping_RestSchema: GenEnum<ColumnMapping_Rest>;
 
 /**
  * The source of one part of an item. One of the two fields is required. The
@@ -249,8 +309,9 @@ export declare const ColumnMappingSchema: GenMessage<ColumnMapping>;
  */
 export declare type ColumnSource = Message<"itembank.v1.ColumnSource"> & {
   /**
-   * The column whose value is the part. For metadata, it has to contain
-   * objects, and text in it is read as JSON.
+   * The column whose value is the part. For metadata, a column whose first
+   * value is an object, or text that is one in JSON, has to contain objects;
+   * any other becomes their one member.
    *
    * @generated from field: string column = 1;
    */
