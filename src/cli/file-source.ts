@@ -13,6 +13,8 @@ export interface FileSource {
   readonly label: string;
   readonly filename: string;
   readonly format: FormatName;
+  /** Whether the user gave the format, instead of the extension of the file. */
+  readonly isFormatGiven: boolean;
   /** Bytes; undefined for standard input. */
   readonly size: number | undefined;
   /** Distinguishes the file from all others, and its content from earlier content; undefined for standard input. */
@@ -48,6 +50,7 @@ export async function findSource(
       label: "standard input",
       filename: "",
       format,
+      isFormatGiven: true,
       size: undefined,
       identity: undefined,
       open: () => process.stdin,
@@ -67,6 +70,7 @@ export async function findSource(
     label: word,
     filename: basename(word),
     format: found,
+    isFormatGiven: format !== undefined,
     size: isFile ? Number(file.size) : undefined,
     identity: isFile ? `${resolve(word)}\n${file.size}\n${file.mtimeNs}` : undefined,
     open: (start = 0) => createReadStream(word, { start, highWaterMark: 256 * 1024 }),

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type Receipt, Receipt_State } from "../../clients/typescript/src/contract.ts";
 import { datasetAddress, datasetRefOf } from "./address.ts";
 import type { Cli } from "./context.ts";
+import { rereadable } from "./file-source.ts";
 import { guardsOf } from "./guard-options.ts";
 import type { Import } from "./import-options.ts";
 import { jsonRows } from "./json-rows.ts";
@@ -20,7 +21,11 @@ export async function importRows(
   onName: (requestId: string) => void,
 ): Promise<Receipt> {
   const { client, signal, talk } = cli;
-  const { name, source, options, asPlan } = work;
+  const { name, options, asPlan } = work;
+  // Only lines are read once, as they come.
+  const isStream = work.source.format === "jsonl" && work.source.isFormatGiven;
+  await using kept = isStream ? undefined : await rereadable(work.source);
+  const source = kept ?? work.source;
   const requestId = await nameOf(cli, work);
   onName(requestId);
   const before = await findReceipt(cli, name, requestId);

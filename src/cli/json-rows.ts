@@ -1,8 +1,8 @@
 import type { ItemTexts } from "../../clients/typescript/src/node.ts";
-import { ColumnFinder } from "../files/column-mapping.ts";
+import { ColumnFinder, pathsOf } from "../files/column-mapping.ts";
 import { decompressed } from "../files/decompression.ts";
 import { invalidFile } from "../files/invalid-file.ts";
-import { objectsOfArray, objectsOfLines } from "../files/json-objects.ts";
+import { jsonObjects } from "../files/json-shape.ts";
 import { objectRows } from "../files/json-table.ts";
 import { itemOfRow } from "../files/table-item.ts";
 import { utf8Chunks } from "../files/utf8.ts";
@@ -22,9 +22,14 @@ export async function* jsonRows(
   options: ColumnOptions,
   onBytes: (bytes: number) => void,
 ): AsyncGenerator<ItemTexts> {
-  const text = utf8Chunks(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
-  const pages = objectRows(source.format === "json" ? objectsOfArray(text) : objectsOfLines(text));
-  const finder = new ColumnFinder(chooseColumns(options), true);
+  const { format, isFormatGiven } = source;
+  const open = () => utf8Chunks(decompressed(counted(source.open(), onBytes), limits.maxUploadBytes));
+  const mapping = chooseColumns(options);
+  const pages = objectRows(
+    jsonObjects({ format: format === "json" ? "json" : "jsonl", isFormatGiven, open }),
+    pathsOf(mapping.named),
+  );
+  const finder = new ColumnFinder(mapping, true);
   let isEmpty = true;
   for await (const page of pages) {
     for (const row of page) {

@@ -126,7 +126,7 @@ export class ColumnFinder {
     if (named.input === undefined && named.rest !== undefined && named.rest !== "input") {
       throw invalidField("columns.input", "is required, because columns.rest leaves no columns to it");
     }
-    const found = locate(named, indexes);
+    const found = locate(named, indexes, row.columns);
     const [first, ...others] = found.unmapped;
     if (first !== undefined) {
       const listed = others.map((name) => JSON.stringify(name)).join(", ");
@@ -213,6 +213,7 @@ function isObjectText(text: string): boolean {
 function locate(
   named: NamedColumns,
   indexes: ReadonlyMap<string, number>,
+  columns: readonly TableColumn[],
 ): ItemColumns & { readonly unmapped: readonly string[] } {
   const used = new Set<number>();
   const indexOf = (name: string | undefined): number => {
@@ -231,7 +232,7 @@ function locate(
   const metadata = part(named.metadata);
   const splits = indexOf(named.splits);
   const unused = named.dropped.map(indexOf).filter((found) => found >= 0);
-  const others = [...indexes].filter(([, found]) => !used.has(found));
+  const others = [...indexes].filter(([, found]) => !used.has(found) && columns[found]?.isNested !== true);
   const rest = named.rest ?? (input === undefined ? "input" : "refuse");
   const left = (one: ColumnRest) => (rest === one ? others.map(([, found]) => found) : []);
   return {
@@ -271,6 +272,11 @@ export function requireConsistent(named: NamedColumns): void {
     const use = fields.get(name);
     if (use !== undefined) throw invalidField(field, `names the same column as ${use}`);
   });
+}
+
+/** Returns the names of a mapping that may be paths to nested members. */
+export function pathsOf(named: NamedColumns): string[] {
+  return fieldsByColumn(named).flatMap(([name]) => (name.includes(".") ? [name] : []));
 }
 
 function fieldsByDroppedColumn({ dropped }: NamedColumns): [string, string][] {

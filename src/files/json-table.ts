@@ -17,33 +17,65 @@ import type { ObjectText } from "./json-objects.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
 /**
- * Yields rows made of objects: their members are the columns, and their values keep their spelling. Values are not
- * validated.
+ * Yields rows made of objects: their members are the columns, and their values keep their spelling. A text is a row with a
+ * column input. Values are not validated.
  *
+ * @param paths Names with dots. One that is not a column itself becomes a column of the nested member it leads to, if an
+ * object has that.
  * @throws Failure INVALID_FILE
  */
-export async function* objectRows(pages: AsyncIterable<ObjectText[]>): AsyncGenerator<TableRow[]> {
+export async function* objectRows(
+  pages: AsyncIterable<ObjectText[]>,
+  paths: readonly string[] = [],
+): AsyncGenerator<TableRow[]> {
   let columns: readonly TableColumn[] = [];
   for await (const objects of pages) {
-    yield objects.map(({ text, number, line }) => {
-      const { names, values } = membersOf(text, { row: number, line });
-      if (!isSame(columns, names)) columns = columnsOf(names, { row: number, line });
-      return { columns, values, number, line };
+    yield objects.map(({ text, name: key, number, line }) => {
+      const position = { row: number, line };
+      const isText = text.charCodeAt(0) === quote;
+      const { names, values } = isText ? { names: ["input"], values: [text] } : membersOf(text, position);
+      const own = names.length;
+      for (const path of paths) {
+        const value = names.includes(path) ? undefined : nestedValue(names, values, path, position);
+        if (value === undefined) continue;
+        names.push(path);
+        values.push(value);
+      }
+      if (!isSame(columns, names, own)) columns = columnsOf(names, own, position);
+      return { columns, values, number, line, ...(key === undefined ? {} : { key }) };
     });
   }
 }
 
-function isSame(columns: readonly TableColumn[], names: readonly string[]): boolean {
-  return columns.length === names.length && names.every((name, index) => columns[index]?.name === name);
+/** Returns the value that a path of names leads to, through objects. */
+function nestedValue(
+  names: readonly string[],
+  values: readonly string[],
+  path: string,
+  position: FilePosition,
+): string | undefined {
+  const [first = "", ...rest] = path.split(".");
+  const value = values[names.indexOf(first)];
+  if (value === undefined || rest.length === 0) return value;
+  if (value.charCodeAt(0) !== openBrace) return undefined;
+  const members = membersOf(value, { ...position, column: first });
+  return nestedValue(members.names, members.values, rest.join("."), position);
+}
+
+function isSame(columns: readonly TableColumn[], names: readonly string[], own: number): boolean {
+  return (
+    columns.length === names.length &&
+    columns.every(({ name, isNested }, index) => name === names[index] && isNested === index >= own)
+  );
 }
 
 /** @throws Failure INVALID_FILE for two members with the same name */
-function columnsOf(names: readonly string[], position: FilePosition): TableColumn[] {
+function columnsOf(names: readonly string[], own: number, position: FilePosition): TableColumn[] {
   const known = new Set<string>();
-  return names.map((name) => {
+  return names.map((name, index) => {
     if (known.has(name)) throw invalidFile("occurs twice", { ...position, column: name });
     known.add(name);
-    return { name, isText: false, isLiteral: false };
+    return { name, isText: false, isLiteral: false, isNested: index >= own };
   });
 }
 

@@ -1,11 +1,11 @@
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import type { ColumnMapping } from "./column-mapping.ts";
-import { ColumnFinder } from "./column-mapping.ts";
+import { ColumnFinder, pathsOf } from "./column-mapping.ts";
 import { csvColumns, csvRows, literalColumns } from "./csv-table.ts";
 import { decompressed } from "./decompression.ts";
 import type { FileFormat } from "./file-format.ts";
-import { objectsOfArray, objectsOfLines } from "./json-objects.ts";
+import { jsonObjects } from "./json-shape.ts";
 import { objectRows } from "./json-table.ts";
 import { type ParquetResources, parquetRows } from "./read-parquet-table.ts";
 import type { TableRow } from "./table.ts";
@@ -14,6 +14,8 @@ import { utf8Chunks } from "./utf8.ts";
 /** A file whose bytes can be streamed any number of times. */
 export interface SourceFile {
   readonly format: FileFormat;
+  /** Whether the format was given. One that was inferred does not tell JSON from JSONL: the bytes do. */
+  readonly isFormatGiven: boolean;
   open(): AsyncIterable<Uint8Array>;
 }
 
@@ -35,10 +37,11 @@ export async function* readTable(
       yield* csvRows(text(), await literalsOf(text, mapping));
       break;
     case "json":
-      yield* objectRows(objectsOfArray(text()));
-      break;
     case "jsonl":
-      yield* objectRows(objectsOfLines(text()));
+      yield* objectRows(
+        jsonObjects({ format: file.format, isFormatGiven: file.isFormatGiven, open: text }),
+        pathsOf(mapping.named),
+      );
       break;
     case "parquet": {
       // The engine needs random access.

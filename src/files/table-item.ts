@@ -17,7 +17,8 @@ import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
  * @throws Failure INVALID_FILE with row and column; LIMIT_EXCEEDED
  */
 export function itemOfRow(row: TableRow, columns: ItemColumns, parsing: ValueParsing): Row {
-  const itemId = itemIdOf(row, columns.itemId);
+  const itemId =
+    columns.itemId < 0 && row.key !== undefined ? idOfKey(row, row.key) : itemIdOf(row, columns.itemId);
   const splits = splitsOf(row, columns.splits);
   const input = partOf(row, columns.input, parsing);
   const expectedOutput = columns.expectedOutput && partOf(row, columns.expectedOutput, parsing);
@@ -92,6 +93,12 @@ function itemIdOf(row: TableRow, index: number): string {
   const problem = itemId === undefined ? "must be a text or a number" : itemIdProblem(itemId);
   if (problem !== undefined) throw invalidFile(problem, positionOf(row, index));
   return itemId as string;
+}
+
+function idOfKey(row: TableRow, key: string): string {
+  const problem = itemIdProblem(key);
+  if (problem !== undefined) throw invalidFile(problem, positionOf(row, undefined));
+  return key;
 }
 
 /** Returns the text of a JSON string, or the spelling of a number; empty for null; undefined for any other value. */

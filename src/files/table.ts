@@ -5,6 +5,8 @@ export interface TableColumn {
   readonly isText: boolean;
   /** Whether its texts are the JSON texts of numbers, or of true and false, and stand for those. */
   readonly isLiteral: boolean;
+  /** Whether its values are parts of those of another column. */
+  readonly isNested?: boolean;
 }
 
 /** A row of a file. Rows with the same columns share one list of them, so that conclusions from it are drawn once. */
@@ -16,6 +18,8 @@ export interface TableRow {
   readonly number: number;
   /** From 1. Undefined if the format has no lines. */
   readonly line: number | undefined;
+  /** The name of the row in an object of objects, which is its id if no column has the ids. */
+  readonly key?: string;
 }
 
 /** The conversion of the texts of a file to JSON. */

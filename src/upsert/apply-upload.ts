@@ -121,7 +121,7 @@ async function takeSource(
     const open = async function* () {
       yield content;
     };
-    return { file: { format, open }, uploadId: undefined };
+    return { file: { format, isFormatGiven: true, open }, uploadId: undefined };
   }
   const upload = await lockUpload(client, target.projectId, { uploadId: source.uploadId });
   const { uploadId } = upload;
@@ -131,7 +131,14 @@ async function takeSource(
     throw failure("UNKNOWN_FORMAT", { mime_type: upload.mimeType, filename: upload.filename });
   }
   const segments = await listSegments(client, uploadId);
-  return { file: { format, open: () => readSegments(blobs, uploadId, segments) }, uploadId };
+  return {
+    file: {
+      format,
+      isFormatGiven: source.format !== undefined,
+      open: () => readSegments(blobs, uploadId, segments),
+    },
+    uploadId,
+  };
 }
 
 /** A write's lease on an upload. Disposing of it releases the upload unless that was used up. */

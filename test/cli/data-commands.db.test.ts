@@ -118,6 +118,36 @@ describe("itembank import", () => {
     },
   );
 
+  test("takes JSON in the layouts it comes in, and lines in a file called .json", async () => {
+    const load = async (name: string, content: string, ...options: string[]) => {
+      const path = join(folder, `${name}.json`);
+      await writeFile(path, content);
+      expect(await itembank("import", name, path, ...options)).toMatchObject({ code: 0 });
+      const { stdout } = await itembank("items", "list", name, "--json");
+      return stdout
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line) as object);
+    };
+    expect(
+      await load("enveloped", '{"v":1,"data":[{"meta":{"case":7},"q":"x"}]}', "--id", "meta.case"),
+    ).toMatchObject([{ item_id: "7", input: { meta: { case: 7 }, q: "x" } }]);
+    expect(await load("by-id", '{"a":{"q":1},"b":{"q":2}}')).toMatchObject([
+      { item_id: "a" },
+      { item_id: "b" },
+    ]);
+    expect(await load("lines", '{"item_id":"a","input":1}\n{"item_id":"b","input":2}')).toHaveLength(2);
+    expect(await load("texts", '["x"]')).toMatchObject([{ input: "x" }]);
+    const piped = await itembank.withInput(
+      '{"data":[{"q":1},{"q":2}]}',
+      "import",
+      "piped-json",
+      "--format",
+      "json",
+    );
+    expect(piped.stdout).toContain("2 created");
+  });
+
   test.each(["csv", "jsonl"])("refuses an --id that rows lack, in %s", async (format) => {
     const rows = format === "csv" ? "input,expected_output\nx,y\n" : '{"input":"x","expected_output":"y"}\n';
     const refused = await itembank.withInput(

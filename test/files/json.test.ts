@@ -102,14 +102,58 @@ describe.each(["jsonl", "json"] as const)("%s", (format) => {
     });
   });
 
-  test("refuses values that are not objects", async () => {
-    for (const value of ["1", '"a"', "null", "[1]"]) {
+  test("refuses values that are neither objects nor texts", async () => {
+    for (const value of ["1", "true", "null", "[1]"]) {
       expect(await faultOfFile(format, file('{"a":1}', value))).toMatchObject({
         row: 2,
         line: 2,
-        problem: "is not a JSON object",
+        problem: "is neither a JSON object nor a text",
       });
     }
+  });
+
+  test("takes each text as an input, in chunks of any size", async () => {
+    for (const chunkBytes of [1, 2, 1000]) {
+      expect(await itemsOfFile(format, file('"a \\"b\\" ]"', '"\\u0063"'), { chunkBytes })).toEqual([
+        { id: "", input: '"a \\"b\\" ]"' },
+        { id: "", input: '"\\u0063"' },
+      ]);
+    }
+    for (const text of ['"a', '"\\ud800"', '"a\u0001"']) {
+      expect(await faultOfFile(format, file('"x"', text))).toMatchObject({ reason: "INVALID_FILE", row: 2 });
+    }
+  });
+
+  test("takes ids, splits and parts from nested members, by their path", async () => {
+    const named = {
+      itemId: "meta.case.id",
+      splits: "meta.split",
+      input: { kind: "column", column: "in.q" },
+      expectedOutput: { kind: "column", column: "in.a" },
+      dropped: ["meta", "in"],
+    } as const;
+    const rows = [
+      '{"meta":{"case":{"id":17},"split":"test"},"in":{"q":1.0,"a":[2]}}',
+      '{"in":{"q":3},"meta":{"case":{"id":"b"}}}',
+    ];
+    expect(await itemsOfFile(format, file(...rows), { named })).toEqual([
+      { id: "17", input: "1.0", expectedOutput: "[2]", splits: ["test"] },
+      { id: "b", input: "3" },
+    ]);
+    const id = { itemId: "meta.id" };
+    expect(
+      await itemsOfFile(format, file('{"meta.id":"exact","meta":{"id":"nested"}}'), { named: id }),
+    ).toEqual([{ id: "exact", input: '{"meta":{"id":"nested"}}' }]);
+    expect(await faultOfFile(format, file('{"meta":{"id":1}}', '{"meta":{}}'), { named: id })).toMatchObject({
+      row: 2,
+      column: "meta.id",
+      problem: "is missing, although it has the item ids",
+    });
+    expect(await faultOfFile(format, file('{"meta":{"id":1}}'), { named: { splits: "meta.nope" } })).toEqual({
+      reason: "INVALID_FIELD",
+      field: "columns.splits_column",
+      problem: 'names the column "meta.nope", which is not in the file',
+    });
   });
 
   test("accepts all forms of ids and splits", async () => {
@@ -166,7 +210,7 @@ describe("jsonl", () => {
     ["", "has no rows"],
     ["\n \n", "has no rows"],
     ['{"a":1}\n{"a":2} {"a":3}', "is not a JSON object"],
-    ['[{"a":1}]', "is not a JSON object"],
+    ['[{"a":1}]', "is neither a JSON object nor a text"],
     ['{\n"a":1}', "is not a JSON object"],
   ])("refuses %j", async (content, problem) => {
     expect(await faultOfFile("jsonl", content)).toMatchObject({ reason: "INVALID_FILE", problem });
@@ -182,19 +226,96 @@ describe("json", () => {
   });
 
   test.each([
-    ["", { problem: "is empty; expected a JSON array" }],
-    [" \n", { problem: "is empty; expected a JSON array" }],
+    ["", { problem: "is empty; expected JSON" }],
+    [" \n", { problem: "is empty; expected JSON" }],
     ["[]", { problem: "has no rows" }],
-    ['{"a":1}', { line: 1, problem: "is not a JSON array of objects" }],
-    ['[{"a":1}', { row: 1, line: 1, problem: "ends within the JSON array" }],
-    ['[\n{"a":1},\n{"a":', { row: 2, line: 3, problem: "ends within the JSON array" }],
-    ['[{"a":1},]', { row: 2, line: 1, problem: "is not a JSON object" }],
+    ["17", { line: 1, problem: "is neither a JSON array nor a JSON object" }],
+    ['[{"a":1}', { row: 1, line: 1, problem: "ends within the JSON document" }],
+    ['[\n{"a":1},\n{"a":', { row: 2, line: 3, problem: "ends within the JSON document" }],
+    ['{"data":[{"a":1}', { line: 1, problem: "ends within the JSON document" }],
+    ['[{"a":1},]', { row: 2, line: 1, problem: "is neither a JSON object nor a text" }],
+    ['[{"a":1}\n{"a":2}]', { row: 1, line: 2, problem: "is not followed by a comma or the end" }],
+    ['[{"a":1}]\n[{"a":2}]', { line: 2, problem: "continues after the JSON document" }],
+    ['{"a":1}\n{"a":2}', { line: 2, problem: "continues after the JSON document" }],
+    ['{"a" 1}', { line: 1, problem: "has a name that is not followed by a colon" }],
+    ["{a:1}", { line: 1, problem: "is not a JSON object" }],
     [
-      '[{"a":1}\n{"a":2}]',
-      { row: 1, line: 2, problem: "is not followed by a comma or the end of the array" },
+      '{"train":[{"a":1}],"test":[{"a":2}]}',
+      {
+        problem:
+          'contains several arrays of objects, "train" and "test" among them; it is not clear which of them has the rows',
+      },
     ],
-    ['[{"a":1}]\n[{"a":2}]', { line: 2, problem: "continues after the JSON array" }],
   ])("refuses %j", async (content, facts) => {
     expect(await faultOfFile("json", content)).toEqual({ reason: "INVALID_FILE", ...facts });
+  });
+});
+
+describe("a JSON document", () => {
+  const inBits = async (content: string, options: object = {}) => {
+    const read = (chunkBytes: number) => itemsOfFile("json", content, { chunkBytes, ...options });
+    const items = await read(1000);
+    for (const chunkBytes of [1, 2, 7]) expect(await read(chunkBytes)).toEqual(items);
+    return items;
+  };
+
+  test("may contain its rows in the one array of objects among its members", async () => {
+    for (const content of [
+      '{"data":[{"a":1},{"a":2}]}',
+      '{"version":1.5,"about":{"x":["}"]},"empty":[],"names":["[{"], "n":null,\n"examples" : [ {"a":1}\n,{"a":2} ] ,"end":"\\"]"}',
+    ]) {
+      expect((await inBits(content)).map(({ input }) => input)).toEqual(['{"a":1}', '{"a":2}']);
+    }
+    expect(await faultOfFile("json", '{"x":[],\n"data":[{"a":1},\n3]}')).toMatchObject({ row: 2, line: 3 });
+  });
+
+  test("may be an object of objects, whose names are the ids unless a column has them", async () => {
+    const content = '{"first":{"id":1},"s\\u0065cond":{"id":2}}';
+    expect(await inBits(content)).toEqual([
+      { id: "first", input: '{"id":1}' },
+      { id: "second", input: '{"id":2}' },
+    ]);
+    expect(await inBits(content, { named: { itemId: "id" } })).toMatchObject([{ id: "1" }, { id: "2" }]);
+    expect(await faultOfFile("json", '{"a":{},"":{"x":1},"\\u0000":{}}')).toMatchObject({
+      row: 3,
+      problem: "contains a control character",
+    });
+  });
+
+  test("may be a single item", async () => {
+    expect(await inBits('{"a":1,"b":[1]}')).toEqual([{ id: "", input: '{"a":1,"b":[1]}' }]);
+    expect(await inBits('{"input":{},"metadata":{"m":[{}]}}')).toMatchObject([{ input: "{}" }]);
+    expect(await inBits('{"messages":[{"role":"user"}]}')).toMatchObject([
+      { input: '{"messages":[{"role":"user"}]}' },
+    ]);
+  });
+});
+
+describe("a format that is inferred", () => {
+  test.each([
+    ["lines", '{"a":1}\n{"a":2}\n'],
+    ["an array", '\n[{"a":1},{"a":2}]'],
+    ["a document with an array", '{\n"data":[{"a":1},{"a":2}]}'],
+  ])("yields to bytes that are %s", async (name, content) => {
+    for (const format of name === "a document with an array"
+      ? (["json"] as const)
+      : (["json", "jsonl"] as const)) {
+      for (const chunkBytes of [1, 1000]) {
+        expect(await inputsOfFile(format, content, { isInferred: true, chunkBytes })).toEqual([
+          '{"a":1}',
+          '{"a":2}',
+        ]);
+      }
+    }
+    if (name !== "lines") expect(await faultOfFile("jsonl", content)).toMatchObject({ row: 1 });
+  });
+
+  test("takes lines of texts, and a single line, as such", async () => {
+    for (const format of ["json", "jsonl"] as const)
+      expect(await inputsOfFile(format, '"a"\n"b"', { isInferred: true })).toEqual(['"a"', '"b"']);
+    expect(await inputsOfFile("jsonl", '{"turns":[{"a":1}]}\n', { isInferred: true })).toEqual([
+      '{"turns":[{"a":1}]}',
+    ]);
+    expect(await faultOfFile("jsonl", "", { isInferred: true })).toMatchObject({ problem: "has no rows" });
   });
 });

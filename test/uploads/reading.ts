@@ -20,13 +20,21 @@ export interface Reading {
   /** Bytes that arrive at a time. */
   readonly chunkBytes?: number;
   readonly maxUploadBytes?: number;
+  /** Whether the format is only inferred. */
+  readonly isInferred?: boolean;
 }
 
 /** The items of a file, in the order of its rows. */
 export async function itemsOfFile(
   format: FileFormat,
   content: string | Uint8Array,
-  { named, parsing = "infer", chunkBytes = 64 * 1024, maxUploadBytes = 2 ** 30 }: Reading = {},
+  {
+    named,
+    parsing = "infer",
+    chunkBytes = 64 * 1024,
+    maxUploadBytes = 2 ** 30,
+    isInferred = false,
+  }: Reading = {},
 ): Promise<SpelledItem[]> {
   const bytes = Buffer.from(content);
   await using scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
@@ -42,7 +50,12 @@ export async function itemsOfFile(
     for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
   };
   const items: SpelledItem[] = [];
-  const table = readTable({ format, open }, mapping, { scratch, engines, maxUploadBytes, signal });
+  const table = readTable({ format, isFormatGiven: !isInferred, open }, mapping, {
+    scratch,
+    engines,
+    maxUploadBytes,
+    signal,
+  });
   for await (const { rows } of fileRows(table, { format }, mapping)) {
     for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
       items.push({

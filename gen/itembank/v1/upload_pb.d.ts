@@ -173,8 +173,9 @@ export declare const Upload_StateSchema: GenEnum<Upload_State>;
 
 /**
  * The columns of a file, or members of its objects, that make up an item. A
- * column may be used more than once. A name that the file does not have fails
- * with INVALID_FIELD.
+ * column may be used more than once. In JSON and JSONL, a name with dots that is
+ * not itself a member is a path into nested objects: `meta.case`. A name that
+ * the file does not have fails with INVALID_FIELD.
  *
  * If none of input, expected_output and metadata is set:
  *
@@ -343,8 +344,9 @@ export enum FileFormat {
   /**
    * Inferred, where a file is read: from its media type, else from the
    * extension of its name, else from its first bytes if they are those of a
-   * Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
-   * guessed.
+   * Parquet file. Otherwise the call fails with UNKNOWN_FORMAT. Whether a file
+   * is JSON or JSONL follows from its bytes if ApplyUploadRequest gives
+   * neither.
    *
    * @generated from enum value: FILE_FORMAT_UNSPECIFIED = 0;
    */
@@ -360,14 +362,18 @@ export enum FileFormat {
   CSV = 1,
 
   /**
-   * One JSON array of objects.
+   * One JSON document: an array of rows; an object of objects, whose names are
+   * the ids of rows if no column has them; an object with one array of objects
+   * among its members, which are the rows; or any other object, which is the
+   * only row. An object with a member `input` or `messages` is always a row. A
+   * row is an object or a text, which is the input.
    *
    * @generated from enum value: FILE_FORMAT_JSON = 2;
    */
   JSON = 2,
 
   /**
-   * One JSON object per line.
+   * One JSON object or text per line.
    *
    * @generated from enum value: FILE_FORMAT_JSONL = 3;
    */

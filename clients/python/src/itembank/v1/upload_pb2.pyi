@@ -29,8 +29,9 @@ class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat
     FILE_FORMAT_UNSPECIFIED: _FileFormat.ValueType  # 0
     """Inferred, where a file is read: from its media type, else from the
     extension of its name, else from its first bytes if they are those of a
-    Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
-    guessed.
+    Parquet file. Otherwise the call fails with UNKNOWN_FORMAT. Whether a file
+    is JSON or JSONL follows from its bytes if ApplyUploadRequest gives
+    neither.
     """
     FILE_FORMAT_CSV: _FileFormat.ValueType  # 1
     """Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
@@ -38,9 +39,14 @@ class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat
     that it has. Blank lines are skipped.
     """
     FILE_FORMAT_JSON: _FileFormat.ValueType  # 2
-    """One JSON array of objects."""
+    """One JSON document: an array of rows; an object of objects, whose names are
+    the ids of rows if no column has them; an object with one array of objects
+    among its members, which are the rows; or any other object, which is the
+    only row. An object with a member `input` or `messages` is always a row. A
+    row is an object or a text, which is the input.
+    """
     FILE_FORMAT_JSONL: _FileFormat.ValueType  # 3
-    """One JSON object per line."""
+    """One JSON object or text per line."""
     FILE_FORMAT_PARQUET: _FileFormat.ValueType  # 4
     """Apache Parquet."""
 
@@ -53,8 +59,9 @@ class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
 FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
 """Inferred, where a file is read: from its media type, else from the
 extension of its name, else from its first bytes if they are those of a
-Parquet file. Otherwise the call fails with UNKNOWN_FORMAT; nothing else is
-guessed.
+Parquet file. Otherwise the call fails with UNKNOWN_FORMAT. Whether a file
+is JSON or JSONL follows from its bytes if ApplyUploadRequest gives
+neither.
 """
 FILE_FORMAT_CSV: FileFormat.ValueType  # 1
 """Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
@@ -62,9 +69,14 @@ header has no comma, the delimiter is the first of tab, semicolon and `|`
 that it has. Blank lines are skipped.
 """
 FILE_FORMAT_JSON: FileFormat.ValueType  # 2
-"""One JSON array of objects."""
+"""One JSON document: an array of rows; an object of objects, whose names are
+the ids of rows if no column has them; an object with one array of objects
+among its members, which are the rows; or any other object, which is the
+only row. An object with a member `input` or `messages` is always a row. A
+row is an object or a text, which is the input.
+"""
 FILE_FORMAT_JSONL: FileFormat.ValueType  # 3
-"""One JSON object per line."""
+"""One JSON object or text per line."""
 FILE_FORMAT_PARQUET: FileFormat.ValueType  # 4
 """Apache Parquet."""
 Global___FileFormat: _TypeAlias = FileFormat  # noqa: Y015
@@ -231,8 +243,9 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 @_typing.final
 class ColumnMapping(_message.Message):
     """The columns of a file, or members of its objects, that make up an item. A
-    column may be used more than once. A name that the file does not have fails
-    with INVALID_FIELD.
+    column may be used more than once. In JSON and JSONL, a name with dots that is
+    not itself a member is a path into nested objects: `meta.case`. A name that
+    the file does not have fails with INVALID_FIELD.
 
     If none of input, expected_output and metadata is set:
 
