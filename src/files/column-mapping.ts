@@ -8,8 +8,7 @@ export type ColumnSource =
   | { readonly kind: "members"; readonly members: readonly string[] };
 
 /** The uses of columns that a mapping does not name: members of a part, or none, so that they are refused. */
-export const columnRests = ["refuse", "input", "metadata"] as const;
-export type ColumnRest = (typeof columnRests)[number];
+export type ColumnRest = "refuse" | "input" | "metadata";
 
 /** A caller's mapping of columns to the parts of an item. Without a part, columns are mapped by their names. */
 export interface NamedColumns {

@@ -58,7 +58,7 @@ interface Capture {
 }
 
 /** The receivers of the parts of a document. */
-export interface DocumentParts {
+interface DocumentParts {
   onRow?(row: ObjectText): void;
   /** Takes a member of the document without rows: the first byte of its value, and the first one within that. */
   onMember?(name: string, first: number, second: number | undefined): void;

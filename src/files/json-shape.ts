@@ -4,7 +4,7 @@ import { DocumentReader, type RowsIn, rowsOfDocument } from "./json-document.ts"
 import { isSpace, type ObjectText, objectsOfLines } from "./json-objects.ts";
 
 /** A JSON or JSONL file. */
-export interface JsonFile {
+interface JsonFile {
   readonly format: "json" | "jsonl";
   /** Whether the format was given, instead of inferred. */
   readonly isFormatGiven: boolean;
