@@ -388,7 +388,7 @@ describe("handles of datasets, runs and uploads", () => {
     const bare = sources
       .filter(({ path }) => store(path) && path.startsWith("src/"))
       .flatMap(({ path, text }) =>
-        [...text.matchAll(/^\s+(?:readonly )?(?:datasetId|runId|uploadId|projectId): string,?$/gm)].map(
+        [...text.matchAll(/^\s+(?:readonly )?(?:datasetId|runId|uploadId|projectId)(?:: string|s: readonly string\[\]),?$/gm)].map(
           ([line]) => `${path}: ${line.trim()}`,
         ),
       );

@@ -10,25 +10,25 @@ const restMilliseconds = 10;
  * Written by hand: the package dataloader collects the keys of one turn of the event loop and sends any number of
  * statements at a time; here look-ups during a statement wait for the next, and nothing is cached.
  */
-export class DataLoader<V> {
-  readonly #read: (keys: readonly string[]) => Promise<ReadonlyMap<string, V>>;
-  #next: { readonly keys: Set<string>; readonly found: Promise<ReadonlyMap<string, V>> } | undefined;
+export class DataLoader<V, K extends string = string> {
+  readonly #read: (keys: readonly K[]) => Promise<ReadonlyMap<string, V>>;
+  #next: { readonly keys: Set<K>; readonly found: Promise<ReadonlyMap<string, V>> } | undefined;
   #rested: Promise<unknown> = Promise.resolve();
 
   /** @param read returns the values of keys; keys without a value are left out. */
-  constructor(read: (keys: readonly string[]) => Promise<ReadonlyMap<string, V>>) {
+  constructor(read: (keys: readonly K[]) => Promise<ReadonlyMap<string, V>>) {
     this.#read = read;
   }
 
   /** Returns the value of a key, read by a statement that begins after this call; undefined if there is none. */
-  async load(key: string): Promise<V | undefined> {
+  async load(key: K): Promise<V | undefined> {
     this.#next ??= this.#begin();
     this.#next.keys.add(key);
     return (await this.#next.found).get(key);
   }
 
   #begin() {
-    const keys = new Set<string>();
+    const keys = new Set<K>();
     const found = this.#rested.then(() => {
       this.#next = undefined;
       return this.#read([...keys]);

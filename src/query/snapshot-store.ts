@@ -182,7 +182,7 @@ function keyFromRow(row: SnapshotRow): SnapshotKey {
 /** Returns the numbers of purged items of the given datasets that exist. On the array, see “Planner idioms” in docs/storage.md. */
 export async function listPurgeCounts(
   db: Queryable,
-  datasetIds: readonly string[],
+  datasetIds: readonly DatasetHandle[],
 ): Promise<ReadonlyMap<string, bigint>> {
   const { rows } = await db.query<{ dataset_id: DatasetHandle; purge_count: bigint }>(
     "select dataset_id, purge_count from datasets where dataset_id = any((select $1::text[])::text[])",

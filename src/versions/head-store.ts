@@ -4,7 +4,7 @@ import type { DatasetHandle } from "../handles.ts";
 /** Returns the latest versions of the given datasets that exist. On the array, see “Planner idioms” in docs/storage.md. */
 export async function listHeadVersions(
   db: Queryable,
-  datasetIds: readonly string[],
+  datasetIds: readonly DatasetHandle[],
 ): Promise<ReadonlyMap<string, bigint>> {
   const { rows } = await db.query<{ dataset_id: DatasetHandle; head_version: bigint }>({
     name: "list_head_versions",

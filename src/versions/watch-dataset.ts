@@ -36,7 +36,7 @@ export interface WatchResources {
 export interface Watching {
   readonly notifications: Notifications;
   /** The latest version of each dataset. */
-  readonly headVersions: DataLoader<bigint>;
+  readonly headVersions: DataLoader<bigint, DatasetHandle>;
   /** Reads in flight, by dataset and version: watchers at the same position share them. */
   readonly reads: Map<string, Promise<DatasetVersion[]>>;
 }
