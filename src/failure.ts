@@ -78,7 +78,7 @@ const messages = {
       : `runs ${f.base_run_id} and ${f.candidate_run_id} are on different datasets`,
   UNKNOWN_FORMAT: (f: { mime_type: string; filename: string }) =>
     `cannot infer the format of the file from the media type ${JSON.stringify(f.mime_type)}, the name ${JSON.stringify(f.filename)} or its bytes; set format`,
-  INVALID_FILE: (f: { row?: number; line?: number; column?: string; problem: string }) =>
+  INVALID_FILE: (f: { row?: number; line?: number; column?: string; columns?: string; problem: string }) =>
     `${fileplace(f)}${f.problem}`,
   CHECKSUM_MISMATCH: (f: {
     upload_id: string;

@@ -1,6 +1,8 @@
 import { Code, ItembankError } from "../../clients/typescript/src/node.ts";
 import { Failure } from "../failure.ts";
+import { suggestColumns } from "../files/known-layouts.ts";
 import { CommandError } from "./exit-code.ts";
+import { inOptions, suggestedOptions } from "./mapping-words.ts";
 import { oneLine } from "./printing/text.ts";
 
 /** An error for people: the problem, its place, and what to do about it. */
@@ -20,7 +22,9 @@ export function explainError(error: unknown, serverUrl: string): Explanation | u
     return { message: error.message, details: [], remedy: error.remedy };
   }
   if (error instanceof Failure) {
-    return { message: oneLine(error.message), details: [], remedy: remedies[error.reason] };
+    const { columns } = error.facts;
+    const remedy = suggestion(columns === undefined ? undefined : String(columns)) ?? remedies[error.reason];
+    return { message: inOptions(oneLine(error.message)), details: [], remedy };
   }
   if (error instanceof ItembankError) return explainItembankError(error, serverUrl);
   if (isFileError(error)) {
@@ -61,7 +65,20 @@ function explainItembankError(error: ItembankError, serverUrl: string): Explanat
     const place = row === undefined ? field : `row ${fileRow(row)}${rest && `, ${rest}`}`;
     return `${place}: ${description}`;
   });
-  return { message: oneLine(message), details: details.map(oneLine), remedy: remedies[reason] };
+  return {
+    message: inOptions(oneLine(message)),
+    details: details.map(oneLine).map(inOptions),
+    remedy: suggestion(facts.columns) ?? remedies[reason],
+  };
+}
+
+/** Suggests how to read a file whose columns are called so, if they have a layout that people know. */
+function suggestion(columns: string | undefined): string | undefined {
+  const suggested = columns === undefined ? undefined : suggestColumns(JSON.parse(columns) as string[]);
+  return (
+    suggested &&
+    `Try \`itembank import <name> <file> ${suggestedOptions(suggested)}\`; nothing was published.`
+  );
 }
 
 /** What to do, by reason. The messages of the other reasons suffice. */

@@ -1,5 +1,6 @@
 import { invalidField } from "../failure.ts";
-import { type FilePosition, invalidFile } from "./invalid-file.ts";
+import { type FilePosition, invalidFile, notMapped } from "./invalid-file.ts";
+import { answerColumn } from "./known-layouts.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /** The source of one part of an item: a column as it is, or several as members of an object. */
@@ -131,9 +132,10 @@ export class ColumnFinder {
       const listed = others.map((name) => JSON.stringify(name)).join(", ");
       const also = others.length === 0 ? "" : `, nor ${others.length === 1 ? "is" : "are"} ${listed}`;
       const isByName = named !== this.#named;
-      throw invalidFile(
+      throw notMapped(
         `${isByName ? `is not one of ${standardNames.join(", ")}` : "is not mapped"}${also}; map every column, set columns.rest or list columns to leave out in columns.dropped_columns`,
         this.#placeOf(row, first),
+        row.columns.map(({ name }) => name),
       );
     }
     return found;
@@ -159,6 +161,15 @@ export class ColumnFinder {
       throw invalidFile(
         "is missing in the first row; map the columns to the parts of an item explicitly",
         this.#placeOf(row, ofItems.input.column),
+      );
+    }
+    const names = row.columns.flatMap(({ name }) => (named.dropped.includes(name) ? [] : [name]));
+    const answer = answerColumn(names.filter((name) => name !== named.itemId && name !== named.splits));
+    if (answer !== undefined && named.rest === undefined) {
+      throw notMapped(
+        "is called like an answer, and would become part of the input; map columns.expected_output, or set columns.rest to put it into the input",
+        this.#placeOf(row, answer),
+        names,
       );
     }
     return named;

@@ -118,6 +118,17 @@ describe("itembank import", () => {
     },
   );
 
+  test.each(["csv", "jsonl"])("refuses to show answers to a model by accident, in %s", async (format) => {
+    const rows = format === "csv" ? "question,answer\nx,y\n" : '{"question":"x","answer":"y"}\n';
+    const load = (...options: string[]) =>
+      itembank.withInput(rows, "import", `answers-${format}`, "--format", format, ...options);
+    const refused = await load();
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("map --expected, or set --rest to put it into the input");
+    expect(refused.stderr).toContain("`itembank import <name> <file> --input question --expected answer`");
+    expect((await load("--input", "question", "--expected", "answer")).stdout).toContain("1 created");
+  });
+
   test("takes JSON in the layouts it comes in, and lines in a file called .json", async () => {
     const load = async (name: string, content: string, ...options: string[]) => {
       const path = join(folder, `${name}.json`);

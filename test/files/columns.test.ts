@@ -18,7 +18,7 @@ describe("columns", () => {
   });
 
   test("are refused if one is called input and another has an unknown name", async () => {
-    expect(await faultOfFile("csv", "input,answer\n1,2\n")).toEqual({
+    expect(await faultOfFile("csv", "input,answer\n1,2\n")).toMatchObject({
       reason: "INVALID_FILE",
       column: "answer",
       problem:
@@ -66,7 +66,7 @@ describe("columns", () => {
           format === "csv"
             ? "question,answer,level\nx,y,1\n"
             : '{"question":1}\n{"question":2,"answer":3,"level":4}';
-        expect(await faultOfFile(format, content, { named: question })).toEqual({
+        expect(await faultOfFile(format, content, { named: question })).toMatchObject({
           reason: "INVALID_FILE",
           ...(format === "csv" ? {} : { row: 2, line: 2 }),
           column: "answer",
@@ -145,6 +145,40 @@ describe("columns", () => {
         await itemsOfFile("csv", "input,metadata,x\n1,{,3\n", { named: { dropped: ["x", "metadata"] } }),
       ).toEqual([{ id: "", input: "1" }]);
     });
+  });
+
+  test.each([
+    "answer",
+    "answers",
+    "completion",
+    "expected",
+    "ideal",
+    "label",
+    "labels",
+    "output",
+    "outputs",
+    "reference",
+    "response",
+    "solution",
+    "target",
+    "Answer",
+  ])("called %s are not taken for a part of the input unless it is said", async (name) => {
+    const csv = `q,${name}\n1,2\n`;
+    const input = [{ id: "", input: `{"q":1,"${name}":2}` }];
+    expect(await faultOfFile("csv", csv)).toMatchObject({
+      reason: "INVALID_FILE",
+      column: name,
+      columns: `["q","${name}"]`,
+    });
+    expect(await faultOfFile("jsonl", `{"q":1}\n{"${name}":2}`)).toMatchObject({ row: 2, column: name });
+    expect(await itemsOfFile("csv", csv, { named: { rest: "input" } })).toEqual(input);
+    expect(await itemsOfFile("csv", csv, { named: { dropped: [name] } })).toEqual([
+      { id: "", input: '{"q":1}' },
+    ]);
+    expect(await itemsOfFile("csv", csv, { named: { itemId: name } })).toMatchObject([{ id: "2" }]);
+    expect(
+      await itemsOfFile("csv", csv, { named: { expectedOutput: { kind: "column", column: name } } }),
+    ).toEqual([{ id: "", input: '{"q":1}', expectedOutput: "2" }]);
   });
 
   test("called input make a file one of items even if ids and splits are mapped", async () => {

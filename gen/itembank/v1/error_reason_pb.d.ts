@@ -153,7 +153,9 @@ export enum ErrorReason {
 
   /**
    * INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
-   * without the header, `line` with it; keys that do not apply are left out.
+   * without the header, `line` with it; keys that do not apply are left out. If
+   * columns are not mapped to the parts of items, `columns` is a JSON array of
+   * the names of the first ones, for a suggestion.
    *
    *     {"row": "3", "line": "4", "column": "metadata",
    *      "problem": "must be a JSON object"}

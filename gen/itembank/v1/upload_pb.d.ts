@@ -184,7 +184,10 @@ export declare const Upload_StateSchema: GenEnum<Upload_State>;
  *   item_id_column and splits_column may name others for ids and splits;
  * - otherwise all columns become members of the input. Unless item_id_column is
  *   set, rows have no ids. Ids of new items are assigned in the order of the
- *   rows.
+ *   rows. If a column is called like an answer (answer, answers, completion,
+ *   expected, expected_output, ideal, label, labels, output, outputs,
+ *   reference, response, solution, target) and rest is not set, the file is
+ *   refused, so that no answer becomes part of the input by accident.
  *
  * @generated from message itembank.v1.ColumnMapping
  */

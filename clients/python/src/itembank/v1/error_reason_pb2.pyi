@@ -97,7 +97,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_INVALID_FILE: _ErrorReason.ValueType  # 13
     """INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
-    without the header, `line` with it; keys that do not apply are left out.
+    without the header, `line` with it; keys that do not apply are left out. If
+    columns are not mapped to the parts of items, `columns` is a JSON array of
+    the names of the first ones, for a suggestion.
 
         {"row": "3", "line": "4", "column": "metadata",
          "problem": "must be a JSON object"}
@@ -423,7 +425,9 @@ the format of a file.
 """
 ERROR_REASON_INVALID_FILE: ErrorReason.ValueType  # 13
 """INVALID_ARGUMENT. A file cannot be read in its format. `row` counts from 1
-without the header, `line` with it; keys that do not apply are left out.
+without the header, `line` with it; keys that do not apply are left out. If
+columns are not mapped to the parts of items, `columns` is a JSON array of
+the names of the first ones, for a suggestion.
 
     {"row": "3", "line": "4", "column": "metadata",
      "problem": "must be a JSON object"}
