@@ -92,7 +92,7 @@ const remedies: Readonly<Record<string, string>> = {
   TABLE_NAME_TAKEN: "Choose another with --table.",
   INVALID_JSON: "Correct the row and import again; nothing was published.",
   INVALID_FILE:
-    "Correct the file, or specify how to read it with --format, --id, --input and so on; nothing was published.",
+    "Correct the file, or specify how to read it: --header, --no-header, --delimiter, --no-quoting, --format, --id, --input and so on; nothing was published.",
   SCHEMA_VIOLATION:
     "Correct the row, or change the schema with `itembank datasets update`; nothing was published.",
   ITEMS_VIOLATE_SCHEMA: "Correct the items first; the schema is unchanged.",

@@ -4,10 +4,12 @@ import { optionsToWire } from "../../clients/typescript/src/upsert/upsert-option
 import { datasetAddress, datasetRefOf } from "./address.ts";
 import { chooseColumns, columnsToWire } from "./column-options.ts";
 import type { Cli } from "./context.ts";
+import { csvLayoutOf, layoutToWire } from "./csv-options.ts";
 import { type FileSource, rereadable } from "./file-source.ts";
 import { guardsOf } from "./guard-options.ts";
 import type { Import } from "./import-options.ts";
 import { nameOf } from "./import-rows.ts";
+import { readingInWords } from "./printing/reading.ts";
 import { startTransferProgress } from "./printing/transfer-progress.ts";
 import { findUpload, sendFile } from "./send-file.ts";
 import { wireFormats } from "./wire-formats.ts";
@@ -29,9 +31,10 @@ export async function importUpload(
   work: Import,
   onName: (requestId: string) => void,
 ): Promise<Receipt> {
-  const { client, signal } = cli;
+  const { client, signal, talk } = cli;
   const { name, options, asPlan } = work;
   await using source = await rereadable(work.source);
+  const layout = csvLayoutOf(options);
   const columns = columnsToWire(chooseColumns(options));
   const requestId = await nameOf(cli, work);
   onName(requestId);
@@ -39,11 +42,12 @@ export async function importUpload(
   const guards = options.mode === "mirror" ? guardsOf(options) : undefined;
   const progress = followUpsert(cli, name, requestId);
   try {
-    const { receipt } = await client.uploads.applyUpload(
+    const { receipt, reading } = await client.uploads.applyUpload(
       {
         source: { case: "uploadId", value: upload.uploadId },
         dataset: datasetRefOf(name),
         columns,
+        ...(layout && { layout: layoutToWire(layout) }),
         format: wireFormats[source.format],
         options: optionsToWire({
           ...datasetAddress(name),
@@ -60,6 +64,8 @@ export async function importUpload(
       { signal, timeoutMs: applyTimeoutMs },
     );
     progress.update(Number(receipt?.counts?.received ?? 0n));
+    progress.stop();
+    for (const line of readingInWords(reading, options)) talk.print(line);
     return receipt as Receipt;
   } finally {
     progress.stop();

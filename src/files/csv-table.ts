@@ -1,122 +1,186 @@
 import { plural } from "../quantities.ts";
-import { CsvReader, type CsvRecord } from "./csv.ts";
+import { type CsvDialect, type CsvField, CsvReader, type CsvRecord } from "./csv.ts";
+import { type CsvHead, numberedName } from "./csv-head.ts";
+import type { HeaderRule } from "./csv-layout.ts";
+import type { ColumnKind, ColumnReading, DropReason } from "./file-reading.ts";
 import { invalidFile } from "./invalid-file.ts";
+import { type LiteralKind, literalKindOf } from "./literal-kind.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
-/** The kind of the texts of a column, as far as they are known. */
-type LiteralKind = "unknown" | "number" | "boolean" | "text";
+/** A column of a CSV file, and what becomes of it. */
+export interface CsvColumn {
+  /** Its position in records. */
+  readonly index: number;
+  readonly name: string;
+  readonly dropped: DropReason | undefined;
+}
+
+/** A CSV file whose columns are known. */
+export interface CsvTable extends Pick<CsvHead, "dialect" | "hasHeader" | "sample"> {
+  /** All of them, also those that are dropped. */
+  readonly columns: readonly CsvColumn[];
+}
+
+/** How the texts of columns become values, by their positions in records. */
+export interface CsvKinds {
+  /** The columns whose texts stand for numbers or booleans. */
+  readonly literals: ReadonlyMap<number, LiteralKind>;
+  /** The columns whose texts are JSON. */
+  readonly json: ReadonlySet<number>;
+}
+
+/** Opens the file, in chunks of UTF-8 that end between characters. */
+export type OpenText = () => AsyncIterable<Buffer>;
 
 /**
- * Yields the rows of a CSV file, page by page. A blank field is undefined.
+ * Finds the columns of a CSV file, and those to drop: columns with neither a name nor a value, and a first column without
+ * a name that numbers the rows from 0, as pandas writes its index, unless it is said that there is a header. A file without
+ * such columns is not read.
  *
- * @param text The file in chunks of UTF-8 that end between characters.
- * @param literals The columns whose texts stand for numbers or booleans, see `literalColumns`.
+ * @throws Failure INVALID_FILE for a column that has values but no name, unless it is said that there is a header
+ */
+export async function findColumns(open: OpenText, head: CsvHead, rule: HeaderRule): Promise<CsvTable> {
+  const { dialect, hasHeader, names, sample } = head;
+  const nameless = names.flatMap((name, index) => (name === "" ? [index] : []));
+  const withValues = new Set<number>();
+  let isIndex = rule === "plausible" && names[0] === "";
+  if (nameless.length > 0) {
+    let count = 0;
+    for await (const page of records(open(), head)) {
+      for (const { fields } of page) {
+        if (fields.every((field) => field === undefined)) continue;
+        if (isIndex && fields[0] !== String(count)) isIndex = false;
+        for (const index of nameless) if (fields[index]) withValues.add(index);
+        count++;
+      }
+      if (!isIndex && withValues.size === nameless.length) break;
+    }
+  }
+  const columns = names.map((name, index): CsvColumn => {
+    if (name !== "") return { index, name, dropped: undefined };
+    if (!withValues.has(index)) return { index, name, dropped: "blank" };
+    if (index === 0 && isIndex) return { index, name, dropped: "index" };
+    if (rule === "plausible") throw invalidFile(`has no name for column ${index + 1}`);
+    const numbered = numberedName(index);
+    if (names.includes(numbered)) throw invalidFile("occurs twice", { column: numbered });
+    return { index, name: numbered, dropped: undefined };
+  });
+  return { dialect, hasHeader, sample, columns };
+}
+
+/**
+ * Returns the columns whose every text stands for a number, or every text for a boolean, of those at these positions.
+ * Blank fields do not count. Reads until no candidate is left, mostly to the end.
+ *
+ * @throws Failure INVALID_FILE
+ */
+export async function findLiterals(
+  open: OpenText,
+  table: CsvTable,
+  candidates: Iterable<number>,
+): Promise<ReadonlyMap<number, LiteralKind>> {
+  const undecided = new Set(candidates);
+  const kinds = new Map<number, LiteralKind>();
+  if (undecided.size === 0) return kinds;
+  for await (const page of records(open(), { ...table, names: table.columns })) {
+    for (const { fields } of page) {
+      for (const index of undecided) {
+        const field = fields[index];
+        if (field === undefined || field === "") continue;
+        const kind = literalKindOf(field);
+        if (kind !== undefined && (kinds.get(index) ?? kind) === kind) kinds.set(index, kind);
+        else undecided.delete(index);
+      }
+    }
+    if (undecided.size === 0) break;
+  }
+  return new Map([...kinds].filter(([index]) => undecided.has(index)));
+}
+
+/**
+ * Yields the rows of a CSV file, page by page. Absent fields are undefined, and so are quoted fields without a character in
+ * columns that do not hold text. Rows without a value are left out.
+ *
+ * @param onBlank is told of every row that is left out.
  * @throws Failure INVALID_FILE
  */
 export async function* csvRows(
-  text: AsyncIterable<Buffer>,
-  literals: ReadonlySet<string> = new Set(),
+  open: OpenText,
+  table: CsvTable,
+  { literals, json }: CsvKinds,
+  onBlank: () => void,
 ): AsyncGenerator<TableRow[]> {
-  let columns: TableColumn[] | undefined;
-  let number = 0;
-  for await (const records of csvRecords(text)) {
-    const page: TableRow[] = [];
-    for (const { fields, line } of records) {
-      if (columns === undefined) {
-        columns = requireNames(fields).map((name) => ({ name, isText: true, isLiteral: literals.has(name) }));
-        continue;
-      }
+  const kept = table.columns.filter(({ dropped }) => dropped === undefined);
+  const columns = kept.map(
+    ({ name, index }): TableColumn => ({ name, isText: true, isLiteral: literals.has(index) }),
+  );
+  const sources = kept.map(({ index }) => ({ index, isText: !literals.has(index) && !json.has(index) }));
+  for await (const page of records(open(), { ...table, names: table.columns })) {
+    const rows: TableRow[] = [];
+    for (const { fields, line, number } of page) {
+      const values = sources.map(({ index, isText }): CsvField => {
+        const field = fields[index];
+        return field === "" && !isText ? undefined : field;
+      });
+      if (values.every((value) => value === undefined)) onBlank();
+      else rows.push({ columns, values, number, line });
+    }
+    yield rows;
+  }
+}
+
+/** Describes the columns of a file that was read. */
+export function describeColumns({ columns }: CsvTable, { literals, json }: CsvKinds): ColumnReading[] {
+  return columns.map(({ name, index, dropped }) => {
+    if (dropped !== undefined) return { name, kind: undefined, dropped };
+    const literal = literals.get(index);
+    const kind: ColumnKind =
+      literal === "number" ? "number" : literal !== undefined ? "boolean" : json.has(index) ? "json" : "text";
+    return { name, kind, dropped };
+  });
+}
+
+/** A record below the header. */
+interface NumberedRecord extends CsvRecord {
+  /** From 1. */
+  readonly number: number;
+}
+
+/** Yields the records of a file without its header, page by page. @throws Failure INVALID_FILE */
+async function* records(
+  text: AsyncIterable<Buffer>,
+  { dialect, hasHeader, names }: { dialect: CsvDialect; hasHeader: boolean; names: readonly unknown[] },
+): AsyncGenerator<NumberedRecord[]> {
+  let number = hasHeader ? -1 : 0;
+  for await (const page of csvRecords(text, dialect)) {
+    const below: NumberedRecord[] = [];
+    for (const { fields, line } of page) {
       number++;
-      if (fields.length !== columns.length) {
-        throw invalidFile(`has ${plural(fields.length, "field")}; the header has ${columns.length}`, {
+      if (number === 0) continue;
+      if (fields.length !== names.length) {
+        const other = hasHeader ? "the header" : "the first row";
+        throw invalidFile(`has ${plural(fields.length, "field")}; ${other} has ${names.length}`, {
           row: number,
           line,
         });
       }
-      page.push({
-        columns,
-        values: fields.map((field) => (field === "" ? undefined : field)),
-        number,
-        line,
-      });
+      below.push({ fields, line, number });
     }
-    yield page;
+    yield below;
   }
-  if (columns === undefined) throw invalidFile("has no header");
 }
 
-/** Returns the names of the columns of a CSV file. Reads only as far as necessary. @throws Failure INVALID_FILE */
-export async function csvColumns(text: AsyncIterable<Buffer>): Promise<string[]> {
-  for await (const [header] of csvRecords(text)) if (header !== undefined) return requireNames(header.fields);
-  throw invalidFile("has no header");
-}
-
-/**
- * Returns the columns of a CSV file that contain only numbers, or only true and false, each spelled as it would be
- * written back. Blank fields do not count. Reads until no candidate is left, mostly to the end.
- *
- * @throws Failure INVALID_FILE
- */
-export async function literalColumns(
-  text: AsyncIterable<Buffer>,
-  candidates: ReadonlySet<string>,
-): Promise<ReadonlySet<string>> {
-  const kinds = new Map<number, LiteralKind>();
-  let names: readonly string[] | undefined;
-  for await (const page of csvRows(text)) {
-    for (const { columns, values } of page) {
-      if (names === undefined) {
-        names = columns.map((column) => column.name);
-        names.forEach((name, index) => {
-          if (candidates.has(name)) kinds.set(index, "unknown");
-        });
-      }
-      for (const [index, kind] of kinds) {
-        const value = values[index];
-        if (value === undefined) continue;
-        const seen = literalKindOf(value);
-        if (seen === kind) continue;
-        if (kind === "unknown" && seen !== "text") kinds.set(index, seen);
-        else kinds.delete(index);
-      }
-    }
-    if (names !== undefined && kinds.size === 0) break;
+async function* csvRecords(text: AsyncIterable<Buffer>, dialect: CsvDialect): AsyncGenerator<CsvRecord[]> {
+  const reader = new CsvReader(dialect);
+  const takeAll = () => {
+    const page: CsvRecord[] = [];
+    for (let record = reader.next(); record !== undefined; record = reader.next()) page.push(record);
+    return page;
+  };
+  for await (const chunk of text) {
+    reader.feed(chunk.toString());
+    yield takeAll();
   }
-  const literal = [...kinds].filter(([, kind]) => kind !== "unknown");
-  return new Set(literal.map(([index]) => names?.[index] ?? ""));
-}
-
-/**
- * Decimals with the same number of digits after the point, such as prices, mostly end with zeros. JSON keeps those. Up
- * to this many digits survive a double unchanged (DBL_DIG in C).
- */
-const maxDecimalDigits = 15;
-
-/** Returns the kind of a text, if it would be written back as it is. */
-function literalKindOf(text: string): LiteralKind {
-  if (text === "true" || text === "false") return "boolean";
-  if (!/^-?\d/.test(text)) return "text";
-  const value = Number(text);
-  if (/^-?(0|[1-9]\d*)\.\d+$/.test(text)) {
-    const isNegativeZero = value === 0 && text.startsWith("-");
-    return !isNegativeZero && text.replace(/\D/g, "").length <= maxDecimalDigits ? "number" : "text";
-  }
-  if (!Number.isFinite(value) || String(value) !== text) return "text";
-  // Beyond 2^53 neighbours share a double: the text written back would be right only by chance.
-  return Number.isInteger(value) && !Number.isSafeInteger(value) ? "text" : "number";
-}
-
-async function* csvRecords(text: AsyncIterable<Buffer>): AsyncGenerator<CsvRecord[]> {
-  const reader = new CsvReader();
-  for await (const chunk of text) yield reader.feed(chunk.toString());
-  yield reader.end();
-}
-
-/** @throws Failure INVALID_FILE for a column without a name, and for two with the same name */
-function requireNames(names: string[]): string[] {
-  names.forEach((name, index) => {
-    if (name === "") throw invalidFile(`has no name for column ${index + 1}`);
-    if (names.indexOf(name) < index) throw invalidFile("occurs twice", { column: name });
-  });
-  return names;
+  reader.end();
+  yield takeAll();
 }

@@ -40,6 +40,14 @@ export function formatByName(mimeType: string, filename: string): FileFormat | u
   return mimeTypes.get(type.trim().toLowerCase()) ?? endings.get(ending);
 }
 
+/** Returns the delimiter that a media type or the extension of a file name implies: a tab; undefined for all others. */
+export function delimiterByName(mimeType: string, filename: string): string | undefined {
+  const [type = ""] = mimeType.split(";");
+  const isTabbed =
+    type.trim().toLowerCase() === "text/tab-separated-values" || /\.tsv(?:\.(?:gz|zst))?$/i.test(filename);
+  return isTabbed ? "\t" : undefined;
+}
+
 /** Bytes needed to recognize a format. */
 export const sniffedBytes = parquetMagic.length;
 

@@ -9,6 +9,7 @@ import { limits } from "../limits.ts";
 import { present } from "../present.ts";
 import type { ItemColumns, PartColumns } from "./column-mapping.ts";
 import { type FilePosition, invalidFile } from "./invalid-file.ts";
+import { literalJson } from "./literal-kind.ts";
 import type { TableColumn, TableRow, ValueParsing } from "./table.ts";
 
 /**
@@ -81,7 +82,8 @@ function membersOf(row: TableRow, indexes: readonly number[], parsing: ValuePars
 }
 
 function jsonOf({ isText, isLiteral }: TableColumn, value: string, parsing: ValueParsing): string {
-  return !isText || parsing === "json" || (isLiteral && parsing === "infer") ? value : JSON.stringify(value);
+  if (!isText || parsing === "json") return value;
+  return isLiteral && parsing === "infer" ? literalJson(value) : JSON.stringify(value);
 }
 
 /** Returns the id as text: empty if the row has none. Numbers keep their spelling. */

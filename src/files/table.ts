@@ -3,7 +3,7 @@ export interface TableColumn {
   readonly name: string;
   /** Whether its values are texts. Otherwise they are JSON texts. */
   readonly isText: boolean;
-  /** Whether its texts are the JSON texts of numbers, or of true and false, and stand for those. */
+  /** Whether its texts stand for numbers or for booleans, see `literalKindOf`. */
   readonly isLiteral: boolean;
   /** Whether its values are parts of those of another column. */
   readonly isNested?: boolean;
@@ -12,7 +12,7 @@ export interface TableColumn {
 /** A row of a file. Rows with the same columns share one list of them, so that conclusions from it are drawn once. */
 export interface TableRow {
   readonly columns: readonly TableColumn[];
-  /** By column. Undefined where the row has no value: a blank field of CSV, a null of Parquet, a missing member. */
+  /** By column. Undefined where the row has no value: an absent field of CSV, a null of Parquet, a missing member. */
   readonly values: readonly (string | undefined)[];
   /** From 1, without the header. */
   readonly number: number;

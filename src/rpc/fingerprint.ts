@@ -9,18 +9,20 @@ import {
 } from "@bufbuild/protobuf";
 import { type ReflectMessage, reflect } from "@bufbuild/protobuf/reflect";
 import { IfExists } from "../../gen/itembank/v1/item_service_pb.js";
-import { CellParsing } from "../../gen/itembank/v1/upload_pb.js";
+import { CellParsing, CsvLayout_Quoting } from "../../gen/itembank/v1/upload_pb.js";
 import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 
 /** The values of enums that mean the same as leaving the field out, by the full names of the enums. */
 export const defaultValues: ReadonlyMap<string, number> = new Map<string, number>([
   ["itembank.v1.CellParsing", CellParsing.INFER],
+  ["itembank.v1.CsvLayout.Quoting", CsvLayout_Quoting.MINIMAL],
   ["itembank.v1.IfExists", IfExists.FAIL],
   ["itembank.v1.UpsertMode", UpsertMode.MERGE],
 ]);
 
 /** The values of other fields that mean the same as leaving the field out, by the full names of the fields. */
 const defaultFields: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ["itembank.v1.CsvLayout.quote", '"'],
   ["itembank.v1.Run.repetitions", 1],
   ["itembank.v1.Usage.currency_code", "USD"],
 ]);
@@ -28,7 +30,9 @@ const defaultFields: ReadonlyMap<string, unknown> = new Map<string, unknown>([
 /** Messages that mean the same empty and unset. Others do not: an empty Timestamp is the year 1970. */
 const emptyIsUnset: ReadonlySet<string> = new Set([
   "itembank.v1.ColumnMapping",
+  "itembank.v1.CsvLayout",
   "itembank.v1.Dataset",
+  "itembank.v1.FileLayout",
   "itembank.v1.MirrorGuard",
   "itembank.v1.Run",
   "itembank.v1.UpsertOptions",

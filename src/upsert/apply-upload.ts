@@ -6,10 +6,10 @@ import type { KeyedMutex } from "../db/keyed-mutex.ts";
 import type { Client, Pool } from "../db/pool.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
 import { Failure, failure } from "../failure.ts";
-import type { ColumnMapping } from "../files/column-mapping.ts";
-import type { FileFormat } from "../files/file-format.ts";
+import { delimiterByName, type FileFormat } from "../files/file-format.ts";
+import type { FileReading } from "../files/file-reading.ts";
 import { fileRows, type RowBatch } from "../files/file-rows.ts";
-import { readTable, type SourceFile } from "../files/read-table.ts";
+import { type ReadRequest, type SourceFile, TableReader } from "../files/read-table.ts";
 import type { UploadHandle } from "../handles.ts";
 import type { Logger } from "../log.ts";
 import { ReadAhead } from "../rpc/read-ahead.ts";
@@ -46,8 +46,15 @@ export type ApplySource =
 export interface ApplyRequest {
   readonly source: ApplySource;
   readonly target: WriteTarget;
-  readonly mapping: ColumnMapping;
+  readonly reading: ReadRequest;
   readonly write: ChangesetRequest;
+}
+
+/** A write of a file. */
+export interface AppliedFile {
+  readonly changeset: Changeset;
+  /** How the file was read; undefined if an earlier call with the same request_id did that. */
+  readonly reading: FileReading | undefined;
 }
 
 /**
@@ -70,7 +77,7 @@ export async function applyUpload(
   resources: ApplyResources,
   request: ApplyRequest,
   signal: AbortSignal,
-): Promise<Changeset> {
+): Promise<AppliedFile> {
   const { requestId } = request.write;
   const opened = await openImport(resources, request.target, request.write, (client, datasetId) =>
     takeSource(client, resources, request, { datasetId, requestId }),
@@ -78,14 +85,14 @@ export async function applyUpload(
   if (opened.kind === "finished") {
     const refusal = standingRefusal(opened.changeset);
     if (refusal !== undefined) throw refusal;
-    return opened.changeset;
+    return { changeset: opened.changeset, reading: undefined };
   }
   const { session, admission: source } = opened;
   const writer = { datasetId: session.datasetId, requestId };
   const { file, uploadId } = source;
   const claim = keepClaim(resources, uploadId, writer);
   try {
-    return await importFile(resources, session, { file, mapping: request.mapping }, signal);
+    return await importFile(resources, session, { file, request: request.reading }, signal);
   } catch (error) {
     await session.withdraw().catch((second: unknown) => {
       // Report the first error. The remaining rows are discarded when the write expires.
@@ -121,7 +128,7 @@ async function takeSource(
     const open = async function* () {
       yield content;
     };
-    return { file: { format, isFormatGiven: true, open }, uploadId: undefined };
+    return { file: { format, isFormatGiven: true, delimiter: undefined, open }, uploadId: undefined };
   }
   const upload = await lockUpload(client, target.projectId, { uploadId: source.uploadId });
   const { uploadId } = upload;
@@ -135,6 +142,7 @@ async function takeSource(
     file: {
       format,
       isFormatGiven: source.format !== undefined,
+      delimiter: delimiterByName(upload.mimeType, upload.filename),
       open: () => readSegments(blobs, uploadId, segments),
     },
     uploadId,
@@ -177,12 +185,12 @@ function keepClaim(
 async function importFile(
   resources: ApplyResources,
   session: ImportSession,
-  { file, mapping }: { readonly file: SourceFile; readonly mapping: ColumnMapping },
+  { file, request }: { readonly file: SourceFile; readonly request: ReadRequest },
   signal: AbortSignal,
-): Promise<Changeset> {
+): Promise<AppliedFile> {
   const { stopping } = resources;
-  const table = readTable(file, mapping, { ...resources, signal });
-  const batches = untilStopped(fileRows(table, file, mapping), stopping, signal);
+  const table = new TableReader(file, request, { ...resources, signal });
+  const batches = untilStopped(fileRows(table.pages(), file, request.mapping), stopping, signal);
   let count = 0;
   {
     // Rows are read and checked while earlier ones are written.
@@ -199,7 +207,7 @@ async function importFile(
   // All rows may have been read before the call was cancelled. A cancelled call must not publish.
   if (stopping.aborted) throw failure("SHUTTING_DOWN", {});
   signal.throwIfAborted();
-  return session.commit(BigInt(count));
+  return { changeset: await session.commit(BigInt(count)), reading: table.reading };
 }
 
 function frameOf({ offset, rows }: RowBatch): ImportFrame {

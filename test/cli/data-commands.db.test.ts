@@ -82,6 +82,58 @@ describe("itembank import", () => {
     expect(again.stdout).toContain("no changes, no new version: still version 1");
   });
 
+  test("reads CSV as its layout is described, and says what it inferred and left out", async () => {
+    const path = join(folder, "scores.tsv");
+    await writeFile(path, '\tq,a\tscore\tok\t\n0\tsay "a"\t1e-06\tTrue\t\n\t\t\t\t\n1\tn/a\t2.50\tFalse\t\n');
+    const { stderr, stdout } = await itembank("import", "scores", path, "--no-quoting", "--null", "n/a");
+    expect(stdout).toContain("2 created");
+    expect(stderr).toContain(
+      [
+        "fields are separated by tabs",
+        "read as numbers: score",
+        "read as booleans: ok",
+        "dropped the first column: it has no name and numbers the rows from 0 (--header keeps it)",
+        "dropped 1 column without a name or a value",
+        "skipped 1 blank row",
+      ].join("\n"),
+    );
+    const items = (await itembank("items", "list", "scores", "--json")).stdout.trim().split("\n");
+    expect(items.map((line) => /"input":(\{[^}]*\})/.exec(line)?.[1])).toEqual([
+      '{"q,a":"say \\"a\\"","score":1e-06,"ok":true}',
+      '{"score":2.50,"ok":false}',
+    ]);
+  });
+
+  test("takes CSV without a header by --no-header or --columns, and refuses one that reads like data", async () => {
+    const csv = "1;2\n3;4\n";
+    const read = (name: string, ...options: string[]) =>
+      itembank.withInput(csv, "import", name, "--format", "csv", ...options);
+    const refused = await read("headless");
+    expect(refused.code).toBe(1);
+    expect(refused.stderr).toContain("all its names are numbers; specify whether the file has a header");
+    expect(refused.stderr).toMatch(/--header, --no-header/);
+    expect((await read("headless-0", "--no-header")).stdout).toContain("2 created");
+    expect((await read("headless-1", "--header")).stdout).toContain("1 created");
+    const named = ["--columns", "item_id,input", "--delimiter", ";"];
+    expect((await read("headless-2", "--id", "item_id", ...named)).stdout).toContain("2 created");
+    expect(await itembank.json("items", "get", "headless-2", "3")).toMatchObject({ input: 4 });
+    expect((await read("headless-3", "--header", "--columns", "a,b")).stderr).toContain(
+      "--columns contradicts --header",
+    );
+    expect((await read("headless-3", "--delimiter", "ab")).stderr).toContain("one printable ASCII character");
+  });
+
+  test("refuses options of CSV for other files", async () => {
+    const { code, stderr } = await itembank(
+      "import",
+      "no-csv",
+      await jsonl("no-csv", capitals),
+      "--no-header",
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain("--no-header is for CSV");
+  });
+
   test("recognizes a CSV file of items whose id column has another name", async () => {
     const csv = "code,input,expected_output\nfr,capital of France,Paris\n";
     await itembank.withInput(csv, "import", "items-csv", "--format", "csv", "--id", "code");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { faultOfFile, inputsOfFile, itemsOfFile } from "../uploads/reading.ts";
+import { faultOfFile, inputsOfFile, itemsOfFile, readFile } from "../uploads/reading.ts";
 
 /** Rows of a file as lists of values: all columns as text, whether or not there are ids. */
 const fields = async (content: string, chunkBytes?: number) =>
@@ -51,8 +51,8 @@ describe("CSV", () => {
     for (const chunkBytes of [1, 2, 5, 1000]) expect(await fields(content, chunkBytes)).toEqual([row]);
   });
 
-  test("leaves out blank fields, quoted or not", async () => {
-    const content = 'item_id,input,expected_output,metadata,splits\na,x,,,\n,"","","",""\n';
+  test("leaves out blank fields", async () => {
+    const content = "item_id,input,expected_output,metadata,splits\na,x,,,\nb,,,,\n";
     expect(await faultOfFile("csv", content)).toEqual({
       reason: "INVALID_FILE",
       row: 2,
@@ -63,7 +63,22 @@ describe("CSV", () => {
     expect(await itemsOfFile("csv", "item_id,input,expected_output,metadata,splits\n,x,,,\n")).toEqual([
       { id: "", input: '"x"' },
     ]);
-    expect(await inputsOfFile("csv", "a,b\n1,\n,\n")).toEqual(['{"a":1}', "{}"]);
+    expect(await inputsOfFile("csv", "a,b\n1,\n,2\n")).toEqual(['{"a":1}', '{"b":2}']);
+  });
+
+  test("takes quoted fields without a character as texts, where a column holds text", async () => {
+    const content = 'item_id,input,expected_output,metadata,splits\n"","","","",""\n';
+    expect(await itemsOfFile("csv", content)).toEqual([{ id: "", input: '""', expectedOutput: '""' }]);
+    expect(await inputsOfFile("csv", 'n,s\n"",""\n1,x\n')).toEqual(['{"s":""}', '{"n":1,"s":"x"}']);
+    expect(await inputsOfFile("csv", 'a,b\n"",1\n', { parsing: "json" })).toEqual(['{"b":1}']);
+  });
+
+  test("skips and counts rows without a value", async () => {
+    const blank = await readFile("csv", 'a,b\n1,x\n,\n"",\n2,y\n');
+    expect(blank.items.map(({ input }) => input)).toEqual(['{"a":1,"b":"x"}', '{"a":2,"b":"y"}']);
+    expect(blank.reading.csv?.blankRowCount).toBe(2);
+    expect(await faultOfFile("csv", "a,b\n,\n")).toEqual({ reason: "INVALID_FILE", problem: "has no rows" });
+    expect(await faultOfFile("csv", "a,b\n,\n1\n")).toMatchObject({ row: 2, line: 3 });
   });
 
   test.each([
@@ -114,13 +129,17 @@ describe("fields of CSV", () => {
     [["true", "false", ""], true],
     [["007", "1"], false],
     [["24.50", "1.0", "-0.50"], true],
-    [["-0.0"], false],
+    [["-0.0", "0.00"], true],
     [["1.50", "007.50"], false],
-    [["12345678.12345678"], false],
+    [["12345678.12345678"], true],
+    [["9.5", "77.82503168985093", "0.30000000000000004"], true],
+    [["1e-06", "8.5e-06", "2.50", "1e5", "1E5", "1e+21", "1.0e+20"], true],
+    [["5e-324", "2.2250738585072014e-308", "1.7976931348623157e+308"], true],
+    [["0.1", "0.30000000000000004441"], false],
+    [["1e-400"], false],
+    [["1.00000000000000001e5"], false],
     [["-0"], false],
     [["+1"], false],
-    [["1e5"], false],
-    [["1e+21"], false],
     [["0x10"], false],
     [[".5"], false],
     [["5."], false],
@@ -132,8 +151,9 @@ describe("fields of CSV", () => {
     [["1e400"], false],
     [["NaN"], false],
     [["Infinity"], false],
-    [["True"], false],
-    [["TRUE", "true"], false],
+    [["True", "true"], false],
+    [["False", "0"], false],
+    [["TRUE"], false],
     [["null"], false],
     [["2024-01-31"], false],
     [["1", "true"], false],
@@ -141,10 +161,18 @@ describe("fields of CSV", () => {
     [["1_000"], false],
     [["[1]"], false],
   ])("%j are values: %j", async (texts, areValues) => {
-    const expected = texts.map((text) =>
-      text === "" ? undefined : areValues ? JSON.stringify(JSON.parse(text)) : JSON.stringify(text),
+    // As they are spelled.
+    const spelled = (await inputsOfFile("csv", `v,w\n${texts.map((text) => `${text},x`).join("\n")}`)).map(
+      (input) => /^\{(?:"v":(.*),)?"w":"x"\}$/.exec(input)?.[1],
     );
-    expect(await values(...texts)).toEqual(expected);
+    expect(spelled).toEqual(
+      texts.map((text) => (text === "" ? undefined : areValues ? text : JSON.stringify(text))),
+    );
+  });
+
+  test("are booleans as Python spells them, where the whole column is", async () => {
+    expect(await values("True", "", "False")).toEqual(["true", undefined, "false"]);
+    expect(await itemsOfFile("csv", "item_id,input\nTrue,True\n")).toEqual([{ id: "True", input: "true" }]);
   });
 
   test("are examined in the whole column before the first row is taken", async () => {

@@ -5,9 +5,11 @@ import { openScratch } from "../../src/blobs/scratch.ts";
 import { EnginePool } from "../../src/engine/engine-pool.ts";
 import { Failure } from "../../src/failure.ts";
 import { type NamedColumns, noColumns } from "../../src/files/column-mapping.ts";
+import { type CsvLayout, defaultLayout } from "../../src/files/csv-layout.ts";
 import type { FileFormat } from "../../src/files/file-format.ts";
+import type { FileReading } from "../../src/files/file-reading.ts";
 import { fileRows } from "../../src/files/file-rows.ts";
-import { readTable } from "../../src/files/read-table.ts";
+import { TableReader } from "../../src/files/read-table.ts";
 import type { ValueParsing } from "../../src/files/table.ts";
 import { newLog } from "../../src/log.ts";
 import type { SpelledItem } from "./sending.ts";
@@ -17,6 +19,10 @@ export interface Reading {
   /** Columns by their use; omitted ones are unset. With no part, columns are mapped by their names. */
   readonly named?: Partial<NamedColumns>;
   readonly parsing?: ValueParsing;
+  /** The layout of CSV; omitted parts have their defaults. */
+  readonly csv?: Partial<CsvLayout>;
+  /** The delimiter that the name of the file implies. */
+  readonly delimiter?: string;
   /** Bytes that arrive at a time. */
   readonly chunkBytes?: number;
   readonly maxUploadBytes?: number;
@@ -25,17 +31,24 @@ export interface Reading {
 }
 
 /** The items of a file, in the order of its rows. */
-export async function itemsOfFile(
+export async function itemsOfFile(...file: Parameters<typeof readFile>): Promise<SpelledItem[]> {
+  return (await readFile(...file)).items;
+}
+
+/** The items of a file, and how it was read. */
+export async function readFile(
   format: FileFormat,
   content: string | Uint8Array,
   {
     named,
     parsing = "infer",
+    csv,
+    delimiter,
     chunkBytes = 64 * 1024,
     maxUploadBytes = 2 ** 30,
     isInferred = false,
   }: Reading = {},
-): Promise<SpelledItem[]> {
+): Promise<{ readonly items: SpelledItem[]; readonly reading: FileReading }> {
   const bytes = Buffer.from(content);
   await using scratch = await openScratch(join(tmpdir(), `itembank-test-${randomUUID()}`));
   await using engines = new EnginePool({
@@ -50,13 +63,12 @@ export async function itemsOfFile(
     for (let at = 0; at < bytes.length; at += chunkBytes) yield bytes.subarray(at, at + chunkBytes);
   };
   const items: SpelledItem[] = [];
-  const table = readTable({ format, isFormatGiven: !isInferred, open }, mapping, {
-    scratch,
-    engines,
-    maxUploadBytes,
-    signal,
-  });
-  for await (const { rows } of fileRows(table, { format }, mapping)) {
+  const table = new TableReader(
+    { format, isFormatGiven: !isInferred, delimiter, open },
+    { mapping, csv: csv && { ...defaultLayout, ...csv } },
+    { scratch, engines, maxUploadBytes, signal },
+  );
+  for await (const { rows } of fileRows(table.pages(), { format }, mapping)) {
     for (const { itemId, input, expectedOutput, metadata, splits } of rows) {
       items.push({
         id: itemId,
@@ -67,7 +79,7 @@ export async function itemsOfFile(
       });
     }
   }
-  return items;
+  return { items, reading: table.reading };
 }
 
 /** Returns only the inputs. */

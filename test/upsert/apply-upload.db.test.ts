@@ -3,7 +3,15 @@ import { type Client, Code } from "@connectrpc/connect";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { DatasetService } from "../../gen/itembank/v1/dataset_service_pb.js";
 import { Receipt_State } from "../../gen/itembank/v1/receipt_pb.js";
-import { type CellParsing, FileFormat, Upload_State } from "../../gen/itembank/v1/upload_pb.js";
+import {
+  type CellParsing,
+  ColumnReading_Dropped,
+  ColumnReading_Kind,
+  CsvLayout_Header,
+  CsvLayout_Quoting,
+  FileFormat,
+  Upload_State,
+} from "../../gen/itembank/v1/upload_pb.js";
 import { UploadService } from "../../gen/itembank/v1/upload_service_pb.js";
 import { UpsertMode } from "../../gen/itembank/v1/upsert_pb.js";
 import { UpsertService } from "../../gen/itembank/v1/upsert_service_pb.js";
@@ -33,6 +41,70 @@ const stateOf = async (uploadId: string) => (await uploads.getUpload({ by: from(
 const three = 'item_id,input\na,1\nb,"x, y"\nc,true\n';
 
 describe("applying an upload", () => {
+  test("takes a layout, and returns how the file was read, unless it was read before", async () => {
+    const { uploadId } = await send(uploads, "#\n,a,b\n0,NA,'1'\n1,True,2\n2,,\n", { filename: "table.csv" });
+    const request = {
+      source: from(uploadId),
+      dataset: named(newName()),
+      options: { createIfMissing: true },
+      layout: { csv: { delimiter: ",", quote: "'", comment: "#", nullTexts: ["NA"] } },
+      requestId: randomUUID(),
+    };
+    const { receipt, reading } = await uploads.applyUpload(request);
+    expect(receipt?.counts).toMatchObject({ received: 2n, created: 2n });
+    expect((await itemsOf(service, receipt?.datasetId ?? "")).map(({ input }) => input)).toEqual([
+      '{"b":1}',
+      '{"a":true,"b":2}',
+    ]);
+    expect(reading).toMatchObject({
+      format: FileFormat.CSV,
+      delimiter: ",",
+      hasHeader: true,
+      columns: [
+        { name: "", kind: ColumnReading_Kind.UNSPECIFIED, dropped: ColumnReading_Dropped.INDEX },
+        { name: "a", kind: ColumnReading_Kind.BOOLEAN, dropped: ColumnReading_Dropped.UNSPECIFIED },
+        { name: "b", kind: ColumnReading_Kind.NUMBER, dropped: ColumnReading_Dropped.UNSPECIFIED },
+      ],
+      blankRowCount: 1n,
+    });
+    const again = await uploads.applyUpload(request);
+    expect(again.receipt).toEqual(receipt);
+    expect(again.reading).toBeUndefined();
+  });
+
+  test("takes the delimiter from the file name or the media type", async () => {
+    for (const open of [{ filename: "a.tsv" }, { mimeType: "text/tab-separated-values" }]) {
+      const { uploadId } = await send(uploads, "a,b\tc,d\n1,2\t3,4\n", open);
+      const { reading } = await uploads.applyUpload({
+        source: from(uploadId),
+        dataset: named(newName()),
+        options: { createIfMissing: true },
+      });
+      expect(reading?.delimiter).toBe("\t");
+    }
+  });
+
+  test.each([
+    ["delimiter", { delimiter: ",," }, "must be a tab or one printable ASCII character"],
+    ["delimiter", { delimiter: '"' }, "is also the quote"],
+    ["quote", { quote: "“" }, "must be a tab or one printable ASCII character"],
+    ["quote", { quote: "'", quoting: CsvLayout_Quoting.NONE }, "must be empty if quoting is NONE"],
+    ["comment", { comment: "#\n" }, "must not have line breaks"],
+    ["null_texts", { nullTexts: Array.from({ length: 21 }, String) }, "has 21 texts; at most 20 are allowed"],
+    ["column_names", { columnNames: ["a"] }, "must be empty unless header is ABSENT"],
+    ["column_names[1]", { columnNames: ["a", "a"], header: CsvLayout_Header.ABSENT }, "is a duplicate"],
+    ["column_names[0]", { columnNames: [""], header: CsvLayout_Header.ABSENT }, "is required"],
+  ])("refuses %s of the layout %j", async (field, csv, problem) => {
+    const call = uploads.applyUpload({
+      source: { case: "inlineFile", value: { format: FileFormat.CSV, content: Buffer.from(three) } },
+      dataset: named(newName()),
+      options: { createIfMissing: true },
+      layout: { csv },
+    });
+    await expect(call).rejects.toThrow(`layout.csv.${field}`);
+    await expect(call).rejects.toThrow(problem);
+  });
+
   test("makes a version of a new dataset, and uses the upload up", async () => {
     const { uploadId } = await send(uploads, three, { filename: "three.csv" });
     const name = newName();

@@ -89,6 +89,8 @@ const calls: Readonly<Record<string, () => JsonObject[]>> = {
   "ApplyUpload inline_file.format": () => [{ dataset, inlineFile: { ...inlineFile, format: unknown } }],
   "ApplyUpload columns.cell_parsing": () => [{ dataset, inlineFile, columns: { cellParsing: unknown } }],
   "ApplyUpload columns.rest": () => [{ dataset, inlineFile, columns: { rest: unknown } }],
+  "ApplyUpload layout.csv.header": () => [{ dataset, inlineFile, layout: { csv: { header: unknown } } }],
+  "ApplyUpload layout.csv.quoting": () => [{ dataset, inlineFile, layout: { csv: { quoting: unknown } } }],
   "ApplyUpload options.mode": () => [{ dataset, inlineFile, options: { mode: unknown } }],
   "ApplyUpload format": () => [{ dataset, inlineFile, format: unknown }],
   "ExportItems format": () => [{ dataset, format: unknown }],

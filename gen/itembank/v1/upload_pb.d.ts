@@ -172,6 +172,170 @@ export enum Upload_State {
 export declare const Upload_StateSchema: GenEnum<Upload_State>;
 
 /**
+ * The layout of a file, where its bytes leave a choice.
+ *
+ * @generated from message itembank.v1.FileLayout
+ */
+export declare type FileLayout = Message<"itembank.v1.FileLayout"> & {
+  /**
+   * The layout of delimited text. Must be unset for other formats.
+   *
+   * @generated from field: itembank.v1.CsvLayout csv = 1;
+   */
+  csv?: CsvLayout | undefined;
+};
+
+/**
+ * Describes the message itembank.v1.FileLayout.
+ * Use `create(FileLayoutSchema)` to create a new message.
+ */
+export declare const FileLayoutSchema: GenMessage<FileLayout>;
+
+/**
+ * The layout of delimited text.
+ *
+ * @generated from message itembank.v1.CsvLayout
+ */
+export declare type CsvLayout = Message<"itembank.v1.CsvLayout"> & {
+  /**
+   * The character that separates fields: a tab or a printable ASCII character.
+   * If empty, it is the tab for uploads of the media type
+   * text/tab-separated-values or with a file name in `.tsv`. For all others it
+   * is the one of comma, tab, semicolon and `|` by which the first records
+   * agree on a number of columns above one. If several do, the call fails with
+   * INVALID_FILE, which names them. If none does, it is the one that the first
+   * record contains, or else the comma.
+   *
+   * @generated from field: string delimiter = 1;
+   */
+  delimiter: string;
+
+  /**
+   * The character that quotes fields: a printable ASCII character other than
+   * the delimiter. Empty means `"`. Must be empty if quoting is NONE.
+   *
+   * @generated from field: string quote = 2;
+   */
+  quote: string;
+
+  /**
+   * The meaning of quotes.
+   *
+   * @generated from field: itembank.v1.CsvLayout.Quoting quoting = 3;
+   */
+  quoting: CsvLayout_Quoting;
+
+  /**
+   * Lines that begin with this text, of at most 100 characters, are skipped.
+   * Empty skips none.
+   *
+   * @generated from field: string comment = 4;
+   */
+  comment: string;
+
+  /**
+   * Unquoted fields with one of these texts are absent, like blank ones. At
+   * most 20, each of 1 to 100 characters.
+   *
+   * @generated from field: repeated string null_texts = 5;
+   */
+  nullTexts: string[];
+
+  /**
+   * Whether the first record holds the names of the columns.
+   *
+   * @generated from field: itembank.v1.CsvLayout.Header header = 6;
+   */
+  header: CsvLayout_Header;
+
+  /**
+   * The names of all columns of a file without a header. Must be empty unless
+   * header is ABSENT.
+   *
+   * @generated from field: repeated string column_names = 7;
+   */
+  columnNames: string[];
+};
+
+/**
+ * Describes the message itembank.v1.CsvLayout.
+ * Use `create(CsvLayoutSchema)` to create a new message.
+ */
+export declare const CsvLayoutSchema: GenMessage<CsvLayout>;
+
+/**
+ * Whether the first record holds the names of the columns.
+ *
+ * @generated from enum itembank.v1.CsvLayout.Header
+ */
+export enum CsvLayout_Header {
+  /**
+   * It does, unless it reads like data: then the file is refused. It reads
+   * like data if all its names are blank or numbers, if a name is a number,
+   * date, UUID or JSON text and so are all of the first fields below it, or
+   * if a column that has values has no name.
+   *
+   * @generated from enum value: HEADER_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It does, even if it reads like data. A column that has values but no name
+   * is called `column_` and its number, from 1.
+   *
+   * @generated from enum value: HEADER_PRESENT = 1;
+   */
+  PRESENT = 1,
+
+  /**
+   * It does not: it is the first row. Columns have the names in column_names,
+   * else `column_1`, `column_2` and so on.
+   *
+   * @generated from enum value: HEADER_ABSENT = 2;
+   */
+  ABSENT = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.CsvLayout.Header.
+ */
+export declare const CsvLayout_HeaderSchema: GenEnum<CsvLayout_Header>;
+
+/**
+ * The meaning of quotes.
+ *
+ * @generated from enum itembank.v1.CsvLayout.Quoting
+ */
+export enum CsvLayout_Quoting {
+  /**
+   * Same as MINIMAL.
+   *
+   * @generated from enum value: QUOTING_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A field that begins with a quote ends at the next quote that is not
+   * doubled. Quotes elsewhere in a field are refused.
+   *
+   * @generated from enum value: QUOTING_MINIMAL = 1;
+   */
+  MINIMAL = 1,
+
+  /**
+   * A quote is a character like any other, as in many TSV files.
+   *
+   * @generated from enum value: QUOTING_NONE = 2;
+   */
+  NONE = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.CsvLayout.Quoting.
+ */
+export declare const CsvLayout_QuotingSchema: GenEnum<CsvLayout_Quoting>;
+
+/**
  * The columns of a file, or members of its objects, that make up an item. A
  * column may be used more than once. In JSON and JSONL, a name with dots that is
  * not itself a member is a path into nested objects: `meta.case`. A name that
@@ -307,7 +471,8 @@ export declare const ColumnMapping_RestSchema: GenEnum<ColumnMapping_Rest>;
  * The source of one part of an item. One of the two fields is required. The
  * part or member is left out where a cell of a CSV file is blank, a value of a
  * Parquet file is null, or a JSON object lacks the member; an explicit null in
- * JSON is kept.
+ * JSON is kept. A quoted cell without a character is blank unless its column
+ * holds text.
  *
  * @generated from message itembank.v1.ColumnSource
  */
@@ -337,6 +502,171 @@ export declare type ColumnSource = Message<"itembank.v1.ColumnSource"> & {
 export declare const ColumnSourceSchema: GenMessage<ColumnSource>;
 
 /**
+ * How a file was read: what was inferred, and what was left out.
+ *
+ * @generated from message itembank.v1.FileReading
+ */
+export declare type FileReading = Message<"itembank.v1.FileReading"> & {
+  /**
+   * Its format.
+   *
+   * @generated from field: itembank.v1.FileFormat format = 1;
+   */
+  format: FileFormat;
+
+  /**
+   * What separates fields in a CSV file. Empty for other formats.
+   *
+   * @generated from field: string delimiter = 2;
+   */
+  delimiter: string;
+
+  /**
+   * Whether the first record of a CSV file was read as a header.
+   *
+   * @generated from field: bool has_header = 3;
+   */
+  hasHeader: boolean;
+
+  /**
+   * The columns of a CSV file in their order, at most the first 1,000. Empty
+   * for other formats.
+   *
+   * @generated from field: repeated itembank.v1.ColumnReading columns = 4;
+   */
+  columns: ColumnReading[];
+
+  /**
+   * The number of rows of a CSV file that were skipped because all their cells
+   * are blank.
+   *
+   * @generated from field: int64 blank_row_count = 5;
+   */
+  blankRowCount: bigint;
+};
+
+/**
+ * Describes the message itembank.v1.FileReading.
+ * Use `create(FileReadingSchema)` to create a new message.
+ */
+export declare const FileReadingSchema: GenMessage<FileReading>;
+
+/**
+ * How a column was read.
+ *
+ * @generated from message itembank.v1.ColumnReading
+ */
+export declare type ColumnReading = Message<"itembank.v1.ColumnReading"> & {
+  /**
+   * Its name. Empty if it has none.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * The values that its text became.
+   *
+   * @generated from field: itembank.v1.ColumnReading.Kind kind = 2;
+   */
+  kind: ColumnReading_Kind;
+
+  /**
+   * Why it was dropped.
+   *
+   * @generated from field: itembank.v1.ColumnReading.Dropped dropped = 3;
+   */
+  dropped: ColumnReading_Dropped;
+};
+
+/**
+ * Describes the message itembank.v1.ColumnReading.
+ * Use `create(ColumnReadingSchema)` to create a new message.
+ */
+export declare const ColumnReadingSchema: GenMessage<ColumnReading>;
+
+/**
+ * The values that its text became.
+ *
+ * @generated from enum itembank.v1.ColumnReading.Kind
+ */
+export enum ColumnReading_Kind {
+  /**
+   * None, because the column was dropped.
+   *
+   * @generated from enum value: KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Text.
+   *
+   * @generated from enum value: KIND_TEXT = 1;
+   */
+  TEXT = 1,
+
+  /**
+   * Numbers.
+   *
+   * @generated from enum value: KIND_NUMBER = 2;
+   */
+  NUMBER = 2,
+
+  /**
+   * Booleans.
+   *
+   * @generated from enum value: KIND_BOOLEAN = 3;
+   */
+  BOOLEAN = 3,
+
+  /**
+   * Any JSON values.
+   *
+   * @generated from enum value: KIND_JSON = 4;
+   */
+  JSON = 4,
+}
+
+/**
+ * Describes the enum itembank.v1.ColumnReading.Kind.
+ */
+export declare const ColumnReading_KindSchema: GenEnum<ColumnReading_Kind>;
+
+/**
+ * Why a column was dropped.
+ *
+ * @generated from enum itembank.v1.ColumnReading.Dropped
+ */
+export enum ColumnReading_Dropped {
+  /**
+   * It was not.
+   *
+   * @generated from enum value: DROPPED_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * It has neither a name nor a value in any row.
+   *
+   * @generated from enum value: DROPPED_BLANK = 1;
+   */
+  BLANK = 1,
+
+  /**
+   * It is the first, has no name and numbers the rows from 0, as pandas
+   * writes its index. With a header PRESENT it is kept.
+   *
+   * @generated from enum value: DROPPED_INDEX = 2;
+   */
+  INDEX = 2,
+}
+
+/**
+ * Describes the enum itembank.v1.ColumnReading.Dropped.
+ */
+export declare const ColumnReading_DroppedSchema: GenEnum<ColumnReading_Dropped>;
+
+/**
  * How the bytes of a file are read or written. Files to be read, except
  * Parquet, may be compressed with gzip or zstd, which is detected from their
  * first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
@@ -356,9 +686,9 @@ export enum FileFormat {
   UNSPECIFIED = 0,
 
   /**
-   * Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
-   * header has no comma, the delimiter is the first of tab, semicolon and `|`
-   * that it has. Blank lines are skipped.
+   * Delimited text (RFC 4180) in UTF-8. FileLayout.csv describes its layout;
+   * whatever that leaves open is inferred from the bytes. Empty lines are
+   * skipped.
    *
    * @generated from enum value: FILE_FORMAT_CSV = 1;
    */
@@ -410,11 +740,14 @@ export enum CellParsing {
   UNSPECIFIED = 0,
 
   /**
-   * In CSV, a column holds numbers if every cell is one and would be written
-   * back the same, and booleans if every cell is true or false; blank cells do
-   * not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
-   * dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
-   * All other columns hold text.
+   * In CSV, a column holds numbers if every cell is one, and booleans if every
+   * cell is one; blank cells do not count. A number is a JSON number of which no
+   * digit is lost: the double that it denotes prints back to the same value. It
+   * keeps its spelling: `24.50`, `1e-06`, `0.30000000000000004`. Booleans are
+   * true and false, or Python's True and False. `007`, `+1`, `TRUE`, `null`,
+   * dates, integers beyond 2^53-1 and decimals that a double cannot hold are
+   * text. All other columns hold text, in which a quoted cell without a
+   * character is an empty text.
    *
    * @generated from enum value: CELL_PARSING_INFER = 1;
    */

@@ -9,7 +9,7 @@ import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
  * Describes the file itembank/v1/upload.proto.
  */
 export const file_itembank_v1_upload = /*@__PURE__*/
-  fileDesc("ChhpdGVtYmFuay92MS91cGxvYWQucHJvdG8SC2l0ZW1iYW5rLnYxIooECgZVcGxvYWQSEQoJdXBsb2FkX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSKAoFc3RhdGUYAyABKA4yGS5pdGVtYmFuay52MS5VcGxvYWQuU3RhdGUSJwoGZm9ybWF0GAQgASgOMhcuaXRlbWJhbmsudjEuRmlsZUZvcm1hdBIRCgltaW1lX3R5cGUYBSABKAkSEAoIZmlsZW5hbWUYBiABKAkSEgoKc2l6ZV9ieXRlcxgHIAEoAxIOCgZzaGEyNTYYCCABKAwSEgoKZGF0YXNldF9pZBgJIAEoCRIPCgd2ZXJzaW9uGAogASgDEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjb25zdW1lX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKDAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABITCg9TVEFURV9SRUNFSVZJTkcQARIRCg1TVEFURV9QRU5ESU5HEAISFAoQU1RBVEVfUFJPQ0VTU0lORxADEhIKDlNUQVRFX0NPTlNVTUVEEAQSEQoNU1RBVEVfRVhQSVJFRBAFIpMDCg1Db2x1bW5NYXBwaW5nEhYKDml0ZW1faWRfY29sdW1uGAEgASgJEigKBWlucHV0GAIgASgLMhkuaXRlbWJhbmsudjEuQ29sdW1uU291cmNlEjIKD2V4cGVjdGVkX291dHB1dBgDIAEoCzIZLml0ZW1iYW5rLnYxLkNvbHVtblNvdXJjZRIrCghtZXRhZGF0YRgEIAEoCzIZLml0ZW1iYW5rLnYxLkNvbHVtblNvdXJjZRIVCg1zcGxpdHNfY29sdW1uGAUgASgJEi4KDGNlbGxfcGFyc2luZxgGIAEoDjIYLml0ZW1iYW5rLnYxLkNlbGxQYXJzaW5nEi0KBHJlc3QYCCABKA4yHy5pdGVtYmFuay52MS5Db2x1bW5NYXBwaW5nLlJlc3QSFwoPZHJvcHBlZF9jb2x1bW5zGAkgAygJIlAKBFJlc3QSFAoQUkVTVF9VTlNQRUNJRklFRBAAEg8KC1JFU1RfUkVGVVNFEAESDgoKUkVTVF9JTlBVVBACEhEKDVJFU1RfTUVUQURBVEEQAyI2CgxDb2x1bW5Tb3VyY2USDgoGY29sdW1uGAEgASgJEhYKDm1lbWJlcl9jb2x1bW5zGAIgAygJKoQBCgpGaWxlRm9ybWF0EhsKF0ZJTEVfRk9STUFUX1VOU1BFQ0lGSUVEEAASEwoPRklMRV9GT1JNQVRfQ1NWEAESFAoQRklMRV9GT1JNQVRfSlNPThACEhUKEUZJTEVfRk9STUFUX0pTT05MEAMSFwoTRklMRV9GT1JNQVRfUEFSUVVFVBAEKnEKC0NlbGxQYXJzaW5nEhwKGENFTExfUEFSU0lOR19VTlNQRUNJRklFRBAAEhYKEkNFTExfUEFSU0lOR19JTkZFUhABEhUKEUNFTExfUEFSU0lOR19URVhUEAISFQoRQ0VMTF9QQVJTSU5HX0pTT04QA0J9Cg9kZXYuaXRlbWJhbmsudjFCC1VwbG9hZFByb3RvUAFaKml0ZW1iYW5rLmRldi9nZW4vZ28vaXRlbWJhbmsvdjE7aXRlbWJhbmt2MaICA0lCS6oCC0l0ZW1iYW5rLlYxygILSXRlbWJhbmtcVjHqAgxJdGVtYmFuazo6VjFiBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("ChhpdGVtYmFuay92MS91cGxvYWQucHJvdG8SC2l0ZW1iYW5rLnYxIooECgZVcGxvYWQSEQoJdXBsb2FkX2lkGAEgASgJEhIKCnJlcXVlc3RfaWQYAiABKAkSKAoFc3RhdGUYAyABKA4yGS5pdGVtYmFuay52MS5VcGxvYWQuU3RhdGUSJwoGZm9ybWF0GAQgASgOMhcuaXRlbWJhbmsudjEuRmlsZUZvcm1hdBIRCgltaW1lX3R5cGUYBSABKAkSEAoIZmlsZW5hbWUYBiABKAkSEgoKc2l6ZV9ieXRlcxgHIAEoAxIOCgZzaGEyNTYYCCABKAwSEgoKZGF0YXNldF9pZBgJIAEoCRIPCgd2ZXJzaW9uGAogASgDEi8KC2NyZWF0ZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIwCgxjb25zdW1lX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2V4cGlyZV90aW1lGA0gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKDAQoFU3RhdGUSFQoRU1RBVEVfVU5TUEVDSUZJRUQQABITCg9TVEFURV9SRUNFSVZJTkcQARIRCg1TVEFURV9QRU5ESU5HEAISFAoQU1RBVEVfUFJPQ0VTU0lORxADEhIKDlNUQVRFX0NPTlNVTUVEEAQSEQoNU1RBVEVfRVhQSVJFRBAFIjEKCkZpbGVMYXlvdXQSIwoDY3N2GAEgASgLMhYuaXRlbWJhbmsudjEuQ3N2TGF5b3V0ItwCCglDc3ZMYXlvdXQSEQoJZGVsaW1pdGVyGAEgASgJEg0KBXF1b3RlGAIgASgJEi8KB3F1b3RpbmcYAyABKA4yHi5pdGVtYmFuay52MS5Dc3ZMYXlvdXQuUXVvdGluZxIPCgdjb21tZW50GAQgASgJEhIKCm51bGxfdGV4dHMYBSADKAkSLQoGaGVhZGVyGAYgASgOMh0uaXRlbWJhbmsudjEuQ3N2TGF5b3V0LkhlYWRlchIUCgxjb2x1bW5fbmFtZXMYByADKAkiRwoGSGVhZGVyEhYKEkhFQURFUl9VTlNQRUNJRklFRBAAEhIKDkhFQURFUl9QUkVTRU5UEAESEQoNSEVBREVSX0FCU0VOVBACIkkKB1F1b3RpbmcSFwoTUVVPVElOR19VTlNQRUNJRklFRBAAEhMKD1FVT1RJTkdfTUlOSU1BTBABEhAKDFFVT1RJTkdfTk9ORRACIpMDCg1Db2x1bW5NYXBwaW5nEhYKDml0ZW1faWRfY29sdW1uGAEgASgJEigKBWlucHV0GAIgASgLMhkuaXRlbWJhbmsudjEuQ29sdW1uU291cmNlEjIKD2V4cGVjdGVkX291dHB1dBgDIAEoCzIZLml0ZW1iYW5rLnYxLkNvbHVtblNvdXJjZRIrCghtZXRhZGF0YRgEIAEoCzIZLml0ZW1iYW5rLnYxLkNvbHVtblNvdXJjZRIVCg1zcGxpdHNfY29sdW1uGAUgASgJEi4KDGNlbGxfcGFyc2luZxgGIAEoDjIYLml0ZW1iYW5rLnYxLkNlbGxQYXJzaW5nEi0KBHJlc3QYCCABKA4yHy5pdGVtYmFuay52MS5Db2x1bW5NYXBwaW5nLlJlc3QSFwoPZHJvcHBlZF9jb2x1bW5zGAkgAygJIlAKBFJlc3QSFAoQUkVTVF9VTlNQRUNJRklFRBAAEg8KC1JFU1RfUkVGVVNFEAESDgoKUkVTVF9JTlBVVBACEhEKDVJFU1RfTUVUQURBVEEQAyI2CgxDb2x1bW5Tb3VyY2USDgoGY29sdW1uGAEgASgJEhYKDm1lbWJlcl9jb2x1bW5zGAIgAygJIqMBCgtGaWxlUmVhZGluZxInCgZmb3JtYXQYASABKA4yFy5pdGVtYmFuay52MS5GaWxlRm9ybWF0EhEKCWRlbGltaXRlchgCIAEoCRISCgpoYXNfaGVhZGVyGAMgASgIEisKB2NvbHVtbnMYBCADKAsyGi5pdGVtYmFuay52MS5Db2x1bW5SZWFkaW5nEhcKD2JsYW5rX3Jvd19jb3VudBgFIAEoAyKqAgoNQ29sdW1uUmVhZGluZxIMCgRuYW1lGAEgASgJEi0KBGtpbmQYAiABKA4yHy5pdGVtYmFuay52MS5Db2x1bW5SZWFkaW5nLktpbmQSMwoHZHJvcHBlZBgDIAEoDjIiLml0ZW1iYW5rLnYxLkNvbHVtblJlYWRpbmcuRHJvcHBlZCJdCgRLaW5kEhQKEEtJTkRfVU5TUEVDSUZJRUQQABINCglLSU5EX1RFWFQQARIPCgtLSU5EX05VTUJFUhACEhAKDEtJTkRfQk9PTEVBThADEg0KCUtJTkRfSlNPThAEIkgKB0Ryb3BwZWQSFwoTRFJPUFBFRF9VTlNQRUNJRklFRBAAEhEKDURST1BQRURfQkxBTksQARIRCg1EUk9QUEVEX0lOREVYEAIqhAEKCkZpbGVGb3JtYXQSGwoXRklMRV9GT1JNQVRfVU5TUEVDSUZJRUQQABITCg9GSUxFX0ZPUk1BVF9DU1YQARIUChBGSUxFX0ZPUk1BVF9KU09OEAISFQoRRklMRV9GT1JNQVRfSlNPTkwQAxIXChNGSUxFX0ZPUk1BVF9QQVJRVUVUEAQqcQoLQ2VsbFBhcnNpbmcSHAoYQ0VMTF9QQVJTSU5HX1VOU1BFQ0lGSUVEEAASFgoSQ0VMTF9QQVJTSU5HX0lORkVSEAESFQoRQ0VMTF9QQVJTSU5HX1RFWFQQAhIVChFDRUxMX1BBUlNJTkdfSlNPThADQn0KD2Rldi5pdGVtYmFuay52MUILVXBsb2FkUHJvdG9QAVoqaXRlbWJhbmsuZGV2L2dlbi9nby9pdGVtYmFuay92MTtpdGVtYmFua3YxogIDSUJLqgILSXRlbWJhbmsuVjHKAgtJdGVtYmFua1xWMeoCDEl0ZW1iYW5rOjpWMWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Describes the message itembank.v1.Upload.
@@ -33,17 +33,59 @@ export const Upload_State = /*@__PURE__*/
   tsEnum(Upload_StateSchema);
 
 /**
+ * Describes the message itembank.v1.FileLayout.
+ * Use `create(FileLayoutSchema)` to create a new message.
+ */
+export const FileLayoutSchema = /*@__PURE__*/
+  messageDesc(file_itembank_v1_upload, 1);
+
+/**
+ * Describes the message itembank.v1.CsvLayout.
+ * Use `create(CsvLayoutSchema)` to create a new message.
+ */
+export const CsvLayoutSchema = /*@__PURE__*/
+  messageDesc(file_itembank_v1_upload, 2);
+
+/**
+ * Describes the enum itembank.v1.CsvLayout.Header.
+ */
+export const CsvLayout_HeaderSchema = /*@__PURE__*/
+  enumDesc(file_itembank_v1_upload, 2, 0);
+
+/**
+ * Whether the first record holds the names of the columns.
+ *
+ * @generated from enum itembank.v1.CsvLayout.Header
+ */
+export const CsvLayout_Header = /*@__PURE__*/
+  tsEnum(CsvLayout_HeaderSchema);
+
+/**
+ * Describes the enum itembank.v1.CsvLayout.Quoting.
+ */
+export const CsvLayout_QuotingSchema = /*@__PURE__*/
+  enumDesc(file_itembank_v1_upload, 2, 1);
+
+/**
+ * The meaning of quotes.
+ *
+ * @generated from enum itembank.v1.CsvLayout.Quoting
+ */
+export const CsvLayout_Quoting = /*@__PURE__*/
+  tsEnum(CsvLayout_QuotingSchema);
+
+/**
  * Describes the message itembank.v1.ColumnMapping.
  * Use `create(ColumnMappingSchema)` to create a new message.
  */
 export const ColumnMappingSchema = /*@__PURE__*/
-  messageDesc(file_itembank_v1_upload, 1);
+  messageDesc(file_itembank_v1_upload, 3);
 
 /**
  * Describes the enum itembank.v1.ColumnMapping.Rest.
  */
 export const ColumnMapping_RestSchema = /*@__PURE__*/
-  enumDesc(file_itembank_v1_upload, 1, 0);
+  enumDesc(file_itembank_v1_upload, 3, 0);
 
 /**
  * What columns that nothing else uses become.
@@ -58,7 +100,49 @@ export const ColumnMapping_Rest = /*@__PURE__*/
  * Use `create(ColumnSourceSchema)` to create a new message.
  */
 export const ColumnSourceSchema = /*@__PURE__*/
-  messageDesc(file_itembank_v1_upload, 2);
+  messageDesc(file_itembank_v1_upload, 4);
+
+/**
+ * Describes the message itembank.v1.FileReading.
+ * Use `create(FileReadingSchema)` to create a new message.
+ */
+export const FileReadingSchema = /*@__PURE__*/
+  messageDesc(file_itembank_v1_upload, 5);
+
+/**
+ * Describes the message itembank.v1.ColumnReading.
+ * Use `create(ColumnReadingSchema)` to create a new message.
+ */
+export const ColumnReadingSchema = /*@__PURE__*/
+  messageDesc(file_itembank_v1_upload, 6);
+
+/**
+ * Describes the enum itembank.v1.ColumnReading.Kind.
+ */
+export const ColumnReading_KindSchema = /*@__PURE__*/
+  enumDesc(file_itembank_v1_upload, 6, 0);
+
+/**
+ * The values that its text became.
+ *
+ * @generated from enum itembank.v1.ColumnReading.Kind
+ */
+export const ColumnReading_Kind = /*@__PURE__*/
+  tsEnum(ColumnReading_KindSchema);
+
+/**
+ * Describes the enum itembank.v1.ColumnReading.Dropped.
+ */
+export const ColumnReading_DroppedSchema = /*@__PURE__*/
+  enumDesc(file_itembank_v1_upload, 6, 1);
+
+/**
+ * Why a column was dropped.
+ *
+ * @generated from enum itembank.v1.ColumnReading.Dropped
+ */
+export const ColumnReading_Dropped = /*@__PURE__*/
+  tsEnum(ColumnReading_DroppedSchema);
 
 /**
  * Describes the enum itembank.v1.FileFormat.

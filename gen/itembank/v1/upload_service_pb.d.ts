@@ -4,7 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { ColumnMapping, FileFormat, Upload, Upload_State } from "./upload_pb.js";
+import type { ColumnMapping, FileFormat, FileLayout, FileReading, Upload, Upload_State } from "./upload_pb.js";
 import type { DatasetRef } from "./dataset_pb.js";
 import type { UpsertOptions } from "./upsert_pb.js";
 import type { Receipt } from "./receipt_pb.js";
@@ -406,6 +406,13 @@ export declare type ApplyUploadRequest = Message<"itembank.v1.ApplyUploadRequest
    * @generated from field: string request_id = 7;
    */
   requestId: string;
+
+  /**
+   * The layout of the file.
+   *
+   * @generated from field: itembank.v1.FileLayout layout = 8;
+   */
+  layout?: FileLayout | undefined;
 };
 
 /**
@@ -453,6 +460,14 @@ export declare type ApplyUploadResponse = Message<"itembank.v1.ApplyUploadRespon
    * @generated from field: itembank.v1.Receipt receipt = 1;
    */
   receipt?: Receipt | undefined;
+
+  /**
+   * How the file was read. Unset if an earlier call with the same request_id
+   * finished reading it.
+   *
+   * @generated from field: itembank.v1.FileReading reading = 2;
+   */
+  reading?: FileReading | undefined;
 };
 
 /**

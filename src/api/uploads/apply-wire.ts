@@ -25,6 +25,7 @@ import { fingerprint } from "../../rpc/fingerprint.ts";
 import { enumFromWire, requestId } from "../../rpc/request-wire.ts";
 import type { ApplyRequest, ApplySource } from "../../upsert/apply-upload.ts";
 import { upsertFromWire } from "../upserts/upsert-wire.ts";
+import { csvLayoutFromWire } from "./layout-wire.ts";
 import { formatFromWire, uploadIdFromWire } from "./upload-wire.ts";
 
 const parsings: Readonly<Record<WireParsing, ValueParsing>> = {
@@ -43,6 +44,7 @@ export function applyFromWire(
   const faults = new Faults();
   const source = faults.check(() => sourceFromWire(request));
   const mapping = mappingFromWire(faults, request.columns);
+  const csv = csvLayoutFromWire(faults, request.layout?.csv);
   const id = faults.check(() => requestId("request_id", request.requestId));
   const upsert = faults.check(() => upsertFromWire(projectId, "", request.dataset, request.options));
   faults.throwIfAny();
@@ -51,7 +53,7 @@ export function applyFromWire(
   return {
     source: from,
     target,
-    mapping,
+    reading: { mapping, csv },
     write: {
       ...options,
       requestId: id ?? randomUUID(),

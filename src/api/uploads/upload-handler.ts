@@ -22,6 +22,7 @@ import { applyUpload } from "../../upsert/apply-upload.ts";
 import { receiptToWire } from "../messages/receipt-wire.ts";
 import type { Resources } from "../resources.ts";
 import { applyFromWire } from "./apply-wire.ts";
+import { readingToWire } from "./reading-wire.ts";
 import {
   listingFromWire,
   openFromWire,
@@ -72,8 +73,11 @@ export function uploadHandler(resources: Resources): Partial<ServiceImpl<typeof 
 
     async applyUpload(request, context) {
       const apply = applyFromWire(projectOf(context), authorOf(context), request);
-      const changeset = await applyUpload(resources, apply, context.signal);
-      return create(ApplyUploadResponseSchema, { receipt: receiptToWire(changeset) });
+      const { changeset, reading } = await applyUpload(resources, apply, context.signal);
+      return create(ApplyUploadResponseSchema, {
+        receipt: receiptToWire(changeset),
+        ...(reading && { reading: readingToWire(reading) }),
+      });
     },
   };
 }

@@ -42,6 +42,11 @@ const formats: Readonly<Record<FileFormat, WireFormat>> = {
   parquet: WireFormat.PARQUET,
 };
 
+/** Converts a format to its wire value. */
+export function formatToWire(format: FileFormat): WireFormat {
+  return formats[format];
+}
+
 /** Converts an upload to its wire message. */
 export function uploadToWire(upload: Upload): WireUpload {
   const { format, consumeTime, expireTime } = upload;

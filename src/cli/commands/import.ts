@@ -6,6 +6,7 @@ import { datasetAddress, datasetRefOf } from "../address.ts";
 import { withColumns } from "../column-options.ts";
 import { confirm } from "../confirm.ts";
 import type { Cli } from "../context.ts";
+import { refuseCsvOptions, withCsv } from "../csv-options.ts";
 import { CommandError, exitCodes, Interrupted } from "../exit-code.ts";
 import { findSource } from "../file-source.ts";
 import { guardsOf, withGuards } from "../guard-options.ts";
@@ -42,7 +43,7 @@ export function importCommand(act: Act): Command {
     )
     .option("--plan", "show what would change, and keep it as a plan; exit code 2 if anything would")
     .option("-y, --yes", "do not ask for confirmation before a mirror deletes items");
-  return withColumns(withGuards(command))
+  return withCsv(withColumns(withGuards(command)))
     .option("--note <text>", "note to keep with the new version")
     .option("--expect-version <n>", "refuse unless this is the latest version", count)
     .option("--replace-splits", "remove items from all splits that their rows do not name")
@@ -67,6 +68,7 @@ async function importFile(
   file: string | undefined,
 ): Promise<number> {
   const source = await findSource(file, options.format);
+  if (source.format !== "csv") refuseCsvOptions(options, source);
   // A mirror is planned first, so that its deletions can be confirmed.
   const asPlan = options.plan === true || (options.mode === "mirror" && !options.yes);
   const work: Import = { name, source, options, asPlan };

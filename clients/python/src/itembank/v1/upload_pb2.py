@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/upload.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.itembank.v1.Upload.State\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tmime_type\x18\x05 \x01(\t\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RECEIVING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x12\n\x0eSTATE_CONSUMED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\"\x93\x03\n\rColumnMapping\x12\x16\n\x0eitem_id_column\x18\x01 \x01(\t\x12(\n\x05input\x18\x02 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x32\n\x0f\x65xpected_output\x18\x03 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12+\n\x08metadata\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x15\n\rsplits_column\x18\x05 \x01(\t\x12.\n\x0c\x63\x65ll_parsing\x18\x06 \x01(\x0e\x32\x18.itembank.v1.CellParsing\x12-\n\x04rest\x18\x08 \x01(\x0e\x32\x1f.itembank.v1.ColumnMapping.Rest\x12\x17\n\x0f\x64ropped_columns\x18\t \x03(\t\"P\n\x04Rest\x12\x14\n\x10REST_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREST_REFUSE\x10\x01\x12\x0e\n\nREST_INPUT\x10\x02\x12\x11\n\rREST_METADATA\x10\x03\"6\n\x0c\x43olumnSource\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x16\n\x0emember_columns\x18\x02 \x03(\t*\x84\x01\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x14\n\x10\x46ILE_FORMAT_JSON\x10\x02\x12\x15\n\x11\x46ILE_FORMAT_JSONL\x10\x03\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x04*q\n\x0b\x43\x65llParsing\x12\x1c\n\x18\x43\x45LL_PARSING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x45LL_PARSING_INFER\x10\x01\x12\x15\n\x11\x43\x45LL_PARSING_TEXT\x10\x02\x12\x15\n\x11\x43\x45LL_PARSING_JSON\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bUploadProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18itembank/v1/upload.proto\x12\x0bitembank.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8a\x04\n\x06Upload\x12\x11\n\tupload_id\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12(\n\x05state\x18\x03 \x01(\x0e\x32\x19.itembank.v1.Upload.State\x12\'\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tmime_type\x18\x05 \x01(\t\x12\x10\n\x08\x66ilename\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x03\x12\x0e\n\x06sha256\x18\x08 \x01(\x0c\x12\x12\n\ndataset_id\x18\t \x01(\t\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0c\x63onsume_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x83\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_RECEIVING\x10\x01\x12\x11\n\rSTATE_PENDING\x10\x02\x12\x14\n\x10STATE_PROCESSING\x10\x03\x12\x12\n\x0eSTATE_CONSUMED\x10\x04\x12\x11\n\rSTATE_EXPIRED\x10\x05\"1\n\nFileLayout\x12#\n\x03\x63sv\x18\x01 \x01(\x0b\x32\x16.itembank.v1.CsvLayout\"\xdc\x02\n\tCsvLayout\x12\x11\n\tdelimiter\x18\x01 \x01(\t\x12\r\n\x05quote\x18\x02 \x01(\t\x12/\n\x07quoting\x18\x03 \x01(\x0e\x32\x1e.itembank.v1.CsvLayout.Quoting\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\x12\x12\n\nnull_texts\x18\x05 \x03(\t\x12-\n\x06header\x18\x06 \x01(\x0e\x32\x1d.itembank.v1.CsvLayout.Header\x12\x14\n\x0c\x63olumn_names\x18\x07 \x03(\t\"G\n\x06Header\x12\x16\n\x12HEADER_UNSPECIFIED\x10\x00\x12\x12\n\x0eHEADER_PRESENT\x10\x01\x12\x11\n\rHEADER_ABSENT\x10\x02\"I\n\x07Quoting\x12\x17\n\x13QUOTING_UNSPECIFIED\x10\x00\x12\x13\n\x0fQUOTING_MINIMAL\x10\x01\x12\x10\n\x0cQUOTING_NONE\x10\x02\"\x93\x03\n\rColumnMapping\x12\x16\n\x0eitem_id_column\x18\x01 \x01(\t\x12(\n\x05input\x18\x02 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x32\n\x0f\x65xpected_output\x18\x03 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12+\n\x08metadata\x18\x04 \x01(\x0b\x32\x19.itembank.v1.ColumnSource\x12\x15\n\rsplits_column\x18\x05 \x01(\t\x12.\n\x0c\x63\x65ll_parsing\x18\x06 \x01(\x0e\x32\x18.itembank.v1.CellParsing\x12-\n\x04rest\x18\x08 \x01(\x0e\x32\x1f.itembank.v1.ColumnMapping.Rest\x12\x17\n\x0f\x64ropped_columns\x18\t \x03(\t\"P\n\x04Rest\x12\x14\n\x10REST_UNSPECIFIED\x10\x00\x12\x0f\n\x0bREST_REFUSE\x10\x01\x12\x0e\n\nREST_INPUT\x10\x02\x12\x11\n\rREST_METADATA\x10\x03\"6\n\x0c\x43olumnSource\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x16\n\x0emember_columns\x18\x02 \x03(\t\"\xa3\x01\n\x0b\x46ileReading\x12\'\n\x06\x66ormat\x18\x01 \x01(\x0e\x32\x17.itembank.v1.FileFormat\x12\x11\n\tdelimiter\x18\x02 \x01(\t\x12\x12\n\nhas_header\x18\x03 \x01(\x08\x12+\n\x07\x63olumns\x18\x04 \x03(\x0b\x32\x1a.itembank.v1.ColumnReading\x12\x17\n\x0f\x62lank_row_count\x18\x05 \x01(\x03\"\xaa\x02\n\rColumnReading\x12\x0c\n\x04name\x18\x01 \x01(\t\x12-\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.itembank.v1.ColumnReading.Kind\x12\x33\n\x07\x64ropped\x18\x03 \x01(\x0e\x32\".itembank.v1.ColumnReading.Dropped\"]\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\r\n\tKIND_TEXT\x10\x01\x12\x0f\n\x0bKIND_NUMBER\x10\x02\x12\x10\n\x0cKIND_BOOLEAN\x10\x03\x12\r\n\tKIND_JSON\x10\x04\"H\n\x07\x44ropped\x12\x17\n\x13\x44ROPPED_UNSPECIFIED\x10\x00\x12\x11\n\rDROPPED_BLANK\x10\x01\x12\x11\n\rDROPPED_INDEX\x10\x02*\x84\x01\n\nFileFormat\x12\x1b\n\x17\x46ILE_FORMAT_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x46ILE_FORMAT_CSV\x10\x01\x12\x14\n\x10\x46ILE_FORMAT_JSON\x10\x02\x12\x15\n\x11\x46ILE_FORMAT_JSONL\x10\x03\x12\x17\n\x13\x46ILE_FORMAT_PARQUET\x10\x04*q\n\x0b\x43\x65llParsing\x12\x1c\n\x18\x43\x45LL_PARSING_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43\x45LL_PARSING_INFER\x10\x01\x12\x15\n\x11\x43\x45LL_PARSING_TEXT\x10\x02\x12\x15\n\x11\x43\x45LL_PARSING_JSON\x10\x03\x42}\n\x0f\x64\x65v.itembank.v1B\x0bUploadProtoP\x01Z*itembank.dev/gen/go/itembank/v1;itembankv1\xa2\x02\x03IBK\xaa\x02\x0bItembank.V1\xca\x02\x0bItembank\\V1\xea\x02\x0cItembank::V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,18 +33,34 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'itembank.v1.upload_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\017dev.itembank.v1B\013UploadProtoP\001Z*itembank.dev/gen/go/itembank/v1;itembankv1\242\002\003IBK\252\002\013Itembank.V1\312\002\013Itembank\\V1\352\002\014Itembank::V1'
-  _globals['_FILEFORMAT']._serialized_start=1062
-  _globals['_FILEFORMAT']._serialized_end=1194
-  _globals['_CELLPARSING']._serialized_start=1196
-  _globals['_CELLPARSING']._serialized_end=1309
+  _globals['_FILEFORMAT']._serialized_start=1931
+  _globals['_FILEFORMAT']._serialized_end=2063
+  _globals['_CELLPARSING']._serialized_start=2065
+  _globals['_CELLPARSING']._serialized_end=2178
   _globals['_UPLOAD']._serialized_start=75
   _globals['_UPLOAD']._serialized_end=597
   _globals['_UPLOAD_STATE']._serialized_start=466
   _globals['_UPLOAD_STATE']._serialized_end=597
-  _globals['_COLUMNMAPPING']._serialized_start=600
-  _globals['_COLUMNMAPPING']._serialized_end=1003
-  _globals['_COLUMNMAPPING_REST']._serialized_start=923
-  _globals['_COLUMNMAPPING_REST']._serialized_end=1003
-  _globals['_COLUMNSOURCE']._serialized_start=1005
-  _globals['_COLUMNSOURCE']._serialized_end=1059
+  _globals['_FILELAYOUT']._serialized_start=599
+  _globals['_FILELAYOUT']._serialized_end=648
+  _globals['_CSVLAYOUT']._serialized_start=651
+  _globals['_CSVLAYOUT']._serialized_end=999
+  _globals['_CSVLAYOUT_HEADER']._serialized_start=853
+  _globals['_CSVLAYOUT_HEADER']._serialized_end=924
+  _globals['_CSVLAYOUT_QUOTING']._serialized_start=926
+  _globals['_CSVLAYOUT_QUOTING']._serialized_end=999
+  _globals['_COLUMNMAPPING']._serialized_start=1002
+  _globals['_COLUMNMAPPING']._serialized_end=1405
+  _globals['_COLUMNMAPPING_REST']._serialized_start=1325
+  _globals['_COLUMNMAPPING_REST']._serialized_end=1405
+  _globals['_COLUMNSOURCE']._serialized_start=1407
+  _globals['_COLUMNSOURCE']._serialized_end=1461
+  _globals['_FILEREADING']._serialized_start=1464
+  _globals['_FILEREADING']._serialized_end=1627
+  _globals['_COLUMNREADING']._serialized_start=1630
+  _globals['_COLUMNREADING']._serialized_end=1928
+  _globals['_COLUMNREADING_KIND']._serialized_start=1761
+  _globals['_COLUMNREADING_KIND']._serialized_end=1854
+  _globals['_COLUMNREADING_DROPPED']._serialized_start=1856
+  _globals['_COLUMNREADING_DROPPED']._serialized_end=1928
 # @@protoc_insertion_point(module_scope)

@@ -34,9 +34,9 @@ class _FileFormatEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FileFormat
     neither.
     """
     FILE_FORMAT_CSV: _FileFormat.ValueType  # 1
-    """Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
-    header has no comma, the delimiter is the first of tab, semicolon and `|`
-    that it has. Blank lines are skipped.
+    """Delimited text (RFC 4180) in UTF-8. FileLayout.csv describes its layout;
+    whatever that leaves open is inferred from the bytes. Empty lines are
+    skipped.
     """
     FILE_FORMAT_JSON: _FileFormat.ValueType  # 2
     """One JSON document: an array of rows; an object of objects, whose names are
@@ -64,9 +64,9 @@ is JSON or JSONL follows from its bytes if ApplyUploadRequest gives
 neither.
 """
 FILE_FORMAT_CSV: FileFormat.ValueType  # 1
-"""Comma-separated values (RFC 4180) with a header line, in UTF-8. If the
-header has no comma, the delimiter is the first of tab, semicolon and `|`
-that it has. Blank lines are skipped.
+"""Delimited text (RFC 4180) in UTF-8. FileLayout.csv describes its layout;
+whatever that leaves open is inferred from the bytes. Empty lines are
+skipped.
 """
 FILE_FORMAT_JSON: FileFormat.ValueType  # 2
 """One JSON document: an array of rows; an object of objects, whose names are
@@ -90,11 +90,14 @@ class _CellParsingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CellParsi
     CELL_PARSING_UNSPECIFIED: _CellParsing.ValueType  # 0
     """Same as CELL_PARSING_INFER."""
     CELL_PARSING_INFER: _CellParsing.ValueType  # 1
-    """In CSV, a column holds numbers if every cell is one and would be written
-    back the same, and booleans if every cell is true or false; blank cells do
-    not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
-    dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
-    All other columns hold text.
+    """In CSV, a column holds numbers if every cell is one, and booleans if every
+    cell is one; blank cells do not count. A number is a JSON number of which no
+    digit is lost: the double that it denotes prints back to the same value. It
+    keeps its spelling: `24.50`, `1e-06`, `0.30000000000000004`. Booleans are
+    true and false, or Python's True and False. `007`, `+1`, `TRUE`, `null`,
+    dates, integers beyond 2^53-1 and decimals that a double cannot hold are
+    text. All other columns hold text, in which a quoted cell without a
+    character is an empty text.
     """
     CELL_PARSING_TEXT: _CellParsing.ValueType  # 2
     """Every cell is text."""
@@ -111,11 +114,14 @@ class CellParsing(_CellParsing, metaclass=_CellParsingEnumTypeWrapper):
 CELL_PARSING_UNSPECIFIED: CellParsing.ValueType  # 0
 """Same as CELL_PARSING_INFER."""
 CELL_PARSING_INFER: CellParsing.ValueType  # 1
-"""In CSV, a column holds numbers if every cell is one and would be written
-back the same, and booleans if every cell is true or false; blank cells do
-not count. `24.50` is a number and stays `24.50`. `007`, `TRUE`, `null`,
-dates, integers beyond 2^53-1 and decimals of more than 15 digits are text.
-All other columns hold text.
+"""In CSV, a column holds numbers if every cell is one, and booleans if every
+cell is one; blank cells do not count. A number is a JSON number of which no
+digit is lost: the double that it denotes prints back to the same value. It
+keeps its spelling: `24.50`, `1e-06`, `0.30000000000000004`. Booleans are
+true and false, or Python's True and False. `007`, `+1`, `TRUE`, `null`,
+dates, integers beyond 2^53-1 and decimals that a double cannot hold are
+text. All other columns hold text, in which a quoted cell without a
+character is an empty text.
 """
 CELL_PARSING_TEXT: CellParsing.ValueType  # 2
 """Every cell is text."""
@@ -241,6 +247,161 @@ class Upload(_message.Message):
 Global___Upload: _TypeAlias = Upload  # noqa: Y015
 
 @_typing.final
+class FileLayout(_message.Message):
+    """The layout of a file, where its bytes leave a choice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CSV_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def csv(self) -> Global___CsvLayout:
+        """The layout of delimited text. Must be unset for other formats."""
+
+    def __init__(
+        self,
+        *,
+        csv: Global___CsvLayout | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["csv", b"csv"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["csv", b"csv"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileLayout: _TypeAlias = FileLayout  # noqa: Y015
+
+@_typing.final
+class CsvLayout(_message.Message):
+    """The layout of delimited text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Header:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _HeaderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CsvLayout._Header.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        HEADER_UNSPECIFIED: CsvLayout._Header.ValueType  # 0
+        """It does, unless it reads like data: then the file is refused. It reads
+        like data if all its names are blank or numbers, if a name is a number,
+        date, UUID or JSON text and so are all of the first fields below it, or
+        if a column that has values has no name.
+        """
+        HEADER_PRESENT: CsvLayout._Header.ValueType  # 1
+        """It does, even if it reads like data. A column that has values but no name
+        is called `column_` and its number, from 1.
+        """
+        HEADER_ABSENT: CsvLayout._Header.ValueType  # 2
+        """It does not: it is the first row. Columns have the names in column_names,
+        else `column_1`, `column_2` and so on.
+        """
+
+    class Header(_Header, metaclass=_HeaderEnumTypeWrapper):
+        """Whether the first record holds the names of the columns."""
+
+    HEADER_UNSPECIFIED: CsvLayout.Header.ValueType  # 0
+    """It does, unless it reads like data: then the file is refused. It reads
+    like data if all its names are blank or numbers, if a name is a number,
+    date, UUID or JSON text and so are all of the first fields below it, or
+    if a column that has values has no name.
+    """
+    HEADER_PRESENT: CsvLayout.Header.ValueType  # 1
+    """It does, even if it reads like data. A column that has values but no name
+    is called `column_` and its number, from 1.
+    """
+    HEADER_ABSENT: CsvLayout.Header.ValueType  # 2
+    """It does not: it is the first row. Columns have the names in column_names,
+    else `column_1`, `column_2` and so on.
+    """
+
+    class _Quoting:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _QuotingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[CsvLayout._Quoting.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        QUOTING_UNSPECIFIED: CsvLayout._Quoting.ValueType  # 0
+        """Same as MINIMAL."""
+        QUOTING_MINIMAL: CsvLayout._Quoting.ValueType  # 1
+        """A field that begins with a quote ends at the next quote that is not
+        doubled. Quotes elsewhere in a field are refused.
+        """
+        QUOTING_NONE: CsvLayout._Quoting.ValueType  # 2
+        """A quote is a character like any other, as in many TSV files."""
+
+    class Quoting(_Quoting, metaclass=_QuotingEnumTypeWrapper):
+        """The meaning of quotes."""
+
+    QUOTING_UNSPECIFIED: CsvLayout.Quoting.ValueType  # 0
+    """Same as MINIMAL."""
+    QUOTING_MINIMAL: CsvLayout.Quoting.ValueType  # 1
+    """A field that begins with a quote ends at the next quote that is not
+    doubled. Quotes elsewhere in a field are refused.
+    """
+    QUOTING_NONE: CsvLayout.Quoting.ValueType  # 2
+    """A quote is a character like any other, as in many TSV files."""
+
+    DELIMITER_FIELD_NUMBER: _builtins.int
+    QUOTE_FIELD_NUMBER: _builtins.int
+    QUOTING_FIELD_NUMBER: _builtins.int
+    COMMENT_FIELD_NUMBER: _builtins.int
+    NULL_TEXTS_FIELD_NUMBER: _builtins.int
+    HEADER_FIELD_NUMBER: _builtins.int
+    COLUMN_NAMES_FIELD_NUMBER: _builtins.int
+    delimiter: _builtins.str
+    """The character that separates fields: a tab or a printable ASCII character.
+    If empty, it is the tab for uploads of the media type
+    text/tab-separated-values or with a file name in `.tsv`. For all others it
+    is the one of comma, tab, semicolon and `|` by which the first records
+    agree on a number of columns above one. If several do, the call fails with
+    INVALID_FILE, which names them. If none does, it is the one that the first
+    record contains, or else the comma.
+    """
+    quote: _builtins.str
+    """The character that quotes fields: a printable ASCII character other than
+    the delimiter. Empty means `"`. Must be empty if quoting is NONE.
+    """
+    quoting: Global___CsvLayout.Quoting.ValueType
+    """The meaning of quotes."""
+    comment: _builtins.str
+    """Lines that begin with this text, of at most 100 characters, are skipped.
+    Empty skips none.
+    """
+    header: Global___CsvLayout.Header.ValueType
+    """Whether the first record holds the names of the columns."""
+    @_builtins.property
+    def null_texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Unquoted fields with one of these texts are absent, like blank ones. At
+        most 20, each of 1 to 100 characters.
+        """
+
+    @_builtins.property
+    def column_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of all columns of a file without a header. Must be empty unless
+        header is ABSENT.
+        """
+
+    def __init__(
+        self,
+        *,
+        delimiter: _builtins.str = ...,
+        quote: _builtins.str = ...,
+        quoting: Global___CsvLayout.Quoting.ValueType = ...,
+        comment: _builtins.str = ...,
+        null_texts: _abc.Iterable[_builtins.str] | None = ...,
+        header: Global___CsvLayout.Header.ValueType = ...,
+        column_names: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column_names", b"column_names", "comment", b"comment", "delimiter", b"delimiter", "header", b"header", "null_texts", b"null_texts", "quote", b"quote", "quoting", b"quoting"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CsvLayout: _TypeAlias = CsvLayout  # noqa: Y015
+
+@_typing.final
 class ColumnMapping(_message.Message):
     """The columns of a file, or members of its objects, that make up an item. A
     column may be used more than once. In JSON and JSONL, a name with dots that is
@@ -362,7 +523,8 @@ class ColumnSource(_message.Message):
     """The source of one part of an item. One of the two fields is required. The
     part or member is left out where a cell of a CSV file is blank, a value of a
     Parquet file is null, or a JSON object lacks the member; an explicit null in
-    JSON is kept.
+    JSON is kept. A quoted cell without a character is blank unless its column
+    holds text.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -393,3 +555,135 @@ class ColumnSource(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ColumnSource: _TypeAlias = ColumnSource  # noqa: Y015
+
+@_typing.final
+class FileReading(_message.Message):
+    """How a file was read: what was inferred, and what was left out."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    DELIMITER_FIELD_NUMBER: _builtins.int
+    HAS_HEADER_FIELD_NUMBER: _builtins.int
+    COLUMNS_FIELD_NUMBER: _builtins.int
+    BLANK_ROW_COUNT_FIELD_NUMBER: _builtins.int
+    format: Global___FileFormat.ValueType
+    """Its format."""
+    delimiter: _builtins.str
+    """What separates fields in a CSV file. Empty for other formats."""
+    has_header: _builtins.bool
+    """Whether the first record of a CSV file was read as a header."""
+    blank_row_count: _builtins.int
+    """The number of rows of a CSV file that were skipped because all their cells
+    are blank.
+    """
+    @_builtins.property
+    def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnReading]:
+        """The columns of a CSV file in their order, at most the first 1,000. Empty
+        for other formats.
+        """
+
+    def __init__(
+        self,
+        *,
+        format: Global___FileFormat.ValueType = ...,
+        delimiter: _builtins.str = ...,
+        has_header: _builtins.bool = ...,
+        columns: _abc.Iterable[Global___ColumnReading] | None = ...,
+        blank_row_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blank_row_count", b"blank_row_count", "columns", b"columns", "delimiter", b"delimiter", "format", b"format", "has_header", b"has_header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FileReading: _TypeAlias = FileReading  # noqa: Y015
+
+@_typing.final
+class ColumnReading(_message.Message):
+    """How a column was read."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Kind:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _KindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ColumnReading._Kind.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        KIND_UNSPECIFIED: ColumnReading._Kind.ValueType  # 0
+        """None, because the column was dropped."""
+        KIND_TEXT: ColumnReading._Kind.ValueType  # 1
+        """Text."""
+        KIND_NUMBER: ColumnReading._Kind.ValueType  # 2
+        """Numbers."""
+        KIND_BOOLEAN: ColumnReading._Kind.ValueType  # 3
+        """Booleans."""
+        KIND_JSON: ColumnReading._Kind.ValueType  # 4
+        """Any JSON values."""
+
+    class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
+        """The values that its text became."""
+
+    KIND_UNSPECIFIED: ColumnReading.Kind.ValueType  # 0
+    """None, because the column was dropped."""
+    KIND_TEXT: ColumnReading.Kind.ValueType  # 1
+    """Text."""
+    KIND_NUMBER: ColumnReading.Kind.ValueType  # 2
+    """Numbers."""
+    KIND_BOOLEAN: ColumnReading.Kind.ValueType  # 3
+    """Booleans."""
+    KIND_JSON: ColumnReading.Kind.ValueType  # 4
+    """Any JSON values."""
+
+    class _Dropped:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _DroppedEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ColumnReading._Dropped.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        DROPPED_UNSPECIFIED: ColumnReading._Dropped.ValueType  # 0
+        """It was not."""
+        DROPPED_BLANK: ColumnReading._Dropped.ValueType  # 1
+        """It has neither a name nor a value in any row."""
+        DROPPED_INDEX: ColumnReading._Dropped.ValueType  # 2
+        """It is the first, has no name and numbers the rows from 0, as pandas
+        writes its index. With a header PRESENT it is kept.
+        """
+
+    class Dropped(_Dropped, metaclass=_DroppedEnumTypeWrapper):
+        """Why a column was dropped."""
+
+    DROPPED_UNSPECIFIED: ColumnReading.Dropped.ValueType  # 0
+    """It was not."""
+    DROPPED_BLANK: ColumnReading.Dropped.ValueType  # 1
+    """It has neither a name nor a value in any row."""
+    DROPPED_INDEX: ColumnReading.Dropped.ValueType  # 2
+    """It is the first, has no name and numbers the rows from 0, as pandas
+    writes its index. With a header PRESENT it is kept.
+    """
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name. Empty if it has none."""
+    kind: Global___ColumnReading.Kind.ValueType
+    """The values that its text became."""
+    dropped: Global___ColumnReading.Dropped.ValueType
+    """Why it was dropped."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___ColumnReading.Kind.ValueType = ...,
+        dropped: Global___ColumnReading.Dropped.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ColumnReading: _TypeAlias = ColumnReading  # noqa: Y015

@@ -354,6 +354,7 @@ class ApplyUploadRequest(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     FORMAT_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LAYOUT_FIELD_NUMBER: _builtins.int
     upload_id: _builtins.str
     """An upload that is PENDING. With options.validate_only it remains PENDING,
     and is consumed when the plan is applied.
@@ -383,6 +384,10 @@ class ApplyUploadRequest(_message.Message):
     def options(self) -> _upsert_pb2.UpsertOptions:
         """How rows become a version. Unset means a merge."""
 
+    @_builtins.property
+    def layout(self) -> _upload_pb2.FileLayout:
+        """The layout of the file."""
+
     def __init__(
         self,
         *,
@@ -393,10 +398,11 @@ class ApplyUploadRequest(_message.Message):
         options: _upsert_pb2.UpsertOptions | None = ...,
         format: _upload_pb2.FileFormat.ValueType = ...,
         request_id: _builtins.str = ...,
+        layout: _upload_pb2.FileLayout | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "dataset", b"dataset", "inline_file", b"inline_file", "options", b"options", "source", b"source", "upload_id", b"upload_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "dataset", b"dataset", "inline_file", b"inline_file", "layout", b"layout", "options", b"options", "source", b"source", "upload_id", b"upload_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "dataset", b"dataset", "format", b"format", "inline_file", b"inline_file", "options", b"options", "request_id", b"request_id", "source", b"source", "upload_id", b"upload_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["columns", b"columns", "dataset", b"dataset", "format", b"format", "inline_file", b"inline_file", "layout", b"layout", "options", b"options", "request_id", b"request_id", "source", b"source", "upload_id", b"upload_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["upload_id", "inline_file"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
@@ -437,18 +443,26 @@ class ApplyUploadResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _receipt_pb2.Receipt:
         """The effect of the call or, with validate_only, of applying its plan."""
+
+    @_builtins.property
+    def reading(self) -> _upload_pb2.FileReading:
+        """How the file was read. Unset if an earlier call with the same request_id
+        finished reading it.
+        """
 
     def __init__(
         self,
         *,
         receipt: _receipt_pb2.Receipt | None = ...,
+        reading: _upload_pb2.FileReading | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reading", b"reading", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
