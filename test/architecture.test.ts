@@ -388,9 +388,11 @@ describe("handles of datasets, runs and uploads", () => {
     const bare = sources
       .filter(({ path }) => store(path) && path.startsWith("src/"))
       .flatMap(({ path, text }) =>
-        [...text.matchAll(/^\s+(?:readonly )?(?:datasetId|runId|uploadId|projectId)(?:: string|s: readonly string\[\]),?$/gm)].map(
-          ([line]) => `${path}: ${line.trim()}`,
-        ),
+        [
+          ...text.matchAll(
+            /^\s+(?:readonly )?(?:datasetId|runId|uploadId|projectId)(?:: string|s: readonly string\[\]),?$/gm,
+          ),
+        ].map(([line]) => `${path}: ${line.trim()}`),
       );
     expect(bare).toEqual([]);
   });
