@@ -72,6 +72,8 @@ export interface WriteRequest {
   readonly columns: readonly SourceColumn[];
   /** The column whose members become columns as well, if all its values are JSON objects. */
   readonly membersOf: string | undefined;
+  /** The layout that the file names in its metadata, if it is an export. */
+  readonly layout?: string;
   /** The absolute path of the file. */
   readonly path: string;
   /** The absolute path of a temporary file. */
@@ -136,7 +138,8 @@ export type EngineAnswer =
   | { readonly kind: "columns"; readonly columns: readonly AnswerColumn[] }
   | { readonly kind: "finished"; readonly truncated: boolean }
   | { readonly kind: "written"; readonly rowCount: number }
-  | { readonly kind: "header"; readonly columns: readonly FileColumn[] }
+  /** With the layout that an exported file names. */
+  | { readonly kind: "header"; readonly columns: readonly FileColumn[]; readonly layout?: string }
   | { readonly kind: "values"; readonly values: readonly (readonly (string | null)[])[] }
   | { readonly kind: "read" }
   | { readonly kind: "unreadable"; readonly problem: string; readonly position: ValuePosition }

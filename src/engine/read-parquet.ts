@@ -1,6 +1,7 @@
 import { type DuckDBConnection, DuckDBTypeId } from "@duckdb/node-api";
 import { openEngine, quoted } from "../db/duckdb.ts";
 import { present } from "../present.ts";
+import { exportLayoutKey } from "./export-layout.ts";
 import { jsonOfValue, NoItemJsonForm, requireJsonForm } from "./item-json.ts";
 import type { EngineAnswer, ReadRequest, ValuePosition } from "./protocol.ts";
 
@@ -44,6 +45,7 @@ async function readFile(
   await using engine = await openEngine({ ...bounds, threads: 1, spillFolder, spillBytes, files: [path] });
   const { connection } = engine;
   const names = await columnNames(connection, path);
+  const layout = await layoutOf(connection, path);
   const result = await connection.stream(`select * from read_parquet(${quoted(path)})`);
   const types = result.columnTypes();
   if (types.length !== names.length) throw new Problem("has columns that the engine cannot read");
@@ -51,7 +53,8 @@ async function readFile(
     inColumn({ column: names[at] ?? "" }, () => requireJsonForm(type));
   });
   const isText = types.map((type) => textTypes.includes(type.typeId));
-  await send({ kind: "header", columns: names.map((name, at) => ({ name, isText: isText[at] === true })) });
+  const columns = names.map((name, at) => ({ name, isText: isText[at] === true }));
+  await send({ kind: "header", columns, ...(layout !== undefined && { layout }) });
   let count = 0;
   for (let chunk = await result.fetchChunk(); chunk !== null; chunk = await result.fetchChunk()) {
     if (chunk.rowCount === 0) break;
@@ -76,6 +79,15 @@ async function readFile(
     }
   }
   await send({ kind: "read" });
+}
+
+/** The layout that the metadata of an exported file name; undefined for any other file. */
+async function layoutOf(connection: DuckDBConnection, file: string): Promise<string | undefined> {
+  const reader = await connection.runAndReadAll(
+    `select decode(value) from parquet_kv_metadata(${quoted(file)}) where key = ${quoted(exportLayoutKey)}::blob`,
+  );
+  const [row] = reader.getRows();
+  return row === undefined ? undefined : String(row[0]);
 }
 
 /** The names of the columns as the file spells them. The engine changes those that differ only in case. */

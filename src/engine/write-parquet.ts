@@ -2,6 +2,7 @@ import { type DuckDBConnection, DuckDBTableFunction, VARCHAR } from "@duckdb/nod
 import { type Engine, openEngine, quoted } from "../db/duckdb.ts";
 import { parseJson } from "../json/json-value.ts";
 import { CopyReader } from "./copy-reader.ts";
+import { exportLayoutKey } from "./export-layout.ts";
 import { type MemberColumn, MemberColumns } from "./member-columns.ts";
 import type { EngineAnswer, WriteRequest } from "./protocol.ts";
 import { refusalOf } from "./refusal.ts";
@@ -55,7 +56,11 @@ async function write({ connection }: Engine, reader: CopyReader, request: WriteR
   );
   const source = `select ${columns.join(", ")} from ${unpacked}`;
   if (membersOf === undefined) {
-    await connection.run(`copy (${source}) to ${quoted(path)} (${fileOptions})`);
+    const mark =
+      request.layout === undefined
+        ? ""
+        : `, kv_metadata {${quoted(exportLayoutKey)}: ${quoted(request.layout)}}`;
+    await connection.run(`copy (${source}) to ${quoted(path)} (${fileOptions}${mark})`);
     return rows.count;
   }
   await connection.run(`copy (${source}) to ${quoted(scratchPath)} (${fileOptions})`);

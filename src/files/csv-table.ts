@@ -2,6 +2,7 @@ import { plural } from "../quantities.ts";
 import { type CsvDialect, type CsvField, CsvReader, type CsvRecord } from "./csv.ts";
 import { type CsvHead, numberedName } from "./csv-head.ts";
 import type { HeaderRule } from "./csv-layout.ts";
+import type { ExportEvidence } from "./exported-csv.ts";
 import type { ColumnKind, ColumnReading, DropReason } from "./file-reading.ts";
 import { invalidFile } from "./invalid-file.ts";
 import { type LiteralKind, literalKindOf } from "./literal-kind.ts";
@@ -72,18 +73,21 @@ export async function findColumns(open: OpenText, head: CsvHead, rule: HeaderRul
  * Returns the columns whose every text stands for a number, or every text for a boolean, of those at these positions.
  * Blank fields do not count. Reads until no candidate is left, mostly to the end.
  *
+ * @param evidence Takes all rows, so that one pass answers both questions.
  * @throws Failure INVALID_FILE
  */
 export async function findLiterals(
   open: OpenText,
   table: CsvTable,
   candidates: Iterable<number>,
+  evidence?: ExportEvidence,
 ): Promise<ReadonlyMap<number, LiteralKind>> {
   const undecided = new Set(candidates);
   const kinds = new Map<number, LiteralKind>();
-  if (undecided.size === 0) return kinds;
+  if (undecided.size === 0 && evidence === undefined) return kinds;
   for await (const page of records(open(), { ...table, names: table.columns })) {
     for (const { fields } of page) {
+      evidence?.add(fields);
       for (const index of undecided) {
         const field = fields[index];
         if (field === undefined || field === "") continue;
@@ -92,7 +96,7 @@ export async function findLiterals(
         else undecided.delete(index);
       }
     }
-    if (undecided.size === 0) break;
+    if (undecided.size === 0 && evidence === undefined) break;
   }
   return new Map([...kinds].filter(([index]) => undecided.has(index)));
 }

@@ -18,6 +18,8 @@ export interface ColumnReading {
 /** How a file was read: what was found out, and what was left out. */
 export interface FileReading {
   readonly format: FileFormat;
+  /** Whether it is known as a CSV or Parquet file that ExportItems wrote, so that its payloads are JSON. */
+  readonly isExport: boolean;
   /** The rest is known of CSV files only. */
   readonly csv: CsvReading | undefined;
 }
@@ -29,4 +31,6 @@ export interface CsvReading {
   readonly columns: readonly ColumnReading[];
   /** Rows that were skipped because no column has a value. */
   readonly blankRowCount: number;
+  /** Inputs and expected outputs of an exported file that are not JSON, and became texts. */
+  readonly bareTexts: number;
 }

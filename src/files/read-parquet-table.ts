@@ -1,6 +1,8 @@
 import type { Scratch } from "../blobs/scratch.ts";
 import { EngineGone } from "../engine/engine-gone.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
+import { exportLayout } from "../engine/export-layout.ts";
+import { exportedPayloads } from "./exported-csv.ts";
 import { invalidFile } from "./invalid-file.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
@@ -12,6 +14,12 @@ export interface ParquetResources {
   readonly signal: AbortSignal;
 }
 
+/** Whether to read the payloads of a file that ExportItems wrote as JSON, and whom to tell. */
+export interface ExportRecognition {
+  readonly recognizes: boolean;
+  readonly onExport: () => void;
+}
+
 /**
  * Yields the rows of a Parquet file, page by page, read in a process of its own. A null is undefined.
  *
@@ -20,11 +28,13 @@ export interface ParquetResources {
 export async function* parquetRows(
   path: string,
   { engines, scratch, signal }: ParquetResources,
+  { recognizes, onExport }: ExportRecognition,
 ): AsyncGenerator<TableRow[]> {
   await using spill = await scratch.newFolder();
   await using engine = await engines.takeReader(signal);
   engine.send({ kind: "read", path, spillFolder: spill.path, bounds: engines.bounds });
   let columns: readonly TableColumn[] = [];
+  let isExport = false;
   let number = 0;
   for (;;) {
     const answer = await engine.receiveAnswer().catch((error: unknown) => {
@@ -32,7 +42,14 @@ export async function* parquetRows(
     });
     switch (answer.kind) {
       case "header":
-        columns = answer.columns.map((column) => ({ ...column, isLiteral: false }));
+        if (recognizes) requireKnown(answer.layout);
+        isExport = recognizes && answer.layout !== undefined;
+        if (isExport) onExport();
+        columns = answer.columns.map(({ name, isText }) => ({
+          name,
+          isText: isText && !(isExport && exportedPayloads.has(name)),
+          isLiteral: false,
+        }));
         break;
       case "values":
         yield answer.values.map((row) => {
@@ -48,6 +65,14 @@ export async function* parquetRows(
         throw new Error(`the engine answered ${answer.kind}`);
     }
   }
+}
+
+/** @throws Failure INVALID_FILE for an export in a layout of a later release */
+function requireKnown(layout: string | undefined): void {
+  if (layout === undefined || layout === exportLayout) return;
+  throw invalidFile(
+    `was exported in the layout ${JSON.stringify(layout)}, which this server does not know; specify the cell parsing`,
+  );
 }
 
 /** A file that crashes its reader counts as unreadable, like one that its reader refuses. */

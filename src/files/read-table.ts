@@ -15,6 +15,7 @@ import {
   type OpenText,
 } from "./csv-table.ts";
 import { decompressed } from "./decompression.ts";
+import { ExportEvidence, exportedRows } from "./exported-csv.ts";
 import type { FileFormat } from "./file-format.ts";
 import type { CsvReading, FileReading } from "./file-reading.ts";
 import { jsonObjects } from "./json-shape.ts";
@@ -53,6 +54,7 @@ export class TableReader {
   readonly #resources: ReadResources;
   #csv: Omit<CsvReading, "blankRowCount"> | undefined;
   #blankRowCount = 0;
+  #isExport = false;
 
   constructor(file: SourceFile, request: ReadRequest, resources: ReadResources) {
     this.#file = file;
@@ -63,7 +65,7 @@ export class TableReader {
   /** How the file was read. Complete once the last page is read. */
   get reading(): FileReading {
     const csv = this.#csv && { ...this.#csv, blankRowCount: this.#blankRowCount };
-    return { format: this.#file.format, csv };
+    return { format: this.#file.format, isExport: this.#isExport, csv };
   }
 
   /**
@@ -93,7 +95,12 @@ export class TableReader {
         // The engine needs random access.
         await using copy = await scratch.newFile();
         await pipeline(file.open(), createWriteStream(copy.path));
-        yield* parquetRows(copy.path, this.#resources);
+        yield* parquetRows(copy.path, this.#resources, {
+          recognizes: this.#request.mapping.parsing === "infer",
+          onExport: () => {
+            this.#isExport = true;
+          },
+        });
       }
     }
   }
@@ -102,17 +109,38 @@ export class TableReader {
     const { csv = defaultLayout, mapping } = this.#request;
     const head = await readHead(text(), csv, this.#file.delimiter);
     const table = await findColumns(text, head, csv.header);
-    const kinds = await findKinds(text, table, mapping);
+    const evidence = mapping.parsing === "infer" ? evidenceFor(table) : undefined;
+    const found = await findKinds(text, table, mapping, evidence);
+    const isExport = evidence?.isExport === true;
+    const kinds = isExport ? { literals: new Map(), json: ExportEvidence.payloads } : found;
     const { dialect, hasHeader } = table;
-    this.#csv = { delimiter: dialect.delimiter, hasHeader, columns: describeColumns(table, kinds) };
-    yield* csvRows(text, table, kinds, () => {
+    this.#isExport = isExport;
+    this.#csv = {
+      delimiter: dialect.delimiter,
+      hasHeader,
+      columns: describeColumns(table, kinds),
+      bareTexts: isExport ? evidence.bareTexts : 0,
+    };
+    const rows = csvRows(text, table, kinds, () => {
       this.#blankRowCount++;
     });
+    yield* isExport ? exportedRows(rows) : rows;
   }
 }
 
+/** Returns what will tell whether a CSV file is an export; undefined if its header already denies it. */
+function evidenceFor({ hasHeader, columns }: CsvTable): ExportEvidence | undefined {
+  const isPossible = hasHeader && ExportEvidence.isPossible(columns.map(({ name }) => name));
+  return isPossible ? new ExportEvidence() : undefined;
+}
+
 /** Finds the columns of JSON and, where a mapping asks for inference, scans a CSV file for columns of numbers or booleans. */
-async function findKinds(text: OpenText, table: CsvTable, mapping: ColumnMapping): Promise<CsvKinds> {
+async function findKinds(
+  text: OpenText,
+  table: CsvTable,
+  mapping: ColumnMapping,
+  evidence: ExportEvidence | undefined,
+): Promise<CsvKinds> {
   const kept = table.columns.filter(({ dropped }) => dropped === undefined);
   const { input, expectedOutput, metadata } = new ColumnFinder(mapping, false).find({
     columns: kept.map(({ name }) => ({ name, isText: true, isLiteral: false })),
@@ -128,6 +156,7 @@ async function findKinds(text: OpenText, table: CsvTable, mapping: ColumnMapping
   const objects = metadata?.kind === "whole" ? (kept[metadata.index]?.index ?? -1) : -1;
   const payload = [input, expectedOutput, metadata].flatMap(indexesOf);
   if (mapping.parsing === "json") return { literals: new Map(), json: new Set(payload) };
-  const literals = mapping.parsing === "infer" ? await findLiterals(text, table, payload) : new Map();
+  const literals =
+    mapping.parsing === "infer" ? await findLiterals(text, table, payload, evidence) : new Map();
   return { literals, json: new Set(objects < 0 || literals.has(objects) ? [] : [objects]) };
 }

@@ -5,6 +5,7 @@ import type { Scratch } from "../blobs/scratch.ts";
 import type { Pool } from "../db/pool.ts";
 import { streamingTransaction } from "../db/streaming-transaction.ts";
 import type { EnginePool } from "../engine/engine-pool.ts";
+import { exportLayout } from "../engine/export-layout.ts";
 import type { DatasetHandle } from "../handles.ts";
 import { findPurgeCount } from "../items/purge-store.ts";
 import { type ItemRange, streamItems } from "../items/read-items.ts";
@@ -127,6 +128,7 @@ async function writeUnpurged(
         writeRows({ client, engines, signal }, exportQuery(request, request.splits), {
           columns: exportColumns,
           membersOf: undefined,
+          layout: exportLayout,
           path: file.path,
           scratchPath: file.path,
         }),

@@ -1,4 +1,5 @@
 import type { Item } from "../items/item.ts";
+import { canonicalize } from "../json/canonical-json.ts";
 
 /** An item that has content: purged items have none, and are not exported. */
 export type ExportedItem = Pick<Item, "itemId" | "expectedOutput" | "metadata" | "splits"> & {
@@ -19,13 +20,12 @@ export interface TextFormat {
 export const textFormats: Readonly<Record<"csv" | "json" | "jsonl", TextFormat>> = {
   json: { begin: "[", between: ",", end: "\n]\n", item: (item) => `\n${objectOf(item)}` },
   jsonl: { begin: "", between: "", end: "", item: (item) => `${objectOf(item)}\n` },
-  // Lines end as in RFC 4180.
+  // Lines end as in RFC 4180. Payloads are canonical: by that, an export is told from another file with the same header.
   csv: {
     begin: "item_id,input,expected_output,metadata,splits\r\n",
     between: "",
     end: "",
-    item: ({ itemId, input, expectedOutput = "", metadata = "", splits }) =>
-      `${[itemId, input, expectedOutput, metadata, splits.length === 0 ? "" : JSON.stringify(splits)].map(field).join(",")}\r\n`,
+    item: (item) => `${fieldsOf(item).map(field).join(",")}\r\n`,
   },
 };
 
@@ -41,6 +41,13 @@ function objectOf({ itemId, input, expectedOutput, metadata, splits }: ExportedI
 /** Line breaks within JSON are white space: in strings they are escaped. */
 function onOneLine(json: string): string {
   return /[\r\n]/.test(json) ? json.replace(/[\r\n]+/g, " ") : json;
+}
+
+/** Returns the values of an item's row. Absent parts are blank. */
+function fieldsOf({ itemId, input, expectedOutput, metadata, splits }: ExportedItem): string[] {
+  const canonicalOr = (json: string | undefined) => (json === undefined ? "" : canonicalize(json));
+  const names = splits.length === 0 ? "" : JSON.stringify(splits);
+  return [itemId, canonicalize(input), canonicalOr(expectedOutput), canonicalOr(metadata), names];
 }
 
 /**

@@ -188,6 +188,7 @@ describe("a reading", () => {
     const content = 'item_id,input,expected_output,metadata\nq1,1,True,{}\nq2,2.50,False,"{""n"":1}"\n';
     expect((await readFile("csv", content)).reading).toEqual({
       format: "csv",
+      isExport: false,
       csv: {
         delimiter: ",",
         hasHeader: true,
@@ -198,9 +199,14 @@ describe("a reading", () => {
           { name: "metadata", kind: "json", dropped: undefined },
         ],
         blankRowCount: 0,
+        bareTexts: 0,
       },
     });
-    expect((await readFile("jsonl", '{"a":1}')).reading).toEqual({ format: "jsonl", csv: undefined });
+    expect((await readFile("jsonl", '{"a":1}')).reading).toEqual({
+      format: "jsonl",
+      isExport: false,
+      csv: undefined,
+    });
   });
 
   test("of another format takes no layout of CSV", async () => {

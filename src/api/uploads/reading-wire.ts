@@ -24,8 +24,9 @@ const reasons: Readonly<Record<DropReason, ColumnReading_Dropped>> = {
 };
 
 /** Converts how a file was read to its wire message. */
-export function readingToWire({ format, csv }: FileReading): WireReading {
-  if (csv === undefined) return create(FileReadingSchema, { format: formatToWire(format) });
+export function readingToWire({ format, isExport, csv }: FileReading): WireReading {
+  if (csv === undefined)
+    return create(FileReadingSchema, { format: formatToWire(format), exported: isExport });
   return create(FileReadingSchema, {
     format: formatToWire(format),
     delimiter: csv.delimiter,
@@ -36,5 +37,7 @@ export function readingToWire({ format, csv }: FileReading): WireReading {
       dropped: dropped === undefined ? ColumnReading_Dropped.UNSPECIFIED : reasons[dropped],
     })),
     blankRowCount: BigInt(csv.blankRowCount),
+    exported: isExport,
+    bareTextCount: BigInt(csv.bareTexts),
   });
 }

@@ -40,6 +40,10 @@ export function exportCommand(act: Act): Command {
         "file format (default: by the extension of the file, else jsonl)",
       ).choices(formatNames),
     )
+    .addHelpText(
+      "after",
+      "\n`itembank import` reads the file back without an option, also once a spreadsheet has edited it.",
+    )
     .action(act(exportItems));
 }
 

@@ -56,6 +56,8 @@ Without --input, --expected and --metadata, a file with a column \`input\` is re
 expected_output, metadata and splits. Of any other file, all columns become members of the input. Columns that are not named are
 refused, unless --rest or --drop says what becomes of them.
 
+A file that \`itembank export\` wrote needs no option: its payloads are read as JSON. --cells overrides that.
+
 An interrupted import publishes nothing. Run the same command again to resume it.`,
     )
     .action(act(importFile));

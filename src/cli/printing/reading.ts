@@ -27,6 +27,9 @@ export function readingInWords(
   const separators = delimiterNames[reading.delimiter];
   if (delimiter === undefined && separators !== undefined)
     lines.push(`fields are separated by ${separators}`);
+  if (reading.exported) lines.push("read as a file that export wrote, with payloads that are JSON");
+  if (reading.bareTextCount > 0n)
+    lines.push(`read ${plural(reading.bareTextCount, "payload")} without the quotes of JSON as text`);
   if (cells === "infer") {
     const named = (kind: ColumnReading_Kind, what: string) => {
       const found = columns.filter((column) => column.kind === kind).map(({ name }) => name);

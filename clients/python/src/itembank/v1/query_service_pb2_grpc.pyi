@@ -72,9 +72,9 @@ class QueryServiceStub:
     splits, in order of item_id; absent parts are left out (JSON, JSONL), null
     (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
     CSV splits as well. Applying the file to the same version changes nothing,
-    given CELL_PARSING_JSON for these two formats. Payloads are the texts that
-    were sent, except that JSON and JSONL replace line breaks outside of
-    strings by spaces. Purged items are left out.
+    without any option: see CELL_PARSING_INFER. Payloads are the texts that were
+    sent, except that CSV spells them canonically (RFC 8785), and JSON and JSONL
+    replace line breaks outside of strings by spaces. Purged items are left out.
     """
 
 @_typing.type_check_only
@@ -121,9 +121,9 @@ class QueryServiceAsyncStub(QueryServiceStub):
     splits, in order of item_id; absent parts are left out (JSON, JSONL), null
     (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
     CSV splits as well. Applying the file to the same version changes nothing,
-    given CELL_PARSING_JSON for these two formats. Payloads are the texts that
-    were sent, except that JSON and JSONL replace line breaks outside of
-    strings by spaces. Purged items are left out.
+    without any option: see CELL_PARSING_INFER. Payloads are the texts that were
+    sent, except that CSV spells them canonically (RFC 8785), and JSON and JSONL
+    replace line breaks outside of strings by spaces. Purged items are left out.
     """
 
 class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -179,9 +179,9 @@ class QueryServiceServicer(metaclass=_abc_1.ABCMeta):
         splits, in order of item_id; absent parts are left out (JSON, JSONL), null
         (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
         CSV splits as well. Applying the file to the same version changes nothing,
-        given CELL_PARSING_JSON for these two formats. Payloads are the texts that
-        were sent, except that JSON and JSONL replace line breaks outside of
-        strings by spaces. Purged items are left out.
+        without any option: see CELL_PARSING_INFER. Payloads are the texts that were
+        sent, except that CSV spells them canonically (RFC 8785), and JSON and JSONL
+        replace line breaks outside of strings by spaces. Purged items are left out.
         """
 
 def add_QueryServiceServicer_to_server(servicer: QueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -54,6 +54,7 @@ class FileFormat(_FileFormat, metaclass=_FileFormatEnumTypeWrapper):
     """How the bytes of a file are read or written. Files to be read, except
     Parquet, may be compressed with gzip or zstd, which is detected from their
     first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
+    Files that ExportItems wrote need no options, see CELL_PARSING_INFER.
     """
 
 FILE_FORMAT_UNSPECIFIED: FileFormat.ValueType  # 0
@@ -98,13 +99,19 @@ class _CellParsingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CellParsi
     dates, integers beyond 2^53-1 and decimals that a double cannot hold are
     text. All other columns hold text, in which a quoted cell without a
     character is an empty text.
+
+    A file that ExportItems wrote is known, and its payloads are JSON. Parquet
+    files name their layout in their metadata. A CSV file is known by its
+    bytes: its header is that of an export, and its payloads are canonical JSON
+    (RFC 8785). It may have been edited since: TRUE and FALSE are booleans, and
+    payloads that are not JSON are texts, as long as the canonical strings,
+    objects and arrays among inputs and expected outputs outnumber all payloads
+    that are spelled otherwise. FileReading says how a file was read.
     """
     CELL_PARSING_TEXT: _CellParsing.ValueType  # 2
     """Every cell is text."""
     CELL_PARSING_JSON: _CellParsing.ValueType  # 3
-    """Every cell is a JSON text, except for item ids and splits. This reads what
-    ExportItems writes.
-    """
+    """Every cell is a JSON text, except for item ids and splits."""
 
 class CellParsing(_CellParsing, metaclass=_CellParsingEnumTypeWrapper):
     """How text in cells becomes values. Columns of a Parquet file that are not text
@@ -122,13 +129,19 @@ true and false, or Python's True and False. `007`, `+1`, `TRUE`, `null`,
 dates, integers beyond 2^53-1 and decimals that a double cannot hold are
 text. All other columns hold text, in which a quoted cell without a
 character is an empty text.
+
+A file that ExportItems wrote is known, and its payloads are JSON. Parquet
+files name their layout in their metadata. A CSV file is known by its
+bytes: its header is that of an export, and its payloads are canonical JSON
+(RFC 8785). It may have been edited since: TRUE and FALSE are booleans, and
+payloads that are not JSON are texts, as long as the canonical strings,
+objects and arrays among inputs and expected outputs outnumber all payloads
+that are spelled otherwise. FileReading says how a file was read.
 """
 CELL_PARSING_TEXT: CellParsing.ValueType  # 2
 """Every cell is text."""
 CELL_PARSING_JSON: CellParsing.ValueType  # 3
-"""Every cell is a JSON text, except for item ids and splits. This reads what
-ExportItems writes.
-"""
+"""Every cell is a JSON text, except for item ids and splits."""
 Global___CellParsing: _TypeAlias = CellParsing  # noqa: Y015
 
 @_typing.final
@@ -567,6 +580,8 @@ class FileReading(_message.Message):
     HAS_HEADER_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     BLANK_ROW_COUNT_FIELD_NUMBER: _builtins.int
+    EXPORTED_FIELD_NUMBER: _builtins.int
+    BARE_TEXT_COUNT_FIELD_NUMBER: _builtins.int
     format: Global___FileFormat.ValueType
     """Its format."""
     delimiter: _builtins.str
@@ -576,6 +591,14 @@ class FileReading(_message.Message):
     blank_row_count: _builtins.int
     """The number of rows of a CSV file that were skipped because all their cells
     are blank.
+    """
+    exported: _builtins.bool
+    """Whether the file is known as one that ExportItems wrote to CSV or Parquet,
+    so that its payloads are JSON.
+    """
+    bare_text_count: _builtins.int
+    """In an exported CSV file, the number of inputs and expected outputs that are
+    not JSON and became texts: someone typed them.
     """
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnReading]:
@@ -591,10 +614,12 @@ class FileReading(_message.Message):
         has_header: _builtins.bool = ...,
         columns: _abc.Iterable[Global___ColumnReading] | None = ...,
         blank_row_count: _builtins.int = ...,
+        exported: _builtins.bool = ...,
+        bare_text_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blank_row_count", b"blank_row_count", "columns", b"columns", "delimiter", b"delimiter", "format", b"format", "has_header", b"has_header"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bare_text_count", b"bare_text_count", "blank_row_count", b"blank_row_count", "columns", b"columns", "delimiter", b"delimiter", "exported", b"exported", "format", b"format", "has_header", b"has_header"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -465,9 +465,9 @@ export declare const QueryService: GenService<{
    * splits, in order of item_id; absent parts are left out (JSON, JSONL), null
    * (Parquet) or blank (CSV). In CSV and Parquet, payloads are JSON texts, in
    * CSV splits as well. Applying the file to the same version changes nothing,
-   * given CELL_PARSING_JSON for these two formats. Payloads are the texts that
-   * were sent, except that JSON and JSONL replace line breaks outside of
-   * strings by spaces. Purged items are left out.
+   * without any option: see CELL_PARSING_INFER. Payloads are the texts that were
+   * sent, except that CSV spells them canonically (RFC 8785), and JSON and JSONL
+   * replace line breaks outside of strings by spaces. Purged items are left out.
    *
    * @generated from rpc itembank.v1.QueryService.ExportItems
    */

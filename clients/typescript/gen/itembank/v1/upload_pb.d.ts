@@ -543,6 +543,22 @@ export declare type FileReading = Message<"itembank.v1.FileReading"> & {
    * @generated from field: int64 blank_row_count = 5;
    */
   blankRowCount: bigint;
+
+  /**
+   * Whether the file is known as one that ExportItems wrote to CSV or Parquet,
+   * so that its payloads are JSON.
+   *
+   * @generated from field: bool exported = 6;
+   */
+  exported: boolean;
+
+  /**
+   * In an exported CSV file, the number of inputs and expected outputs that are
+   * not JSON and became texts: someone typed them.
+   *
+   * @generated from field: int64 bare_text_count = 7;
+   */
+  bareTextCount: bigint;
 };
 
 /**
@@ -670,6 +686,7 @@ export declare const ColumnReading_DroppedSchema: GenEnum<ColumnReading_Dropped>
  * How the bytes of a file are read or written. Files to be read, except
  * Parquet, may be compressed with gzip or zstd, which is detected from their
  * first bytes; uncompressed, they may have up to Limits.max_upload_bytes.
+ * Files that ExportItems wrote need no options, see CELL_PARSING_INFER.
  *
  * @generated from enum itembank.v1.FileFormat
  */
@@ -749,6 +766,14 @@ export enum CellParsing {
    * text. All other columns hold text, in which a quoted cell without a
    * character is an empty text.
    *
+   * A file that ExportItems wrote is known, and its payloads are JSON. Parquet
+   * files name their layout in their metadata. A CSV file is known by its
+   * bytes: its header is that of an export, and its payloads are canonical JSON
+   * (RFC 8785). It may have been edited since: TRUE and FALSE are booleans, and
+   * payloads that are not JSON are texts, as long as the canonical strings,
+   * objects and arrays among inputs and expected outputs outnumber all payloads
+   * that are spelled otherwise. FileReading says how a file was read.
+   *
    * @generated from enum value: CELL_PARSING_INFER = 1;
    */
   INFER = 1,
@@ -761,8 +786,7 @@ export enum CellParsing {
   TEXT = 2,
 
   /**
-   * Every cell is a JSON text, except for item ids and splits. This reads what
-   * ExportItems writes.
+   * Every cell is a JSON text, except for item ids and splits.
    *
    * @generated from enum value: CELL_PARSING_JSON = 3;
    */
