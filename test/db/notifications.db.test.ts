@@ -1,6 +1,7 @@
 import pg from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { newNotifications } from "../../src/db/notifications.ts";
+import { newPool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
 import { newTestDatabase, type TestDatabase } from "../support/database.ts";
 
@@ -42,21 +43,33 @@ describe("notifications", () => {
     }
   });
 
-  test("that are disposed of first notify other servers of the last change, and leave no connection", async () => {
+  test("that are disposed of first notify other servers of the last change", async () => {
     const told: string[] = [];
     const listener = new pg.Client(database.url);
     await listener.connect();
     listener.on("notification", ({ payload = "" }) => told.push(payload.split(" ")[1] ?? ""));
     await listener.query("listen last");
 
-    const notifications = open("last");
-    using _ = notifications.subscribe("key", new AbortController().signal);
-    await expect.poll(() => listeners("last")).toBe(2);
+    // As in a service that stops, the connections are closed right after.
+    const pool = newPool({ url: database.url, connections: 1, log });
+    const notifications = newNotifications(pool, log, "last");
     notifications.notify("key");
     await notifications[Symbol.asyncDispose]();
-    expect(await listeners("last")).toBe(1);
+    await pool.end();
     await expect.poll(() => told).toEqual(["key"]);
     await listener.end();
+  });
+
+  test("that are disposed of leave no connection", async () => {
+    const sockets = () => process.getActiveResourcesInfo().filter((one) => one === "TCPSocketWrap").length;
+    expect(await listeners("leaving")).toBe(0);
+    const before = sockets();
+    const notifications = open("leaving");
+    using _ = notifications.subscribe("key", new AbortController().signal);
+    await expect.poll(() => listeners("leaving")).toBe(1);
+    expect(sockets()).toBe(before + 1);
+    await notifications[Symbol.asyncDispose]();
+    expect(sockets()).toBe(before);
   });
 
   test("that are disposed of wake all followers", async () => {

@@ -21,6 +21,7 @@ function run(args: readonly string[], environment: Readonly<Record<string, strin
   const { NODE_OPTIONS: options = "", ...settings } = environment;
   const { stderr, status } = spawnSync(process.execPath, args, {
     encoding: "utf8",
+    timeout: 30_000,
     env: { PATH: process.env.PATH, NODE_OPTIONS: `--import=${encodeURI(telling)} ${options}`, ...settings },
   });
   const lines = stderr.split("\n");
