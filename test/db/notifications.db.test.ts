@@ -1,5 +1,5 @@
 import pg from "pg";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { newNotifications } from "../../src/db/notifications.ts";
 import { newPool } from "../../src/db/pool.ts";
 import { newLog } from "../../src/log.ts";
@@ -61,15 +61,14 @@ describe("notifications", () => {
   });
 
   test("that are disposed of leave no connection", async () => {
-    const sockets = () => process.getActiveResourcesInfo().filter((one) => one === "TCPSocketWrap").length;
-    expect(await listeners("leaving")).toBe(0);
-    const before = sockets();
     const notifications = open("leaving");
     using _ = notifications.subscribe("key", new AbortController().signal);
     await expect.poll(() => listeners("leaving")).toBe(1);
-    expect(sockets()).toBe(before + 1);
+    const end = vi.spyOn(pg.Client.prototype, "end");
     await notifications[Symbol.asyncDispose]();
-    expect(sockets()).toBe(before);
+    expect(end.mock.settledResults).toMatchObject([{ type: "fulfilled" }]);
+    end.mockRestore();
+    expect(await listeners("leaving")).toBe(0);
   });
 
   test("that are disposed of wake all followers", async () => {
