@@ -2,7 +2,7 @@ import { canonicalize, JsonProblem } from "../json/canonical-json.ts";
 import type { TableColumn, TableRow } from "./table.ts";
 
 /** The columns of an exported file, in their order. The header of a CSV file that may be one has exactly these. */
-export const exportedColumns = ["item_id", "input", "expected_output", "metadata", "splits"] as const;
+const exportedColumns = ["item_id", "input", "expected_output", "metadata", "splits"] as const;
 
 /** The columns of an exported file whose fields are JSON. */
 export const exportedPayloads: ReadonlySet<string> = new Set(["input", "expected_output", "metadata"]);
