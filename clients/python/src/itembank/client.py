@@ -251,7 +251,9 @@ class AsyncClient:
     ) -> UpsertResult:
         """Publishes the plan of the upsert with this `request_id`, including one that a guard has stopped."""
         dataset = dataset_ref(name, dataset_id)
-        return await apply_upsert(self._connection, dataset, request_id, allow_rebase, guards)
+        return await apply_upsert(
+            self._connection, dataset, request_id, allow_rebase=allow_rebase, guards=guards
+        )
 
     async def run_experiment(
         self,
@@ -397,7 +399,11 @@ class AsyncClient:
     ) -> AsyncStream[RunResult, Run]:
         """Yields the results of a run, in the order of their last change; with `follow`, until the run ends. A result that
         changes is yielded again. At the end, `end` is the run."""
-        return AsyncStream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
+        return AsyncStream(
+            reads.stream_results(
+                self._connection, run_id, follow=follow, after_sequence=after_sequence, view=view
+            )
+        )
 
     def diff_versions(
         self,
@@ -413,7 +419,12 @@ class AsyncClient:
         (`planned`, its request_id). At the end, `end` has the totals. The view `keys` leaves out payloads."""
         return AsyncStream(
             reads.diff_versions(
-                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
+                self._connection,
+                dataset_ref(dataset, dataset_id),
+                before=before,
+                after=after,
+                planned=planned,
+                view=view,
             )
         )
 
@@ -450,7 +461,11 @@ class AsyncClient:
         """Yields a file of all items of a version in chunks."""
         return AsyncStream(
             reads.export_items(
-                self._connection, dataset_ref(dataset, dataset_id), version, splits, _file_format(format)
+                self._connection,
+                dataset_ref(dataset, dataset_id),
+                version=version,
+                splits=splits,
+                file_format=_file_format(format),
             )
         )
 
@@ -623,7 +638,9 @@ class Client:
     ) -> UpsertResult:
         """Publishes the plan of the upsert with this `request_id`, including one that a guard has stopped."""
         dataset = dataset_ref(name, dataset_id)
-        return self._run(lambda server: apply_upsert(server, dataset, request_id, allow_rebase, guards))
+        return self._run(
+            lambda server: apply_upsert(server, dataset, request_id, allow_rebase=allow_rebase, guards=guards)
+        )
 
     def run_experiment(
         self,
@@ -765,7 +782,11 @@ class Client:
     ) -> Stream[RunResult, Run]:
         """Yields the results of a run, in the order of their last change; with `follow`, until the run ends. A result that
         changes is yielded again. At the end, `end` is the run."""
-        return self._stream(reads.stream_results(self._connection, run_id, follow, after_sequence, view))
+        return self._stream(
+            reads.stream_results(
+                self._connection, run_id, follow=follow, after_sequence=after_sequence, view=view
+            )
+        )
 
     def diff_versions(
         self,
@@ -781,7 +802,12 @@ class Client:
         (`planned`, its request_id). At the end, `end` has the totals. The view `keys` leaves out payloads."""
         return self._stream(
             reads.diff_versions(
-                self._connection, dataset_ref(dataset, dataset_id), before, after, planned, view
+                self._connection,
+                dataset_ref(dataset, dataset_id),
+                before=before,
+                after=after,
+                planned=planned,
+                view=view,
             )
         )
 
@@ -818,7 +844,11 @@ class Client:
         """Yields a file of all items of a version in chunks."""
         return self._stream(
             reads.export_items(
-                self._connection, dataset_ref(dataset, dataset_id), version, splits, _file_format(format)
+                self._connection,
+                dataset_ref(dataset, dataset_id),
+                version=version,
+                splits=splits,
+                file_format=_file_format(format),
             )
         )
 

@@ -188,7 +188,7 @@ def invalid_field(field: str, problem: str) -> ItembankError:
 
 
 def limit_exceeded(
-    limit: str, maximum: int, received: int, about: str, facts: Mapping[str, str]
+    limit: str, *, maximum: int, received: int, about: str, facts: Mapping[str, str]
 ) -> ItembankError:
     """Makes the error for a value beyond a field of `Limits`."""
     unit = " bytes" if limit.endswith("_bytes") else ""

@@ -162,7 +162,7 @@ def _run_ended(run: Run, consequence: str) -> ItembankError:
 async def summarize_run(connection: Connection, run: Run) -> ExperimentSummary:
     """Returns the current summary of a run."""
     summary = SummaryBuilder()
-    async for batch in stream_results(connection, run.run_id, False, 0, "basic"):
+    async for batch in stream_results(connection, run.run_id, follow=False, after_sequence=0, view="basic"):
         if not isinstance(batch, Ended):
             for result in batch:
                 summary.add(result)

@@ -87,7 +87,7 @@ async def stream_item_messages(
 
 
 async def stream_results(
-    connection: Connection, run_id: str, follow: bool, after_sequence: int, view: ResultViewName
+    connection: Connection, run_id: str, *, follow: bool, after_sequence: int, view: ResultViewName
 ) -> Batches[RunResult, Run]:
     """Yields the current results of a run in the order of their last change."""
     request = StreamResultsRequest(
@@ -116,6 +116,7 @@ async def stream_results(
 async def diff_versions(
     connection: Connection,
     dataset: DatasetRef,
+    *,
     before: VersionLike | None,
     after: VersionLike | None,
     planned: str,
@@ -206,6 +207,7 @@ def _open_comparison(
     base: str,
     candidate: str,
     scores: Sequence[str | ScoreSettings],
+    *,
     view: ComparisonView.ValueType,
 ) -> AsyncIterable[CompareRunsResponse]:
     settings = [ScoreSettings(score) if isinstance(score, str) else score for score in scores]
@@ -244,6 +246,7 @@ async def query(connection: Connection, request: QueryRequest) -> Batches[dict[s
 async def export_items(
     connection: Connection,
     dataset: DatasetRef,
+    *,
     version: VersionLike | None,
     splits: Iterable[str],
     file_format: FileFormat.ValueType,

@@ -83,19 +83,19 @@ class AsyncChannel:
     def unary_unary(self, method: str, **stub: Any) -> Callable[..., Awaitable[Any]]:
         multicallable = self._channel.unary_unary(method, **stub)
         return lambda request, *, timeout=None, metadata=None: self._call(
-            method, multicallable, request, timeout, metadata
+            method, multicallable, request, timeout=timeout, metadata=metadata
         )
 
     def unary_stream(self, method: str, **stub: Any) -> Callable[..., AsyncIterator[Any]]:
         multicallable = self._channel.unary_stream(method, **stub)
         return lambda request, *, timeout=None, metadata=None: self._stream(
-            multicallable, request, None, timeout, metadata
+            multicallable, request, None, timeout=timeout, metadata=metadata
         )
 
     def stream_stream(self, method: str, **stub: Any) -> Callable[..., AsyncIterator[Any]]:
         multicallable = self._channel.stream_stream(method, **stub)
         return lambda requests, *, timeout=None, metadata=None: self._stream(
-            multicallable, None, requests, timeout, metadata
+            multicallable, None, requests, timeout=timeout, metadata=metadata
         )
 
     def stream_unary(self, method: str, **stub: Any) -> Callable[..., Awaitable[Any]]:
@@ -105,7 +105,13 @@ class AsyncChannel:
         )
 
     async def _call(
-        self, method: str, multicallable: Any, request: Any, timeout: float | None, metadata: Metadata | None
+        self,
+        method: str,
+        multicallable: Any,
+        request: Any,
+        *,
+        timeout: float | None,
+        metadata: Metadata | None,
     ) -> Any:
         deadline = time.monotonic() + (self._settings.timeout if timeout is None else timeout)
         named = _with_request_id(method, request)
@@ -126,6 +132,7 @@ class AsyncChannel:
         multicallable: Any,
         request: Any,
         requests: AsyncIterable[Any] | None,
+        *,
         timeout: float | None,
         metadata: Metadata | None,
     ) -> AsyncIterator[Any]:

@@ -87,7 +87,13 @@ class RowConversion:
             payload = sum(len(text.encode()) for text in texts)
             if payload > max_item_bytes:
                 facts = {"index": str(index), "item_id": item_id}
-                raise limit_exceeded("max_item_bytes", max_item_bytes, payload, f"row {index}", facts)
+                raise limit_exceeded(
+                    "max_item_bytes",
+                    maximum=max_item_bytes,
+                    received=payload,
+                    about=f"row {index}",
+                    facts=facts,
+                )
         return PreparedRow(item, size + _overhead)
 
     def _members_of(self, row: Any, index: int) -> dict[str, Any]:

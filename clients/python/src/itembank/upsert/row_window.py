@@ -31,6 +31,7 @@ class RowWindow:
         source: Iterator[Any] | AsyncIterator[Any],
         prepare: Prepare,
         caller: Caller,
+        *,
         max_rows: int,
         max_bytes: int,
         on_end: Callable[[], None],

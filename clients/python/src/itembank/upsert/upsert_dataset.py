@@ -65,7 +65,9 @@ async def upsert_dataset(
     if receipt.state == Receipt.STATE_PLANNED:
 
         async def apply(allow_rebase: bool, guards: Guards | None) -> UpsertResult:
-            return await apply_upsert(connection, dataset, request_id, allow_rebase, guards)
+            return await apply_upsert(
+                connection, dataset, request_id, allow_rebase=allow_rebase, guards=guards
+            )
 
         async def discard() -> None:
             request = DiscardUpsertRequest(dataset=dataset, request_id=request_id)
@@ -77,7 +79,7 @@ async def upsert_dataset(
 
 
 async def apply_upsert(
-    connection: Connection, dataset: DatasetRef, request_id: str, allow_rebase: bool, guards: Guards | None
+    connection: Connection, dataset: DatasetRef, request_id: str, *, allow_rebase: bool, guards: Guards | None
 ) -> UpsertResult:
     """Publishes a plan, including one that a guard has stopped."""
     request = ApplyUpsertRequest(
@@ -113,16 +115,16 @@ async def _import_rows(
         source,
         lambda row, index: conversion.prepare(row, index, limits.max_item_bytes),
         connection.caller,
-        max_buffered_rows,
-        options.get("max_buffered_bytes", default_buffered_bytes),
-        conversion.columns.require_all,
+        max_rows=max_buffered_rows,
+        max_bytes=options.get("max_buffered_bytes", default_buffered_bytes),
+        on_end=conversion.columns.require_all,
     )
     backoff = Backoff(connection.retry, connection.retry.resume_attempts)
     total = count_rows(items)
     bar = await connection.caller.tell(
         lambda: open_bar(options.get("progress"), options.get("name", "upsert"), " rows", total)
     )
-    listener = _Listener(connection, options, window, backoff, bar, total)
+    listener = _Listener(connection, options, window, backoff=backoff, bar=bar, total=total)
     try:
         while True:
             try:
@@ -148,6 +150,7 @@ class _Listener:
         connection: Connection,
         options: UpsertOptions,
         window: RowWindow,
+        *,
         backoff: Backoff,
         bar: Bar | None,
         total: int | None,
