@@ -7,6 +7,7 @@ import { EngineGone } from "../../src/engine/engine-gone.ts";
 import { EnginePool, type EnginePoolOptions } from "../../src/engine/engine-pool.ts";
 import type { AnswerRequest, EngineAnswer } from "../../src/engine/protocol.ts";
 import { newLog } from "../../src/log.ts";
+import { deafQuery } from "../support/deaf-query.ts";
 
 let folder = "";
 let pools: EnginePool[] = [];
@@ -151,11 +152,7 @@ describe("a process", () => {
     const { pid } = await pidOf(pool);
     const stop = new AbortController();
     // A single call of a function that ignores interruptions.
-    const running = answer(
-      pool,
-      "select max(length(repeat(i::varchar, 5000000))) from range(100000) t(i)",
-      stop.signal,
-    );
+    const running = answer(pool, deafQuery, stop.signal);
     const reason = new Error("enough");
     setTimeout(() => stop.abort(reason), 300);
     await expect(running).rejects.toBe(reason);
