@@ -53,7 +53,7 @@ export function fitIntoTrailer({ message, facts, violations }: ErrorTexts): Fitt
     kept.push(short);
     left -= violationBytes(short);
   }
-  const shortMessage = cutToBytes(cut(message, maxTextLength), left);
+  const shortMessage = cutTo(cut(message, maxTextLength), left, messageBytes);
   left -= messageBytes(shortMessage);
   for (const violation of others) {
     left -= violationBytes(violation);
@@ -75,14 +75,11 @@ function fittingFacts(facts: ErrorTexts["facts"]): Record<string, string> {
   return short;
 }
 
+/** Cuts a violation to that many bytes. What the field does not need of its half, the description may have. */
 function fittingViolation({ field, description }: FieldViolation, bytes: number): FieldViolation {
-  const half = Math.max(bytes / 2, bytes - base64Bytes(Buffer.byteLength(field)));
-  const shortDescription = cutTo(description, half, (text) => base64Bytes(Buffer.byteLength(text)));
-  const rest = bytes - base64Bytes(Buffer.byteLength(shortDescription));
-  return {
-    field: cutTo(field, rest, (text) => base64Bytes(Buffer.byteLength(text))),
-    description: shortDescription,
-  };
+  const ofDescription = Math.max(bytes / 2, bytes - textBytes(field));
+  const short = cutTo(description, ofDescription, textBytes);
+  return { field: cutTo(field, bytes - textBytes(short), textBytes), description: short };
 }
 
 function factsBytes(facts: Readonly<Record<string, string>>): number {
@@ -100,17 +97,16 @@ function violationBytes({ field, description }: FieldViolation): number {
 function messageBytes(message: string): number {
   // Printable ASCII stays as it is, but for the percent sign; each byte of anything else becomes three.
   const escaped = message.replace(/[ -$&-~]/g, "");
-  return (
-    message.length - escaped.length + 3 * Buffer.byteLength(escaped) + base64Bytes(Buffer.byteLength(message))
-  );
+  return message.length - escaped.length + 3 * Buffer.byteLength(escaped) + textBytes(message);
+}
+
+/** Bytes of a text within the details. */
+function textBytes(text: string): number {
+  return base64Bytes(Buffer.byteLength(text));
 }
 
 function base64Bytes(bytes: number): number {
   return Math.ceil((bytes * 4) / 3);
-}
-
-function cutToBytes(text: string, bytes: number): string {
-  return cutTo(text, bytes, messageBytes);
 }
 
 /** The longest beginning of a text that measures no more than that, with an ellipsis if it is not the whole. */
